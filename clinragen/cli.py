@@ -1,0 +1,284 @@
+"""The command line. It only reads options, calls the stages and prints; errors become one line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modeling_clinragen.errors import ClinRaGenError
+
+if TYPE_CHECKING:
+    from clinragen.pipeline import Stage
+    from clinragen.progress import Display
+
+app = typer.Typer(
+    help="Diagnose from a clinical note plus lab and vital series, and explain why.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Output = Annotated[Path, typer.Option(help="Folder for the result; it appears only when complete.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Cohort = Annotated[Path, typer.Option(help="Cohort folder (made by `build` or `rationales`).")]
+
+
+def _run(stage: Stage, display: Display) -> None:
+    with display:
+        display.announce(stage.name, 1, 1)
+        stage.run()
+    typer.echo(f"{stage.name}: {stage.folder}")
+
+
+@app.command()
+def quickstart(
+    output: Output = Path("runs/quickstart"),
+    seed: Seed = 0,
+    recipe: Annotated[Path | None, typer.Option(help="Another recipe than the shipped one.")] = None,
+) -> None:
+    """The whole method on synthetic patients: tables to a trained, explained diagnosis. No network, key or GPU."""
+    from clinragen.recipe import shipped_recipe
+    from clinragen.whole_run import run_recipe
+
+    run_recipe(recipe or shipped_recipe("quickstart"), output, seed, root=None)
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="Recipe YAML.")],
+    root: Annotated[Path | None, typer.Option(help="Folder with the source's tables.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the results [default: runs/<recipe>].")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Run every stage of a recipe."""
+    from clinragen.whole_run import run_recipe
+
+    run_recipe(recipe, output or Path("runs") / recipe.stem, seed, root=root)
+
+
+@app.command()
+def synthesize(
+    output: Output,
+    patients: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 1000,
+    seed: Seed = 0,
+    world: Annotated[Path | None, typer.Option(help="Another world YAML.")] = None,
+) -> None:
+    """Write a synthetic hospital: real MIMIC-IV tables with a known truth beside them."""
+    from clinragen import stages
+    from clinragen.progress import Display
+
+    display = Display()
+
+    settings = {"patients": patients, "world": str(world) if world else None}
+    _run(stages.synthesize(output, settings, seed, display.report), display)
+
+
+@app.command()
+def build(
+    source: Annotated[str, typer.Argument(help="Source, e.g. mimic-iv.")],
+    root: Annotated[Path, typer.Option(help="Folder with the source's tables.")],
+    output: Output,
+    note_policy: Annotated[
+        str, typer.Option(help="admission, structured, brief_hospital_course or full.")
+    ] = "admission",
+    window: Annotated[str, typer.Option(help="first-24h, first-48h or stay.")] = "first-48h",
+    grid: Annotated[str, typer.Option(help="event or hourly.")] = "event",
+    range_set: Annotated[str, typer.Option(help="clinical or paper.")] = "clinical",
+) -> None:
+    """Build a cohort: one example per ICU stay, split by patient."""
+    from clinragen import stages
+    from clinragen.progress import Display
+
+    display = Display()
+
+    tables = root / "tables" if (root / "tables").is_dir() else root
+    settings = {
+        "source": source,
+        "note_policy": note_policy,
+        "window": window,
+        "grid": grid,
+        "range_set": range_set,
+    }
+    _run(
+        stages.build(output, stages.given(tables, "folder with the source's tables"), settings, display.report),
+        display,
+    )
+
+
+@app.command()
+def knowledge(cohort: Cohort, output: Output) -> None:
+    """Write the knowledge base and how much of it the cohort's notes mention."""
+    from clinragen import stages
+    from clinragen.progress import Display
+
+    display = Display()
+
+    _run(stages.knowledge(output, stages.given(cohort, "cohort folder")), display)
+
+
+@app.command()
+def rationales(
+    cohort: Cohort,
+    knowledge: Annotated[Path, typer.Option(help="Folder with the knowledge base.")],
+    output: Output,
+    teacher: Annotated[str, typer.Option(help="rules.")] = "rules",
+    seed: Seed = 0,
+) -> None:
+    """Let a teacher write the rationales that the model learns from."""
+    from clinragen import stages
+    from clinragen.progress import Display
+
+    display = Display()
+
+    given = stages.given(cohort, "cohort folder")
+    base = stages.given(knowledge, "folder with the knowledge base")
+    _run(stages.rationales(output, given, base, {"teacher": teacher}, seed, display.report), display)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train(
+    context: typer.Context,
+    phase: Annotated[str, typer.Argument(help="backbone, note, lab or multimodal.")],
+    cohort: Cohort,
+    config: Annotated[Path, typer.Option(help="Phase YAML, e.g. recipes/tiny-t5/note.yaml.")],
+    output: Output,
+    parent: Annotated[Path | None, typer.Option(help="Model folder to start from.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model YAML, where there is no parent.")] = None,
+    knowledge: Annotated[Path | None, typer.Option(help="Knowledge folder, where there is no parent.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Train one phase. Further options override the YAML, e.g. --learning_rate 1e-4."""
+    from clinragen import stages
+    from clinragen.progress import Display
+    from clinragen.recipe import PHASES
+    from modeling_clinragen.errors import SettingsError
+
+    display = Display()
+
+    if phase not in PHASES:
+        raise SettingsError(f"phase '{phase}' is unknown; choose one of {', '.join(PHASES)}")
+    if parent is None and (model is None or knowledge is None):
+        raise SettingsError("give --parent DIR, or both --model YAML and --knowledge DIR to build a new model")
+    _run(
+        stages.train(
+            phase,
+            output,
+            cohort=stages.given(cohort, "cohort folder with rationales"),
+            config=config,
+            seed=seed,
+            overrides=context.args,
+            parent=stages.given(parent, "parent model folder") if parent else None,
+            model=model,
+            base=stages.given(knowledge, "knowledge folder") if knowledge and not parent else None,
+            report=display.report,
+        ),
+        display,
+    )
+
+
+@app.command()
+def evaluate(
+    cohort: Cohort,
+    full: Annotated[Path, typer.Option(help="Model folder after the multimodal phase.")],
+    output: Output,
+    note_only: Annotated[Path | None, typer.Option(help="Model folder after the note phase.")] = None,
+    labs_only: Annotated[Path | None, typer.Option(help="Model folder after the lab phase.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples generated at once.")] = 32,
+    num_beams: Annotated[int, typer.Option(min=1, help="Beams; 1 is greedy.")] = 1,
+) -> None:
+    """Score models and baselines on held-out patients; writes metrics.json and report.md."""
+    from clinragen import scoring, stages
+    from clinragen.progress import Display
+
+    display = Display()
+
+    folders = {"multimodal": full, "note": note_only, "lab": labs_only}
+    models = {phase: stages.given(path, "model folder") for phase, path in folders.items() if path is not None}
+    settings = {"batch_size": batch_size, "num_beams": num_beams}
+    _run(
+        scoring.evaluate(output, stages.given(cohort, "cohort folder"), models, settings, [], display.report), display
+    )
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Model folder or Hub id.")],
+    note: Annotated[Path | None, typer.Option(help="Text file with the note.")] = None,
+    labs: Annotated[Path | None, typer.Option(help="CSV: hours plus any of the 11 variables with units.")] = None,
+    num_beams: Annotated[int, typer.Option(min=1, help="Beams; 1 is greedy.")] = 1,
+) -> None:
+    """Diagnose one patient and explain why."""
+    from clinragen.progress import quiet_libraries
+    from modeling_clinragen.errors import InputDataError, SettingsError
+
+    if note is None and labs is None:
+        raise SettingsError("give --note FILE, --labs FILE.csv, or both")
+    text = ""
+    if note is not None:
+        try:
+            text = note.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise InputDataError(f"{note}: cannot be read ({error.strerror}); check the path") from error
+        except UnicodeDecodeError as error:
+            raise InputDataError(f"{note}: is not UTF-8 text; save it as UTF-8") from error
+        if not text:
+            raise InputDataError(f"{note}: is empty; give a note, or leave --note out")
+    series = None
+    if labs is not None:
+        from dataset_builder.lab_csv import read_lab_csv
+
+        series = read_lab_csv(labs)
+    quiet_libraries()
+    from clinragen.inference import Explainer
+    from evaluation.terminal import print_explanation
+
+    explanation = Explainer.from_pretrained(model).explain(text, series, num_beams=num_beams)
+    print_explanation(explanation)
+
+
+@app.command()
+def demo(
+    model: Annotated[Path, typer.Argument(help="Model folder.")] = Path("runs/quickstart/model"),
+    cohort: Annotated[
+        Path | None, typer.Option(help="Cohort whose test patients can be chosen [default: the model's run].")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 7860,
+) -> None:
+    """Open a page on this machine where a patient can be chosen or entered."""
+    from spaces_demo.app import serve
+
+    from clinragen.progress import quiet_libraries
+
+    quiet_libraries()
+    serve(model, cohort=cohort, port=port)
+
+
+def main() -> None:
+    """Run the command line; what a user can cause ends in one line and an exit code other than 0."""
+    # Nothing is looked up on the Hub unless the user names a Hub model; nobody is told that this runs.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRL_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app(standalone_mode=False)
+    except ClinRaGenError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted; run the same command again to go on where it stopped", 130)
+    except typer.Abort:
+        _fail("aborted", 130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        _fail("the disk is full; free some space and run again", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"clinragen: {message}", err=True)
+    sys.exit(code)

@@ -1,0 +1,70 @@
+"""What a person sees while stages run: one bar per stage, and nothing from the libraries underneath."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+
+class Display:
+    """A progress bar for the stage that is running. Use it as a context manager around the work."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console if console is not None else Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[amount]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Display:
+        quiet_libraries()
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._finish()
+        self.progress.stop()
+
+    def announce(self, name: str, place: int, of: int) -> None:
+        """Start the bar of a stage."""
+        self._finish()
+        label = f"[{place}/{of}] {name}" if of > 1 else name
+        self._task = self.progress.add_task(label.replace("[", "\\[").ljust(26), total=None, amount="")
+
+    def report(self, done: float, total: float | None, remark: str) -> None:
+        """Move the bar (a `clinragen.stages.Report`)."""
+        if self._task is None:
+            return
+        amount = f"{done:.0f}/{total:.0f} {remark}" if total else remark
+        self.progress.update(self._task, completed=done if total else None, total=total, amount=amount)
+
+    def _finish(self) -> None:
+        if self._task is None:
+            return
+        task = next(task for task in self.progress.tasks if task.id == self._task)
+        total = task.total or 1
+        self.progress.update(self._task, total=total, completed=total)
+        self._task = None
+
+
+def quiet_libraries() -> None:
+    """Switch off the libraries' own bars and chatter; warnings about our own calls are caught by the tests."""
+    from datasets import disable_progress_bars
+    from transformers.utils import logging as transformers_logging
+
+    disable_progress_bars()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=UserWarning, module="torch.*")

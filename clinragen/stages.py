@@ -1,0 +1,240 @@
+"""The stages of a run: what each reads, what decides its output, and which library call does its work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from clinragen.pipeline import STAMP, Stage
+from clinragen.recipe import Recipe
+from dataset_builder.files import PARTIAL, fingerprint, read_json
+from modeling_clinragen.errors import InputDataError, SettingsError, StageError
+
+Report = Callable[[float, float | None, str], None]
+"""Progress: amount done, total (None where unknown) and a short remark."""
+
+SYNTHETIC_NOTICE = (
+    "The patients are synthetic: they come from this project's synthetic hospital, and no number says anything about "
+    "real patients."
+)
+
+
+def silent(done: float, total: float | None, remark: str) -> None:
+    """A `Report` that shows nothing."""
+
+
+class _Given(Stage):
+    """A folder that the user already has; it is read, never written."""
+
+    def __init__(self, folder: Path, what: str) -> None:
+        super().__init__(what, folder, work=_nothing, settings={})
+        if not folder.is_dir():
+            raise InputDataError(f"{folder}: is not a folder; give the {what}")
+
+    def digest(self) -> str:
+        if self._digest is None:
+            stamp = self.folder / STAMP
+            if stamp.is_file():
+                self._digest = str(read_json(stamp)["fingerprint"])
+            else:
+                # Size and time stand for the content: credentialed tables are tens of gigabytes.
+                files = sorted(path for path in self.folder.rglob("*") if path.is_file() and PARTIAL not in path.name)
+                listed = [(str(path.relative_to(self.folder)), *path.stat()[6:9:2]) for path in files]
+                self._digest = fingerprint(self.name, listed)
+        return self._digest
+
+
+def _nothing(folder: Path) -> None:
+    raise StageError(f"{folder}: is an input, not a stage")
+
+
+def given(folder: Path, what: str) -> Stage:
+    """Wrap an input folder of the user's. Raises `InputDataError` when it does not exist."""
+    return _Given(folder, what)
+
+
+def synthesize(folder: Path, settings: dict[str, Any], seed: int, report: Report = silent) -> Stage:
+    """Synthetic hospital: settings `patients`, and optionally `world`."""
+
+    def work(target: Path) -> None:
+        from dataset_builder.synthetic.hospital import write_hospital
+
+        patients = int(settings["patients"])
+        world = Path(settings["world"]) if settings.get("world") else None
+        write_hospital(
+            target / "tables",
+            patients=patients,
+            seed=seed,
+            world=world,
+            on_progress=lambda done: report(done, patients, "patients"),
+        )
+
+    chosen = {"patients": settings.get("patients"), "world": settings.get("world"), "seed": seed}
+    if not isinstance(chosen["patients"], int) or chosen["patients"] < 1:
+        raise SettingsError(f"patients is '{chosen['patients']}'; give a whole number above 0")
+    return Stage("synthesize", folder, work, chosen, code=("dataset_builder",))
+
+
+def build(folder: Path, tables: Stage, settings: dict[str, Any], report: Report = silent) -> Stage:
+    """Cohort from tables; the settings are those of `build_cohort`."""
+
+    def work(target: Path) -> None:
+        from dataset_builder.build import build_cohort
+
+        root = tables.folder / "tables" if tables.name == "synthesize" else tables.folder
+        build_cohort(
+            root=root, output=target / "cohort", on_progress=lambda remark: report(0, None, remark), **settings
+        )
+
+    return Stage("build", folder, work, settings, inputs=(tables,), code=("dataset_builder",))
+
+
+def knowledge(folder: Path, cohort: Stage) -> Stage:
+    """The knowledge base, and how much of it is found in the cohort's training notes."""
+
+    def work(target: Path) -> None:
+        from dataset_builder.knowledge import write_knowledge
+        from dataset_builder.schema import load_examples
+
+        write_knowledge(target / "knowledge", load_examples(cohort_folder(cohort))["train"]["note"])
+
+    return Stage("knowledge", folder, work, {}, inputs=(cohort,), code=("dataset_builder",))
+
+
+def rationales(
+    folder: Path, cohort: Stage, base: Stage, settings: dict[str, Any], seed: int, report: Report = silent
+) -> Stage:
+    """Rationales by a teacher; `teacher: rules` is the one that needs neither key nor GPU."""
+    chosen = {"teacher": settings.get("teacher", "rules"), "seed": seed, **settings}
+    if chosen["teacher"] != "rules":
+        raise SettingsError(f"teacher '{chosen['teacher']}' is unknown; the teacher is 'rules'")
+
+    def work(target: Path) -> None:
+        from dataset_builder.rationales.rules import RuleTeacher
+        from dataset_builder.rationales.writing import write_rationales
+
+        from dataset_builder.knowledge import load_knowledge
+        from dataset_builder.vocabulary import load_range_set
+
+        ranges = load_range_set(chosen.get("range_set", "clinical"))
+        teacher = RuleTeacher(load_knowledge(knowledge_file(base)), ranges, seed)
+        write_rationales(
+            cohort_folder(cohort),
+            target / "cohort",
+            teacher,
+            on_progress=lambda done, total: report(done, total, "examples"),
+        )
+
+    return Stage("rationales", folder, work, chosen, inputs=(cohort, base), code=("dataset_builder",))
+
+
+def train(
+    phase: str,
+    folder: Path,
+    *,
+    cohort: Stage,
+    config: Path,
+    seed: int,
+    overrides: Iterable[str] = (),
+    parent: Stage | None = None,
+    model: Path | None = None,
+    base: Stage | None = None,
+    report: Report = silent,
+) -> Stage:
+    """One training phase; it starts from `parent`, or builds what the YAML `model` says with the knowledge `base`."""
+    changed = list(overrides)
+
+    def on_step(step: int, steps: int, loss: float | None) -> None:
+        report(step, steps, "steps" if loss is None else f"steps, loss {loss:.3f}")
+
+    def work(target: Path) -> None:
+        from dataset_builder.knowledge import load_knowledge
+        from dataset_builder.schema import load_examples
+        from trainers.running import load_model_config, train_phase
+
+        train_phase(
+            phase,
+            target,
+            cohort=load_examples(cohort_folder(cohort)),
+            config=config,
+            overrides=changed,
+            parent=parent.folder if parent is not None else None,
+            model_config=load_model_config(model) if parent is None and model is not None else None,
+            terms=list(load_knowledge(knowledge_file(base)).all_terms()) if base is not None else None,
+            seed=seed,
+            on_step=on_step,
+        )
+
+    inputs = tuple(stage for stage in (cohort, parent, base) if stage is not None)
+    files = [config]
+    if parent is None and model is not None:
+        files += [model, *model.parent.glob("*.json")]
+    return Stage(
+        f"train {phase}",
+        folder,
+        work,
+        {"phase": phase, "seed": seed, "overrides": changed},
+        inputs=inputs,
+        code=("modeling_clinragen", "trainers"),
+        files=tuple(file for file in files if file.is_file()),
+        resumes=True,
+    )
+
+
+def cohort_folder(stage: Stage) -> Path:
+    """Where a stage (or a folder of the user's) keeps its cohort."""
+    inner = stage.folder / "cohort"
+    return inner if inner.is_dir() else stage.folder
+
+
+def knowledge_file(stage: Stage) -> Path:
+    """Where a stage (or a folder of the user's) keeps its knowledge base."""
+    inner = stage.folder / "knowledge"
+    return (inner if inner.is_dir() else stage.folder) / "knowledge.json"
+
+
+def all_stages(recipe: Recipe, output: Path, seed: int, root: Path | None, report: Report = silent) -> list[Stage]:
+    """Every stage of a recipe, in order.
+
+    Raises:
+        SettingsError: The recipe makes its own patients and a root is given, or it needs a root and none is given.
+    """
+    from clinragen.scoring import evaluate, publish
+
+    if (recipe.synthesize is None) == (root is None):
+        wanted = "needs the tables: give --root DIR" if root is None else "makes its own tables: leave --root out"
+        raise SettingsError(f"{recipe.path}: {wanted}")
+    stages = []
+    if root is None:
+        assert recipe.synthesize is not None
+        stages.append(synthesize(output / "hospital", recipe.synthesize, seed, report))
+        tables: Stage = stages[-1]
+    else:
+        tables = given(root, "folder with the source's tables")
+    built = build(output / "build", tables, recipe.build, report)
+    base = knowledge(output / "knowledge", built)
+    taught = rationales(output / "rationales", built, base, recipe.rationales, seed, report)
+    stages += [built, base, taught]
+    trained: dict[str, Stage] = {}
+    parent: Stage | None = None
+    for phase, config in recipe.train.items():
+        parent = train(
+            phase,
+            output / "train" / phase,
+            cohort=taught,
+            config=config,
+            seed=seed,
+            parent=parent,
+            model=recipe.model,
+            base=base if parent is None else None,
+            report=report,
+        )
+        trained[phase] = parent
+        stages.append(parent)
+    notices = list(recipe.notices)
+    if root is None:
+        notices.append(SYNTHETIC_NOTICE)
+    scored = evaluate(output / "evaluation", taught, trained, recipe.evaluate, notices, report)
+    stages += [scored, publish(output / "model", trained, scored, taught)]
+    return stages

@@ -1,0 +1,225 @@
+"""From a source's tables to a cohort folder that `datasets.load_dataset` reads, by the contract of `schema`."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_builder.audit import LeakageAudit
+from dataset_builder.card import write_card
+from dataset_builder.cohort import FILTERS, check_filters, select_stays
+from dataset_builder.engine import connect
+from dataset_builder.examples import assemble
+from dataset_builder.extraction import extract_measurements, window_hours
+from dataset_builder.files import atomic_folder, file_digest, fingerprint, write_json
+from dataset_builder.grid import check_grid, make_grid
+from dataset_builder.labels import extract_labels
+from dataset_builder.note import STRUCTURED, check_note_policy, is_retrospective, read_notes, store_notes
+from dataset_builder.schema import SPLITS, example_features
+from dataset_builder.source import LocatedSource, load_source, locate
+from dataset_builder.splits import FRACTIONS, assign_splits
+from dataset_builder.structured import structured_notes
+from dataset_builder.vocabulary import load_diseases, load_range_set, load_variables
+from modeling_clinragen.errors import InputDataError
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+PART = 2000  # stays that are in Python's memory at a time
+
+
+def build_cohort(
+    source: str,
+    root: Path,
+    output: Path,
+    *,
+    note_policy: str,
+    window: str = "first-48h",
+    grid: str = "event",
+    range_set: str = "clinical",
+    filters: Sequence[str] = FILTERS,
+    seed: int = 0,
+    split_fractions: tuple[float, float, float] = FRACTIONS,
+    split_file: Path | None = None,
+    on_progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Build a cohort folder (data/*.parquet, README.md, provenance.json) and return its provenance.
+
+    The same inputs and settings give byte-identical parquet files. `output` appears whole or not at all.
+    `on_progress(step, done, total)` is called as the build goes on.
+
+    Raises `InputDataError` for missing or damaged tables and an empty cohort, `SettingsError` for settings that cannot
+    work, `note_policy` among them when the source has no notes.
+    """
+    load_range_set(range_set)  # an unknown name is refused before any work
+    located = locate(load_source(source, load_variables()), root)
+    check_note_policy(note_policy, located)
+    check_grid(grid)
+    window_hours(window)
+    settings = {
+        "note_policy": note_policy,
+        "window": window,
+        "grid": grid,
+        "range_set": range_set,
+        "filters": list(check_filters(filters)),
+        "seed": seed,
+        "split_fractions": list(split_fractions),
+        "split_file": None if split_file is None else file_digest(split_file),
+    }
+    with atomic_folder(Path(output)) as folder:
+        scratch = folder / "scratch"  # spilled rows are patient data: they stay in the user's own folder
+        scratch.mkdir()
+        with connect(scratch) as con:
+            found = _write_examples(con, located, folder, settings, split_file, on_progress or _silent)
+        shutil.rmtree(scratch)
+        provenance = {**_origin(located, settings), **found}
+        write_json(folder / "provenance.json", provenance)
+        write_card(folder, provenance)
+    audit = provenance["leakage_audit"]
+    logger.info("built %d examples; leakage audit: %s", provenance["examples"]["total"], _in_words(audit))
+    return provenance
+
+
+def _write_examples(
+    con: Any,
+    located: LocatedSource,
+    folder: Path,
+    settings: dict[str, Any],
+    split_file: Path | None,
+    on_progress: Progress,
+) -> dict[str, Any]:
+    """Write data/<split>.parquet below `folder`; return the counts for the provenance."""
+    variables, diseases, ranges = load_variables(), load_diseases(), load_range_set(settings["range_set"])
+    on_progress("stays", 0, 1)
+    stays, filter_counts = select_stays(con, located, settings["filters"])
+    _refuse_empty(filter_counts, located)
+    on_progress("measurements", 0, 1)
+    measurements, reject_log = extract_measurements(con, located, variables, stays, settings["window"])
+    grid, series_counts = make_grid(con, measurements, settings["grid"], len(variables))
+    if "has_events" in settings["filters"]:
+        stays = stays.semi_join(grid, "stay_id")
+        filter_counts.append({"filter": "has_events", "stays": int(stays.count().execute())})
+        _refuse_empty(filter_counts, located)
+    on_progress("labels and notes", 0, 1)
+    labels, label_counts = extract_labels(con, located, diseases, stays.select("hadm_id").distinct())
+    structured = settings["note_policy"] == STRUCTURED
+    notes = structured_notes(con, located, stays) if structured else {}
+    stored_notes = None if structured else store_notes(con, located, stays)
+
+    end = window_hours(settings["window"])
+    prediction_time = stays.stay_hours if end is None else stays.stay_hours.clip(upper=end)
+    keys = stays.select("subject_id", "hadm_id", "stay_id", prediction_time=prediction_time)
+    table = keys.order_by("stay_id").to_pyarrow()
+    splits = assign_splits(
+        sorted(set(table["subject_id"].to_pylist())),
+        seed=settings["seed"],
+        fractions=tuple(settings["split_fractions"]),
+        split_file=split_file,
+    )
+    note_counts = {"without_a_note": 0, "without_the_policy_sections": 0}
+    audit = LeakageAudit(diseases)
+    examples = dict.fromkeys(SPLITS, 0)
+    with ExitStack() as stack:
+        writers = {split: stack.enter_context(_writer(folder / "data" / f"{split}.parquet")) for split in SPLITS}
+        for start in range(0, len(table), PART):
+            on_progress("examples", start, len(table))
+            part = table.slice(start, PART)
+            if stored_notes is not None:
+                notes, counts = read_notes(stored_notes, settings["note_policy"], part)
+                note_counts = {name: count + counts[name] for name, count in note_counts.items()}
+            first, last = part["stay_id"][0].as_py(), part["stay_id"][-1].as_py()
+            rows = grid.filter(grid.stay_id.between(first, last)).order_by("stay_id", "hours").to_pyarrow()
+            made = assemble(
+                located.source.name,
+                part,
+                rows,
+                labels=labels,
+                notes=notes,
+                note_policy=settings["note_policy"],
+                diseases=diseases,
+                range_set=ranges,
+            )
+            chosen = np.array([splits[subject] for subject in part["subject_id"].to_pylist()])
+            for split, writer in writers.items():
+                of_split = made.filter(pa.array(chosen == split))
+                if of_split.num_rows:
+                    writer.write_table(of_split)
+                    audit.add(split, of_split)
+                    examples[split] += of_split.num_rows
+    on_progress("examples", len(table), len(table))
+    return {
+        "cohort": filter_counts,
+        "patients": len(splits),
+        "examples": {**examples, "total": sum(examples.values())},
+        "series": series_counts,
+        "items": reject_log,
+        "labels": label_counts,
+        "positives": audit.positives(),
+        "notes": {} if structured else note_counts,
+        "leakage_audit": audit.result(),
+    }
+
+
+@contextmanager
+def _writer(path: Path) -> Iterator[pq.ParquetWriter]:
+    path.parent.mkdir(exist_ok=True)
+    with pq.ParquetWriter(path, example_features().arrow_schema, compression="zstd") as writer:
+        yield writer
+
+
+def _origin(located: LocatedSource, settings: dict[str, Any]) -> dict[str, Any]:
+    """Where the examples come from, under which licence, and what a rebuild would have to match."""
+    package = Path(str(files("dataset_builder")))
+    # A file more than the build reads only causes a rebuild too many; one less would hide a change.
+    folders = [package, package / "resources", package / "sources"]
+    code = [path for folder in folders for path in folder.glob("*.*") if path.is_file()]
+    inputs = {name: path.name for name, path in sorted(located.paths.items())}
+    policy = settings["note_policy"]
+    if policy == STRUCTURED:
+        sentence = (
+            "The notes were not written by clinicians: they were written by rule from tables, "
+            "using only what was known when the patient entered the ICU."
+        )
+    elif is_retrospective(policy):
+        sentence = "The notes were written after the diagnoses were known: results are retrospective."
+    else:
+        sentence = "The notes are the admission sections of discharge summaries, which were written up at discharge."
+    return {
+        "source": located.source.name,
+        "title": located.source.title,
+        "version": located.version,
+        "licence": {"id": located.licence.id, "name": located.licence.name},
+        "credentialed": located.licence.credentialed,
+        "tables": inputs,
+        "settings": settings,
+        "note_policy": policy,
+        "notes_are_structured": policy == STRUCTURED,
+        "notes_are_retrospective": is_retrospective(policy),
+        "about_the_notes": sentence,
+        "fingerprint": fingerprint(settings, files=[*located.paths.values(), *code]),
+    }
+
+
+def _refuse_empty(counts: list[dict[str, Any]], located: LocatedSource) -> None:
+    if counts[-1]["stays"] == 0:
+        raise InputDataError(
+            f"{located.root}: no ICU stay is left after the cohort filter '{counts[-1]['filter']}'; "
+            "check that the tables belong together, or choose other filters"
+        )
+
+
+def _in_words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in counts.items())
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    """No progress wanted."""

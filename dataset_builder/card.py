@@ -1,0 +1,88 @@
+"""The dataset card of a cohort folder: what `datasets.load_dataset` needs and what a reader must know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.files import atomic_file
+from dataset_builder.schema import SPLITS
+
+_TEXT = """
+# {title} cohort for ClinRaGen
+
+{count} ICU stays of {patients} patients from {title} (version {version}), one example each: a clinical note, the
+series of 11 bedside variables, and which of 25 diseases the admission was billed with. Built by `clinragen build`.
+
+{sharing}
+
+**Notes.** Policy `{policy}`. {about_notes}
+
+**Window.** `{window}`, grid `{grid}`. `prediction_time` is in hours since ICU admission; no later measurement is in an
+example. Missing values are null and marked in `lab_observed`; nothing is filled in.
+
+| split | examples |
+| --- | --- |
+{splits}
+
+Splits are made by patient.
+
+## Cohort
+
+| filter | stays left |
+| --- | --- |
+{filters}
+
+## Leakage audit
+
+| check | count |
+| --- | --- |
+{audit}
+
+What was rejected per item and why, all settings and the fingerprint of inputs and code are in `provenance.json`.
+Licence of the source: {licence}.
+"""
+
+
+def write_card(folder: Path, provenance: Mapping[str, Any]) -> None:
+    """Write README.md with the metadata the datasets library reads (splits and their files)."""
+    from huggingface_hub import DatasetCardData
+
+    files = [{"split": split, "path": f"data/{split}.parquet"} for split in SPLITS]
+    metadata = DatasetCardData(
+        license=provenance["licence"]["id"],
+        language="en",
+        pretty_name=f"{provenance['title']} cohort for ClinRaGen",
+        tags=["medical", "ehr", "clinragen"],
+        configs=[{"config_name": "default", "data_files": files}],
+    )
+    if provenance["credentialed"]:
+        sharing = (
+            "**Credentialed data.** The source's data use agreement forbids sharing this folder, publishing it "
+            "or sending it to third parties."
+        )
+    else:
+        sharing = "The source is openly licensed; the same terms hold for this folder."
+    settings = provenance["settings"]
+    text = _TEXT.format(
+        title=provenance["title"],
+        count=provenance["examples"]["total"],
+        patients=provenance["patients"],
+        version=provenance["version"],
+        sharing=sharing,
+        policy=provenance["note_policy"],
+        about_notes=provenance["about_the_notes"],
+        window=settings["window"],
+        grid=settings["grid"],
+        splits=_rows((split, provenance["examples"][split]) for split in SPLITS),
+        filters=_rows((step["filter"], step["stays"]) for step in provenance["cohort"]),
+        audit=_rows((name.replace("_", " "), count) for name, count in provenance["leakage_audit"].items()),
+        licence=provenance["licence"]["name"],
+    )
+    with atomic_file(folder / "README.md") as beside:
+        beside.write_text(f"---\n{metadata.to_yaml()}\n---\n{text}", encoding="utf-8")
+
+
+def _rows(pairs: Any) -> str:
+    return "\n".join(f"| {name} | {count} |" for name, count in pairs)

@@ -1,0 +1,75 @@
+"""Which ICU stays become examples: the filters of the mimic3-benchmarks phenotyping task, by name and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ibis
+
+from dataset_builder.engine import errors_named, read_table, store
+from dataset_builder.source import LocatedSource
+from modeling_clinragen.errors import SettingsError
+
+ADULT_AGE = 18
+OLDEST_AGE = 90  # MIMIC groups everyone older; the exact age of such a patient is not in the data
+
+# In the order of mimic3-benchmarks: transferred stays go first, and single_stay counts the stays that are left.
+# "coded" is ours: without any diagnosis row the labels of an admission are unknown, not absent.
+FILTERS = ("no_transfers", "single_stay", "adults", "coded", "has_events")
+
+
+def check_filters(filters: Sequence[str]) -> tuple[str, ...]:
+    """The chosen filters in their fixed order. Raises `SettingsError` for an unknown name."""
+    unknown = sorted(set(filters) - set(FILTERS))
+    if unknown:
+        raise SettingsError(f"cohort filter '{unknown[0]}' is unknown; choose from {', '.join(FILTERS)}")
+    return tuple(name for name in FILTERS if name in filters)
+
+
+def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tuple[ibis.Table, list[dict[str, Any]]]:
+    """The stays that pass every filter but "has_events", and the count of stays left after each filter.
+
+    Columns: subject_id, hadm_id, stay_id, in_time, admit_time, stay_hours, age, sex, admission_type,
+    admission_location, first_unit.
+    """
+    tables = {name: read_table(con, located, name) for name in ("stays", "admissions", "patients", "diagnoses")}
+    for name in ("admissions", "patients", "stays"):
+        tables[name] = store(con, f"{name}_read", tables[name], located.paths[name])
+    with errors_named(located.paths["diagnoses"]):
+        coded = store(con, "coded_admissions", tables["diagnoses"].select("hadm_id").distinct())
+    stays = tables["stays"].drop("subject_id").join(tables["admissions"], "hadm_id")
+    stays = stays.join(tables["patients"], "subject_id")
+    seconds = stays.out_time.epoch_seconds() - stays.in_time.epoch_seconds()
+    stays = stays.mutate(stay_hours=seconds / 3600.0, age=_age(stays).clip(upper=OLDEST_AGE))
+    stays = store(con, "all_stays", stays.filter(stays.stay_hours > 0))
+
+    steps: dict[str, Callable[[ibis.Table], ibis.Table]] = {
+        "no_transfers": lambda table: table.filter(table.first_unit == table.last_unit),
+        "single_stay": _single_stay,
+        "adults": lambda table: table.filter(table.age >= ADULT_AGE),
+        "coded": lambda table: table.semi_join(coded, "hadm_id"),
+    }
+    counts = [
+        {"filter": "all ICU stays", "stays": int(tables["stays"].count().execute())},
+        {"filter": "known_times", "stays": int(stays.count().execute())},
+    ]
+    for name in filters:
+        if name in steps:
+            stays = steps[name](stays)
+            counts.append({"filter": name, "stays": int(stays.count().execute())})
+    columns = ["subject_id", "hadm_id", "stay_id", "in_time", "admit_time", "stay_hours", "age", "sex"]
+    return store(con, "cohort", stays.select(*columns, "admission_type", "admission_location", "first_unit")), counts
+
+
+def _single_stay(stays: ibis.Table) -> ibis.Table:
+    alone = stays.group_by("hadm_id").agg(stays=stays.count())
+    return stays.semi_join(alone.filter(alone.stays == 1), "hadm_id")
+
+
+def _age(stays: ibis.Table) -> ibis.Column:
+    """Age in years at admission, from a birth time or from the year a de-identified patient has a known age in."""
+    if "birth_time" in stays.columns:
+        days = (stays.admit_time.epoch_seconds() - stays.birth_time.epoch_seconds()) / 86400.0
+        return (days / 365.25).floor().cast("int64")
+    return (stays.anchor_age + stays.admit_time.year() - stays.anchor_year).cast("int64")

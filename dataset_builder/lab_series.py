@@ -1,0 +1,79 @@
+"""One stay's lab and vital series in memory, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dataset_builder.vocabulary import load_variables
+from modeling_clinragen.errors import InputDataError
+
+
+@dataclass(frozen=True, eq=False)
+class LabSeries:
+    """Measurements over time. Raises `InputDataError` when the three arrays do not fit together.
+
+    - `hours`     (steps,) float32, since ICU admission, strictly rising
+    - `values`    (steps, variables) float32, in the units of `variables.yaml`; NaN exactly where not observed
+    - `observed`  (steps, variables) bool
+    """
+
+    hours: np.ndarray
+    values: np.ndarray
+    observed: np.ndarray
+
+    def __post_init__(self) -> None:
+        shape = (self.hours.shape[0] if self.hours.ndim == 1 else -1, len(load_variables()))
+        if self.hours.ndim != 1 or self.values.shape != shape or self.observed.shape != shape:
+            raise InputDataError(
+                f"lab series: hours {self.hours.shape}, values {self.values.shape} and observed {self.observed.shape} "
+                f"do not fit; need (steps,) and twice (steps, {shape[1]})"
+            )
+        if (self.hours.dtype, self.values.dtype, self.observed.dtype) != (np.float32, np.float32, np.bool_):
+            raise InputDataError("lab series: hours and values must be float32 and observed bool; convert them")
+        if not np.isfinite(self.hours).all() or not (np.diff(self.hours) > 0).all():
+            raise InputDataError("lab series: hours must be finite and strictly rising; sort and merge the rows")
+        if not np.array_equal(np.isfinite(self.values), self.observed):
+            raise InputDataError("lab series: values must be finite where observed and NaN elsewhere")
+
+    def __len__(self) -> int:
+        return int(self.hours.shape[0])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LabSeries):
+            return NotImplemented
+        return (
+            np.array_equal(self.hours, other.hours)
+            and np.array_equal(self.values, other.values, equal_nan=True)
+            and np.array_equal(self.observed, other.observed)
+        )
+
+    @classmethod
+    def empty(cls) -> LabSeries:
+        """A series without any measurement; valid, and never described as normal."""
+        width = len(load_variables())
+        return cls(
+            np.zeros(0, dtype=np.float32), np.zeros((0, width), dtype=np.float32), np.zeros((0, width), dtype=np.bool_)
+        )
+
+    @classmethod
+    def from_values(cls, hours: np.ndarray, values: np.ndarray) -> LabSeries:
+        """From (steps,) and (steps, variables) with NaN where nothing was measured."""
+        values = np.asarray(values, dtype=np.float32).reshape(-1, len(load_variables()))
+        return cls(np.asarray(hours, dtype=np.float32), values, ~np.isnan(values))
+
+    @classmethod
+    def from_example(cls, row: Mapping[str, Any]) -> LabSeries:
+        """From one example of the data contract (`dataset_builder.schema`), where a missing value is None."""
+        if not len(row["lab_hours"]):
+            return cls.empty()
+        width = len(load_variables())
+        try:
+            values = np.array(row["lab_values"], dtype=np.float32).reshape(-1, width)  # None becomes NaN
+            observed = np.array(row["lab_observed"], dtype=np.bool_).reshape(-1, width)
+        except (TypeError, ValueError) as error:
+            raise InputDataError(f"lab series: every step needs {width} values and {width} observed marks") from error
+        return cls(np.array(row["lab_hours"], dtype=np.float32), values, observed)

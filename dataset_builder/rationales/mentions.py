@@ -1,0 +1,127 @@
+"""The affirmed, current mentions of diseases in a note, as exact quotes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from dataset_builder.knowledge import TERM_KINDS, KnowledgeBase, ValueRule
+from dataset_builder.rationales.context import ContextRules, NoteContext, read_context
+from dataset_builder.rationales.term_index import Match, TermIndex, Word, split_words
+
+# Effects that make a mention no evidence at all. A past mention is judged by disease.
+_EXCLUDING = frozenset(("negated", "uncertain", "family", "hypothetical"))
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_SPACES = re.compile(r"\s+")
+# Between the name of a measurement and its value stand at most this many words.
+VALUE_WORDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A quote from a note that supports a disease. `rank` orders mentions: the lowest says most about the disease."""
+
+    disease: str
+    term: str
+    start: int
+    end: int
+    quote: str
+    rank: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    disease: str
+    term: str
+    kind: int
+    cited: bool
+    rule: ValueRule | None = None
+
+
+class MentionFinder:
+    """Looks for the terms and the measurements of a knowledge base in notes; built once, used for every note."""
+
+    def __init__(self, knowledge: KnowledgeBase, rules: ContextRules) -> None:
+        self._rules = rules
+        self._history_counts = {entry.key: entry.history_counts for entry in knowledge.diseases}
+        phrases: list[tuple[str, _Owner]] = []
+        for entry in knowledge.diseases:
+            for term in entry.terms:
+                owner = _Owner(entry.key, term.term, TERM_KINDS.index(term.kind), term.cited)
+                phrases += [(surface, owner) for surface in term.surfaces]
+            finding = TERM_KINDS.index("finding")
+            for rule in entry.values:
+                owner = _Owner(entry.key, rule.names[0], finding, True, rule)
+                phrases += [(name, owner) for name in rule.names]
+        # A masking phrase has an owner that supports nothing, so that the terms inside it are not read.
+        nobody = _Owner("", "", len(TERM_KINDS), False)
+        self._index = TermIndex(phrases + [(mask, nobody) for mask in rules.masks])
+
+    def find(self, note: str) -> dict[str, list[Mention]]:
+        """The mentions by disease key, best first. Negated, doubtful, family and bygone ones are left out."""
+        words = split_words(note)
+        matches = [match for match in self._index.find(note, words) if any(owner.cited for owner in match.owners)]
+        if not matches:
+            return {}
+        context = read_context(note, self._rules, words)
+        by_start = {word.start: number for number, word in enumerate(words)}
+        found: dict[str, list[Mention]] = {}
+        for match in matches:
+            effects = context.effects(match.start, match.end)
+            if effects & _EXCLUDING:
+                continue
+            for owner in match.owners:
+                if not owner.cited or ("historical" in effects and not self._history_counts[owner.disease]):
+                    continue
+                span = self._span(note, words, by_start[match.start], match, owner, context)
+                if span is None:
+                    continue
+                quote = _SPACES.sub(" ", note[slice(*span)])
+                rank = (owner.kind, len(match.owners), match.start)
+                found.setdefault(owner.disease, []).append(Mention(owner.disease, owner.term, *span, quote, rank))
+        return {disease: sorted(mentions, key=lambda item: item.rank) for disease, mentions in found.items()}
+
+    def _span(
+        self, note: str, words: list[Word], first: int, match: Match[_Owner], owner: _Owner, context: NoteContext
+    ) -> tuple[int, int] | None:
+        if owner.rule is not None:
+            end = self._value_end(note, words, first, match.end, owner.rule, context)
+            return None if end is None else (match.start, end)
+        start = match.start
+        while first > 0 and words[first - 1].folded in self._rules.modifiers:
+            if note[words[first - 1].end : start] not in (" ", "-"):
+                break
+            first -= 1
+            start = words[first].start
+        return start, match.end
+
+    def _value_end(
+        self, note: str, words: list[Word], first: int, name_end: int, rule: ValueRule, context: NoteContext
+    ) -> int | None:
+        """Where the value of a measurement ends, when the last value of a series like "1.0 -> 3.2" is beyond the limit."""
+        _, sentence_end = context.sentence(name_end)
+        value = None
+        end = name_end
+        between = 0
+        for word in words[first:]:
+            if word.start < name_end:
+                continue
+            gap = note[end : word.start]
+            if word.end > sentence_end or "," in gap or "(" in gap or ";" in gap or "\n\n" in gap:
+                break
+            if _NUMBER.fullmatch(word.text):
+                if value is not None and not ("-" in gap or "→" in gap or ">" in gap or "to" in gap):
+                    break
+                if "/" in gap and value is not None:
+                    break
+                value, end, between = float(word.text), word.end, 0
+                continue
+            if word.folded not in self._rules.value_links and word.text.lower() not in self._rules.value_links:
+                break
+            between += 1
+            if value is not None or between > VALUE_WORDS:
+                break
+            end = word.end
+        if value is None or not rule.holds(value) or note[end : end + 1].isalpha():
+            return None
+        return end

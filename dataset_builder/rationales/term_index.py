@@ -1,0 +1,111 @@
+"""Finds many phrases in a text in one pass over its words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_WORD = re.compile(r"\d+\.\d+|[A-Za-z0-9]+")
+# What may stand between two words of one phrase: no comma, no colon, no empty line.
+_GAP = re.compile(r"[ \t\-–/'’+%<>~=^]*(?:\n[ \t]*)?")
+_KEPT_PLURALS = ("ss", "us", "is")
+
+
+@lru_cache(maxsize=65536)
+def fold(word: str) -> str:
+    """A word in lower case and without a plural s."""
+    word = word.lower()
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(_KEPT_PLURALS) else word
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a text with its character positions."""
+
+    text: str
+    folded: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Generic[T]):
+    """A phrase in a text: character positions, and everything that was registered under the phrase."""
+
+    start: int
+    end: int
+    owners: tuple[T, ...]
+
+
+@dataclass(slots=True)
+class _Node(Generic[T]):
+    children: dict[str, _Node[T]] = field(default_factory=dict)
+    owners: dict[T, bool] = field(default_factory=dict)  # owner -> whether the capitals of the text matter
+
+
+def split_words(text: str) -> list[Word]:
+    """The words and numbers of a text, in order."""
+    return [Word(found.group(), fold(found.group()), *found.span()) for found in _WORD.finditer(text)]
+
+
+class TermIndex(Generic[T]):
+    """Phrases with their owners. Finds the longest phrase at each place, from left to right, without overlap.
+
+    Case and plural do not matter, and hyphen, slash and line break count as a space. One exception: an abbreviation of
+    up to three capitals ("MI", "HD") is found in capitals only, because it is too often another word.
+    """
+
+    def __init__(self, phrases: Iterable[tuple[str, T]]) -> None:
+        self._root: _Node[T] = _Node()
+        for phrase, owner in phrases:
+            words = split_words(phrase)
+            if not words:
+                continue
+            node = self._root
+            for word in words:
+                node = node.children.setdefault(word.folded, _Node())
+            strict = len(words) == 1 and len(words[0].text) <= 3 and words[0].text.isupper()
+            node.owners[owner] = strict and node.owners.get(owner, True)
+
+    def find(self, text: str, words: list[Word] | None = None) -> list[Match[T]]:
+        """The phrases in `text`; `words` saves splitting it again."""
+        words = split_words(text) if words is None else words
+        matches: list[Match[T]] = []
+        position = 0
+        while position < len(words):
+            found = self._longest(text, words, position)
+            if found is None:
+                position += 1
+                continue
+            last, owners = found
+            matches.append(Match(words[position].start, words[last].end, owners))
+            position = last + 1
+        return matches
+
+    def _longest(self, text: str, words: list[Word], position: int) -> tuple[int, tuple[T, ...]] | None:
+        node = self._root.children.get(words[position].folded)
+        best = None
+        last = position
+        while node is not None:
+            if node.owners:
+                owners = tuple(
+                    owner
+                    for owner, strict in node.owners.items()
+                    if not strict or words[position].text.rstrip("s").isupper()
+                )
+                best = (last, owners) if owners else best
+            if not node.children or last + 1 == len(words):
+                break
+            gap = text[words[last].end : words[last + 1].start]
+            # "a. fib": a full stop joins only after a single letter.
+            joined = gap in (".", ". ") and words[last].end - words[last].start == 1
+            if not joined and gap != " " and not _GAP.fullmatch(gap):
+                break
+            last += 1
+            node = node.children.get(words[last].folded)
+        return best

@@ -1,0 +1,79 @@
+"""The data contract: one row per example (one ICU stay of one admission).
+
+The builder writes these columns, the teacher fills the two rationales, the trainers and the evaluation read them.
+
+- `example_id`        text, unique: "<source>-<stay_id>"
+- `subject_id`, `hadm_id`, `stay_id`  the source's own identifiers; splits are made by `subject_id`
+- `source`            e.g. "mimic-iv"
+- `note`, `note_policy`  the model's text input and how it was made ("admission", "structured"); "" is valid
+- `lab_hours`         (steps,) hours since ICU admission, rising
+- `lab_values`        (steps, 11) in the units of `variables.yaml`; null exactly where `lab_observed` is false
+- `lab_observed`      (steps, 11) whether the value was measured at that time
+- `lab_summary`       anomalies in words (the paper's A, section 3.1); "" when nothing was measured
+- `labels`            (25,) 0/1 in the order of `phenotypes.yaml`
+- `diagnoses`         the names of the labels that are 1, same order
+- `rationale_note`, `rationale_lab`  the teacher's R_m and R_t; "" until the rationale stage
+- `prediction_time`   hours since ICU admission; no later measurement is in the example
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataset_builder.vocabulary import load_diseases, load_variables
+from modeling_clinragen.errors import InputDataError
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict, Features
+
+SPLITS = ("train", "validation", "test")
+
+
+def example_features() -> Features:
+    """The `datasets.Features` of an example."""
+    from datasets import Features, List, Value
+
+    width = len(load_variables())
+    text, number = Value("string"), Value("int64")
+    return Features(
+        {
+            "example_id": text,
+            "subject_id": number,
+            "hadm_id": number,
+            "stay_id": number,
+            "source": text,
+            "note": text,
+            "note_policy": text,
+            "lab_hours": List(Value("float32")),
+            "lab_values": List(List(Value("float32"), length=width)),
+            "lab_observed": List(List(Value("bool"), length=width)),
+            "lab_summary": text,
+            "labels": List(Value("int8"), length=len(load_diseases())),
+            "diagnoses": List(text),
+            "rationale_note": text,
+            "rationale_lab": text,
+            "prediction_time": Value("float32"),
+        }
+    )
+
+
+def load_examples(folder: Path) -> DatasetDict:
+    """Read a built cohort folder (parquet per split). Raises `InputDataError` naming what is missing or different."""
+    from datasets import Dataset, DatasetDict
+
+    folder = Path(folder)
+    paths = {split: folder / "data" / f"{split}.parquet" for split in SPLITS}
+    missing = [str(path) for path in paths.values() if not path.is_file()]
+    if missing:
+        raise InputDataError(f"{missing[0]}: is missing; {folder} is not a built cohort, run `clinragen build` first")
+    expected = example_features()
+    splits = {}
+    for split, path in paths.items():
+        # Not load_dataset: its cache outlives the folder and does not notice a rebuilt file.
+        table = Dataset.from_parquet(str(path), keep_in_memory=True)
+        if set(table.column_names) != set(expected):
+            odd = sorted(set(table.column_names) ^ set(expected))
+            raise InputDataError(f"{path}: breaks the contract ({', '.join(odd)}); build the cohort again")
+        splits[split] = table.cast(expected)
+    return DatasetDict(splits)

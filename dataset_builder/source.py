@@ -1,0 +1,265 @@
+"""A data source as data: which files it has, what its columns mean, which items measure which variable.
+
+`sources/<name>.yaml` holds it; adding a source of the same kind adds a file there and no code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dataset_builder.vocabulary import Variable
+from modeling_clinragen.errors import InputDataError, SettingsError
+
+SOURCES = files("dataset_builder") / "sources"
+SUFFIXES = (".parquet", ".csv.gz", ".csv")
+
+# The logical columns that are not text; every source names its own columns after these.
+COLUMN_TYPES = {
+    **dict.fromkeys(("subject_id", "hadm_id", "stay_id", "anchor_age", "anchor_year", "icd_version"), "int64"),
+    **dict.fromkeys(("sequence",), "int64"),
+    **dict.fromkeys(("in_time", "out_time", "admit_time", "discharge_time", "birth_time", "time"), "timestamp"),
+    "number": "float64",
+}
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One logical table: `columns` maps logical names to the file's, `constants` gives columns the file lacks.
+
+    `keep` limits text columns to the listed values. `events` marks a table of measurements.
+    """
+
+    name: str
+    file: str
+    columns: Mapping[str, str]
+    constants: Mapping[str, Any]
+    keep: Mapping[str, tuple[str, ...]]
+    optional: bool
+    events: bool
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One linear piece of a conversion: for values up to `up_to`, value * scale + offset."""
+
+    up_to: float
+    scale: float
+    offset: float
+    counted_as: str | None
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item id that measures a variable, in `unit`; `conversion` names how it gets to the variable's unit."""
+
+    variable: str
+    table: str
+    item: str
+    label: str
+    unit: str
+    conversion: str | None
+
+
+@dataclass(frozen=True)
+class Licence:
+    """What the data may be used for. `credentialed` data must not leave the user's machine."""
+
+    id: str
+    name: str
+    credentialed: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source's yaml file, checked."""
+
+    name: str
+    title: str
+    folders: tuple[str, ...]
+    version_pattern: str
+    licence_files: tuple[str, ...]
+    licences: tuple[tuple[str, Licence], ...]
+    licence_otherwise: Licence
+    tables: Mapping[str, TableSpec]
+    conversions: Mapping[str, tuple[Piece, ...]]
+    items: tuple[Item, ...]
+
+    @cached_property
+    def event_tables(self) -> tuple[TableSpec, ...]:
+        return tuple(table for table in self.tables.values() if table.events)
+
+
+@dataclass(frozen=True)
+class LocatedSource:
+    """A source found on disk: the file of every logical table that is there, its version and its licence."""
+
+    source: Source
+    root: Path
+    paths: Mapping[str, Path]
+    version: str
+    licence: Licence
+
+
+def source_names() -> list[str]:
+    """The sources this package ships."""
+    return sorted(path.name.removesuffix(".yaml") for path in SOURCES.iterdir() if path.name.endswith(".yaml"))
+
+
+def load_source(name: str, variables: tuple[Variable, ...]) -> Source:
+    """Read a shipped source by name, or a user's own from a path that ends in .yaml.
+
+    Raises `SettingsError` for an unknown name and `InputDataError` for a faulty file.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+    elif name in source_names():
+        path = Path(str(SOURCES / f"{name}.yaml"))
+    else:
+        raise SettingsError(f"source '{name}' is unknown; choose one of {', '.join(source_names())} or a .yaml file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        source = _parse(content)
+    except OSError as error:
+        raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputDataError(f"{path}: is not a readable YAML file; check its syntax") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputDataError(f"{path}: is incomplete or malformed near {error}; see mimic-iv.yaml") from error
+    _check(source, variables, path)
+    return source
+
+
+def _parse(content: Mapping[str, Any]) -> Source:
+    tables = {
+        name: TableSpec(
+            name=name,
+            file=entry["file"],
+            columns=dict(entry["columns"]),
+            constants=dict(entry.get("constants", {})),
+            keep={column: tuple(values) for column, values in entry.get("keep", {}).items()},
+            optional=bool(entry.get("optional", False)),
+            events=bool(entry.get("events", False)),
+        )
+        for name, entry in content["tables"].items()
+    }
+    conversions = {
+        name: tuple(
+            Piece(
+                up_to=float(piece.get("up_to", "inf")),
+                scale=float(piece.get("scale", 1)),
+                offset=float(piece.get("offset", 0)),
+                counted_as=piece.get("counted_as"),
+            )
+            for piece in pieces
+        )
+        for name, pieces in content["conversions"].items()
+    }
+    items = tuple(
+        Item(variable, entry["table"], str(entry["item"]), entry["label"], entry["unit"], entry.get("conversion"))
+        for variable, entries in content["items"].items()
+        for entry in entries
+    )
+    licence = content["licence"]
+    known = tuple((entry["contains"], _licence(entry)) for entry in licence["known"])
+    return Source(
+        name=content["name"],
+        title=content["title"],
+        folders=tuple(content["folders"]),
+        version_pattern=content["version_pattern"],
+        licence_files=tuple(licence["files"]),
+        licences=known,
+        licence_otherwise=_licence(licence["otherwise"]),
+        tables=tables,
+        conversions=conversions,
+        items=items,
+    )
+
+
+def _licence(entry: Mapping[str, Any]) -> Licence:
+    return Licence(entry["id"], entry["name"], bool(entry["credentialed"]))
+
+
+def _check(source: Source, variables: tuple[Variable, ...], path: Path) -> None:
+    for table in ("patients", "admissions", "stays", "diagnoses"):
+        if table not in source.tables:
+            raise InputDataError(f"{path}: does not describe the table '{table}'; add it")
+    known = {variable.key for variable in variables}
+    seen = set()
+    for item in source.items:
+        if item.variable not in known:
+            raise InputDataError(f"{path}: items name the unknown variable '{item.variable}'; see variables.yaml")
+        if item.table not in source.tables or not source.tables[item.table].events:
+            raise InputDataError(f"{path}: item {item.item} is in '{item.table}', which is no event table; correct it")
+        if item.conversion is not None and item.conversion not in source.conversions:
+            raise InputDataError(f"{path}: item {item.item} needs the conversion '{item.conversion}'; describe it")
+        if (item.table, item.item) in seen:
+            raise InputDataError(f"{path}: item {item.item} is listed twice; keep one")
+        seen.add((item.table, item.item))
+    for variable in sorted(known - {item.variable for item in source.items}):
+        raise InputDataError(f"{path}: no item measures the variable '{variable}'; add one under items")
+    for name, pieces in source.conversions.items():
+        bounds = [piece.up_to for piece in pieces]
+        if not pieces or bounds != sorted(bounds) or bounds[-1] != float("inf"):
+            raise InputDataError(f"{path}: conversion '{name}' needs rising up_to bounds and a last piece without one")
+
+
+def locate(source: Source, root: Path) -> LocatedSource:
+    """Find the source's files below (or, for notes, beside) `root`. Raises `InputDataError` naming what is missing."""
+    root = Path(root)
+    if not root.is_dir():
+        raise InputDataError(f"{root}: is not a folder; give the folder that holds the {source.title} tables")
+    folders = [folder for pattern in source.folders for folder in _folders(root, pattern)]
+    paths = {}
+    for table in source.tables.values():
+        found = _find(folders, table.file)
+        if found is not None:
+            paths[table.name] = found
+        elif not table.optional:
+            looked = ", ".join(dict.fromkeys(pattern for pattern in source.folders if not pattern.startswith("..")))
+            raise InputDataError(
+                f"{root}: holds no table '{table.file}' (.csv, .csv.gz or .parquet; looked in {looked}); "
+                f"give the {source.title} folder"
+            )
+    match = re.search(source.version_pattern, str(root.resolve()).lower())
+    return LocatedSource(source, root, paths, match.group(1) if match else "unknown", _find_licence(source, folders))
+
+
+def _folders(root: Path, pattern: str) -> list[Path]:
+    base = root.resolve()
+    while pattern.startswith("../"):
+        base, pattern = base.parent, pattern.removeprefix("../")
+    if pattern == ".":
+        return [root]
+    if not any(mark in pattern for mark in "*?["):
+        return [base / pattern]
+    return sorted(path for path in base.glob(pattern) if path.is_dir())
+
+
+def _find(folders: list[Path], stem: str) -> Path | None:
+    for folder in folders:
+        for suffix in SUFFIXES:
+            path = folder / f"{stem}{suffix}"
+            if path.is_file():
+                return path
+    return None
+
+
+def _find_licence(source: Source, folders: list[Path]) -> Licence:
+    for folder in folders:
+        for name in source.licence_files:
+            path = folder / name
+            if path.is_file():
+                text = path.read_text(encoding="utf-8", errors="replace")
+                for contains, licence in source.licences:
+                    if contains.lower() in text.lower():
+                        return licence
+                return source.licence_otherwise
+    return source.licence_otherwise

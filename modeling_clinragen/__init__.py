@@ -1,0 +1,24 @@
+"""The ClinRaGen model: configuration, features, processing and modeling. Flat, so that it travels to the Hub."""
+
+from importlib import import_module
+from typing import Any
+
+_EXPORTS = {
+    "ClinRaGenConfig": "configuration_clinragen",
+    "ClinRaGenLabEncoder": "lab_encoder_clinragen",
+    "ClinRaGenKnowledgeAttention": "knowledge_attention_clinragen",
+    "ClinRaGenLabFeatureExtractor": "feature_extraction_clinragen",
+    "ClinRaGenProcessor": "processing_clinragen",
+    "ParsedOutput": "processing_clinragen",
+    "ClinRaGenForConditionalGeneration": "modeling_clinragen",
+    "ClinRaGenOutput": "modeling_clinragen",
+    "ClinRaGenPreTrainedModel": "modeling_clinragen",
+}
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: importing the package must not import torch, since the command line and the data tools share its errors.
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_EXPORTS[name]}", __name__), name)

@@ -1,0 +1,138 @@
+"""Configuration of ClinRaGen: one sub-config per component, and every number that glues them together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoConfig, PatchTSTConfig
+from transformers.configuration_utils import PreTrainedConfig
+
+from .errors import SettingsError
+
+FUSIONS = ("attention", "gated", "none")
+LORA_TASK_FIELDS = ("r", "lora_alpha", "lora_dropout", "target_modules")
+
+
+class ClinRaGenConfig(PreTrainedConfig):
+    r"""Configuration of [`ClinRaGenForConditionalGeneration`].
+
+    Args:
+        text_config: The language model's config (or its dict with a `model_type`); its kind decides the backbone.
+        lab_config: The lab encoder's `PatchTSTConfig` (or dict). `num_input_channels` is the number of variables,
+            `patch_length` is `lab_patch_steps * lab_step_features`, `context_length` a multiple of it.
+        diseases: Names a model may diagnose, in label order.
+        variables: Keys of the bedside variables, in the order of the last axis of the series.
+        lab_patch_steps: Time steps in one patch (the paper: 8).
+        lab_step_features: Numbers that describe one variable at one step (see `ClinRaGenLabFeatureExtractor`).
+        num_knowledge_tokens: Size of the knowledge vocabulary V_k; 0 where `knowledge_fusion` is "none".
+        num_prototypes: Prototype tokens that V_k's embeddings are mapped to (the authors' code: 24).
+        knowledge_heads, knowledge_head_dim, knowledge_dropout: The cross-attention (the authors' code: 8, 32, 0.1).
+        knowledge_fusion: "attention" (the paper: the lab vector is replaced by what it attends to), "gated" (added
+            to the lab vector through a learned gate) or "none" (the lab vectors go in as they are).
+        lora: LoRA settings `{r, lora_alpha, lora_dropout, target_modules}` for the language model, or None.
+        phase: The last training phase this checkpoint finished ("note", "lab", "multimodal"), or None.
+
+    Raises:
+        SettingsError: A component is missing, or numbers that must agree do not; the message gives both.
+
+    The architecture is section 3 of ACL 2025 long 540.
+    """
+
+    model_type = "clinragen"
+    sub_configs = {"text_config": AutoConfig, "lab_config": PatchTSTConfig}  # noqa: RUF012 (transformers' convention)
+
+    def __init__(
+        self,
+        text_config: dict[str, Any] | PreTrainedConfig | None = None,
+        lab_config: dict[str, Any] | PatchTSTConfig | None = None,
+        diseases: list[str] | None = None,
+        variables: list[str] | None = None,
+        lab_patch_steps: int = 8,
+        lab_step_features: int = 4,
+        num_knowledge_tokens: int = 0,
+        num_prototypes: int = 24,
+        knowledge_heads: int = 8,
+        knowledge_head_dim: int = 32,
+        knowledge_dropout: float = 0.1,
+        knowledge_fusion: str = "attention",
+        lora: dict[str, Any] | None = None,
+        phase: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(text_config, dict):
+            text_config = AutoConfig.for_model(**text_config)
+        elif text_config is None:
+            text_config = AutoConfig.for_model("t5")
+        if isinstance(lab_config, dict):
+            lab_config = PatchTSTConfig(**lab_config)
+        elif lab_config is None:
+            lab_config = PatchTSTConfig(
+                num_input_channels=11,
+                patch_length=lab_patch_steps * lab_step_features,
+                patch_stride=lab_patch_steps * lab_step_features,
+                context_length=125 * lab_patch_steps * lab_step_features,
+                norm_type="layernorm",
+                scaling=None,
+                do_mask_input=False,
+            )
+        self.text_config = text_config
+        self.lab_config = lab_config
+        self.diseases = list(diseases or [])
+        self.variables = list(variables or [])
+        self.lab_patch_steps = lab_patch_steps
+        self.lab_step_features = lab_step_features
+        self.num_knowledge_tokens = num_knowledge_tokens
+        self.num_prototypes = num_prototypes
+        self.knowledge_heads = knowledge_heads
+        self.knowledge_head_dim = knowledge_head_dim
+        self.knowledge_dropout = knowledge_dropout
+        self.knowledge_fusion = knowledge_fusion
+        self.lora = lora
+        self.phase = phase
+        self._check()
+        kwargs.setdefault("is_encoder_decoder", text_config.is_encoder_decoder)
+        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):
+            kwargs.setdefault(name, getattr(text_config, name, None))
+        kwargs.setdefault("tie_word_embeddings", text_config.tie_word_embeddings)
+        super().__init__(**kwargs)
+
+    def _check(self) -> None:
+        patch = self.lab_patch_steps * self.lab_step_features
+        lab = self.lab_config
+        if lab.patch_length != patch or lab.patch_stride != patch:
+            raise SettingsError(
+                f"lab_config.patch_length is {lab.patch_length} and patch_stride {lab.patch_stride}, but "
+                f"lab_patch_steps x lab_step_features is {patch}; make all three equal"
+            )
+        if lab.context_length % patch or lab.context_length == patch:
+            raise SettingsError(
+                f"lab_config.context_length is {lab.context_length}; it must be a multiple of the patch length "
+                f"{patch}, at least {2 * patch}"
+            )
+        if self.variables and len(self.variables) != lab.num_input_channels:
+            raise SettingsError(
+                f"{len(self.variables)} variables are named but lab_config.num_input_channels is "
+                f"{lab.num_input_channels}; make them equal"
+            )
+        if self.knowledge_fusion not in FUSIONS:
+            raise SettingsError(
+                f"knowledge_fusion '{self.knowledge_fusion}' is unknown; choose one of {', '.join(FUSIONS)}"
+            )
+        if self.knowledge_fusion != "none" and self.num_knowledge_tokens < 0:
+            raise SettingsError(f"num_knowledge_tokens is {self.num_knowledge_tokens}; it cannot be negative")
+        if self.lora is not None and set(self.lora) != set(LORA_TASK_FIELDS):
+            raise SettingsError(f"lora needs exactly the settings {', '.join(LORA_TASK_FIELDS)}")
+
+    @property
+    def lab_max_steps(self) -> int:
+        """Longest series, in time steps, that the lab encoder takes."""
+        return self.lab_config.context_length // self.lab_step_features
+
+    def get_text_config(self, *args: Any, **kwargs: Any) -> PreTrainedConfig:
+        """The language model's config, which generation and caches read."""
+        return self.text_config
+
+
+__all__ = ["ClinRaGenConfig"]
+
+ClinRaGenConfig.register_for_auto_class()

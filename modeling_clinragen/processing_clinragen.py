@@ -1,0 +1,186 @@
+"""Lays out what the model reads and writes: prompt, note and series in; diagnoses and rationale out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from transformers import BatchFeature, ProcessorMixin
+
+from .errors import ModelInputError, SettingsError
+
+LAYOUTS = ("diagnosis-first", "rationale-first")
+DIAGNOSIS_MARK = "### Disease Diagnosed:"
+RATIONALE_MARK = "### Rationale:"
+NO_DIAGNOSIS = "No disease is diagnosed"
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class ParsedOutput:
+    """A generated text taken apart. `problem` says what is malformed; then what could be read is still given."""
+
+    diagnoses: tuple[str, ...]
+    rationale: str
+    problem: str | None = None
+
+
+class ClinRaGenProcessor(ProcessorMixin):
+    r"""One object for both modalities and for the target text.
+
+    Args:
+        feature_extractor: `ClinRaGenLabFeatureExtractor`.
+        tokenizer: The language model's tokenizer.
+        instruction: Text before the note (may be empty).
+        lab_marker: Text between the note and the lab vectors (may be empty).
+        layout: "diagnosis-first" (the paper) or "rationale-first".
+        max_source_tokens: Longest prompt + note; the note is cut at its end (the paper: 1600 with the lab vectors).
+        max_target_tokens: Longest target; longer ones are cut.
+    """
+
+    def __init__(
+        self,
+        feature_extractor: Any = None,
+        tokenizer: Any = None,
+        instruction: str = "Diagnose disease from the medical note:",
+        lab_marker: str = "Lab tests:",
+        layout: str = "diagnosis-first",
+        max_source_tokens: int = 1475,
+        max_target_tokens: int = 500,
+    ) -> None:
+        super().__init__(feature_extractor=feature_extractor, tokenizer=tokenizer)
+        if layout not in LAYOUTS:
+            raise SettingsError(f"target layout '{layout}' is unknown; choose one of {', '.join(LAYOUTS)}")
+        self.instruction = instruction
+        self.lab_marker = lab_marker
+        self.layout = layout
+        self.max_source_tokens = max_source_tokens
+        self.max_target_tokens = max_target_tokens
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Everything that `__call__` returns for the model."""
+        return ["input_ids", "attention_mask", "lab_features", "lab_mask"]
+
+    def __call__(  # type: ignore[override]
+        self,
+        note: str | Sequence[str] | None = None,
+        series: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
+        target: str | Sequence[str] | None = None,
+        return_tensors: str | None = "pt",
+    ) -> BatchFeature:
+        """Prepare one example or a batch.
+
+        Args:
+            note: Text(s). None or "" means that there is no note.
+            series: For each example a mapping with `hours` `(steps,)` and `values` `(steps, variables)`, or None.
+                When the argument itself is None, the model is given no lab vectors at all.
+            target: Text(s) to be generated, for training (see `target`).
+
+        Returns:
+            `input_ids`, `attention_mask`, and as given `lab_features`, `lab_mask`, `labels` (padding is -100).
+
+        Raises:
+            ModelInputError: Nothing is given, or the numbers of notes, series and targets differ.
+        """
+        notes = [note] if isinstance(note, str) else note
+        batch = [series] if isinstance(series, Mapping) else series
+        targets = [target] if isinstance(target, str) else target
+        sizes = {len(part) for part in (notes, batch, targets) if part is not None}
+        if len(sizes) != 1 or (notes is None and batch is None):
+            raise ModelInputError(
+                f"got {0 if notes is None else len(notes)} notes, {0 if batch is None else len(batch)} series and "
+                f"{0 if targets is None else len(targets)} targets; give as many of one as of the others"
+            )
+        size = sizes.pop()
+        encoded = self._pad([self._source_ids(text or "", batch is not None) for text in notes or [""] * size])
+        if batch is not None:
+            encoded.update(self.feature_extractor(batch))
+        if targets is not None:
+            rows = [self._target_ids(text) for text in targets]
+            labels = np.full((size, max(map(len, rows))), IGNORED, dtype=np.int64)
+            for row, ids in enumerate(rows):
+                labels[row, : len(ids)] = ids
+            encoded["labels"] = labels
+        return BatchFeature(encoded, tensor_type=return_tensors)
+
+    def source_positions(self, note: str, steps: int) -> int:
+        """Language-model positions that an example takes in the encoder."""
+        return len(self._source_ids(note, steps > 0)) + self.feature_extractor.num_positions(steps)
+
+    def _source_ids(self, note: str, with_labs: bool) -> list[int]:
+        before = self._ids(self.instruction)
+        after = self._ids(self.lab_marker) if with_labs else []
+        opening, closing = self._special_ids()
+        room = self.max_source_tokens - len(before) - len(after) - len(opening) - len(closing)
+        if room < 1:
+            raise SettingsError(
+                f"max_source_tokens is {self.max_source_tokens}: too few for the prompt alone; raise it"
+            )
+        return [*opening, *before, *self._ids(note)[:room], *after, *closing]
+
+    def _target_ids(self, text: str) -> list[int]:
+        return [*self._ids(text)[: self.max_target_tokens - 1], self.tokenizer.eos_token_id]
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+
+    def _special_ids(self) -> tuple[list[int], list[int]]:
+        # What this tokenizer puts around a text (T5: an end mark; OPT and Llama: a start mark; Qwen: nothing).
+        bare = self._ids("a")
+        full = self.tokenizer("a")["input_ids"]
+        start = next(at for at in range(len(full)) if full[at : at + len(bare)] == bare)
+        return full[:start], full[start + len(bare) :]
+
+    def _pad(self, rows: list[list[int]]) -> dict[str, np.ndarray]:
+        ids = np.full((len(rows), max(map(len, rows))), self.tokenizer.pad_token_id, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for row, tokens in enumerate(rows):
+            span = slice(None, len(tokens)) if self.tokenizer.padding_side == "right" else slice(-len(tokens), None)
+            if tokens:
+                ids[row, span] = tokens
+                mask[row, span] = 1
+        return {"input_ids": ids, "attention_mask": mask}
+
+    def target(self, diagnoses: Sequence[str], *rationales: str) -> str:
+        """Write a target in the paper's format: diagnoses, and R_m and/or R_t as one rationale."""
+        listed = f"{DIAGNOSIS_MARK} {','.join(diagnoses) if diagnoses else NO_DIAGNOSIS}."
+        reason = f"{RATIONALE_MARK} {' '.join(text for text in rationales if text)}".rstrip()
+        return f"{listed} {reason}" if self.layout == "diagnosis-first" else f"{reason} {listed}"
+
+    def parse(self, text: str) -> ParsedOutput:
+        """Take a generated text apart. Never raises: what is malformed is said in `problem`."""
+        before, mark, after = text.partition(DIAGNOSIS_MARK)
+        if not mark:
+            return ParsedOutput((), text.strip(), f"'{DIAGNOSIS_MARK}' is missing")
+        if self.layout == "diagnosis-first":
+            listed, mark, reason = after.partition(RATIONALE_MARK)
+            stray = before.strip()
+        else:
+            listed = after
+            stray, mark, reason = before.partition(RATIONALE_MARK)
+            stray = stray.strip()
+        problem = None
+        if not mark:
+            problem = f"'{RATIONALE_MARK}' is missing"
+        elif stray:
+            problem = "there is text before the first mark"
+        elif DIAGNOSIS_MARK in after or RATIONALE_MARK in reason:
+            problem = "a mark stands twice"
+        listed = listed.strip()
+        if listed.endswith("."):
+            listed = listed[:-1]
+        elif problem is None:
+            problem = "the list of diseases does not end with a full stop"
+        pieces = [piece.strip() for piece in listed.split(",")]
+        diagnoses = tuple(dict.fromkeys(piece for piece in pieces if piece and piece != NO_DIAGNOSIS))
+        if problem is None and (len(diagnoses) != len(pieces) and pieces != [NO_DIAGNOSIS]):
+            problem = "the list of diseases has an empty or repeated entry"
+        return ParsedOutput(diagnoses, reason.strip(), problem)
+
+
+__all__ = ["ClinRaGenProcessor", "ParsedOutput"]
+
+ClinRaGenProcessor.register_for_auto_class("AutoProcessor")

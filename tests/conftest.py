@@ -1,0 +1,153 @@
+"""Fixtures: tiny models built here, never downloaded, and the optional folder of reference data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+# Two cores are shared by test workers: more threads than that only fight.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRL_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXTS = [
+    "Chief complaint: dyspnea. No chest pain. History of hypertension and diabetes.",
+    "heart rate is higher than normal three times and temperature is normal all the time",
+    '"productive cough" supports Shock. Heart rate is high from hour 4, peaking near 130 bpm.',
+]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The reference data folder: $CLINRAGEN_SHARED, or ../shared beside the project."""
+    path = Path(os.environ.get("CLINRAGEN_SHARED", ROOT.parent / "shared"))
+    if not path.is_dir():
+        pytest.skip(f"needs the reference data folder, {path} is not there (set CLINRAGEN_SHARED)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> Any:
+    """A byte-level tokenizer with the disease names as whole tokens."""
+    from dataset_builder.vocabulary import load_diseases
+    from modeling_clinragen.processing_clinragen import DIAGNOSIS_MARK, NO_DIAGNOSIS, RATIONALE_MARK
+    from trainers.tokenizer import train_tokenizer
+
+    whole = [*(disease.name for disease in load_diseases()), NO_DIAGNOSIS, DIAGNOSIS_MARK, RATIONALE_MARK]
+    return train_tokenizer(TEXTS * 3, vocab_size=400, whole=whole)
+
+
+@pytest.fixture(scope="session")
+def make_processor(tiny_tokenizer: Any) -> Callable[..., Any]:
+    """Build a processor for the 11 variables with simple statistics."""
+    from dataset_builder.vocabulary import load_variables
+    from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
+    from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
+
+    def build(**settings: Any) -> ClinRaGenProcessor:
+        variables = load_variables()
+        extractor = ClinRaGenLabFeatureExtractor(
+            variables=[variable.key for variable in variables],
+            units=[variable.unit for variable in variables],
+            means=[variable.fill for variable in variables],
+            stds=[max(abs(variable.fill) / 5, 0.1) for variable in variables],
+            max_steps=64,
+            patch_steps=4,
+        )
+        return ClinRaGenProcessor(extractor, tiny_tokenizer, **settings)
+
+    return build
+
+
+TEXT_CONFIGS: dict[str, dict[str, Any]] = {
+    "t5": {
+        "model_type": "t5",
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 48,
+        "num_layers": 2,
+        "num_heads": 4,
+        "feed_forward_proj": "gated-gelu",
+        "decoder_start_token_id": 0,
+    },
+    "qwen3": {
+        "model_type": "qwen3",
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "tie_word_embeddings": True,
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def make_model(tiny_tokenizer: Any) -> Callable[..., Any]:
+    """Build a tiny random model around one kind of language model."""
+    import torch
+
+    from dataset_builder.vocabulary import load_diseases, load_variables
+    from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
+    from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+
+    def build(kind: str = "t5", *, lora: bool = True, seed: int = 0, **settings: Any) -> Any:
+        torch.manual_seed(seed)
+        text = {**TEXT_CONFIGS[kind], "vocab_size": len(tiny_tokenizer), "pad_token_id": 0, "eos_token_id": 1}
+        fields: dict[str, Any] = {
+            "text_config": text,
+            "lab_config": {
+                "num_input_channels": 11,
+                "patch_length": 16,
+                "patch_stride": 16,
+                "context_length": 256,
+                "d_model": 16,
+                "ffn_dim": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "norm_type": "layernorm",
+                "scaling": None,
+                "do_mask_input": False,
+                "channel_attention": False,
+            },
+            "diseases": [disease.name for disease in load_diseases()],
+            "variables": [variable.key for variable in load_variables()],
+            "lab_patch_steps": 4,
+            "num_knowledge_tokens": 30,
+            "num_prototypes": 6,
+            "knowledge_heads": 2,
+            "knowledge_head_dim": 8,
+            **settings,
+        }
+        model = ClinRaGenForConditionalGeneration(ClinRaGenConfig(**fields))
+        if fields["num_knowledge_tokens"]:
+            model.set_knowledge_tokens(list(range(50, 50 + fields["num_knowledge_tokens"])))
+        if lora:
+            targets = ["q", "v"] if kind == "t5" else ["q_proj", "v_proj"]
+            model.add_lora({"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "target_modules": targets})
+        return model.eval()
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def make_series() -> Callable[..., dict[str, np.ndarray]]:
+    """Build a random series with about half of its values missing."""
+    from dataset_builder.vocabulary import load_variables
+
+    def build(steps: int, seed: int = 0) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        fills = np.array([variable.fill for variable in load_variables()])
+        values = fills * rng.normal(1.0, 0.2, size=(steps, len(fills)))
+        values[rng.random(values.shape) < 0.5] = np.nan
+        return {"hours": np.sort(rng.uniform(0, 48, steps)), "values": values}
+
+    return build

@@ -1,0 +1,325 @@
+"""The model: composition, padding, saving, and what a change of the input must change."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from modeling_clinragen.errors import ModelInputError, SettingsError
+from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration, pack
+
+KINDS = ["t5", "qwen3"]
+NOTES = ["Dyspnea and fever.", "", "No chest pain. History of hypertension and diabetes, now with cough."]
+TARGETS = ["### Disease Diagnosed: Shock. ### Rationale: heart rate is high", "### Disease Diagnosed: x.", "a b c"]
+
+
+def batch(make_processor: Any, make_series: Any, **settings: Any) -> Any:
+    series = [make_series(9, 1), make_series(3, 2), None]
+    return make_processor(**settings)(NOTES, series, TARGETS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_equals_its_single_examples(kind: str, make_model: Any, make_processor: Any, make_series: Any) -> None:
+    model, processor = make_model(kind), make_processor()
+    series = [make_series(9, 1), make_series(3, 2), None]
+    together = model(**processor(NOTES, series, TARGETS))
+    losses, tokens = [], []
+    for row in range(3):
+        inputs = processor(NOTES[row], [series[row]], TARGETS[row])
+        losses.append(model(**inputs).loss)
+        tokens.append((inputs["labels"] != -100).sum())
+    mean = sum(loss * count for loss, count in zip(losses, tokens, strict=True)) / sum(tokens)
+    torch.testing.assert_close(together.loss, mean, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("beams", [1, 3])
+def test_generation_does_not_depend_on_the_batch_or_the_padding_side(
+    kind: str, beams: int, make_model: Any, make_processor: Any, make_series: Any, tiny_tokenizer: Any
+) -> None:
+    model, processor = make_model(kind), make_processor()
+    series = [make_series(9, 1), make_series(3, 2), make_series(17, 3)]
+    settings = {"max_new_tokens": 12, "num_beams": beams, "do_sample": False}
+
+    def texts(rows: list[int]) -> list[str]:
+        inputs = processor([NOTES[row] for row in rows], [series[row] for row in rows])
+        return tiny_tokenizer.batch_decode(model.generate(**inputs, **settings), skip_special_tokens=True)
+
+    alone = [texts([row])[0] for row in range(3)]
+    assert texts([0, 1, 2]) == alone
+    tiny_tokenizer.padding_side = "left"
+    try:
+        assert texts([0, 1, 2]) == alone
+    finally:
+        tiny_tokenizer.padding_side = "right"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_changed_labs_and_changed_notes_change_the_output(
+    kind: str, make_model: Any, make_processor: Any, make_series: Any
+) -> None:
+    model, processor = make_model(kind), make_processor()
+    first = model(**processor(NOTES[0], [make_series(9, 1)], TARGETS[0])).logits
+    assert not torch.equal(first, model(**processor(NOTES[0], [make_series(9, 4)], TARGETS[0])).logits)
+    other_note = NOTES[0].replace("fever", "cough")
+    if len(processor(other_note)["input_ids"][0]) == len(processor(NOTES[0])["input_ids"][0]):
+        assert not torch.equal(first, model(**processor(other_note, [make_series(9, 1)], TARGETS[0])).logits)
+    without = model(**processor(NOTES[0], None, TARGETS[0])).loss
+    assert without != model(**processor(NOTES[0], [make_series(9, 1)], TARGETS[0])).loss
+
+
+def test_forward_equals_the_inner_model_on_hand_made_embeddings(
+    make_model: Any, make_processor: Any, make_series: Any
+) -> None:
+    model, processor = make_model("t5"), make_processor()
+    inputs = processor(NOTES[0], [make_series(9, 1)], TARGETS[0])
+    note = model.get_input_embeddings()(inputs["input_ids"])
+    labs, _, _ = model.get_lab_vectors(inputs["lab_features"], inputs["lab_mask"])
+    inner = model.language_model(inputs_embeds=torch.cat((note, labs), dim=1), labels=inputs["labels"])
+    outer = model(**inputs)
+    torch.testing.assert_close(outer.logits, inner.logits)
+    torch.testing.assert_close(outer.loss, inner.loss)
+
+
+def test_the_lab_encoder_equals_patchtst_where_nothing_is_padded(make_model: Any) -> None:
+    model = make_model("t5")
+    features = torch.randn(2, 64, 11, 4)
+    ours, mask = model.lab_encoder(features, torch.ones(2, 64, dtype=torch.bool))
+    # PatchTST's own forward takes (batch, time, variables): the four numbers of a step lie side by side in time.
+    values = features.permute(0, 1, 3, 2).reshape(2, 256, 11)
+    theirs = model.lab_encoder.patchtst(past_values=values).last_hidden_state
+    joined = theirs.transpose(1, 2).reshape(2, 16, -1)
+    assert bool(mask.all())
+    torch.testing.assert_close(ours, model.lab_encoder.projection(joined))
+
+
+def test_padded_steps_change_nothing_whatever_stands_in_them(make_model: Any) -> None:
+    encoder = make_model("t5").lab_encoder
+    features = torch.randn(1, 10, 11, 4)
+    short, _ = encoder(features, torch.ones(1, 10, dtype=torch.bool))
+    padded = torch.cat((features, torch.full((1, 20, 11, 4), 7.0)), dim=1)
+    mask = torch.arange(30)[None] < 10
+    long, long_mask = encoder(padded, mask)
+    assert long_mask.sum() == short.shape[1] == 3
+    torch.testing.assert_close(long[:, :3], short)
+
+
+def test_knowledge_attention_against_numpy(make_model: Any) -> None:
+    module = make_model("t5").knowledge_attention
+    rng = np.random.default_rng(0)
+    labs, knowledge = rng.normal(size=(2, 3, 32)), rng.normal(size=(30, 32))
+    weights = {name: value.detach().double().numpy() for name, value in module.named_parameters()}
+
+    def linear(name: str, x: np.ndarray) -> np.ndarray:
+        return x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+    prototypes = weights["prototype_map.weight"] @ knowledge
+    query, key, value = linear("q_proj", labs), linear("k_proj", prototypes), linear("v_proj", prototypes)
+    heads = []
+    for head in range(2):
+        part = slice(8 * head, 8 * head + 8)
+        scores = query[..., part] @ key[:, part].T / np.sqrt(8)
+        share = np.exp(scores - scores.max(-1, keepdims=True))
+        share /= share.sum(-1, keepdims=True)
+        heads.append(share @ value[:, part])
+    expected = linear("out_proj", np.concatenate(heads, axis=-1))
+    module = module.double()
+    plain, none = module(torch.tensor(labs), torch.tensor(knowledge))
+    eager, shares = module(torch.tensor(labs), torch.tensor(knowledge), return_weights=True)
+    module.float()
+    assert none is None
+    np.testing.assert_allclose(plain.detach().numpy(), expected, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(eager.detach().numpy(), expected, rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(shares.sum(-1), torch.ones(2, 2, 3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_accumulated_halves_equal_one_batch(kind: str, make_model: Any, make_processor: Any, make_series: Any) -> None:
+    model, processor = make_model(kind), make_processor()
+    model.set_trainable(backbone=True, adapter=True, lab_encoder=True, knowledge_attention=True)
+    series = [make_series(9, 1), make_series(3, 2), make_series(17, 3)]
+    whole = processor(NOTES, series, TARGETS)
+    count = int((whole["labels"] != -100).sum())
+    loss = model(**whole).loss
+    loss.backward()
+    expected = {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+    model.zero_grad()
+    total = 0.0
+    for rows in ([0], [1, 2]):
+        inputs = processor([NOTES[row] for row in rows], [series[row] for row in rows], [TARGETS[row] for row in rows])
+        part = model(**inputs, num_items_in_batch=count).loss
+        part.backward()
+        total += float(part.detach())
+    assert total == pytest.approx(float(loss.detach()), rel=1e-5)
+    for name, value in model.named_parameters():
+        if name in expected:
+            torch.testing.assert_close(value.grad, expected[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_saving_and_loading_keeps_every_logit(
+    kind: str, dtype: torch.dtype, make_model: Any, make_processor: Any, make_series: Any, tmp_path: Path
+) -> None:
+    model = make_model(kind).to(dtype)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.1)
+    inputs = make_processor()(NOTES[0], [make_series(9, 1)], TARGETS[0])
+    model.save_pretrained(tmp_path)
+    again = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path, dtype=dtype).eval()
+    for name, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    # The same weights at other addresses may take another kernel: equal up to the last bits.
+    tolerance = 1e-5 if dtype is torch.float32 else 0.05
+    torch.testing.assert_close(again(**inputs).logits, model(**inputs).logits, rtol=tolerance, atol=tolerance)
+    assert torch.equal(again.knowledge_token_ids, model.knowledge_token_ids)
+
+
+def test_new_adapters_change_nothing_until_they_are_trained(
+    make_model: Any, make_processor: Any, make_series: Any
+) -> None:
+    inputs = make_processor()(NOTES[0], [make_series(9, 1)], TARGETS[0])
+    model = make_model("t5", lora=False)
+    before = model(**inputs).logits
+    model.add_lora({"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "target_modules": ["q", "v"]})
+    torch.testing.assert_close(model.eval()(**inputs).logits, before)
+
+
+def test_a_pretrained_head_that_differs_from_its_embedding_survives(
+    make_model: Any, make_processor: Any, make_series: Any, tmp_path: Path
+) -> None:
+    # Flan-T5's case: transformers calls every T5 tied, and silently overwrites the head.
+    from transformers import T5ForConditionalGeneration
+
+    backbone = make_model("t5", lora=False).language_model
+    config = backbone.config.to_dict() | {"tie_word_embeddings": False}
+    backbone.save_pretrained(tmp_path / "tied")
+    separate = T5ForConditionalGeneration.from_pretrained(tmp_path / "tied")
+    separate.lm_head.weight = nn.Parameter(torch.randn_like(separate.lm_head.weight))
+    separate.config.scale_decoder_outputs = False
+    separate.config.tie_word_embeddings = False
+    outer = make_model("t5").config
+    lab = {"lab_config": outer.lab_config.to_dict(), "lab_patch_steps": 4, "num_knowledge_tokens": 0}
+    model = ClinRaGenForConditionalGeneration.from_backbone(
+        separate, lora={"r": 2, "lora_alpha": 4, "lora_dropout": 0.0, "target_modules": ["q"]}, **lab
+    ).eval()
+    assert config["tie_word_embeddings"] is False
+    inputs = make_processor()(NOTES[0], None, TARGETS[0])
+    expected = separate.eval()(
+        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], labels=inputs["labels"]
+    ).logits
+    torch.testing.assert_close(model(**inputs).logits, expected)
+    model.tie_weights()
+    model.save_pretrained(tmp_path / "outer")
+    again = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path / "outer").eval()
+    again.tie_weights()
+    assert torch.equal(again.get_output_embeddings().weight, separate.lm_head.weight)
+    torch.testing.assert_close(again(**inputs).logits, expected)
+
+
+def test_what_learns_is_what_was_asked_for(make_model: Any) -> None:
+    model = make_model("t5")
+    model.set_trainable(backbone=False, adapter=True, lab_encoder=False, knowledge_attention=True)
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert learning
+    assert all("lora_" in name or name.startswith("knowledge_attention.") for name in learning)
+    model.set_trainable(backbone=False, adapter=False, lab_encoder=True, knowledge_attention=False)
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert learning
+    assert all(name.startswith("lab_encoder.") for name in learning)
+    with pytest.raises(SettingsError, match="no LoRA"):
+        make_model("t5", lora=False).set_trainable(
+            backbone=False, adapter=True, lab_encoder=True, knowledge_attention=True
+        )
+
+
+def test_every_trainable_parameter_gets_a_gradient(make_model: Any, make_processor: Any, make_series: Any) -> None:
+    model = make_model("t5", knowledge_fusion="gated")
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.1)
+    model.set_trainable(backbone=False, adapter=True, lab_encoder=True, knowledge_attention=True)
+    model(**batch(make_processor, make_series)).loss.backward()
+    idle = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and (parameter.grad is None or not parameter.grad.abs().any())
+    ]
+    # Only a key bias may be idle: a softmax over keys does not see a constant added to all of them.
+    assert [name for name in idle if not name.endswith("k_proj.bias")] == []
+
+
+def test_wrong_inputs_name_both_numbers(make_model: Any, make_processor: Any, make_series: Any) -> None:
+    model, processor = make_model("t5"), make_processor()
+    good = dict(processor(NOTES[0], [make_series(9, 1)], TARGETS[0]))
+    cases = [
+        ({"lab_features": good["lab_features"][:, :, :10]}, r"\(1, 9, 10, 4\).*11, 4"),
+        ({"lab_mask": good["lab_mask"][:, :5]}, r"\(1, 5\).*\(1, 9\)"),
+        ({"attention_mask": good["attention_mask"][:, 1:]}, "attention_mask has the shape"),
+        ({"labels": good["labels"].repeat(2, 1)}, r"\(2, .*the batch has 1"),
+        ({"lab_mask": None}, "lab_mask"),
+        ({"labels": None}, "labels"),
+        ({"input_ids": None, "attention_mask": None, "lab_features": None, "lab_mask": None}, "input_ids"),
+        ({"lab_features": torch.zeros(1, 65, 11, 4), "lab_mask": torch.ones(1, 65)}, "65 steps.*at most 64"),
+    ]
+    for change, message in cases:
+        with pytest.raises(ModelInputError, match=message):
+            model(**{**good, **change})
+
+
+def test_pack_keeps_order_and_drops_common_padding() -> None:
+    values = torch.tensor([[0, 1, 2, 0, 3], [4, 0, 0, 0, 0]])
+    mask = values > 0
+    right, right_mask = pack(values, mask, padding_side="right")
+    left, left_mask = pack(values, mask, padding_side="left")
+    assert (right * right_mask).tolist() == [[1, 2, 3], [4, 0, 0]]
+    assert (left * left_mask).tolist() == [[1, 2, 3], [0, 0, 4]]
+
+
+FRESH = """
+import sys
+sys.modules["modeling_clinragen"] = None
+sys.modules["clinragen"] = None
+import numpy as np
+from transformers import AutoModel, AutoModelForSeq2SeqLM, AutoProcessor
+folder = sys.argv[1]
+processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+hours = np.arange(9.0)
+values = np.full((9, 11), np.nan); values[:, 3] = 120
+inputs = processor("Dyspnea and fever.", {"hours": hours, "values": values})
+for auto in (AutoModel, AutoModelForSeq2SeqLM):
+    model = auto.from_pretrained(folder, trust_remote_code=True).eval()
+    assert "transformers_modules" in type(model).__module__
+    print(model.generate(**inputs, max_new_tokens=10, do_sample=False).tolist())
+"""
+
+
+def test_a_fresh_process_without_the_package_gives_the_same_output(
+    make_model: Any, make_processor: Any, tmp_path: Path
+) -> None:
+    model, processor = make_model("t5"), make_processor()
+    model.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    values = np.full((9, 11), np.nan)
+    values[:, 3] = 120
+    inputs = processor("Dyspnea and fever.", {"hours": np.arange(9.0), "values": values})
+    expected = model.generate(**inputs, max_new_tokens=10, do_sample=False).tolist()
+    environment = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "PATH": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH, str(tmp_path / "model")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines() == [str(expected)] * 2

@@ -1,0 +1,120 @@
+"""The base of the phase trainers: one phase of the sequential rationale distillation (section 3.4)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from datasets import Dataset
+from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
+
+from dataset_builder.files import write_json
+from modeling_clinragen.errors import SettingsError, StageError
+from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
+from trainers.data import PhaseCollator, PhaseExamples, View
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class PhaseConfig(Seq2SeqTrainingArguments):
+    r"""Settings of one phase. The defaults are the paper's; fields of `Seq2SeqTrainingArguments` are all available.
+
+    Args:
+        train_backbone: Train the whole language model instead of its LoRA adapters. Meant for a backbone that was
+            built from scratch: it has nothing to adapt.
+        allow_skipped_phases: Accept a parent checkpoint that has not been through the phase before (ablations).
+    """
+
+    learning_rate: float = field(default=1e-5, metadata={"help": "AdamW's initial learning rate."})
+    weight_decay: float = field(default=0.05, metadata={"help": "AdamW's weight decay."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning-rate schedule."})
+    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up steps, or their share where below 1."})
+    per_device_train_batch_size: int = field(default=12, metadata={"help": "Batch size per device."})
+    report_to: str | list[str] | None = field(default="none", metadata={"help": "Trackers; none by default."})
+    train_backbone: bool = field(
+        default=False, metadata={"help": "Train the whole language model instead of its LoRA adapters."}
+    )
+    allow_skipped_phases: bool = field(
+        default=False, metadata={"help": "Accept a parent that has not been through the phase before."}
+    )
+
+
+class PhaseTrainer(Seq2SeqTrainer):
+    """Trains one phase; the subclasses say what it reads, what learns, and which phase comes before.
+
+    Args:
+        model: The parent checkpoint. Its `config.phase` must be one of `parents`.
+        args: The phase's config.
+        train_dataset, eval_dataset: Cohort splits (see `dataset_builder.schema`) with rationales.
+        processing_class: The model's processor.
+
+    Raises:
+        StageError: The parent has not been through the phase before, or examples have no rationale.
+        SettingsError: The model has no adapters and the backbone is not to be trained, or the other way round.
+    """
+
+    _name: ClassVar[str] = ""
+    _tag_names: ClassVar[list[str]] = ["clinragen"]
+    _paper: ClassVar[dict[str, str]] = {
+        "title": "Knowledge-Augmented Multimodal Clinical Rationale Generation for Disease Diagnosis with "
+        "Small Language Models",
+        "id": "2411.07611",
+    }
+    phase: ClassVar[str]
+    parents: ClassVar[tuple[str | None, ...]]
+    views: ClassVar[tuple[View, ...]]
+    language_model_learns: ClassVar[bool]
+    lab_encoder_learns: ClassVar[bool]
+    knowledge_attention_learns: ClassVar[bool]
+
+    def __init__(
+        self,
+        model: ClinRaGenForConditionalGeneration,
+        args: PhaseConfig,
+        train_dataset: Dataset,
+        eval_dataset: Dataset | None = None,
+        processing_class: ClinRaGenProcessor | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if processing_class is None:
+            raise SettingsError(f"{type(self).__name__} needs the model's processor as processing_class")
+        parent = model.config.phase
+        if parent not in self.parents and not args.allow_skipped_phases:
+            wanted = " or ".join(f"'{name}'" for name in self.parents if name) or "an untrained model"
+            raise StageError(
+                f"the phase '{self.phase}' starts from {wanted}, but this checkpoint's last phase is '{parent}'; "
+                "train the phases in order, or set allow_skipped_phases"
+            )
+        learns = self.language_model_learns
+        model.set_trainable(
+            backbone=learns and args.train_backbone,
+            adapter=learns and not args.train_backbone,
+            lab_encoder=self.lab_encoder_learns,
+            knowledge_attention=self.knowledge_attention_learns,
+        )
+        model.config.phase = self.phase
+        trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+        total = sum(parameter.numel() for parameter in model.parameters())
+        logger.info("Phase %s inherits from %s; %d of %d parameters learn", self.phase, parent, trainable, total)
+        train_examples = PhaseExamples(train_dataset, self.views, processing_class)
+        eval_examples = PhaseExamples(eval_dataset, self.views, processing_class) if eval_dataset is not None else None
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=PhaseCollator(processing_class, train_examples.reads_labs),
+            train_dataset=train_examples,
+            eval_dataset=eval_examples,
+            processing_class=processing_class,
+            **kwargs,
+        )
+
+    def write_curve(self, path: Any) -> list[dict[str, float]]:
+        """Write the logged losses as JSON and return them: `step`, and `loss` and/or `eval_loss`."""
+        kept = ("step", "loss", "eval_loss", "learning_rate")
+        curve = [{key: entry[key] for key in kept if key in entry} for entry in self.state.log_history]
+        curve = [entry for entry in curve if "loss" in entry or "eval_loss" in entry]
+        write_json(path, curve)
+        return curve
