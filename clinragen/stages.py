@@ -84,7 +84,10 @@ def build(folder: Path, tables: Stage, settings: dict[str, Any], report: Report 
 
         root = tables.folder / "tables" if tables.name == "synthesize" else tables.folder
         build_cohort(
-            root=root, output=target / "cohort", on_progress=lambda remark: report(0, None, remark), **settings
+            root=root,
+            output=target / "cohort",
+            on_progress=lambda step, done, total: report(done, total, step),
+            **settings,
         )
 
     return Stage("build", folder, work, settings, inputs=(tables,), code=("dataset_builder",))

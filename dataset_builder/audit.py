@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from dataset_builder.schema import SPLITS
 from dataset_builder.vocabulary import Disease
 
 
@@ -20,9 +21,10 @@ def _name_parts(disease: Disease) -> list[str]:
 
 @dataclass
 class LeakageAudit:
-    """Collects counts over the finished examples, part by part; `result` reports them."""
+    """Collects counts over the finished examples, part by part; `examples` is their number by split."""
 
     diseases: tuple[Disease, ...]
+    examples: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     _splits_of_subject: dict[int, set[str]] = field(default_factory=dict)
     _splits_of_note: dict[str, set[str]] = field(default_factory=dict)
     _positives: np.ndarray | None = None
@@ -32,6 +34,7 @@ class LeakageAudit:
     def add(self, split: str, examples: pa.Table) -> None:
         """Look at a part of a split, a table of the data contract."""
         notes = examples["note"].to_pylist()
+        self.examples[split] += len(notes)
         labels = np.array(examples["labels"].to_pylist(), dtype=np.int8).reshape(len(notes), len(self.diseases))
         self._positives = labels.sum(axis=0) + (0 if self._positives is None else self._positives)
         parts = [_name_parts(disease) for disease in self.diseases]
@@ -44,8 +47,8 @@ class LeakageAudit:
             for number in np.flatnonzero(label):
                 self._named += any(part in text for part in parts[number])
         hours = examples["lab_hours"].combine_chunks()
-        last = np.repeat(examples["prediction_time"].to_numpy(), np.diff(hours.offsets.to_numpy()))
-        self._late += int((hours.values.to_numpy()[hours.offsets[0].as_py() :][: len(last)] > last).sum())
+        latest = np.repeat(examples["prediction_time"].to_numpy(), np.diff(hours.offsets.to_numpy()))
+        self._late += int((hours.flatten().to_numpy() > latest).sum())
 
     def result(self) -> Mapping[str, int]:
         """The counts. All but the last two should be 0; those say how much of the answer the notes spell out."""

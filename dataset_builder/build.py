@@ -17,24 +17,23 @@ import pyarrow.parquet as pq
 from dataset_builder.audit import LeakageAudit
 from dataset_builder.card import write_card
 from dataset_builder.cohort import FILTERS, check_filters, select_stays
-from dataset_builder.engine import connect
+from dataset_builder.engine import connect, count_rows, store
 from dataset_builder.examples import assemble
 from dataset_builder.extraction import extract_measurements, window_hours
 from dataset_builder.files import atomic_folder, file_digest, fingerprint, write_json
 from dataset_builder.grid import check_grid, make_grid
 from dataset_builder.labels import extract_labels
-from dataset_builder.note import STRUCTURED, check_note_policy, is_retrospective, read_notes, store_notes
+from dataset_builder.note import STRUCTURED, check_note_policy, is_retrospective, make_note_reader
 from dataset_builder.schema import SPLITS, example_features
 from dataset_builder.source import LocatedSource, load_source, locate
 from dataset_builder.splits import FRACTIONS, assign_splits
-from dataset_builder.structured import structured_notes
 from dataset_builder.vocabulary import load_diseases, load_range_set, load_variables
 from modeling_clinragen.errors import InputDataError
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
-PART = 2000  # stays that are in Python's memory at a time
+PART = 500  # stays that are in Python's memory at a time
 
 
 def build_cohort(
@@ -60,11 +59,12 @@ def build_cohort(
     Raises `InputDataError` for missing or damaged tables and an empty cohort, `SettingsError` for settings that cannot
     work, `note_policy` among them when the source has no notes.
     """
-    load_range_set(range_set)  # an unknown name is refused before any work
+    load_range_set(range_set)  # what cannot work is refused before any work
     located = locate(load_source(source, load_variables()), root)
     check_note_policy(note_policy, located)
     check_grid(grid)
     window_hours(window)
+    assign_splits((), fractions=split_fractions, split_file=split_file)
     settings = {
         "note_policy": note_policy,
         "window": window,
@@ -98,7 +98,7 @@ def _write_examples(
     on_progress: Progress,
 ) -> dict[str, Any]:
     """Write data/<split>.parquet below `folder`; return the counts for the provenance."""
-    variables, diseases, ranges = load_variables(), load_diseases(), load_range_set(settings["range_set"])
+    variables, diseases = load_variables(), load_diseases()
     on_progress("stays", 0, 1)
     stays, filter_counts = select_stays(con, located, settings["filters"])
     _refuse_empty(filter_counts, located)
@@ -106,14 +106,12 @@ def _write_examples(
     measurements, reject_log = extract_measurements(con, located, variables, stays, settings["window"])
     grid, series_counts = make_grid(con, measurements, settings["grid"], len(variables))
     if "has_events" in settings["filters"]:
-        stays = stays.semi_join(grid, "stay_id")
-        filter_counts.append({"filter": "has_events", "stays": int(stays.count().execute())})
+        stays = store(con, "stays_with_events", stays.semi_join(grid, "stay_id"))
+        filter_counts.append({"filter": "has_events", "stays": count_rows(stays)})
         _refuse_empty(filter_counts, located)
     on_progress("labels and notes", 0, 1)
     labels, label_counts = extract_labels(con, located, diseases, stays.select("hadm_id").distinct())
-    structured = settings["note_policy"] == STRUCTURED
-    notes = structured_notes(con, located, stays) if structured else {}
-    stored_notes = None if structured else store_notes(con, located, stays)
+    notes = make_note_reader(con, located, settings["note_policy"], stays)
 
     end = window_hours(settings["window"])
     prediction_time = stays.stay_hours if end is None else stays.stay_hours.clip(upper=end)
@@ -125,46 +123,39 @@ def _write_examples(
         fractions=tuple(settings["split_fractions"]),
         split_file=split_file,
     )
-    note_counts = {"without_a_note": 0, "without_the_policy_sections": 0}
     audit = LeakageAudit(diseases)
-    examples = dict.fromkeys(SPLITS, 0)
     with ExitStack() as stack:
         writers = {split: stack.enter_context(_writer(folder / "data" / f"{split}.parquet")) for split in SPLITS}
         for start in range(0, len(table), PART):
             on_progress("examples", start, len(table))
             part = table.slice(start, PART)
-            if stored_notes is not None:
-                notes, counts = read_notes(stored_notes, settings["note_policy"], part)
-                note_counts = {name: count + counts[name] for name, count in note_counts.items()}
             first, last = part["stay_id"][0].as_py(), part["stay_id"][-1].as_py()
-            rows = grid.filter(grid.stay_id.between(first, last)).order_by("stay_id", "hours").to_pyarrow()
             made = assemble(
-                located.source.name,
+                located.release.name,
                 part,
-                rows,
+                grid.filter(grid.stay_id.between(first, last)).order_by("stay_id", "hours").to_pyarrow(),
                 labels=labels,
-                notes=notes,
+                notes=notes.read(part),
                 note_policy=settings["note_policy"],
                 diseases=diseases,
-                range_set=ranges,
+                range_set=load_range_set(settings["range_set"]),
             )
-            chosen = np.array([splits[subject] for subject in part["subject_id"].to_pylist()])
+            split_of_row = np.array([splits[subject] for subject in part["subject_id"].to_pylist()])
             for split, writer in writers.items():
-                of_split = made.filter(pa.array(chosen == split))
+                of_split = made.filter(pa.array(split_of_row == split))
                 if of_split.num_rows:
                     writer.write_table(of_split)
                     audit.add(split, of_split)
-                    examples[split] += of_split.num_rows
     on_progress("examples", len(table), len(table))
     return {
         "cohort": filter_counts,
         "patients": len(splits),
-        "examples": {**examples, "total": sum(examples.values())},
+        "examples": {**audit.examples, "total": len(table)},
         "series": series_counts,
         "items": reject_log,
         "labels": label_counts,
         "positives": audit.positives(),
-        "notes": {} if structured else note_counts,
+        "notes": notes.counts,
         "leakage_audit": audit.result(),
     }
 
@@ -195,26 +186,28 @@ def _origin(located: LocatedSource, settings: dict[str, Any]) -> dict[str, Any]:
         sentence = "The notes are the admission sections of discharge summaries, which were written up at discharge."
     return {
         "source": located.source.name,
-        "title": located.source.title,
+        "release": located.release.name,
+        "title": located.release.title,
         "version": located.version,
-        "licence": {"id": located.licence.id, "name": located.licence.name},
-        "credentialed": located.licence.credentialed,
+        "licence": {"id": located.release.licence, "name": located.release.licence_name},
+        "credentialed": located.release.credentialed,
         "tables": inputs,
         "settings": settings,
         "note_policy": policy,
         "notes_are_structured": policy == STRUCTURED,
         "notes_are_retrospective": is_retrospective(policy),
         "about_the_notes": sentence,
-        "fingerprint": fingerprint(settings, files=[*located.paths.values(), *code]),
+        "fingerprint": fingerprint(settings, files=[*located.paths.values(), *sorted({*code, located.source.path})]),
     }
 
 
 def _refuse_empty(counts: list[dict[str, Any]], located: LocatedSource) -> None:
-    if counts[-1]["stays"] == 0:
-        raise InputDataError(
-            f"{located.root}: no ICU stay is left after the cohort filter '{counts[-1]['filter']}'; "
-            "check that the tables belong together, or choose other filters"
-        )
+    for step in counts:
+        if step["stays"] == 0:
+            raise InputDataError(
+                f"{located.root}: no ICU stay is left after the cohort filter '{step['filter']}'; "
+                "check that the tables belong together, or choose other filters"
+            )
 
 
 def _in_words(counts: Mapping[str, int]) -> str:

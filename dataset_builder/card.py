@@ -10,10 +10,10 @@ from dataset_builder.files import atomic_file
 from dataset_builder.schema import SPLITS
 
 _TEXT = """
-# {title} cohort for ClinRaGen
+# ClinRaGen cohort: {title}
 
-{count} ICU stays of {patients} patients from {title} (version {version}), one example each: a clinical note, the
-series of 11 bedside variables, and which of 25 diseases the admission was billed with. Built by `clinragen build`.
+{count} ICU stays of {patients} patients (source version: {version}), one example each: a clinical note, the series of
+11 bedside variables, and which of 25 diseases the admission was billed with. Built by `clinragen build`.
 
 {sharing}
 
@@ -49,11 +49,13 @@ def write_card(folder: Path, provenance: Mapping[str, Any]) -> None:
     """Write README.md with the metadata the datasets library reads (splits and their files)."""
     from huggingface_hub import DatasetCardData
 
-    files = [{"split": split, "path": f"data/{split}.parquet"} for split in SPLITS]
+    # The datasets library cannot load an empty split: it is left out here, its file is still written.
+    filled = [split for split in SPLITS if provenance["examples"][split]]
+    files = [{"split": split, "path": f"data/{split}.parquet"} for split in filled]
     metadata = DatasetCardData(
         license=provenance["licence"]["id"],
         language="en",
-        pretty_name=f"{provenance['title']} cohort for ClinRaGen",
+        pretty_name=f"ClinRaGen cohort: {provenance['title']}",
         tags=["medical", "ehr", "clinragen"],
         configs=[{"config_name": "default", "data_files": files}],
     )

@@ -7,9 +7,9 @@ from typing import Any
 
 import ibis
 
-from dataset_builder.engine import errors_named, read_table, store
+from dataset_builder.engine import count_rows, read_table, store
 from dataset_builder.source import LocatedSource
-from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.errors import InputDataError, SettingsError
 
 ADULT_AGE = 18
 OLDEST_AGE = 90  # MIMIC groups everyone older; the exact age of such a patient is not in the data
@@ -34,10 +34,13 @@ def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tu
     admission_location, first_unit.
     """
     tables = {name: read_table(con, located, name) for name in ("stays", "admissions", "patients", "diagnoses")}
-    for name in ("admissions", "patients", "stays"):
+    for name, key in (("admissions", "hadm_id"), ("patients", "subject_id"), ("stays", "stay_id")):
         tables[name] = store(con, f"{name}_read", tables[name], located.paths[name])
-    with errors_named(located.paths["diagnoses"]):
-        coded = store(con, "coded_admissions", tables["diagnoses"].select("hadm_id").distinct())
+        if count_rows(tables[name].select(key).distinct()) != count_rows(tables[name]):
+            column = located.source.tables[name].columns[key]
+            raise InputDataError(f"{located.paths[name]}: has repeated values of '{column}'; keep one row of each")
+    coded = tables["diagnoses"].select("hadm_id").distinct()
+    coded = store(con, "coded_admissions", coded, located.paths["diagnoses"])
     stays = tables["stays"].drop("subject_id").join(tables["admissions"], "hadm_id")
     stays = stays.join(tables["patients"], "subject_id")
     seconds = stays.out_time.epoch_seconds() - stays.in_time.epoch_seconds()
@@ -45,21 +48,26 @@ def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tu
     stays = store(con, "all_stays", stays.filter(stays.stay_hours > 0))
 
     steps: dict[str, Callable[[ibis.Table], ibis.Table]] = {
-        "no_transfers": lambda table: table.filter(table.first_unit == table.last_unit),
+        "no_transfers": _no_transfers,
         "single_stay": _single_stay,
         "adults": lambda table: table.filter(table.age >= ADULT_AGE),
         "coded": lambda table: table.semi_join(coded, "hadm_id"),
     }
     counts = [
-        {"filter": "all ICU stays", "stays": int(tables["stays"].count().execute())},
-        {"filter": "known_times", "stays": int(stays.count().execute())},
+        {"filter": "all ICU stays", "stays": count_rows(tables["stays"])},
+        {"filter": "known_times", "stays": count_rows(stays)},
     ]
     for name in filters:
         if name in steps:
             stays = steps[name](stays)
-            counts.append({"filter": name, "stays": int(stays.count().execute())})
+            counts.append({"filter": name, "stays": count_rows(stays)})
     columns = ["subject_id", "hadm_id", "stay_id", "in_time", "admit_time", "stay_hours", "age", "sex"]
     return store(con, "cohort", stays.select(*columns, "admission_type", "admission_location", "first_unit")), counts
+
+
+def _no_transfers(stays: ibis.Table) -> ibis.Table:
+    stays = stays.filter(stays.first_unit == stays.last_unit)
+    return stays.filter(stays.first_ward == stays.last_ward) if "first_ward" in stays.columns else stays
 
 
 def _single_stay(stays: ibis.Table) -> ibis.Table:
@@ -70,6 +78,7 @@ def _single_stay(stays: ibis.Table) -> ibis.Table:
 def _age(stays: ibis.Table) -> ibis.Column:
     """Age in years at admission, from a birth time or from the year a de-identified patient has a known age in."""
     if "birth_time" in stays.columns:
-        days = (stays.admit_time.epoch_seconds() - stays.birth_time.epoch_seconds()) / 86400.0
-        return (days / 365.25).floor().cast("int64")
+        born, now = stays.birth_time, stays.admit_time
+        before_birthday = (now.month() * 100 + now.day()) < (born.month() * 100 + born.day())
+        return (now.year() - born.year() - before_birthday.cast("int64")).cast("int64")
     return (stays.anchor_age + stays.admit_time.year() - stays.anchor_year).cast("int64")

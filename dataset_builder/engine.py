@@ -53,6 +53,11 @@ def store(con: Any, name: str, table: ibis.Table, path: Path | None = None) -> i
         return con.create_table(name, table, temp=True)
 
 
+def count_rows(table: ibis.Table) -> int:
+    """How many rows a table has."""
+    return int(table.count().to_pyarrow().as_py())
+
+
 @contextmanager
 def errors_named(path: Path | None) -> Iterator[None]:
     """Turn an engine's reading error into one that names the file; the engine's own text can quote patient rows."""

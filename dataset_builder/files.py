@@ -32,6 +32,8 @@ def _disk_errors_named(path: Path) -> Iterator[None]:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it takes `path`'s place only when the block ends without an error."""
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise InputDataError(f"{path}: is no regular file, so it cannot be replaced; choose another output")
     beside = path.with_name(path.name + PARTIAL)
     with _disk_errors_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +53,8 @@ def atomic_folder(path: Path, *, resume: bool = False) -> Iterator[Path]:
     Otherwise the folder starts empty, and an error removes it.
     """
     path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise InputDataError(f"{path}: is a file, but a folder is to be written there; choose another output")
     beside = path.with_name(path.name + PARTIAL)
     with _disk_errors_named(path):
         if beside.exists() and not resume:
@@ -97,6 +101,6 @@ def file_digest(path: Path) -> str:
 def fingerprint(*parts: Any, files: Iterable[Path] = ()) -> str:
     """One digest of JSON-able settings and of the bytes of files, independent of where the files lie."""
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
-    for path in sorted(Path(file) for file in files):
-        digest.update(path.name.encode() + b"\0" + file_digest(path).encode())
+    for name, content in sorted((Path(file).name, file_digest(Path(file))) for file in files):
+        digest.update(f"{name}\0{content}".encode())
     return digest.hexdigest()

@@ -6,7 +6,7 @@ from typing import Any
 
 import ibis
 
-from dataset_builder.engine import store
+from dataset_builder.engine import count_rows, store
 from modeling_clinragen.errors import SettingsError
 
 GRIDS = ("event", "hourly")
@@ -30,7 +30,7 @@ def make_grid(con: Any, measurements: ibis.Table, grid: str, width: int) -> tupl
     """
     check_grid(grid)
     keys = ["stay_id", "hours", "variable"]
-    single = store(con, "single", measurements.group_by(keys).agg(value=measurements.value.max(), rows=ibis._.count()))
+    single = store(con, "single", measurements.group_by(keys).agg(value=measurements.value.max()))
     if grid == "hourly":
         single = single.mutate(hour=single.hours.floor().cast("float32"))
         rows = single.group_by("stay_id", "hour").agg(
@@ -45,10 +45,11 @@ def make_grid(con: Any, measurements: ibis.Table, grid: str, width: int) -> tupl
     step = ibis.row_number().over(group_by="stay_id", order_by="hours")
     rows = store(con, "grid", rows.mutate(step=step))
     kept = rows.filter(rows.step < MAX_STEPS).drop("step")
+    used, steps = count_rows(measurements), count_rows(kept)
     counts = {
-        "measurements_used": int(single.rows.sum().fill_null(0).execute()),
-        "merged_at_the_same_time": int((single.rows - 1).sum().fill_null(0).execute()),
-        "steps": int(kept.count().execute()),
-        "steps_cut_after_1000": int(rows.count().execute()) - int(kept.count().execute()),
+        "measurements_used": used,
+        "merged_at_the_same_time": used - count_rows(single),
+        "steps": steps,
+        "steps_cut_after_1000": count_rows(rows) - steps,
     }
     return kept, counts

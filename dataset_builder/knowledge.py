@@ -150,7 +150,9 @@ def coverage(notes: Iterable[str], knowledge: KnowledgeBase) -> dict[str, Any]:
     """
     owners = [(entry.key, term.term, term.surfaces) for entry in knowledge.diseases for term in entry.terms]
     owners += [(key, term.term, (term.term,)) for key, terms in knowledge.variables for term in terms]
-    index: TermIndex[tuple[str, str]] = TermIndex((surface, (key, term)) for key, term, all_ in owners for surface in all_)
+    index: TermIndex[tuple[str, str]] = TermIndex(
+        (surface, (key, term)) for key, term, surfaces in owners for surface in surfaces
+    )
     keys = list(dict.fromkeys(key for key, _, _ in owners))
     seen: dict[str, set[str]] = {key: set() for key in keys}
     with_term = dict.fromkeys(keys, 0)
@@ -205,7 +207,9 @@ def write_knowledge(output: Path, notes: Iterable[str] = (), path: Path | None =
     }
 
 
-def _section(content: Mapping[str, Any], name: str, keys: list[str], source: str) -> list[tuple[str, Mapping[str, Any]]]:
+def _section(
+    content: Mapping[str, Any], name: str, keys: list[str], source: str
+) -> list[tuple[str, Mapping[str, Any]]]:
     section = content.get(name)
     if not isinstance(section, Mapping):
         raise InputDataError(f"{source}: '{name}' must map every key of the vocabulary to its entry")
@@ -239,7 +243,9 @@ def _disease(key: str, entry: Mapping[str, Any], variables: list[str], where: st
 
 def _variable_terms(entry: Mapping[str, Any], where: str) -> tuple[VariableTerm, ...]:
     def read(item: Mapping[str, Any], place: str) -> VariableTerm:
-        return VariableTerm(_text(item, "term", place), _choice(item, "side", SIDES, place), _text(item, "source", place))
+        return VariableTerm(
+            _text(item, "term", place), _choice(item, "side", SIDES, place), _text(item, "source", place)
+        )
 
     return _each(entry, "terms", where, read, unique=lambda term: (term.term.lower(), term.side), required=True)
 
@@ -276,7 +282,11 @@ def _term(item: Mapping[str, Any], where: str) -> Term:
         raise InputDataError(f"{where}: 'cited' must be true or false")
     spellings = _texts(item.get("spellings", []), "spellings", where)
     return Term(
-        _text(item, "term", where), _choice(item, "kind", TERM_KINDS, where), cited, _text(item, "source", where), spellings
+        _text(item, "term", where),
+        _choice(item, "kind", TERM_KINDS, where),
+        cited,
+        _text(item, "source", where),
+        spellings,
     )
 
 
@@ -308,7 +318,9 @@ def _text(item: Mapping[str, Any], name: str, where: str) -> str:
 
 
 def _texts(value: Any, name: str, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(text, str) and text.strip() == text and text for text in value):
+    if not isinstance(value, list) or not all(
+        isinstance(text, str) and text.strip() == text and text for text in value
+    ):
         raise InputDataError(f"{where}: '{name}' must be a list of texts")
     return tuple(value)
 

@@ -1,4 +1,4 @@
-"""A stay's series as a CSV file that people write: `hours,heart rate (bpm),temperature (°F),FiO2 (%)`, a row per time."""
+"""A stay's series as a CSV that people write: `hours,heart rate (bpm),temperature (°F),FiO2 (%)`, a row per time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def read_lab_csv(path: Path) -> LabSeries:
     path = Path(path)
     header, rows = _read_rows(path)
     columns = _read_header(path, header)
-    hours, values, row_of_hour = [], [], {}
+    hours: list[float] = []
+    values: list[np.ndarray] = []
+    row_of_hour: dict[float, int] = {}
     keys = [variable.key for variable in load_variables()]
     for number, cells in rows:
         if len(cells) != len(columns):

@@ -8,7 +8,7 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
-from dataset_builder.engine import read_table, store
+from dataset_builder.engine import count_rows, read_table, store
 from dataset_builder.source import LocatedSource
 from dataset_builder.vocabulary import Disease
 
@@ -51,8 +51,8 @@ def extract_labels(
     unknown_version = rows.icd_version.isnull() | rows.icd_version.notin(versions)
     unknown = rows.filter(unknown_version | (rows.code.fill_null("") == ""))
     counts = {
-        "diagnosis_rows": int(rows.count().execute()),
-        "rows_without_code_or_known_version": int(unknown.count().execute()),
+        "diagnosis_rows": count_rows(rows),
+        "rows_without_code_or_known_version": count_rows(unknown),
         "labels": int(found.num_rows),
     }
     return labels, counts

@@ -10,6 +10,7 @@ import pyarrow as pa
 from dataset_builder.engine import read_table, store
 from dataset_builder.sections import apply_policy, policies
 from dataset_builder.source import LocatedSource
+from dataset_builder.structured import structured_notes
 from modeling_clinragen.errors import SettingsError
 
 STRUCTURED = "structured"
@@ -31,28 +32,48 @@ def is_retrospective(policy: str) -> bool:
     return bool(policies()[policy]["retrospective"])
 
 
-def store_notes(con: Any, located: LocatedSource, stays: ibis.Table) -> ibis.Table:
-    """The notes of the cohort's admissions, one each: hadm_id, text. Of several, the first by time and sequence."""
+class NoteReader:
+    """Gives the notes of parts of a cohort, and counts in `counts` what it found."""
+
+    def __init__(self, policy: str, stored: ibis.Table) -> None:
+        self._policy = policy
+        self._stored = stored
+        self.counts = {"without_a_note": 0, "without_the_policy_sections": 0}
+
+    def read(self, stays: pa.Table) -> dict[int, str]:
+        """Notes by stay_id for `stays` (columns stay_id and hadm_id); "" where the admission has none."""
+        hadm_ids = stays["hadm_id"].to_pylist()
+        rows = self._stored.filter(self._stored.hadm_id.isin(hadm_ids)).to_pyarrow()
+        texts = {
+            hadm_id: apply_policy(text, self._policy)
+            for hadm_id, text in zip(rows["hadm_id"].to_pylist(), rows["text"].to_pylist(), strict=True)
+        }
+        self.counts["without_a_note"] += sum(hadm_id not in texts for hadm_id in hadm_ids)
+        self.counts["without_the_policy_sections"] += sum(texts.get(hadm_id) == "" for hadm_id in hadm_ids)
+        return {stay: texts.get(hadm, "") for stay, hadm in zip(stays["stay_id"].to_pylist(), hadm_ids, strict=True)}
+
+
+class StructuredNoteReader:
+    """Gives notes that were written from tables; there is nothing to count."""
+
+    def __init__(self, notes: dict[int, str]) -> None:
+        self._notes = notes
+        self.counts: dict[str, int] = {}
+
+    def read(self, stays: pa.Table) -> dict[int, str]:
+        """Notes by stay_id for `stays`."""
+        return {stay_id: self._notes[stay_id] for stay_id in stays["stay_id"].to_pylist()}
+
+
+def make_note_reader(
+    con: Any, located: LocatedSource, policy: str, stays: ibis.Table
+) -> NoteReader | StructuredNoteReader:
+    """The notes of the cohort `stays`: one per admission, of several the first by time and sequence."""
+    if policy == STRUCTURED:
+        return StructuredNoteReader(structured_notes(con, located, stays))
     notes = read_table(con, located, "notes").semi_join(stays, "hadm_id")
     notes = notes.filter(notes.text.notnull())
     order = [notes.time.asc(nulls_first=False), notes.sequence.asc(nulls_first=False), notes.text]
     notes = notes.mutate(place=ibis.row_number().over(group_by="hadm_id", order_by=order))
-    return store(con, "cohort_notes", notes.filter(notes.place == 0).select("hadm_id", "text"), located.paths["notes"])
-
-
-def read_notes(notes: ibis.Table, policy: str, stays: pa.Table) -> tuple[dict[int, str], dict[str, int]]:
-    """Notes under `policy` by stay_id, and how many stays had no note, or none of the policy's sections.
-
-    `stays` is a part of the cohort with the columns stay_id and hadm_id.
-    """
-    hadm_ids = stays["hadm_id"].to_pylist()
-    rows = notes.filter(notes.hadm_id.isin(hadm_ids)).to_pyarrow()
-    texts = {
-        hadm_id: apply_policy(text, policy)
-        for hadm_id, text in zip(rows["hadm_id"].to_pylist(), rows["text"].to_pylist(), strict=True)
-    }
-    counts = {
-        "without_a_note": sum(hadm_id not in texts for hadm_id in hadm_ids),
-        "without_the_policy_sections": sum(texts.get(hadm_id) == "" for hadm_id in hadm_ids),
-    }
-    return {s: texts.get(h, "") for s, h in zip(stays["stay_id"].to_pylist(), hadm_ids, strict=True)}, counts
+    notes = notes.filter(notes.place == 0).select("hadm_id", "text")
+    return NoteReader(policy, store(con, "cohort_notes", notes, located.paths["notes"]))

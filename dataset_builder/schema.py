@@ -61,6 +61,8 @@ def example_features() -> Features:
 def load_examples(folder: Path) -> DatasetDict:
     """Read a built cohort folder (parquet per split). Raises `InputDataError` naming what is missing or different."""
     from datasets import Dataset, DatasetDict
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_table
 
     folder = Path(folder)
     paths = {split: folder / "data" / f"{split}.parquet" for split in SPLITS}
@@ -70,10 +72,15 @@ def load_examples(folder: Path) -> DatasetDict:
     expected = example_features()
     splits = {}
     for split, path in paths.items():
-        # Not load_dataset: its cache outlives the folder and does not notice a rebuilt file.
-        table = Dataset.from_parquet(str(path), keep_in_memory=True)
+        # Not load_dataset: it would copy the patients into a cache outside this folder.
+        try:
+            table = Dataset(read_table(path))
+        except (ArrowException, OSError) as error:
+            raise InputDataError(f"{path}: is not a readable parquet file; build the cohort again") from error
         if set(table.column_names) != set(expected):
             odd = sorted(set(table.column_names) ^ set(expected))
             raise InputDataError(f"{path}: breaks the contract ({', '.join(odd)}); build the cohort again")
-        splits[split] = table.cast(expected)
+        if table.features != expected:
+            table = table.cast(expected)
+        splits[split] = table
     return DatasetDict(splits)

@@ -22,7 +22,8 @@ _LINE_HEADING = re.compile(rf"^[ \t]*([^\W\d_][^\n:]{{0,{_HEADING_LENGTH}}}):", 
 # Transcribed reports run on: "… no fever.,PAST MEDICAL HISTORY: , Asthma". There only capitals make a heading.
 _INNER_HEADING = re.compile(rf"(?<=[,.;])[ \t]*([A-Z][A-Z0-9 &/'()\-]{{2,{_HEADING_LENGTH}}}):")
 _BARE_HEADING = re.compile(rf"^[ \t]*([^\W\d_][^\n:]{{2,{_HEADING_LENGTH}}}?)[ \t]*$", re.MULTILINE)
-_BLANKS = re.compile(r"\[\*\*.*?\*\*\]|_{3,}", re.DOTALL)
+_NAMED_BLANK = re.compile(r"\[\*\*.*?\*\*\]", re.DOTALL)
+_BLANKS = re.compile(r"_{3,}")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def _rules() -> Mapping[str, Any]:
     content = yaml.safe_load((RESOURCES / "sections.yaml").read_text(encoding="utf-8"))
     names = {_plain(heading): name for name, headings in content["sections"].items() for heading in headings}
     inner = frozenset(_plain(heading) for heading in content["inner"])
-    return {"names": names, "inner": inner, "suspect": re.compile(content["suspect"]), "policies": content["policies"]}
+    rest = {"containing": content["containing"], "policies": content["policies"]}
+    return {"names": names, "inner": inner, "suspect": re.compile(content["suspect"]), **rest}
 
 
 def policies() -> Mapping[str, Mapping[str, Any]]:
@@ -65,7 +67,8 @@ def parse_sections(text: str) -> list[Section]:
 
 def clean_note(text: str) -> str:
     """One mark for every de-identified blank ("___", "[** ... **]"), no trailing or repeated blanks or empty lines."""
-    text = _BLANKS.sub(BLANK, text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _BLANKS.sub(BLANK, _NAMED_BLANK.sub(BLANK, text))
     text = re.sub(r"[^\S\n]+", " ", text)
     text = "\n".join(line.strip() for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", text).strip()
@@ -100,13 +103,11 @@ def _heading_starts(text: str) -> list[tuple[int, int, str]]:
         if name is not None:
             found.append((match.start(), match.end(), name))
     for match in _INNER_HEADING.finditer(text):
-        name = _rules()["names"].get(_plain(match.group(1)))
-        if name is None and _plain(match.group(1)) not in _rules()["inner"]:
-            name = UNKNOWN
-        if name is not None:
-            found.append((match.start(), match.end(), name))
+        plain = _plain(match.group(1))
+        if plain not in _rules()["inner"]:
+            found.append((match.start(), match.end(), _listed(plain) or UNKNOWN))
     for match in _BARE_HEADING.finditer(text):
-        if _looks_like_a_heading(match.group(1)):
+        if _is_short(match.group(1)) and _is_capitalised(match.group(1)):
             name = _rules()["names"].get(_plain(match.group(1)))
             if name is not None:
                 found.append((match.start(), match.end(), name))
@@ -119,18 +120,28 @@ def _heading_starts(text: str) -> list[tuple[int, int, str]]:
 
 def _line_name(heading: str, alone: bool) -> str | None:
     plain = _plain(heading)
+    listed = _listed(plain)
+    if listed is not None and (alone or heading[0].isupper()):
+        return listed
+    if plain in _rules()["inner"] or not _is_short(heading):
+        return None
+    unlisted = (alone and _is_capitalised(heading)) or _rules()["suspect"].search(heading.lower())
+    return UNKNOWN if unlisted else None
+
+
+def _listed(plain: str) -> str | None:
+    """The canonical name of a heading, from the listed headings or the words that make it one."""
     if plain in _rules()["names"]:
         return str(_rules()["names"][plain])
-    if plain in _rules()["inner"]:
-        return None
-    if _looks_like_a_heading(heading) and (alone or _rules()["suspect"].search(heading.lower())):
-        return UNKNOWN
-    return None
+    return next((name for name, words in _rules()["containing"].items() if words in plain and _is_short(plain)), None)
 
 
-def _looks_like_a_heading(text: str) -> bool:
-    words = re.findall(r"[^\W\d_]{4,}", text)
-    return len(text.split()) <= 8 and text[:1].isupper() and all(word[0].isupper() for word in words)
+def _is_short(text: str) -> bool:
+    return len(text.split()) <= 8
+
+
+def _is_capitalised(text: str) -> bool:
+    return text[:1].isupper() and all(word[0].isupper() for word in re.findall(r"[^\W\d_]{4,}", text))
 
 
 def _plain(heading: str) -> str:

@@ -69,11 +69,17 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Licence:
-    """What the data may be used for. `credentialed` data must not leave the user's machine."""
+class Release:
+    """One publication of a source, and what it may be used for. `credentialed` data stays on the user's machine.
 
-    id: str
+    `contains` are words of its licence file; the last release of a source has none and stands for all others.
+    """
+
+    contains: str | None
     name: str
+    title: str
+    licence: str
+    licence_name: str
     credentialed: bool
 
 
@@ -81,13 +87,13 @@ class Licence:
 class Source:
     """A source's yaml file, checked."""
 
+    path: Path
     name: str
     title: str
     folders: tuple[str, ...]
     version_pattern: str
     licence_files: tuple[str, ...]
-    licences: tuple[tuple[str, Licence], ...]
-    licence_otherwise: Licence
+    releases: tuple[Release, ...]
     tables: Mapping[str, TableSpec]
     conversions: Mapping[str, tuple[Piece, ...]]
     items: tuple[Item, ...]
@@ -99,13 +105,13 @@ class Source:
 
 @dataclass(frozen=True)
 class LocatedSource:
-    """A source found on disk: the file of every logical table that is there, its version and its licence."""
+    """A source found on disk: the file of every logical table that is there, its version and its release."""
 
     source: Source
     root: Path
     paths: Mapping[str, Path]
     version: str
-    licence: Licence
+    release: Release
 
 
 def source_names() -> list[str]:
@@ -126,7 +132,7 @@ def load_source(name: str, variables: tuple[Variable, ...]) -> Source:
         raise SettingsError(f"source '{name}' is unknown; choose one of {', '.join(source_names())} or a .yaml file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        source = _parse(content)
+        source = _parse(content, path)
     except OSError as error:
         raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -137,7 +143,7 @@ def load_source(name: str, variables: tuple[Variable, ...]) -> Source:
     return source
 
 
-def _parse(content: Mapping[str, Any]) -> Source:
+def _parse(content: Mapping[str, Any], path: Path) -> Source:
     tables = {
         name: TableSpec(
             name=name,
@@ -167,30 +173,37 @@ def _parse(content: Mapping[str, Any]) -> Source:
         for variable, entries in content["items"].items()
         for entry in entries
     )
-    licence = content["licence"]
-    known = tuple((entry["contains"], _licence(entry)) for entry in licence["known"])
+    releases = tuple(
+        Release(
+            contains=entry.get("contains"),
+            name=entry["name"],
+            title=entry["title"],
+            licence=entry["licence"],
+            licence_name=entry["licence_name"],
+            credentialed=bool(entry["credentialed"]),
+        )
+        for entry in content["releases"]
+    )
     return Source(
+        path=path,
         name=content["name"],
         title=content["title"],
         folders=tuple(content["folders"]),
         version_pattern=content["version_pattern"],
-        licence_files=tuple(licence["files"]),
-        licences=known,
-        licence_otherwise=_licence(licence["otherwise"]),
+        licence_files=tuple(content["licence_files"]),
+        releases=releases,
         tables=tables,
         conversions=conversions,
         items=items,
     )
 
 
-def _licence(entry: Mapping[str, Any]) -> Licence:
-    return Licence(entry["id"], entry["name"], bool(entry["credentialed"]))
-
-
 def _check(source: Source, variables: tuple[Variable, ...], path: Path) -> None:
     for table in ("patients", "admissions", "stays", "diagnoses"):
         if table not in source.tables:
             raise InputDataError(f"{path}: does not describe the table '{table}'; add it")
+    if [release.contains is None for release in source.releases].index(True) != len(source.releases) - 1:
+        raise InputDataError(f"{path}: exactly the last release must be without 'contains'; correct it")
     known = {variable.key for variable in variables}
     seen = set()
     for item in source.items:
@@ -229,7 +242,7 @@ def locate(source: Source, root: Path) -> LocatedSource:
                 f"give the {source.title} folder"
             )
     match = re.search(source.version_pattern, str(root.resolve()).lower())
-    return LocatedSource(source, root, paths, match.group(1) if match else "unknown", _find_licence(source, folders))
+    return LocatedSource(source, root, paths, match.group(1) if match else "unknown", _find_release(source, folders))
 
 
 def _folders(root: Path, pattern: str) -> list[Path]:
@@ -252,14 +265,9 @@ def _find(folders: list[Path], stem: str) -> Path | None:
     return None
 
 
-def _find_licence(source: Source, folders: list[Path]) -> Licence:
-    for folder in folders:
-        for name in source.licence_files:
-            path = folder / name
-            if path.is_file():
-                text = path.read_text(encoding="utf-8", errors="replace")
-                for contains, licence in source.licences:
-                    if contains.lower() in text.lower():
-                        return licence
-                return source.licence_otherwise
-    return source.licence_otherwise
+def _find_release(source: Source, folders: list[Path]) -> Release:
+    for path in (folder / name for folder in folders for name in source.licence_files):
+        if path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace").lower()
+            return next(release for release in source.releases if (release.contains or "").lower() in text)
+    return source.releases[-1]

@@ -30,7 +30,7 @@ def system_name(key: str) -> str:
 def compare_systems(
     labels: np.ndarray,
     predictions: Mapping[str, np.ndarray],
-    subject_ids: Sequence[int],
+    subject_ids: Sequence[int] | np.ndarray,
     diseases: Sequence[Disease],
     *,
     resamples: int = RESAMPLES,

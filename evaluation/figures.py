@@ -79,17 +79,20 @@ def plot_curves(path: Path, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -
     """
     with _figure(path, max(3.6 * len(curves), 5), 3.4) as figure:
         panels = figure.subplots(1, len(curves), squeeze=False)[0]
+        shown = {}
         for axes, (phase, records) in zip(panels, curves.items(), strict=True):
             train, validation = _points(records, "loss"), _points(records, "eval_loss")
             if not train[0] and not validation[0]:
                 raise InputDataError(f"training curve of phase '{phase}' has no loss; pass the trainer's log history")
-            axes.plot(*train, color=BLUE, linewidth=1.4, label="training")
-            axes.plot(*validation, color=RED, linewidth=1.4, linestyle="--", marker="o", ms=4, label="validation")
+            if train[0]:
+                (shown["training"],) = axes.plot(*train, color=BLUE, linewidth=1.4)
+            if validation[0]:
+                (shown["validation"],) = axes.plot(*validation, "--o", color=RED, linewidth=1.4, ms=4)
             axes.set_title(f"Phase: {phase}")
             axes.set_xlabel("step")
             axes.locator_params(axis="x", nbins=5, integer=True)
         panels[0].set_ylabel("loss")
-        panels[-1].legend()
+        panels[-1].legend(list(shown.values()), list(shown))
 
 
 def disease_order(metrics: Mapping[str, Any], diseases: Sequence[Disease]) -> list[Disease]:
@@ -152,14 +155,15 @@ def _plot_variable(
     seen = ~np.isnan(values)
     axes.set_title(variable_title(variable))
     axes.set_xlim(min(0.0, float(hours.min(initial=0.0))), end)
-    band = ranges.bounds.get(variable.key)
-    if band is not None:
-        axes.axhspan(*band, color=GREEN, alpha=0.13, linewidth=0)
     if not seen.any():
+        # No range is shown either: green without a point would look like a normal finding.
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color=GREY)
         axes.set_yticks([])
         axes.grid(False)
         return
+    band = ranges.bounds.get(variable.key)
+    if band is not None:
+        axes.axhspan(*band, color=GREEN, alpha=0.13, linewidth=0)
     steps = np.flatnonzero(seen)
     for before, after in pairwise(steps):
         colour, line = (GREY, ":") if after - before > 1 else (BLUE, "-")

@@ -33,7 +33,9 @@ class Bootstrap:
     percentiles would mean little.
     """
 
-    def __init__(self, subject_ids: Sequence[int], *, resamples: int = RESAMPLES, seed: int = SEED) -> None:
+    def __init__(
+        self, subject_ids: Sequence[int] | np.ndarray, *, resamples: int = RESAMPLES, seed: int = SEED
+    ) -> None:
         if len(subject_ids) == 0:
             raise InputDataError("the held-out split has no example; build a larger cohort")
         if resamples < 100:

@@ -170,8 +170,11 @@ def _generated(metrics: Mapping[str, Any]) -> list[str]:
                 "not counted" if count is None else str(count["unmatched"]),
             ]
         )
-    text = "BLEU compares with the teacher's rationale over every example; an output that does not parse counts as an "
-    text += "empty text. A name outside the vocabulary is a diagnosis the model made up."
+    text = (
+        "BLEU compares with the teacher's rationale for what the system reads, over every example, so it can't be "
+        "compared between systems that read different inputs. An output that does not parse counts as an empty text. "
+        "A name outside the vocabulary is a diagnosis the model made up."
+    )
     if unscored:
         text += f" {unscored} examples have no teacher's rationale and cannot be scored."
     if signatures:

@@ -45,7 +45,7 @@ def _one_or_each(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.
 
 
 def choose_thresholds(
-    labels: np.ndarray, probabilities: np.ndarray, subject_ids: Sequence[int]
+    labels: np.ndarray, probabilities: np.ndarray, subject_ids: Sequence[int] | np.ndarray
 ) -> tuple[np.ndarray, str, float]:
     """One threshold for all diseases or one for each, whichever has the higher micro F1 on the validation split.
 

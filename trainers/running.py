@@ -54,7 +54,9 @@ def parse_yaml(kind: type, path: Path, overrides: list[str] | None = None, **fix
         (parsed,) = TrlParser((kind,)).parse_args_and_config(args=arguments)
     except (ValueError, TypeError) as error:
         known = {entry.name for entry in fields(kind)}
-        raise SettingsError(f"{path}: {error}; {kind.__name__} has {len(known)} fields, see docs/training.md") from error
+        raise SettingsError(
+            f"{path}: {error}; {kind.__name__} has {len(known)} fields, see docs/training.md"
+        ) from error
     return parsed
 
 

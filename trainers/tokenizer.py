@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from modeling_clinragen.errors import SettingsError
@@ -13,7 +13,7 @@ PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int, whole: Sequence[str] = ()) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer; every text round-trips exactly.
+    """Train a byte-level BPE tokenizer; every text round-trips but for white space.
 
     Args:
         texts: Training texts (the training split only).
@@ -27,6 +27,8 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, whole: Sequence[st
     if vocab_size < smallest:
         raise SettingsError(f"vocab_size is {vocab_size}; it must be at least {smallest} for this tokenizer")
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
+    # As T5's own tokenizer does: a note's line breaks are layout, and cost a token each.
+    tokenizer.normalizer = normalizers.Replace(Regex(r"\s+"), " ")
     # Single digits: numbers are then spelled, not memorised as a whole.
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]

@@ -23,10 +23,11 @@ REACHES = ("list", "chunk", "all")
 # A line shorter than this was ended on purpose; a longer one may be a sentence that was wrapped.
 WRAPPED_LINE = 50
 # A list of negated items goes on across a comma while its items have at most this many words.
-LIST_ITEM_WORDS = 4
+LIST_ITEM_WORDS = 5
 
 _HEADING = re.compile(r"(?:^|\n|\.,|,)[ \t]*([A-Za-z][A-Za-z0-9 /&()'\-]{1,48}?)[ \t]*:")
-_ABBREVIATIONS = frozenset("dr mr mrs ms vs st approx pt no e.g i.e".split())
+_ABBREVIATIONS = frozenset(["dr", "mr", "mrs", "ms", "vs", "st", "approx", "pt", "e.g", "i.e"])
+_ITEM_END = re.compile(r":[ ,]*\Z")
 _LAST_WORD = re.compile(r"\S+\Z")
 _BREAK = re.compile(r"[.!?]+(?=[\s,]|$)|;|\n|•|\s\*\s")
 _CHUNK = re.compile(r",(?!\d{3})|\(|\)|\s-+\s")
@@ -69,17 +70,19 @@ def load_context_rules(path: Path | None = None) -> ContextRules:
         forward = [pair for group in content["forward"] for pair in _cues(group, True)]
         backward = [pair for group in content["backward"] for pair in _cues(group, False)]
         relative = Cue("family", True, "list")
-        for person in content["relatives"]:
-            forward += [(f"{person} {link}", relative) for link in content["relative_links"]]
+        for person in _texts(content["relatives"]):
+            forward += [(f"{person} {link}", relative) for link in _texts(content["relative_links"])]
         return ContextRules(
             forward=TermIndex(forward),
             backward=TermIndex(backward),
-            terminators=TermIndex((text, "terminator") for text in content["terminators"]),
-            openers=frozenset(fold(word) for word in content["openers"]),
-            masks=tuple(content["masks"]),
-            sections=tuple((start, effect) for effect, starts in content["sections"].items() for start in starts),
-            value_links=frozenset(word for text in content["value_links"] for word in text.split()),
-            modifiers=frozenset(word for text in content["modifiers"] for word in text.split("-")),
+            terminators=TermIndex((text, "terminator") for text in _texts(content["terminators"])),
+            openers=frozenset(fold(word) for word in _texts(content["openers"])),
+            masks=tuple(_texts(content["masks"])),
+            sections=tuple(
+                (start, effect) for effect, starts in content["sections"].items() for start in _texts(starts)
+            ),
+            value_links=frozenset(word for text in _texts(content["value_links"]) for word in text.split()),
+            modifiers=frozenset(word for text in _texts(content["modifiers"]) for word in text.split("-")),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputDataError(f"{source}: a list of cues is missing or malformed ({error})") from error
@@ -89,7 +92,15 @@ def _cues(group: dict[str, Any], forward: bool) -> list[tuple[str, Cue]]:
     if group["effect"] not in EFFECTS or group["reach"] not in REACHES:
         raise ValueError(f"effect '{group['effect']}' with reach '{group['reach']}'")
     cue = Cue(group["effect"], forward, group["reach"])
-    return [(str(text), cue) for text in group["cues"]]
+    return [(text, cue) for text in _texts(group["cues"])]
+
+
+def _texts(items: list[Any]) -> list[str]:
+    # YAML reads a bare no, on or off as a truth value; as a cue it must stand in quotes.
+    for item in items:
+        if not isinstance(item, str):
+            raise TypeError(f"{item} must stand in quotes")
+    return items
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +179,8 @@ class NoteContext:
             if cue.effect == "none":
                 continue
             if cue.forward:
-                reached = (match.end, self._forward_end(match, cue, end))
+                # From the start of the cue: in "no prior history of MI" the term "history of MI" overlaps it.
+                reached = (match.start, self._forward_end(match, cue, end))
             else:
                 reached = (self._backward_start(match, cue, begin), match.start)
             intervals.append(Interval(*reached, cue.effect, (match.start, match.end)))
@@ -195,9 +207,11 @@ class NoteContext:
             if not item:
                 continue
             lead = item[0].folded
-            if lead in self._rules.openers or (lead in ("and", "or") and len(item) > 1 and item[1].folded in self._rules.openers):
+            if lead in ("and", "or") and len(item) > 1:
+                lead = item[1].folded
+            if lead in self._rules.openers:
                 return parts[number]
-            if short_items and (len(item) > LIST_ITEM_WORDS or lead in ("no", "denies", "without", "not", "and") or lead[0].isdigit()):
+            if short_items and (_longest_item(item) > LIST_ITEM_WORDS or lead[0].isdigit()):
                 return parts[number]
         return parts[-1]
 
@@ -209,8 +223,10 @@ class NoteContext:
         if number:
             start = max(start, min(self._terminators[number - 1].end, match.start))
         # "pneumonia, resolved": a comma right before such a cue does not end its reach, the one before it does.
-        ignored = " " if cue.effect == "negated" else " ,(-"
-        upto = len(self._text[start : match.start].rstrip(ignored)) + start
+        # For a negation it does ("murmur, normal heart"), except as some transcripts have it: "Transfusions: , none".
+        before = self._text[start : match.start]
+        ignored = " " if cue.effect == "negated" and not _ITEM_END.search(before) else " ,:(-"
+        upto = start + len(before.rstrip(ignored))
         commas = [found.end() for found in _CHUNK.finditer(self._text, start, upto)]
         return max([start, *commas])
 
@@ -226,6 +242,15 @@ def read_context(text: str, rules: ContextRules, words: list[Word] | None = None
     return NoteContext(text, rules, split_words(text) if words is None else words)
 
 
+def _longest_item(words: list[Word]) -> int:
+    """The words of the longest part of "a b or c d"."""
+    longest = length = 0
+    for word in words:
+        length = 0 if word.folded in ("and", "or", "nor") else length + 1
+        longest = max(longest, length)
+    return longest
+
+
 def _sentence_breaks(text: str) -> list[int]:
     """Where sentences start, in order, beginning with 0."""
     breaks = [0]
@@ -233,8 +258,9 @@ def _sentence_breaks(text: str) -> list[int]:
     for found in _BREAK.finditer(text):
         mark, start, end = found.group(), found.start(), found.end()
         if mark[0] == ".":
-            word = _LAST_WORD.search(text, max(0, start - 12), start)
-            if word and (word.group().lower() in _ABBREVIATIONS or (len(word.group()) == 1 and word.group().isalpha())):
+            last = _LAST_WORD.search(text[max(0, start - 12) : start])
+            word = last.group().lower() if last else ""
+            if word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha()):
                 continue
         elif mark == "\n":
             wrapped = start - line_start >= WRAPPED_LINE

@@ -9,9 +9,13 @@ from dataset_builder.knowledge import TERM_KINDS, KnowledgeBase, ValueRule
 from dataset_builder.rationales.context import ContextRules, NoteContext, read_context
 from dataset_builder.rationales.term_index import Match, TermIndex, Word, split_words
 
-# Effects that make a mention no evidence at all. A past mention is judged by disease.
+_DRUG = TERM_KINDS.index("drug")
+# Effects that make a mention no evidence at all. A past mention is judged by disease, a drug of the past is none.
 _EXCLUDING = frozenset(("negated", "uncertain", "family", "hypothetical"))
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_SERIES = re.compile(r"-|–|→|>")
+_DOSE = re.compile(r"\s?(?:m?c?g|gm|units?|meq|ml|tab|puff|drop)s?\b(?!/)", re.IGNORECASE)
+_VALUE_REST = re.compile(r"%|/\d+")  # "88%", "80/40"
 _SPACES = re.compile(r"\s+")
 # Between the name of a measurement and its value stand at most this many words.
 VALUE_WORDS = 5
@@ -71,7 +75,9 @@ class MentionFinder:
             if effects & _EXCLUDING:
                 continue
             for owner in match.owners:
-                if not owner.cited or ("historical" in effects and not self._history_counts[owner.disease]):
+                if not owner.cited:
+                    continue
+                if "historical" in effects and (not self._history_counts[owner.disease] or owner.kind == _DRUG):
                     continue
                 span = self._span(note, words, by_start[match.start], match, owner, context)
                 if span is None:
@@ -98,30 +104,32 @@ class MentionFinder:
     def _value_end(
         self, note: str, words: list[Word], first: int, name_end: int, rule: ValueRule, context: NoteContext
     ) -> int | None:
-        """Where the value of a measurement ends, when the last value of a series like "1.0 -> 3.2" is beyond the limit."""
+        """Where a measurement ends whose value (the last of "1.0 -> 3.2") is beyond the limit; else None."""
         _, sentence_end = context.sentence(name_end)
         value = None
-        end = name_end
+        end = place = name_end
         between = 0
         for word in words[first:]:
             if word.start < name_end:
                 continue
-            gap = note[end : word.start]
-            if word.end > sentence_end or "," in gap or "(" in gap or ";" in gap or "\n\n" in gap:
+            gap = note[place : word.start]
+            if word.end > sentence_end or any(mark in gap for mark in ",(;"):
                 break
-            if _NUMBER.fullmatch(word.text):
-                if value is not None and not ("-" in gap or "→" in gap or ">" in gap or "to" in gap):
-                    break
-                if "/" in gap and value is not None:
-                    break
+            number = _NUMBER.fullmatch(word.text) is not None
+            if value is not None and not (word.text == "to" or (number and (_SERIES.search(gap) or between))):
+                break
+            if number:
                 value, end, between = float(word.text), word.end, 0
-                continue
-            if word.folded not in self._rules.value_links and word.text.lower() not in self._rules.value_links:
+            elif word.folded in self._rules.value_links or word.text.lower() in self._rules.value_links:
+                between += 1
+                if between > VALUE_WORDS:
+                    break
+            else:
                 break
-            between += 1
-            if value is not None or between > VALUE_WORDS:
-                break
-            end = word.end
-        if value is None or not rule.holds(value) or note[end : end + 1].isalpha():
+            place = word.end
+        if value is None or not rule.holds(value) or _DOSE.match(note, end):
             return None
-        return end
+        rest = _VALUE_REST.match(note, end)
+        if rest is not None and rest.group().startswith("/") and rule.unit != "mmHg":
+            return None  # "BUN/creatinine 26.8/1.2", "H/H 8/24": which number is whose is not known
+        return rest.end() if rest else end

@@ -53,11 +53,15 @@ def split_words(text: str) -> list[Word]:
     return [Word(found.group(), fold(found.group()), *found.span()) for found in _WORD.finditer(text)]
 
 
+def _capitals(word: str) -> int:
+    return sum(letter.isupper() for letter in word)
+
+
 class TermIndex(Generic[T]):
     """Phrases with their owners. Finds the longest phrase at each place, from left to right, without overlap.
 
     Case and plural do not matter, and hyphen, slash and line break count as a space. One exception: an abbreviation of
-    up to three capitals ("MI", "HD") is found in capitals only, because it is too often another word.
+    up to three capitals ("MI", "PAF") is found with at least two capitals only: it is too often another word.
     """
 
     def __init__(self, phrases: Iterable[tuple[str, T]]) -> None:
@@ -76,19 +80,20 @@ class TermIndex(Generic[T]):
         """The phrases in `text`; `words` saves splitting it again."""
         words = split_words(text) if words is None else words
         matches: list[Match[T]] = []
-        position = 0
-        while position < len(words):
-            found = self._longest(text, words, position)
-            if found is None:
-                position += 1
+        starts = self._root.children
+        free = 0  # the first word that no phrase has taken yet
+        for position, word in enumerate(words):
+            if word.folded not in starts or position < free:
                 continue
-            last, owners = found
-            matches.append(Match(words[position].start, words[last].end, owners))
-            position = last + 1
+            found = self._longest(text, words, position)
+            if found is not None:
+                last, owners = found
+                matches.append(Match(word.start, words[last].end, owners))
+                free = last + 1
         return matches
 
     def _longest(self, text: str, words: list[Word], position: int) -> tuple[int, tuple[T, ...]] | None:
-        node = self._root.children.get(words[position].folded)
+        node: _Node[T] | None = self._root.children[words[position].folded]
         best = None
         last = position
         while node is not None:
@@ -96,7 +101,7 @@ class TermIndex(Generic[T]):
                 owners = tuple(
                     owner
                     for owner, strict in node.owners.items()
-                    if not strict or words[position].text.rstrip("s").isupper()
+                    if not strict or _capitals(words[position].text) >= min(2, len(words[position].text))
                 )
                 best = (last, owners) if owners else best
             if not node.children or last + 1 == len(words):

@@ -187,7 +187,8 @@ class _Composer:
         draft, rng = self.draft, self.rng
         for condition in conditions:
             name = pick(rng, condition.names)
-            if rng.random() < self.world.notes.history_in_opening and len(draft.background) < 3:
+            opens = not condition.surgical and len(draft.background) < 3
+            if opens and rng.random() < self.world.notes.history_in_opening:
                 draft.background.append(name.replace(" ", HELD))
             else:
                 draft.history.append(name)
@@ -205,7 +206,8 @@ class _Composer:
             if finding.evidence == "ambiguous":
                 blocked.update(self.world.groups[diseases[key].group])
         unnamed = {key for key, finding in findings.items() if not finding.in_note}
-        reported = self.book.symptoms("; ".join(self.draft.reported))
+        story = "; ".join(self.draft.reported)
+        reported = self.book.symptoms(story)
         denied: list[str] = []
         low, high = self.world.notes.mentions
         for _ in range(int(self.rng.integers(int(low), int(high) + 1))):
@@ -217,7 +219,8 @@ class _Composer:
                 for key, words in self.book.diseases.items()
                 if key not in closed
                 for phrase in words.mentions.get(form, ())
-                if form in ("family", "historical") or not (self.writer.symptoms[phrase] & reported)
+                if phrase not in story
+                and (form in ("family", "historical") or not (self.writer.symptoms[phrase] & reported))
             ]
             if not choices:
                 continue
@@ -266,10 +269,14 @@ class _Composer:
         return wrap(" ".join([*sentences, self._deal("transfer").format(**self.fill)]))
 
     def _exam(self) -> str:
+        """Vital signs, general appearance, some organs, and every organ with a finding."""
         lines = []
         organs = dict(self.draft.organs)
-        for organ, *normal in self.book.exam:
-            lines.append(f"{organ}: {organs.pop(organ) if organ in organs else pick(self.rng, normal)}")
+        for number, (organ, *normal) in enumerate(self.book.exam):
+            if organ in organs:
+                lines.append(f"{organ}: {organs.pop(organ)}")
+            elif number < 2 or self.rng.random() < self.world.notes.organs:
+                lines.append(f"{organ}: {pick(self.rng, normal)}")
         return "\n".join([*lines, *(f"{organ}: {text}" for organ, text in organs.items())])
 
     def _results(self) -> str:
@@ -281,7 +288,7 @@ class _Composer:
         hemoglobin = rng.uniform(6.4, 9.0) if bleeding else rng.uniform(9.5, 14.5)
         white = rng.uniform(11.5, 22.0) if infected else rng.uniform(5.0, 10.8)
         return (
-            "ADMISSION LABS:\n"
+            "LABS:\n"
             f"___ 05:30AM BLOOD WBC-{white:.1f} Hgb-{hemoglobin:.1f} Hct-{hemoglobin * 3:.1f} "
             f"Plt ___\n"
             f"___ 05:30AM BLOOD UreaN-{creatinine * 15:.0f} Creat-{creatinine:.1f} Cl-{rng.integers(97, 108)}\n\n"
@@ -294,7 +301,7 @@ class _Composer:
         blocks = [wrap(pick(rng, lists["course_opening"]).format(complaint=complaint, **self.fill))]
         for key, name in plain.items():
             blocks.append(wrap(f"# {name}: {pick(rng, self.book.diseases[key].course)}"))
-        generic = rng.permutation(len(lists["course_generic"]))[: 2 if len(plain) > 3 else 3]
+        generic = rng.permutation(len(lists["course_generic"]))[: 1 if len(plain) > 3 else 3]
         blocks.append(wrap(" ".join(lists["course_generic"][n] for n in np.sort(generic))))
         if not self.admission.died:
             chosen = rng.permutation(len(lists["transitional"]))[:2]
@@ -309,10 +316,9 @@ class _Composer:
         medications = [draft.medications[n] for n in rng.permutation(len(draft.medications))]
         history = [draft.history[n] for n in rng.permutation(len(draft.history))]
         numbered = "\n".join(f"{n}. {drug}" for n, drug in enumerate(medications, start=1))
-        names = list(plain.values())
-        diagnosis = "\n".join(["PRIMARY:", *names[:1], "", "SECONDARY:", *names[1:]]) if names[1:] else (names or [""])[0]
-        if not names:
-            diagnosis = f"{draft.complaint[0].upper()}{draft.complaint[1:]}, improved"
+        diagnosis = "PRIMARY:\n" + next(iter(plain.values()), draft.complaint)
+        if len(plain) > 1:
+            diagnosis += "\n\nSECONDARY:\n" + "\n".join(list(plain.values())[1:])
         place = pick(rng, self.world.registration["discharge_location"]).capitalize()
         service = self.world.services[self.admission.service].note
         parts = [

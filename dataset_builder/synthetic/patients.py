@@ -20,7 +20,7 @@ from dataset_builder.synthetic.world import World
 
 # Multiplying by a number without a common factor with the range's size visits every identifier once.
 RANGE, STEP = 10_000_000, 7_368_787
-ADMISSIONS_EACH, STAYS_EACH, TRANSFERS_EACH = 2, 4, 16
+ADMISSIONS_EACH, STAYS_EACH, TRANSFERS_EACH = 2, 4, 20
 MOST_PATIENTS = RANGE // TRANSFERS_EACH
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ def pick_weighted(rng: np.random.Generator, choices: Sequence[T], weights: Seque
 
 @dataclass(frozen=True)
 class Finding:
-    """A present disease: how its evidence is realised ("note", "labs", "both", "ambiguous"), and whether it is coded."""
+    """A present disease: how its evidence is realised (a key of `WorldDisease.evidence`), and whether it is coded."""
 
     evidence: str
     coded: bool
@@ -144,7 +144,7 @@ class PatientMaker:
         body = world.physiology["weight"]
         weight = body.mean + (-6.0 if gender == "F" else 5.0) + body.between * rng.standard_normal()
         year = int(rng.integers(2110, 2200))
-        admissions = []
+        admissions: list[Admission] = []
         start = datetime(year, 1, 1) + timedelta(minutes=int(rng.integers(0, 365 * 24 * 60)))
         for number in range(2 if rng.random() < world.rates.second_admission else 1):
             if number:
@@ -184,10 +184,13 @@ class PatientMaker:
         service = pick(rng, wanted) if wanted else next(iter(world.services))
         into = start + timedelta(minutes=int(rng.integers(40, 600)), seconds=int(rng.integers(0, 60)))
         serial = (index * ADMISSIONS_EACH + number) * (STAYS_EACH // ADMISSIONS_EACH)
-        stays = [self._stay(serial, into, service, rng)]
-        if rng.random() < world.rates.second_icu_stay:
+        twice = rng.random() < world.rates.second_icu_stay
+        # Only the first stay has a truth: it must not be dropped for a transfer and leave the second one alone.
+        moves = not twice and rng.random() < world.rates.icu_transfer
+        stays = [self._stay(serial, into, service, moves, rng)]
+        if twice:
             again = stays[0].outtime + timedelta(minutes=int(rng.integers(600, 4000)))
-            stays.append(self._stay(serial + 1, again, service, rng))
+            stays.append(self._stay(serial + 1, again, service, False, rng))
         risk = world.rates.base_mortality + sum(world.diseases[key].mortality for key in present)
         died = bool(rng.random() < min(risk, 0.6))
         after = int(rng.integers(20, 400)) if died else int(rng.integers(900, 9000))
@@ -203,14 +206,14 @@ class PatientMaker:
             stays=tuple(stays),
         )
 
-    def _stay(self, serial: int, into: datetime, service: str, rng: np.random.Generator) -> Stay:
+    def _stay(self, serial: int, into: datetime, service: str, moves: bool, rng: np.random.Generator) -> Stay:
         world = self.world
         days = world.stay_median_days * float(np.exp(world.stay_sigma * rng.standard_normal()))
         days = float(np.clip(days, *world.stay_limits_days))
         units = world.services[service].units
         first = pick(rng, units)
         last = first
-        if rng.random() < world.rates.icu_transfer:
+        if moves:
             every = [unit for known in world.services.values() for unit in known.units if unit != first]
             last = pick(rng, every)
         out = into + timedelta(seconds=int(days * 86400))

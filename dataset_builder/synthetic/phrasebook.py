@@ -9,7 +9,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from dataset_builder.synthetic.entries import Entry
-from dataset_builder.synthetic.world import World, load_world
+from dataset_builder.synthetic.world import World
+from dataset_builder.synthetic.world_file import load_world
 
 SECTIONS = {
     "complaint": "Chief Complaint",
@@ -22,7 +23,18 @@ SECTIONS = {
 EVIDENCE_SECTIONS = ("hpi", "history", "medications", "exam")
 NEGATED = ("denied", "excluded", "no_history")
 FRAMES = (
-    "opening opening_plain onset finding denied excluded no_history differential historical family family_none transfer"
+    "opening",
+    "opening_plain",
+    "onset",
+    "finding",
+    "denied",
+    "excluded",
+    "no_history",
+    "differential",
+    "historical",
+    "family",
+    "family_none",
+    "transfer",
 )
 FEWEST = 6
 
@@ -112,8 +124,8 @@ def read_phrasebook(path: Path, world: World) -> Phrasebook:
     root.get("groups").only(*world.groups)
     groups = {name: _evidence(root.get("groups").get(name)) for name in world.groups}
     frames = root.get("frames")
-    frames.only(*FRAMES.split())
-    found = {name: frames.get(name).texts() for name in FRAMES.split()}
+    frames.only(*FRAMES)
+    found = {name: frames.get(name).texts() for name in FRAMES}
     lists = {name: root.get(name).texts() for name in LISTS.split()}
     for name, texts in (*found.items(), *lists.items()):
         if not texts:

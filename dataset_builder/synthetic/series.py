@@ -103,9 +103,7 @@ def plan_effects(
     return active
 
 
-def _knots(
-    world: World, course: Course, hours: float, rng: np.random.Generator
-) -> tuple[float, float, float, float]:
+def _knots(world: World, course: Course, hours: float, rng: np.random.Generator) -> tuple[float, float, float, float]:
     onset = float(rng.uniform(*course.onset))
     if rng.random() < world.rates.late_onset and hours > 2 * EARLY_ONSET_HOURS and not course.chronic:
         onset = float(rng.uniform(EARLY_ONSET_HOURS, hours - 24))

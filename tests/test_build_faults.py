@@ -1,0 +1,116 @@
+"""What goes wrong with a user's tables is named, cured by the message, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_mimic import HR, TinyMimic, build, crowd, digests
+
+from dataset_builder.build import build_cohort
+from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError
+
+
+def refused(root: Path, output: Path, **settings: Any) -> str:
+    """The message of the error a build ends with; nothing of the output may be left."""
+    with pytest.raises(ClinRaGenError) as caught:
+        build_cohort("mimic-iv", root, output, **{"note_policy": "full", **settings})
+    assert not list(output.parent.glob(f"{output.name}*"))
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_missing_tables_columns_and_folders_are_named(tmp_path: Path) -> None:
+    hospital = crowd(2)
+    output = tmp_path / "cohort"
+    assert str(tmp_path / "nowhere") in refused(tmp_path / "nowhere", output)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "'patients'" in refused(empty, output)
+    no_stays = hospital.write(tmp_path / "no_stays", leave_out=["icu/icustays"])
+    assert "'icustays'" in refused(no_stays, output)
+    renamed = hospital.write(tmp_path / "renamed", rename={"valuenum": "value_num"})
+    message = refused(renamed, output)
+    assert "chartevents.csv.gz" in message
+    assert "'valuenum'" in message
+
+
+@pytest.mark.parametrize("table", ["icu/chartevents", "hosp/diagnoses_icd", "note/discharge", "hosp/patients"])
+def test_a_cut_off_table_is_named_and_nothing_is_left(tmp_path: Path, table: str) -> None:
+    root = crowd(40).write(tmp_path / "tables")
+    path = root / f"{table}.csv.gz"
+    path.write_bytes(path.read_bytes()[:-30])
+    message = refused(root, tmp_path / "cohort")
+    assert path.name in message
+    assert "copy it again" in message
+
+
+def test_a_table_joined_to_itself_is_refused(tmp_path: Path) -> None:
+    hospital = crowd(2)
+    hospital.rows["icu/icustays"] *= 2
+    message = refused(hospital.write(tmp_path / "tables"), tmp_path / "cohort")
+    assert "icustays.csv.gz" in message
+    assert "'stay_id'" in message
+
+
+def test_an_empty_table_file_is_named(tmp_path: Path) -> None:
+    root = crowd(2).write(tmp_path / "tables")
+    (root / "hosp" / "diagnoses_icd.csv.gz").write_bytes(b"")
+    assert "diagnoses_icd.csv.gz" in refused(root, tmp_path / "cohort")
+
+
+def test_an_empty_cohort_names_the_filter(tmp_path: Path) -> None:
+    hospital = TinyMimic()
+    hospital.stay(1, age=12)
+    hospital.chart(1, 1, HR, 80)
+    assert "'adults'" in refused(hospital.write(tmp_path / "tables"), tmp_path / "cohort")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"note_policy": "everything"},
+        {"window": "first-7d"},
+        {"grid": "daily"},
+        {"range_set": "mine"},
+        {"filters": ["adult"]},
+        {"split_fractions": (0.5, 0.5, 0.5)},
+    ],
+)
+def test_unknown_settings_are_refused_with_the_choices(tmp_path: Path, settings: dict[str, Any]) -> None:
+    root = crowd(2).write(tmp_path / "tables")
+    refused(root, tmp_path / "cohort", **settings)
+    with pytest.raises(SettingsError):
+        build_cohort("mimic-iv", root, tmp_path / "cohort", **{"note_policy": "full", **settings})
+
+
+def test_an_unknown_source_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="mimic-iv"):
+        build_cohort("mimic-v", tmp_path, tmp_path / "cohort", note_policy="full")
+
+
+def test_no_patient_data_in_logs_or_errors(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    hospital = crowd(40)
+    for row in hospital.rows["note/discharge"]:
+        row["text"] = "Chief Complaint:\nUNIQUENOTETEXT"
+    with caplog.at_level(logging.DEBUG):
+        build(hospital, tmp_path)
+    path = tmp_path / "tables" / "note" / "discharge.csv.gz"
+    text = gzip.decompress(path.read_bytes()).decode() + 'a,"UNIQUENOTETEXT" oops",b\n'
+    path.write_bytes(gzip.compress(text.encode()))
+    message = refused(tmp_path / "tables", tmp_path / "other")
+    assert "discharge.csv.gz" in message
+    assert "UNIQUENOTETEXT" not in caplog.text + message
+
+
+def test_an_existing_cohort_survives_a_failed_build(tmp_path: Path) -> None:
+    build(crowd(3), tmp_path)
+    before = digests(tmp_path / "cohort")
+    (tmp_path / "tables" / "icu" / "icustays.csv.gz").unlink()
+    with pytest.raises(InputDataError):
+        build_cohort("mimic-iv", tmp_path / "tables", tmp_path / "cohort", note_policy="full")
+    assert digests(tmp_path / "cohort") == before

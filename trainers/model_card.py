@@ -1,0 +1,114 @@
+"""The card of a model folder, written from what was recorded and measured, never by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.files import atomic_file, read_json
+
+SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1")
+PHASES = {
+    "backbone": "The language model, built from scratch, was trained whole on text alone (not part of the paper).",
+    "note": "Note: the language model learned diagnoses and R_m from the note.",
+    "lab": "Lab: lab encoder and knowledge attention learned diagnoses and R_t; the language model was frozen.",
+    "multimodal": "Multimodal: language model and knowledge attention learned from both; the lab encoder was frozen.",
+}
+
+
+def write_model_card(
+    folder: Path, *, metrics: Mapping[str, Any], provenance: Mapping[str, Any], phases: Sequence[str]
+) -> None:
+    """Write README.md into a model folder.
+
+    Args:
+        folder: The folder, with config.json, processor_config.json and the weights.
+        metrics: The evaluation's `metrics.json`.
+        provenance: The cohort's `provenance.json`; empty where it is unknown.
+        phases: The phases that were trained, in order.
+    """
+    from huggingface_hub import ModelCardData
+    from safetensors import safe_open
+
+    config = read_json(folder / "config.json")
+    processor = read_json(folder / "processor_config.json")
+    extractor = processor["feature_extractor"]
+    parameters = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="np") as weights:
+            for name in weights.keys():  # noqa: SIM118 (not a dict)
+                size = 1
+                for length in weights.get_slice(name).get_shape():
+                    size *= length
+                parameters += size
+    full = metrics["rationale"]["full"]
+    rows = [
+        f"| {system} | " + " | ".join(_interval(scores[score]) for score in SCORES) + " |"
+        for system, scores in metrics["systems"].items()
+    ]
+    head = "| System | " + " | ".join(score.replace("_", " ") for score in SCORES) + " |"
+    card = ModelCardData(
+        library_name="transformers",
+        language="en",
+        license=provenance.get("licence", {}).get("id", "other"),
+        pipeline_tag="text-generation",
+        tags=["clinragen", "medical", "ehr", "time-series", "lora", "arxiv:2411.07611"],
+    )
+    text = (
+        (files("trainers") / "model_card.md")
+        .read_text(encoding="utf-8")
+        .format(
+            title=f"ClinRaGen ({config['text_config']['model_type']}, {provenance.get('title', 'unknown source')})",
+            diseases=len(config["diseases"]),
+            notices="\n".join(f"> **{notice}**" for notice in metrics.get("notices", [])),
+            variables=len(config["variables"]),
+            columns=", ".join(
+                f"{name} ({unit})" for name, unit in zip(extractor["variables"], extractor["units"], strict=True)
+            ),
+            data=_data(metrics, provenance),
+            phases="\n".join(f"{number}. {PHASES[phase]}" for number, phase in enumerate(phases, start=1)),
+            backbone=f"`{config['text_config']['model_type']}`",
+            parameters=f"{parameters:,}",
+            patch_steps=config["lab_patch_steps"],
+            max_steps=extractor["max_steps"],
+            knowledge_tokens=config["num_knowledge_tokens"],
+            prototypes=config["num_prototypes"],
+            examples=metrics["held_out"]["examples"],
+            subjects=metrics["held_out"]["subjects"],
+            scores="\n".join([head, "| --- " * (len(SCORES) + 1) + "|", *rows]),
+            bleu="not measured" if full["bleu"] is None else f"{full['bleu']:.1f}",
+            well_formed=f"{100 * full['well_formed']:.1f} %",
+            source_tokens=processor["max_source_tokens"],
+            licence=_licence(provenance),
+        )
+    )
+    with atomic_file(folder / "README.md") as beside:
+        beside.write_text(f"---\n{card.to_yaml()}\n---\n\n{text}", encoding="utf-8")
+
+
+def _interval(score: Mapping[str, float]) -> str:
+    return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
+
+
+def _data(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+    counts = metrics["training"]
+    trained = f"{counts['examples']} ICU stays ({counts['validation_examples']} more for validation)"
+    if not provenance:
+        return f"{trained} of a source that is not recorded."
+    return (
+        f"{trained} from {provenance['title']}, version {provenance['version']}. Note policy: "
+        f"`{provenance['note_policy']}`. {provenance['about_the_notes']}"
+    )
+
+
+def _licence(provenance: Mapping[str, Any]) -> str:
+    if not provenance:
+        return "The licence of the training data is not recorded: do not share this folder before it is known."
+    if provenance["credentialed"]:
+        return (
+            "**Trained on credentialed data.** The data use agreement of the source binds this model too: share it "
+            "only as that agreement allows."
+        )
+    return f"The training data are under: {provenance['licence']['name']}."
