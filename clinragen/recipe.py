@@ -33,7 +33,7 @@ class Recipe:
 
 def shipped_recipe(name: str) -> Path:
     """Path of a recipe that comes with the project, e.g. "quickstart"."""
-    return Path(str(files("clinragen.recipes") / f"{name}.yaml"))
+    return Path(str(files("clinragen") / "recipes" / f"{name}.yaml"))
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -15,7 +15,7 @@ from dataset_builder.files import read_json
 
 
 def run_recipe(path: Path, output: Path, seed: int, root: Path | None) -> None:
-    """Run all stages that are not up to date, then print the table of scores and one patient."""
+    """Run all stages that are not up to date, then print what must be known, the scores and one patient."""
     from evaluation.terminal import print_patient, print_table
 
     started = time.monotonic()
@@ -23,11 +23,13 @@ def run_recipe(path: Path, output: Path, seed: int, root: Path | None) -> None:
     stages = all_stages(load_recipe(path), output, seed, root, display.report)
     with display:
         run_stages(stages, lambda stage, place, of: display.announce(stage.name, place, of))
-    results = stages[-2].folder
+    results, model = stages[-2].folder, stages[-1].folder
+    metrics = read_json(results / "metrics.json")
     console = Console()
-    print_table(console, read_json(results / "metrics.json"))
+    for notice in metrics["notices"]:
+        console.print(f"Note: {notice}", style="yellow", highlight=False, markup=False)
+    print_table(console, metrics)
     print_patient(console, read_json(results / "patient.json"))
-    console.print(f"Report: {results / 'report.md'}\nModel:  {stages[-1].folder}", highlight=False)
-    console.print(
-        f"Took {time.monotonic() - started:.0f} s. Next: clinragen demo {stages[-1].folder}", highlight=False
-    )
+    lines = [f"Report  {results / 'report.md'}", f"Model   {model}", f"Demo    clinragen demo {model}"]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    console.print(f"Took {time.monotonic() - started:.0f} s.", highlight=False)

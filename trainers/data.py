@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from datasets import Dataset
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from dataset_builder.columns import series_column
 from modeling_clinragen.errors import StageError
@@ -57,12 +58,38 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
                 item["target"] = processor.target(diagnoses, *(columns[name][row] for name in view.rationales))
                 self.items.append(item)
         self.reads_labs = series is not None
+        # Characters stand for tokens: good enough to put examples of a length together.
+        self.lengths = [len(item["note"]) + 2 * len(item["target"]) for item in self.items]
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.items[index]
+
+
+class LengthGroups(torch.utils.data.Sampler[int]):
+    """Random order in which neighbours are of similar length: in a random batch, half the positions are padding.
+
+    The order of an epoch depends on seed and epoch only, so that a resumed run meets the batches of a straight one.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
 
 
 class PhaseCollator:

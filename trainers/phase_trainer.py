@@ -13,7 +13,8 @@ from dataset_builder.files import write_json
 from modeling_clinragen.errors import SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
-from trainers.data import PhaseCollator, PhaseExamples, View
+from trainers.data import LengthGroups, PhaseCollator, PhaseExamples, View
+from trainers.muon import MuonWithAdamW, split_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class PhaseConfig(Seq2SeqTrainingArguments):
     Args:
         train_backbone: Train the whole language model instead of its LoRA adapters. Meant for a backbone that was
             built from scratch: it has nothing to adapt.
+        muon_learning_rate: Use Muon at this rate for hidden matrices (see `trainers.muon`); None is AdamW alone.
         allow_skipped_phases: Accept a parent checkpoint that has not been through the phase before (ablations).
     """
 
@@ -33,9 +35,15 @@ class PhaseConfig(Seq2SeqTrainingArguments):
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning-rate schedule."})
     warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up steps, or their share where below 1."})
     per_device_train_batch_size: int = field(default=12, metadata={"help": "Batch size per device."})
-    report_to: str | list[str] | None = field(default="none", metadata={"help": "Trackers; none by default."})
+    # transformers' parser reads the members of the union by position.
+    report_to: None | str | list[str] = field(  # noqa: RUF036
+        default="none", metadata={"help": "Trackers; none by default."}
+    )
     train_backbone: bool = field(
         default=False, metadata={"help": "Train the whole language model instead of its LoRA adapters."}
+    )
+    muon_learning_rate: float | None = field(
+        default=None, metadata={"help": "Use Muon at this rate for hidden weight matrices; by default AdamW alone."}
     )
     allow_skipped_phases: bool = field(
         default=False, metadata={"help": "Accept a parent that has not been through the phase before."}
@@ -99,6 +107,8 @@ class PhaseTrainer(Seq2SeqTrainer):
         trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         total = sum(parameter.numel() for parameter in model.parameters())
         logger.info("Phase %s inherits from %s; %d of %d parameters learn", self.phase, parent, trainable, total)
+        # The collator needs notes, series and targets, none of which is an argument of the model.
+        args.remove_unused_columns = False
         train_examples = PhaseExamples(train_dataset, self.views, processing_class)
         eval_examples = PhaseExamples(eval_dataset, self.views, processing_class) if eval_dataset is not None else None
         super().__init__(
@@ -110,6 +120,23 @@ class PhaseTrainer(Seq2SeqTrainer):
             processing_class=processing_class,
             **kwargs,
         )
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """AdamW, or Muon with AdamW where the phase asks for it."""
+        if self.optimizer is None and self.args.muon_learning_rate is not None:
+            matrices, others = split_parameters(self.model)
+            self.optimizer = MuonWithAdamW(
+                matrices,
+                others,
+                matrix_lr=self.args.muon_learning_rate,
+                lr=self.args.learning_rate,
+                weight_decay=self.args.weight_decay,
+            )
+            return self.optimizer
+        return super().create_optimizer(model)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return LengthGroups(self.train_dataset.lengths, self.args.train_batch_size, self.args.seed)
 
     def write_curve(self, path: Any) -> list[dict[str, float]]:
         """Write the logged losses as JSON and return them: `step`, and `loss` and/or `eval_loss`."""

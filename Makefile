@@ -1,0 +1,48 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The constraints file holds the versions this project was tested with; the ranges in pyproject.toml stay wide.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Two test workers, one thread each: more threads than cores would only wait for each other.
+WORKERS ?= 2
+
+.PHONY: help install install-dev quickstart test check format clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+quickstart: install ## Install, then run the whole method on synthetic patients (about ten minutes)
+	$(BIN)/clinragen quickstart
+
+test: install-dev ## Install with the developer's tools, then run the whole test suite
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+check: install-dev ## Lint, format and type checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install-dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: $(VENV)/.installed ## Make the virtual environment
+
+install-dev: $(VENV)/.installed-dev ## The same with the developer's tools
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "clinragen needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+clean: ## Remove the virtual environment and all runs
+	rm -rf $(VENV) runs
