@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+# Typer carries its own copy of click or uses the installed one, by version; this is the right one's usage error.
+UsageError: Any = typer.BadParameter.__base__
 Output = Annotated[Path, typer.Option(help="Folder for the result; it appears only when complete.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Cohort = Annotated[Path, typer.Option(help="Cohort folder (made by `build` or `rationales`).")]
@@ -250,9 +252,8 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 7860,
 ) -> None:
     """Open a page on this machine where a patient can be chosen or entered."""
-    from spaces_demo.app import serve
-
     from clinragen.progress import quiet_libraries
+    from spaces_demo.app import serve
 
     quiet_libraries()
     serve(model, cohort=cohort, port=port)
@@ -269,10 +270,10 @@ def main() -> None:
         app(standalone_mode=False)
     except ClinRaGenError as error:
         _fail(str(error), 1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; run the same command again to go on where it stopped", 130)
-    except typer.Abort:
-        _fail("aborted", 130)
+    except UsageError as error:
+        _fail(f"{error.format_message()} See `clinragen --help`.", 2)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -40,6 +40,9 @@ class Display:
         """Start the bar of a stage."""
         self._finish()
         label = f"[{place}/{of}] {name}" if of > 1 else name
+        if not self.console.is_terminal:
+            # A log has no bar that moves: it says what starts, when it starts.
+            self.console.print(label, markup=False, highlight=False)
         self._task = self.progress.add_task(label.replace("[", "\\[").ljust(26), total=None, amount="")
 
     def report(self, done: float, total: float | None, remark: str) -> None:

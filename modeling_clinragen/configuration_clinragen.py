@@ -59,24 +59,24 @@ class ClinRaGenConfig(PreTrainedConfig):
         phase: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if isinstance(text_config, dict):
-            text_config = AutoConfig.for_model(**text_config)
-        elif text_config is None:
-            text_config = AutoConfig.for_model("t5")
-        if isinstance(lab_config, dict):
-            lab_config = PatchTSTConfig(**lab_config)
-        elif lab_config is None:
-            lab_config = PatchTSTConfig(
-                num_input_channels=11,
-                patch_length=lab_patch_steps * lab_step_features,
-                patch_stride=lab_patch_steps * lab_step_features,
-                context_length=125 * lab_patch_steps * lab_step_features,
-                norm_type="layernorm",
-                scaling=None,
-                do_mask_input=False,
-            )
-        self.text_config = text_config
-        self.lab_config = lab_config
+        text: Any = text_config if text_config is not None else {"model_type": "t5"}
+        if isinstance(text, dict):
+            text = AutoConfig.for_model(**text)
+        lab: Any = lab_config
+        if lab is None:
+            lab = {
+                "num_input_channels": 11,
+                "patch_length": lab_patch_steps * lab_step_features,
+                "patch_stride": lab_patch_steps * lab_step_features,
+                "context_length": 125 * lab_patch_steps * lab_step_features,
+                "norm_type": "layernorm",
+                "scaling": None,
+                "do_mask_input": False,
+            }
+        if isinstance(lab, dict):
+            lab = PatchTSTConfig(**lab)
+        self.text_config = text
+        self.lab_config = lab
         self.diseases = list(diseases or [])
         self.variables = list(variables or [])
         self.lab_patch_steps = lab_patch_steps
@@ -90,10 +90,10 @@ class ClinRaGenConfig(PreTrainedConfig):
         self.lora = lora
         self.phase = phase
         self._check()
-        kwargs.setdefault("is_encoder_decoder", text_config.is_encoder_decoder)
+        kwargs.setdefault("is_encoder_decoder", text.is_encoder_decoder)
         for name in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):
-            kwargs.setdefault(name, getattr(text_config, name, None))
-        kwargs.setdefault("tie_word_embeddings", text_config.tie_word_embeddings)
+            kwargs.setdefault(name, getattr(text, name, None))
+        kwargs.setdefault("tie_word_embeddings", text.tie_word_embeddings)
         super().__init__(**kwargs)
 
     def _check(self) -> None:

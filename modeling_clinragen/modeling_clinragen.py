@@ -207,11 +207,11 @@ class ClinRaGenForConditionalGeneration(ClinRaGenPreTrainedModel, GenerationMixi
 
     def forward(
         self,
-        input_ids: torch.LongTensor | None = None,
+        input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         lab_features: torch.Tensor | None = None,
         lab_mask: torch.Tensor | None = None,
-        labels: torch.LongTensor | None = None,
+        labels: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         return_knowledge_weights: bool = False,
         return_dict: bool | None = None,
@@ -251,16 +251,16 @@ class ClinRaGenForConditionalGeneration(ClinRaGenPreTrainedModel, GenerationMixi
             embeds, targets, mask = pack(embeds, targets, mask, padding_side="right")
             logits = self.language_model(inputs_embeds=embeds, attention_mask=mask, use_cache=False).logits
             targets = torch.cat((targets[:, 1:], targets.new_full((targets.shape[0], 1), IGNORED)), dim=1)
-        count = num_items_in_batch if num_items_in_batch is not None else (targets != IGNORED).sum().clamp(min=1)
-        total = nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        # Only positions that count: in a batch of targets of many lengths, more than half of the logits are padding.
+        counted = targets != IGNORED
+        count = num_items_in_batch if num_items_in_batch is not None else counted.sum().clamp(min=1)
+        total = nn.functional.cross_entropy(logits[counted].float(), targets[counted], reduction="sum")
         return ClinRaGenOutput(loss=total / count, logits=logits, knowledge_weights=weights)
 
     @torch.no_grad()
     def generate(
         self,
-        input_ids: torch.LongTensor | None = None,
+        input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         lab_features: torch.Tensor | None = None,
         lab_mask: torch.Tensor | None = None,

@@ -64,7 +64,7 @@ class ClinRaGenProcessor(ProcessorMixin):
         """Everything that `__call__` returns for the model."""
         return ["input_ids", "attention_mask", "lab_features", "lab_mask"]
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         note: str | Sequence[str] | None = None,
         series: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
@@ -75,8 +75,8 @@ class ClinRaGenProcessor(ProcessorMixin):
 
         Args:
             note: Text(s). None or "" means that there is no note.
-            series: For each example a mapping with `hours` `(steps,)` and `values` `(steps, variables)`, or None.
-                When the argument itself is None, the model is given no lab vectors at all.
+            series: For each example a mapping with `hours` `(steps,)` and `values` `(steps, variables)`, or None where
+                the example is to be read without its labs (then the lab marker is left out too).
             target: Text(s) to be generated, for training (see `target`).
 
         Returns:
@@ -95,7 +95,9 @@ class ClinRaGenProcessor(ProcessorMixin):
                 f"{0 if targets is None else len(targets)} targets; give as many of one as of the others"
             )
         size = sizes.pop()
-        encoded = self._pad([self._source_ids(text or "", batch is not None) for text in notes or [""] * size])
+        rows_of_series = batch or [None] * size
+        pairs = zip(notes or [""] * size, rows_of_series, strict=True)
+        encoded = self._pad([self._source_ids(text or "", one is not None) for text, one in pairs])
         if batch is not None:
             encoded.update(self.feature_extractor(batch))
         if targets is not None:

@@ -151,3 +151,59 @@ def make_series() -> Callable[..., dict[str, np.ndarray]]:
         return {"hours": np.sort(rng.uniform(0, 48, steps)), "values": values}
 
     return build
+
+
+TINY_RECIPE = """
+synthesize: {patients: 60}
+build: {source: mimic-iv, note_policy: admission, window: first-48h, grid: event, range_set: clinical}
+rationales: {teacher: rules}
+model: model.yaml
+train: {backbone: phase.yaml, note: phase.yaml, lab: phase.yaml, multimodal: phase.yaml}
+evaluate: {batch_size: 16}
+"""
+TINY_MODEL = """
+scratch: t5.json
+vocab_size: 1200
+instruction: ""
+max_source_tokens: 128
+max_target_tokens: 48
+lab_width: 8
+lab_layers: 1
+lab_heads: 2
+lab_max_steps: 1000
+lora_r: 2
+"""
+TINY_PHASE = """
+max_steps: 4
+per_device_train_batch_size: 8
+learning_rate: 1.0e-3
+eval_strategy: steps
+eval_steps: 2
+save_steps: 2
+logging_steps: 1
+"""
+TINY_T5 = (
+    '{"model_type": "t5", "d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 1, "num_decoder_layers": 1, '
+    '"num_heads": 2, "feed_forward_proj": "gated-gelu"}'
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe of the whole method that takes seconds."""
+    folder = tmp_path_factory.mktemp("recipe")
+    (folder / "recipe.yaml").write_text(TINY_RECIPE)
+    (folder / "model.yaml").write_text(TINY_MODEL)
+    (folder / "phase.yaml").write_text(TINY_PHASE)
+    (folder / "t5.json").write_text(TINY_T5)
+    return folder / "recipe.yaml"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of `clinragen quickstart` with the tiny recipe."""
+    from clinragen.whole_run import run_recipe
+
+    output = tmp_path_factory.mktemp("run") / "tiny"
+    run_recipe(tiny_recipe, output, 0, root=None)
+    return output

@@ -1,24 +1,26 @@
-"""Before phase 1, for a backbone built from scratch: learn the language that a pretrained one would bring along.
+"""Before phase 1, for a backbone built from scratch: train everything at once, on every view of the examples.
 
-Not part of the paper, whose backbones are pretrained. Every example is shown as text in three ways: note alone, lab
-anomalies in words alone (the paper's A), and both.
+Not part of the paper, whose backbones are pretrained and bring a language along. A scratch backbone has nothing that
+LoRA could adapt and, frozen, could not read lab vectors. So it first learns whole, together with lab encoder and
+knowledge attention, from the note alone, the series alone and both; the paper's three phases then adapt it.
 """
 
-from trainers.data import LAB_TEXT_VIEW, MULTIMODAL_TEXT_VIEW, NOTE_VIEW
+from trainers.data import LAB_VIEW, MULTIMODAL_VIEW, NOTE_VIEW
 from trainers.phase_trainer import PhaseConfig, PhaseTrainer
 
 
 class BackboneConfig(PhaseConfig):
-    """Settings of the backbone phase; see `PhaseConfig`."""
+    """Settings of the backbone phase; see `PhaseConfig`. `train_backbone` must be set."""
 
 
 class BackboneTrainer(PhaseTrainer):
-    """Trains the whole language model on text; lab encoder and knowledge attention wait for their phase."""
+    """Trains language model, lab encoder and knowledge attention together."""
 
     _name = "Backbone"
     phase = "backbone"
     parents = (None,)
-    views = (NOTE_VIEW, LAB_TEXT_VIEW, MULTIMODAL_TEXT_VIEW)
+    # Both modalities in every other example: that is the view which counts in the end.
+    views = (MULTIMODAL_VIEW, NOTE_VIEW, MULTIMODAL_VIEW, LAB_VIEW)
     language_model_learns = True
-    lab_encoder_learns = False
-    knowledge_attention_learns = False
+    lab_encoder_learns = True
+    knowledge_attention_learns = True

@@ -13,7 +13,7 @@ from dataset_builder.files import write_json
 from modeling_clinragen.errors import SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
-from trainers.data import LengthGroups, PhaseCollator, PhaseExamples, View
+from trainers.data import PhaseCollator, PhaseExamples, View
 from trainers.muon import MuonWithAdamW, split_parameters
 
 logger = logging.getLogger(__name__)
@@ -123,20 +123,17 @@ class PhaseTrainer(Seq2SeqTrainer):
 
     def create_optimizer(self, model: Any = None) -> Any:
         """AdamW, or Muon with AdamW where the phase asks for it."""
-        if self.optimizer is None and self.args.muon_learning_rate is not None:
-            matrices, others = split_parameters(self.model)
-            self.optimizer = MuonWithAdamW(
-                matrices,
-                others,
-                matrix_lr=self.args.muon_learning_rate,
-                lr=self.args.learning_rate,
-                weight_decay=self.args.weight_decay,
-            )
-            return self.optimizer
-        return super().create_optimizer(model)
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return LengthGroups(self.train_dataset.lengths, self.args.train_batch_size, self.args.seed)
+        if self.args.muon_learning_rate is None:
+            return super().create_optimizer(model)
+        matrices, others = split_parameters(self.model)
+        self.optimizer: Any = MuonWithAdamW(
+            matrices,
+            others,
+            matrix_lr=self.args.muon_learning_rate,
+            lr=self.args.learning_rate,
+            weight_decay=self.args.weight_decay,
+        )
+        return self.optimizer
 
     def write_curve(self, path: Any) -> list[dict[str, float]]:
         """Write the logged losses as JSON and return them: `step`, and `loss` and/or `eval_loss`."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from datasets import DatasetDict
 from safetensors import SafetensorError
-from transformers import AutoProcessor, TrainerCallback, TrainerState
+from transformers import AutoProcessor, PrinterCallback, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from trl import TrlParser
 
@@ -124,6 +124,7 @@ def train_phase(
         processing_class=processor,
         callbacks=[_StepCallback(on_step)] if on_step is not None else None,
     )
+    trainer.remove_callback(PrinterCallback)
     last = last_whole_checkpoint(folder / CHECKPOINTS)
     if last is not None:
         logger.info("Going on from %s", last.name)

@@ -1,0 +1,77 @@
+"""Runs `clinragen quickstart` in a fresh folder and records time, peak memory and scores.
+
+    python benchmarks/quickstart.py [--seed 0] [--keep FOLDER]
+
+Writes benchmarks/results/quickstart/: result.json (scores, seconds, memory, versions, commit, machine) and the figures
+of the report. An interrupted run writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "quickstart"
+PACKAGES = ("torch", "transformers", "peft", "datasets", "duckdb", "scikit-learn", "sacrebleu")
+
+
+def processor() -> str:
+    """The processor's name, as Linux gives it."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def main() -> None:
+    """Run, measure, record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="keep the run here")
+    chosen = parser.parse_args()
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    folder = Path(tempfile.mkdtemp()) if chosen.keep is None else chosen.keep
+    output = folder / "quickstart"
+    words = [str(Path(sys.executable).parent / "clinragen"), "quickstart", "--output", str(output)]
+    started = time.monotonic()
+    done = subprocess.run([*words, "--seed", str(chosen.seed)], capture_output=True, text=True, check=True)
+    seconds = time.monotonic() - started
+    metrics = json.loads((output / "evaluation" / "metrics.json").read_text())
+    result = {
+        "command": f"clinragen quickstart --seed {chosen.seed}",
+        "seconds": round(seconds, 1),
+        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
+        "commit": commit,
+        "seed": chosen.seed,
+        "cores": os.cpu_count(),
+        "processor": processor(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        **{key: metrics[key] for key in ("systems", "differences", "rationale", "held_out", "training", "notices")},
+        "logistic_regression": metrics["logistic_regression"],
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for picture in (output / "evaluation").glob("*.png"):
+        shutil.copy(picture, RESULTS / picture.name)
+    (RESULTS / "printed.txt").write_text(done.stdout)
+    (RESULTS / "result.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    print(f"{seconds:.0f} s, {result['peak_memory_gib']} GiB; written to {RESULTS}")
+    if chosen.keep is None:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

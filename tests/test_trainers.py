@@ -1,0 +1,271 @@
+"""Training: what learns, what is frozen, accumulation, resuming, the order of phases."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import DatasetDict
+
+from dataset_builder.schema import load_examples
+from modeling_clinragen.errors import SettingsError, StageError
+from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+from trainers.lab_trainer import LabConfig, LabTrainer
+from trainers.model_building import ModelConfig, build_model, knowledge_token_ids, normalisation
+from trainers.multimodal_trainer import MultimodalConfig, MultimodalTrainer
+from trainers.muon import MuonWithAdamW, split_parameters
+from trainers.note_trainer import NoteConfig, NoteTrainer
+from trainers.running import last_whole_checkpoint, parse_yaml, train_phase
+from trainers.tokenizer import train_tokenizer
+
+SHAPE = {
+    "model_type": "t5",
+    "d_model": 32,
+    "d_kv": 16,
+    "d_ff": 48,
+    "num_layers": 1,
+    "num_decoder_layers": 1,
+    "num_heads": 2,
+    "dropout_rate": 0.0,
+    "feed_forward_proj": "gated-gelu",
+}
+SETTINGS: dict[str, Any] = {
+    "vocab_size": 700,
+    "instruction": "",
+    "max_source_tokens": 96,
+    "max_target_tokens": 64,
+    "lab_width": 8,
+    "lab_layers": 1,
+    "lab_heads": 2,
+    "lab_dropout": 0.0,
+    "lab_max_steps": 160,
+    "knowledge_fusion": "gated",
+    "knowledge_dropout": 0.0,
+    "lora_r": 2,
+    "lora_dropout": 0.0,
+}
+TERMS = ["fever", "troponin leak", "hypotension", "insulin"]
+
+
+@pytest.fixture(scope="module")
+def cohort(tiny_run: Path) -> DatasetDict:
+    """The taught cohort of the tiny end-to-end run, cut to a few examples."""
+    whole = load_examples(tiny_run / "rationales" / "cohort")
+    return DatasetDict({name: split.select(range(min(16, len(split)))) for name, split in whole.items()})
+
+
+@pytest.fixture
+def built(cohort: DatasetDict, tmp_path: Path) -> tuple[Any, Any]:
+    (tmp_path / "t5.json").write_text(json.dumps(SHAPE))
+    return build_model(ModelConfig(scratch=str(tmp_path / "t5.json"), **SETTINGS), cohort, TERMS, 0)
+
+
+def arguments(kind: type, folder: Path, **changes: Any) -> Any:
+    settings = {
+        "output_dir": str(folder / "out"),
+        "max_steps": 3,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-2,
+        "use_cpu": True,
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "disable_tqdm": True,
+        **changes,
+    }
+    return kind(**settings)
+
+
+def snapshot(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def changed(model: torch.nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+
+
+def test_each_phase_changes_its_parts_and_nothing_else(
+    built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+) -> None:
+    model, processor = built
+    phases = [
+        (NoteTrainer, NoteConfig, ("lora_",)),
+        (LabTrainer, LabConfig, ("lab_encoder.", "knowledge_attention.")),
+        (MultimodalTrainer, MultimodalConfig, ("lora_", "knowledge_attention.")),
+    ]
+    for trainer_class, config_class, parts in phases:
+        before = snapshot(model)
+        trainer = trainer_class(model, arguments(config_class, tmp_path), cohort["train"], processing_class=processor)
+        trainer.train()
+        moved = changed(model, before)
+        assert moved
+        assert all(any(part in name for part in parts) for name in moved), trainer_class.phase
+        learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        # A bias on attention keys cannot matter (the softmax does not see it); all else must have moved.
+        assert {name for name in learning - moved if not name.endswith("k_proj.bias")} == set()
+        assert model.config.phase == trainer_class.phase
+
+
+def test_train_backbone_trains_the_whole_language_model_and_no_adapter(
+    built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+) -> None:
+    model, processor = built
+    before = snapshot(model)
+    args = arguments(NoteConfig, tmp_path, train_backbone=True, muon_learning_rate=1e-2)
+    NoteTrainer(model, args, cohort["train"], processing_class=processor).train()
+    moved = changed(model, before)
+    assert any("wi_0" in name for name in moved)
+    assert any("shared" in name for name in moved)
+    assert not any("lora_" in name or name.startswith(("lab_", "knowledge_")) for name in moved)
+
+
+def test_phases_out_of_order_and_missing_rationales_are_refused(
+    built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+) -> None:
+    model, processor = built
+    with pytest.raises(StageError, match="'multimodal' starts from 'lab', but this checkpoint's last phase is 'None'"):
+        MultimodalTrainer(model, arguments(MultimodalConfig, tmp_path), cohort["train"], processing_class=processor)
+    untaught = cohort["train"].map(lambda row: {**row, "rationale_note": ""})
+    with pytest.raises(StageError, match=r"rationale_note.*clinragen rationales"):
+        NoteTrainer(model, arguments(NoteConfig, tmp_path), untaught, processing_class=processor)
+    with pytest.raises(SettingsError, match="processor"):
+        NoteTrainer(model, arguments(NoteConfig, tmp_path), cohort["train"])
+
+
+def test_one_batch_of_eight_learns_as_two_accumulated_halves(
+    built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+) -> None:
+    model, processor = built
+    start = snapshot(model)
+    losses = []
+    for size, steps in ((8, 1), (4, 2)):
+        model.load_state_dict(start)
+        model.config.phase = None
+        args = arguments(
+            NoteConfig, tmp_path, per_device_train_batch_size=size, gradient_accumulation_steps=steps, seed=5
+        )
+        trainer = NoteTrainer(model, args, cohort["train"].select(range(8)), processing_class=processor)
+        trainer.train()
+        losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+PHASE_YAML = """
+max_steps: 6
+per_device_train_batch_size: 4
+learning_rate: 1.0e-2
+muon_learning_rate: 1.0e-2
+train_backbone: true
+eval_strategy: steps
+eval_steps: 3
+save_steps: 3
+logging_steps: 1
+"""
+
+
+def test_a_resumed_run_ends_where_a_straight_one_does(cohort: DatasetDict, tmp_path: Path) -> None:
+    (tmp_path / "t5.json").write_text(json.dumps(SHAPE))
+    (tmp_path / "note.yaml").write_text(PHASE_YAML)
+    model_config = ModelConfig(scratch=str(tmp_path / "t5.json"), **SETTINGS)
+
+    class StopError(Exception):
+        pass
+
+    def stop_after_four(step: int, steps: int, loss: float | None) -> None:
+        if step == 4:
+            raise StopError
+
+    def run(folder: Path, on_step: Any = None) -> dict[str, torch.Tensor]:
+        train_phase(
+            "note",
+            folder,
+            cohort=cohort,
+            config=tmp_path / "note.yaml",
+            model_config=model_config,
+            terms=TERMS,
+            on_step=on_step,
+        )
+        return ClinRaGenForConditionalGeneration.from_pretrained(folder).state_dict()
+
+    straight = run(tmp_path / "straight")
+    with pytest.raises(StopError):
+        run(tmp_path / "broken", stop_after_four)
+    assert last_whole_checkpoint(tmp_path / "broken" / "checkpoints").name == "checkpoint-3"  # type: ignore[union-attr]
+    # A kill in the middle of writing leaves a folder without its last file: it must not be trusted.
+    torn = tmp_path / "broken" / "checkpoints" / "checkpoint-5"
+    torn.mkdir()
+    (torn / "model.safetensors").write_bytes(b"half")
+    resumed = run(tmp_path / "broken")
+    assert not (tmp_path / "broken" / "checkpoints").exists()
+    for name, value in straight.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_muon_and_adamw_split_all_that_learns_and_restore(built: tuple[Any, Any]) -> None:
+    model, _ = built
+    model.set_trainable(backbone=True, adapter=False, lab_encoder=True, knowledge_attention=True)
+    matrices, others = split_parameters(model)
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert {id(parameter) for parameter in matrices + others} == {id(parameter) for parameter in learning}
+    assert all(parameter.ndim == 2 for parameter in matrices)
+    embedding = model.get_input_embeddings().weight
+    assert all(parameter is not embedding for parameter in matrices)
+
+    def optimizer() -> MuonWithAdamW:
+        return MuonWithAdamW(matrices, others, matrix_lr=1e-2, lr=1e-3, weight_decay=0.01)
+
+    torch.manual_seed(0)
+    start = snapshot(model)
+    gradients = [[torch.randn_like(parameter) for parameter in learning] for _ in range(4)]
+
+    def steps(one: MuonWithAdamW, some: list[list[torch.Tensor]]) -> None:
+        for given in some:
+            for parameter, gradient in zip(learning, given, strict=True):
+                parameter.grad = gradient.clone()
+            one.step()
+
+    whole = optimizer()
+    steps(whole, gradients)
+    expected = snapshot(model)
+    model.load_state_dict(start)
+    first = optimizer()
+    steps(first, gradients[:2])
+    second = optimizer()
+    second.load_state_dict(first.state_dict())
+    steps(second, gradients[2:])
+    for name, value in expected.items():
+        torch.testing.assert_close(model.state_dict()[name], value, msg=name)
+
+
+def test_the_tokenizer_round_trips_and_keeps_disease_names_whole(cohort: DatasetDict) -> None:
+    names = ["Shock", "Septicemia (except in labor)"]
+    texts = list(cohort["train"]["note"]) + list(cohort["train"]["rationale_note"])
+    tokenizer = train_tokenizer(texts, vocab_size=900, whole=names)
+    for text in [*texts[:5], "Shock,Septicemia (except in labor). T 38.5, wéird §"]:
+        ids = tokenizer(text)["input_ids"]
+        assert tokenizer.decode(ids) == re.sub(r"\s+", " ", text)
+    assert len(tokenizer("Septicemia (except in labor)")["input_ids"]) == 1
+    with pytest.raises(SettingsError, match=r"vocab_size is 10; it must be at least 261"):
+        train_tokenizer(texts, vocab_size=10, whole=names)
+
+
+def test_normalisation_and_knowledge_tokens(cohort: DatasetDict, tiny_tokenizer: Any) -> None:
+    means, stds = normalisation(cohort)
+    rates = [row[3] for values in cohort["train"]["lab_values"] for row in values if row[3] is not None]
+    assert means[3] == pytest.approx(sum(rates) / len(rates), rel=1e-5)
+    assert all(std > 0 for std in stds)
+    ids = knowledge_token_ids(["chest pain", "chest pain", "fever"], tiny_tokenizer)
+    assert len(ids) == len(set(ids)) > 0
+
+
+def test_settings_files_name_their_faults(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is missing"):
+        parse_yaml(NoteConfig, tmp_path / "none.yaml")
+    (tmp_path / "odd.yaml").write_text("learning_rat: 1\n")
+    with pytest.raises(SettingsError, match=r"odd.yaml.*learning_rat"):
+        parse_yaml(NoteConfig, tmp_path / "odd.yaml", output_dir=tmp_path)
+    with pytest.raises(SettingsError, match="either a backbone or a scratch"):
+        ModelConfig()
