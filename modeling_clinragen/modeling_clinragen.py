@@ -212,6 +212,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenPreTrainedModel, GenerationMixi
         lab_features: torch.Tensor | None = None,
         lab_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        label_weights: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         return_knowledge_weights: bool = False,
         return_dict: bool | None = None,
@@ -222,6 +223,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenPreTrainedModel, GenerationMixi
             input_ids, attention_mask: Note and prompt, `(batch, tokens)`, padded on either side.
             lab_features, lab_mask: See `ClinRaGenLabEncoder`.
             labels: Target tokens `(batch, target_tokens)`, padding as -100.
+            label_weights: How much each target token counts, `(batch, target_tokens)`; all alike by default.
             num_items_in_batch: Number of target tokens that the loss is a mean over; by default those in `labels`.
             return_knowledge_weights: Also return the attention over the prototypes.
 
@@ -233,6 +235,10 @@ class ClinRaGenForConditionalGeneration(ClinRaGenPreTrainedModel, GenerationMixi
         embeds, mask, weights = self._read(input_ids, attention_mask, lab_features, lab_mask, return_knowledge_weights)
         if labels.ndim != 2 or labels.shape[0] != embeds.shape[0]:
             raise ModelInputError(f"labels have the shape {tuple(labels.shape)} but the batch has {embeds.shape[0]}")
+        if label_weights is not None and label_weights.shape != labels.shape:
+            raise ModelInputError(
+                f"label_weights have the shape {tuple(label_weights.shape)} but labels {tuple(labels.shape)}"
+            )
         if self.config.is_encoder_decoder:
             embeds, mask = pack(embeds, mask, padding_side="right")
             outputs = self.language_model(
@@ -254,7 +260,11 @@ class ClinRaGenForConditionalGeneration(ClinRaGenPreTrainedModel, GenerationMixi
         # Only positions that count: in a batch of targets of many lengths, more than half of the logits are padding.
         counted = targets != IGNORED
         count = num_items_in_batch if num_items_in_batch is not None else counted.sum().clamp(min=1)
-        total = nn.functional.cross_entropy(logits[counted].float(), targets[counted], reduction="sum")
+        losses = nn.functional.cross_entropy(logits[counted].float(), targets[counted], reduction="none")
+        if label_weights is not None:
+            # In the order of the counted targets, which packing does not change.
+            losses = losses * label_weights[labels != IGNORED]
+        total = losses.sum()
         return ClinRaGenOutput(loss=total / count, logits=logits, knowledge_weights=weights)
 
     @torch.no_grad()

@@ -126,6 +126,18 @@ class ClinRaGenProcessor(ProcessorMixin):
     def _target_ids(self, text: str) -> list[int]:
         return [*self._ids(text)[: self.max_target_tokens - 1], self.tokenizer.eos_token_id]
 
+    def diagnosis_positions(self, target: str) -> list[bool]:
+        """For every label of a target (its tokens and the end mark), whether it belongs to the list of diseases.
+
+        Needs a fast tokenizer, which knows where in the text a token stands.
+        """
+        start = target.index(DIAGNOSIS_MARK)
+        end = target.find(RATIONALE_MARK, start)
+        end = len(target) if end < 0 else end
+        offsets = self.tokenizer(target, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        positions = [start <= first and last <= end for first, last in offsets[: self.max_target_tokens - 1]]
+        return [*positions, end == len(target)]
+
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
 

@@ -61,14 +61,27 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
 
 
 class PhaseCollator:
-    """Turns items of `PhaseExamples` into a padded batch. A phase that reads no labs gets no lab tensors."""
+    """Turns items of `PhaseExamples` into a padded batch. A phase that reads no labs gets no lab tensors.
 
-    def __init__(self, processor: ClinRaGenProcessor, reads_labs: bool) -> None:
+    `diagnosis_weight` is how much a token of the disease list counts in the loss, compared with one of the rationale;
+    within an example the weights have mean 1, so that losses stay comparable.
+    """
+
+    def __init__(self, processor: ClinRaGenProcessor, reads_labs: bool, diagnosis_weight: float = 1.0) -> None:
         self.processor = processor
         self.reads_labs = reads_labs
+        self.diagnosis_weight = diagnosis_weight
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Collate; the batch has the keys of `ClinRaGenProcessor.__call__`."""
+        """Collate; the batch has the keys of `ClinRaGenProcessor.__call__`, and `label_weights` where needed."""
         series = [item["series"] for item in items] if self.reads_labs else None
         targets = [item["target"] for item in items]
-        return dict(self.processor([item["note"] for item in items], series, targets))
+        batch = dict(self.processor([item["note"] for item in items], series, targets))
+        if self.diagnosis_weight != 1.0:
+            weights = torch.zeros(batch["labels"].shape)
+            for row, target in enumerate(targets):
+                listed = torch.tensor(self.processor.diagnosis_positions(target))
+                weight = torch.where(listed, self.diagnosis_weight, 1.0)
+                weights[row, : len(listed)] = weight / weight.mean()
+            batch["label_weights"] = weights
+        return batch

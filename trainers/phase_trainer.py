@@ -27,6 +27,8 @@ class PhaseConfig(Seq2SeqTrainingArguments):
         train_backbone: Train the whole language model instead of its LoRA adapters. Meant for a backbone that was
             built from scratch: it has nothing to adapt.
         muon_learning_rate: Use Muon at this rate for hidden matrices (see `trainers.muon`); None is AdamW alone.
+        diagnosis_weight: How much a token of the disease list counts in the loss; a token of the rationale counts 1.
+            The list is a tenth of a target, and all that the diagnosis is scored by.
         allow_skipped_phases: Accept a parent checkpoint that has not been through the phase before (ablations).
     """
 
@@ -44,6 +46,9 @@ class PhaseConfig(Seq2SeqTrainingArguments):
     )
     muon_learning_rate: float | None = field(
         default=None, metadata={"help": "Use Muon at this rate for hidden weight matrices; by default AdamW alone."}
+    )
+    diagnosis_weight: float = field(
+        default=1.0, metadata={"help": "Loss weight of the disease list's tokens; the rationale's is 1."}
     )
     allow_skipped_phases: bool = field(
         default=False, metadata={"help": "Accept a parent that has not been through the phase before."}
@@ -114,7 +119,7 @@ class PhaseTrainer(Seq2SeqTrainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=PhaseCollator(processing_class, train_examples.reads_labs),
+            data_collator=PhaseCollator(processing_class, train_examples.reads_labs, args.diagnosis_weight),
             train_dataset=train_examples,
             eval_dataset=eval_examples,
             processing_class=processing_class,
