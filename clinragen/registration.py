@@ -1,4 +1,4 @@
-"""Makes `AutoModel`, `AutoConfig` and the other Auto classes know ClinRaGen."""
+"""Makes the Auto classes know ClinRaGen as soon as somebody imports transformers, and no earlier."""
 
 from __future__ import annotations
 
@@ -9,22 +9,6 @@ from importlib.util import find_spec
 from types import ModuleType
 
 
-def register_auto_classes() -> None:
-    """Register configuration, model and processor. Imports torch and transformers."""
-    from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForSeq2SeqLM, AutoProcessor
-
-    from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
-    from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
-    from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
-    from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
-
-    AutoConfig.register("clinragen", ClinRaGenConfig, exist_ok=True)
-    AutoModel.register(ClinRaGenConfig, ClinRaGenForConditionalGeneration, exist_ok=True)
-    AutoModelForSeq2SeqLM.register(ClinRaGenConfig, ClinRaGenForConditionalGeneration, exist_ok=True)
-    AutoFeatureExtractor.register(ClinRaGenConfig, ClinRaGenLabFeatureExtractor, exist_ok=True)
-    AutoProcessor.register(ClinRaGenConfig, ClinRaGenProcessor, exist_ok=True)
-
-
 def register_with_transformers() -> None:
     """Register now if transformers is imported, else as soon as it is.
 
@@ -32,9 +16,15 @@ def register_with_transformers() -> None:
     import it; whoever does afterwards finds the classes registered all the same.
     """
     if "transformers" in sys.modules:
-        register_auto_classes()
+        _register()
     else:
         sys.meta_path.insert(0, _RegisterAfterImport())
+
+
+def _register() -> None:
+    from modeling_clinragen.registration import register_auto_classes
+
+    register_auto_classes()
 
 
 class _RegisterAfterImport(MetaPathFinder, Loader):
@@ -56,4 +46,4 @@ class _RegisterAfterImport(MetaPathFinder, Loader):
         assert module.__spec__ is not None
         module.__spec__.loader = module.__loader__ = self.real
         self.real.exec_module(module)
-        register_auto_classes()
+        _register()

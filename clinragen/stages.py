@@ -40,7 +40,10 @@ class _Given(Stage):
             else:
                 # Size and time stand for the content: credentialed tables are tens of gigabytes.
                 files = sorted(path for path in self.folder.rglob("*") if path.is_file() and PARTIAL not in path.name)
-                listed = [(str(path.relative_to(self.folder)), *path.stat()[6:9:2]) for path in files]
+                listed = [
+                    (str(path.relative_to(self.folder)), path.stat().st_size, path.stat().st_mtime_ns)
+                    for path in files
+                ]
                 self._digest = fingerprint(self.name, listed)
         return self._digest
 
@@ -114,10 +117,9 @@ def rationales(
         raise SettingsError(f"teacher '{chosen['teacher']}' is unknown; the teacher is 'rules'")
 
     def work(target: Path) -> None:
+        from dataset_builder.knowledge import load_knowledge
         from dataset_builder.rationales.rules import RuleTeacher
         from dataset_builder.rationales.writing import write_rationales
-
-        from dataset_builder.knowledge import load_knowledge
         from dataset_builder.vocabulary import load_range_set
 
         ranges = load_range_set(chosen.get("range_set", "clinical"))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from datasets import DatasetDict
 from safetensors import SafetensorError
-from transformers import AutoProcessor, PrinterCallback, TrainerCallback, TrainerState
+from transformers import PrinterCallback, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from trl import TrlParser
 
@@ -20,6 +20,7 @@ from dataset_builder.files import read_json
 from modeling_clinragen.errors import InputDataError, SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
+from modeling_clinragen.registration import register_auto_classes
 from trainers.backbone_trainer import BackboneConfig, BackboneTrainer
 from trainers.lab_trainer import LabConfig, LabTrainer
 from trainers.model_building import ModelConfig, build_model
@@ -72,8 +73,10 @@ def load_parent(folder: Path) -> tuple[ClinRaGenForConditionalGeneration, ClinRa
     """Load a model folder. Raises `StageError` when it is not one."""
     if not (folder / "config.json").is_file():
         raise StageError(f"{folder}: is not a model folder (config.json is missing); train the phase before first")
+    # The processor finds its feature extractor through the Auto classes.
+    register_auto_classes()
     model = ClinRaGenForConditionalGeneration.from_pretrained(folder)
-    return model, AutoProcessor.from_pretrained(folder)
+    return model, ClinRaGenProcessor.from_pretrained(folder)
 
 
 def cpu_runs_bf16() -> bool:

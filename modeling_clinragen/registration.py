@@ -1,0 +1,17 @@
+"""Makes transformers' Auto classes know ClinRaGen. It stays at home: a folder on the Hub carries its own auto map."""
+
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForSeq2SeqLM, AutoProcessor
+
+from .configuration_clinragen import ClinRaGenConfig
+from .feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
+from .modeling_clinragen import ClinRaGenForConditionalGeneration
+from .processing_clinragen import ClinRaGenProcessor
+
+
+def register_auto_classes() -> None:
+    """Register configuration, model and processor, so that `from_pretrained` needs no `trust_remote_code`."""
+    AutoConfig.register("clinragen", ClinRaGenConfig, exist_ok=True)
+    AutoModel.register(ClinRaGenConfig, ClinRaGenForConditionalGeneration, exist_ok=True)
+    AutoModelForSeq2SeqLM.register(ClinRaGenConfig, ClinRaGenForConditionalGeneration, exist_ok=True)
+    AutoFeatureExtractor.register(ClinRaGenConfig, ClinRaGenLabFeatureExtractor, exist_ok=True)
+    AutoProcessor.register(ClinRaGenConfig, ClinRaGenProcessor, exist_ok=True)
