@@ -266,14 +266,17 @@ def main() -> None:
     os.environ.setdefault("TRL_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    interrupted = "interrupted; run the same command again to go on where it stopped"
     try:
-        app(standalone_mode=False)
+        # Typer turns Ctrl-C into this exit code, or, in other versions, into an Abort.
+        if app(standalone_mode=False) == 130:
+            _fail(interrupted, 130)
     except ClinRaGenError as error:
         _fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; run the same command again to go on where it stopped", 130)
+        _fail(interrupted, 130)
     except UsageError as error:
-        _fail(f"{error.format_message()} See `clinragen --help`.", 2)
+        _fail(f"{error.format_message().rstrip('.')}. See `clinragen --help`.", 2)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

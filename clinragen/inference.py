@@ -32,6 +32,9 @@ class Explainer:
         """Load a model folder or Hub id. Raises `StageError` when there is no ClinRaGen model."""
         from transformers import AutoModel, AutoProcessor
 
+        from modeling_clinragen.registration import register_auto_classes
+
+        register_auto_classes()
         try:
             model = AutoModel.from_pretrained(folder)
             processor = AutoProcessor.from_pretrained(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -13,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clinragen.cli import main
 from dataset_builder.files import read_json
 from dataset_builder.lab_csv import write_lab_csv
 from dataset_builder.lab_series import LabSeries
@@ -21,12 +19,13 @@ from dataset_builder.schema import load_examples
 from dataset_builder.vocabulary import load_variables
 
 ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = Path(sys.executable).parent / "clinragen"
 
 
 def command(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-c", "from clinragen.cli import main; main()", *map(str, words)],
+        [str(SCRIPT), *map(str, words)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -102,7 +101,7 @@ def test_bad_inputs_of_predict_end_in_one_line(tiny_run: Path, tmp_path: Path) -
     model = tiny_run / "model"
     bad = {
         "unknown.csv": ("hours,heart rait (bpm)\n0,80\n", "heart rait"),
-        "unit.csv": ("hours,heart rate (furlongs)\n0,80\n", "furlongs"),
+        "unit.csv": ("hours,heart rate (furlongs)\n0,80\n", "(bpm)"),
         "empty.csv": ("", "empty"),
     }
     for name, (content, part) in bad.items():
@@ -121,10 +120,10 @@ def test_user_errors_end_in_one_line(tmp_path: Path) -> None:
         (("run", tmp_path / "none.yaml"), "none.yaml"),
         (("run", ROOT / "recipes" / "mimic-iv-demo.yaml"), "--root"),
         (("build", "mimic-iv", "--root", tmp_path / "none", "--output", tmp_path / "out"), "none"),
-        (("build", "mimic-iv", "--root", tmp_path, "--output", tmp_path / "out"), "admissions"),
+        (("build", "mimic-iv", "--root", tmp_path, "--output", tmp_path / "out"), "holds no table"),
         (("build", "mimic-vii", "--root", tmp_path, "--output", tmp_path / "out"), "mimic-vii"),
         (("demo", tmp_path / "none"), "none"),
-        (("synthesize", "--patients", "many", "--output", tmp_path / "out"), "many"),
+        (("synthesize", "--patients", "many", "--output", tmp_path / "out"), "--patients"),
         (("no-such-verb",), "no-such-verb"),
     ]
     for words, part in cases:
@@ -151,20 +150,13 @@ def test_a_full_disk_ends_in_one_line_without_half_output(tmp_path: Path) -> Non
 
 def start(recipe: Path, output: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "from clinragen.cli import main; main()",
-            "quickstart",
-            "--recipe",
-            str(recipe),
-            "--output",
-            str(output),
-        ],
+        [str(SCRIPT), "quickstart", "--recipe", str(recipe), "--output", str(output)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A test worker ignores Ctrl-C and hands that down; a user's shell does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -262,21 +254,23 @@ def test_the_demo_recipe_runs_on_real_patients(shared: Path, tiny_recipe: Path, 
     assert sentence[:60] in " ".join(done.stdout.split())
 
 
-def test_help_answers_at_once_without_the_heavy_libraries() -> None:
+def test_help_answers_without_the_heavy_libraries() -> None:
     script = (
-        "import sys, time; start = time.perf_counter(); sys.argv = ['clinragen', '--help']\n"
+        f"import sys; sys.argv = [{str(SCRIPT)!r}, '--help']\n"
         "from clinragen.cli import main\n"
         "try: main()\nexcept SystemExit: pass\n"
-        "heavy = {'torch', 'transformers', 'datasets', 'duckdb', 'pandas', 'sklearn'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'duckdb', 'pandas', 'sklearn', 'numpy'} & set(sys.modules)\n"
         "print('HEAVY', sorted(heavy))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "quickstart" in done.stdout
     assert "HEAVY []" in done.stdout
+    assert "quickstart" in command("--help").stdout
 
 
 def test_importing_clinragen_registers_the_auto_classes_in_both_orders(tiny_run: Path) -> None:
-    for imports in ("import clinragen, transformers", "import transformers, clinragen"):
+    orders = ("import clinragen, transformers", "import transformers, clinragen")
+    for imports in (*orders, "import clinragen, modeling_clinragen.feature_extraction_clinragen"):
         script = (
             f"{imports}\nfrom transformers import AutoModel, AutoModelForSeq2SeqLM, AutoConfig, AutoProcessor\n"
             f"folder = {str(tiny_run / 'model')!r}\n"
@@ -305,11 +299,3 @@ def test_nothing_of_a_patient_is_logged(tiny_recipe: Path, tmp_path: Path, caplo
     for row in test:
         assert str(row["subject_id"]) not in logged
         assert row["note"][:60] not in logged
-
-
-def test_main_is_the_entry_point() -> None:
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "clinragen"), "--help"], capture_output=True, text=True, check=True
-    )
-    assert json.dumps("quickstart").strip('"') in done.stdout
-    assert callable(main)

@@ -105,11 +105,9 @@ def test_what_is_written_is_read_back(layout: str, diagnoses: list[str], rationa
     assert parsed.problem is None
 
 
-@given(
-    text=st.text(st.sampled_from(["### Disease Diagnosed:", "### Rationale:", "Shock", ",", ".", " ", "x"]).map(str))
-)
-def test_parsing_never_raises(text: str, make_processor: Any) -> None:
-    parsed = make_processor().parse(text)
+@given(pieces=st.lists(st.sampled_from(["### Disease Diagnosed:", "### Rationale:", "Shock", ",", ".", " ", "x"])))
+def test_parsing_never_raises(pieces: list[str], make_processor: Any) -> None:
+    parsed = make_processor().parse("".join(pieces))
     assert isinstance(parsed.rationale, str)
 
 
