@@ -47,7 +47,10 @@ def main() -> None:
     output = folder / "quickstart"
     words = [str(Path(sys.executable).parent / "clinragen"), "quickstart", "--output", str(output)]
     started = time.monotonic()
-    done = subprocess.run([*words, "--seed", str(chosen.seed)], capture_output=True, text=True, check=True)
+    environment = {**os.environ, "COLUMNS": "100"}
+    done = subprocess.run(
+        [*words, "--seed", str(chosen.seed)], capture_output=True, text=True, check=True, env=environment
+    )
     seconds = time.monotonic() - started
     metrics = json.loads((output / "evaluation" / "metrics.json").read_text())
     result = {
@@ -66,7 +69,8 @@ def main() -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     for picture in (output / "evaluation").glob("*.png"):
         shutil.copy(picture, RESULTS / picture.name)
-    (RESULTS / "printed.txt").write_text(done.stdout)
+    printed = "\n".join(line.rstrip() for line in done.stdout.splitlines())
+    (RESULTS / "printed.txt").write_text(printed + "\n")
     (RESULTS / "result.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     print(f"{seconds:.0f} s, {result['peak_memory_gib']} GiB; written to {RESULTS}")
     if chosen.keep is None:

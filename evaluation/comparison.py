@@ -27,6 +27,12 @@ def system_name(key: str) -> str:
     return SYSTEM_NAMES.get(key, key.replace("_", " ").capitalize())
 
 
+def in_order(systems: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The systems as readers expect them: as listed in `SYSTEM_NAMES`, others behind, whatever order JSON gave."""
+    listed = list(SYSTEM_NAMES)
+    return sorted(systems.items(), key=lambda item: listed.index(item[0]) if item[0] in listed else len(listed))
+
+
 def compare_systems(
     labels: np.ndarray,
     predictions: Mapping[str, np.ndarray],

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from evaluation.comparison import system_name
+from evaluation.comparison import in_order, system_name
 from evaluation.report import check_patient, note_excerpt
 from evaluation.verdict import plain, signed, verdict_sentence, verdicts
 
@@ -29,7 +29,7 @@ def print_table(console: Console, metrics: Mapping[str, Any]) -> None:
         table.add_column(header, justify="right")
     table.add_column("Does full beat it?")
     against = {item.other: item for item in verdicts(metrics)}
-    for name, scores in metrics["systems"].items():
+    for name, scores in in_order(metrics["systems"]):
         item = against.get(name)
         difference, answer = ("", "") if item is None else (signed(item.difference), item.answer)
         table.add_row(system_name(name), plain(scores["micro_f1"]), plain(scores["macro_f1"]), difference, answer)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evaluation.comparison import MAIN, system_name
+from evaluation.comparison import MAIN, in_order, system_name
 
 Interval = Mapping[str, float]
 
@@ -46,10 +46,10 @@ def signed(interval: Interval) -> str:
 
 
 def verdicts(metrics: Mapping[str, Any]) -> list[Verdict]:
-    """One verdict per compared system, in the order of `metrics["systems"]`."""
+    """One verdict per compared system, in the order of `in_order`."""
     result = []
     ours = metrics["systems"][MAIN]["micro_f1"]
-    for name, scores in metrics["systems"].items():
+    for name, scores in in_order(metrics["systems"]):
         if name == MAIN:
             continue
         difference = metrics["differences"][f"{MAIN}_minus_{name}"]["micro_f1"]
