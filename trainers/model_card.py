@@ -11,7 +11,7 @@ from dataset_builder.files import atomic_file, read_json
 
 SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1")
 PHASES = {
-    "backbone": "The language model, built from scratch, was trained whole on text alone (not part of the paper).",
+    "backbone": "Backbone (not part of the paper): built from scratch, all parts were first trained together.",
     "note": "Note: the language model learned diagnoses and R_m from the note.",
     "lab": "Lab: lab encoder and knowledge attention learned diagnoses and R_t; the language model was frozen.",
     "multimodal": "Multimodal: language model and knowledge attention learned from both; the lab encoder was frozen.",
