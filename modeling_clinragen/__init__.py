@@ -21,4 +21,6 @@ def __getattr__(name: str) -> Any:
     # Lazy: importing the package must not import torch, since the command line and the data tools share its errors.
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Whoever takes a class from here expects `from_pretrained` to work, which goes through the Auto classes.
+    import_module(".registration", __name__).register_auto_classes()
     return getattr(import_module(f".{_EXPORTS[name]}", __name__), name)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_builder.vocabulary import load_diseases
+from modeling_clinragen import ClinRaGenProcessor
 from modeling_clinragen.errors import ModelInputError, SettingsError
 from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
-from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from trainers.data import PhaseCollator
 
 NAMES = [disease.name for disease in load_diseases()]

@@ -1,11 +1,11 @@
-"""Before phase 1, for a backbone built from scratch: train everything at once, on every view of the examples.
+"""Before phase 1, for a backbone built from scratch: train everything at once, on note and series together.
 
 Not part of the paper, whose backbones are pretrained and bring a language along. A scratch backbone has nothing that
 LoRA could adapt and, frozen, could not read lab vectors. So it first learns whole, together with lab encoder and
-knowledge attention, from the note alone, the series alone and both; the paper's three phases then adapt it.
+knowledge attention, from both modalities; the paper's three phases then adapt it, each to what it reads.
 """
 
-from trainers.data import LAB_VIEW, MULTIMODAL_VIEW, NOTE_VIEW
+from trainers.data import MULTIMODAL_VIEW
 from trainers.phase_trainer import PhaseConfig, PhaseTrainer
 
 
@@ -19,8 +19,7 @@ class BackboneTrainer(PhaseTrainer):
     _name = "Backbone"
     phase = "backbone"
     parents = (None,)
-    # Two thirds of the examples show both modalities: that is the view which counts in the end.
-    views = (*(MULTIMODAL_VIEW,) * 4, NOTE_VIEW, LAB_VIEW)
+    views = (MULTIMODAL_VIEW,)
     language_model_learns = True
     lab_encoder_learns = True
     knowledge_attention_learns = True
