@@ -83,7 +83,9 @@ def print_explanation(explanation: Explained, console: Console | None = None) ->
     """Print the diagnoses and the rationale of one patient; a malformed output is shown as written, with its fault."""
     console = console if console is not None else Console()
     console.print(Text("Diagnoses", style="bold"))
-    for name in explanation.diagnoses or ("none",):
+    # A text that cannot be read says nothing; it must not look like a clean bill of health.
+    none = "none" if explanation.problem is None else "none could be read"
+    for name in explanation.diagnoses or (none,):
         console.print(Text(f"  {name}"))
     console.print(Text("Rationale", style="bold"))
     console.print(Text(f"  {explanation.rationale or '(none)'}"))

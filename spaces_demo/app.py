@@ -57,7 +57,9 @@ def build_page(explainer: Explainer, patients: dict[str, dict[str, Any]], title:
             found = explainer.explain(note.strip(), series)
         except ClinRaGenError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        listed = "\n".join(f"- {disease}" for disease in found.diagnoses) or "No disease is diagnosed."
+        # A text that cannot be read says nothing; it must not look like a clean bill of health.
+        none = "No disease is diagnosed." if found.problem is None else "No diagnosis could be read."
+        listed = "\n".join(f"- {disease}" for disease in found.diagnoses) or none
         rationale = found.rationale
         if found.problem is not None:
             rationale = f"The output is malformed ({found.problem}). As written: {found.text}"

@@ -100,6 +100,9 @@ def test_a_patient_is_explained_in_chromium(page: str, tiny_run: Path, tmp_path:
             return bool(rationale.strip()) and bool(found.find_element(By.ID, "diagnoses").text.strip())
 
         wait.until(answered)
+        rationale = browser.find_element(By.CSS_SELECTOR, "#rationale textarea").get_attribute("value") or ""
+        if "malformed" in rationale:
+            assert "No disease is diagnosed" not in browser.find_element(By.ID, "diagnoses").text
         anomalies = browser.find_element(By.CSS_SELECTOR, "#anomalies textarea").get_attribute("value")
         assert anomalies == first["lab_summary"]
         picture = tmp_path / "page.png"
