@@ -75,7 +75,6 @@ def synthesize(
     from clinragen.progress import Display
 
     display = Display()
-
     settings = {"patients": patients, "world": str(world) if world else None}
     _run(stages.synthesize(output, settings, seed, display.report), display)
 
@@ -97,7 +96,6 @@ def build(
     from clinragen.progress import Display
 
     display = Display()
-
     tables = root / "tables" if (root / "tables").is_dir() else root
     settings = {
         "source": source,
@@ -119,7 +117,6 @@ def knowledge(cohort: Cohort, output: Output) -> None:
     from clinragen.progress import Display
 
     display = Display()
-
     _run(stages.knowledge(output, stages.given(cohort, "cohort folder")), display)
 
 
@@ -136,7 +133,6 @@ def rationales(
     from clinragen.progress import Display
 
     display = Display()
-
     given = stages.given(cohort, "cohort folder")
     base = stages.given(knowledge, "folder with the knowledge base")
     _run(stages.rationales(output, given, base, {"teacher": teacher}, seed, display.report), display)
@@ -161,7 +157,6 @@ def train(
     from modeling_clinragen.errors import SettingsError
 
     display = Display()
-
     if phase not in PHASES:
         raise SettingsError(f"phase '{phase}' is unknown; choose one of {', '.join(PHASES)}")
     if parent is None and (model is None or knowledge is None):
@@ -198,7 +193,6 @@ def evaluate(
     from clinragen.progress import Display
 
     display = Display()
-
     folders = {"multimodal": full, "note": note_only, "lab": labs_only}
     models = {phase: stages.given(path, "model folder") for phase, path in folders.items() if path is not None}
     settings = {"batch_size": batch_size, "num_beams": num_beams}

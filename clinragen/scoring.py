@@ -15,7 +15,6 @@ from modeling_clinragen.errors import InputDataError, SettingsError
 if TYPE_CHECKING:
     from datasets import Dataset
 
-CURVE = "curve.json"
 SYSTEMS = {
     "full": ("multimodal", {"note": True, "labs": True}, ("rationale_note", "rationale_lab")),
     "note_only": ("note", {"note": True, "labs": False}, ("rationale_note",)),
@@ -45,8 +44,7 @@ def evaluate(
     unknown = sorted(set(settings) - set(chosen))
     if unknown:
         raise SettingsError(f"the evaluation has no setting '{unknown[0]}'; it has {', '.join(chosen)}")
-    used = {phase: stage for phase, stage in trained.items() if phase in {phase for phase, _, _ in SYSTEMS.values()}}
-    if "multimodal" not in used:
+    if "multimodal" not in trained:
         raise SettingsError("the evaluation needs a model of the multimodal phase; train it first")
 
     def work(target: Path) -> None:
@@ -79,7 +77,7 @@ def _evaluate(
     from evaluation.predictions import generate_texts
     from evaluation.rationale import rationale_scores
     from evaluation.report import write_report
-    from trainers.running import load_parent
+    from trainers.running import CURVE, load_parent
 
     splits = load_examples(cohort)
     test = splits["test"]
@@ -150,6 +148,7 @@ def publish(folder: Path, trained: Mapping[str, Stage], scored: Stage, cohort: S
 
     def work(target: Path) -> None:
         from trainers.model_card import write_model_card
+        from trainers.running import CURVE
 
         for path in sorted(last.folder.iterdir()):
             if path.is_file() and path.name not in (STAMP, CURVE):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,7 @@ class ClinRaGenProcessor(ProcessorMixin):
         size = sizes.pop()
         rows_of_series = batch or [None] * size
         pairs = zip(notes or [""] * size, rows_of_series, strict=True)
-        encoded = self._pad([self._source_ids(text or "", one is not None) for text, one in pairs])
+        encoded = self._pad(self._source_ids((text or "", one is not None) for text, one in pairs))
         if batch is not None:
             encoded.update(self.feature_extractor(batch))
         if targets is not None:
@@ -108,20 +108,20 @@ class ClinRaGenProcessor(ProcessorMixin):
             encoded["labels"] = labels
         return BatchFeature(encoded, tensor_type=return_tensors)
 
-    def source_positions(self, note: str, steps: int) -> int:
-        """Language-model positions that an example takes in the encoder."""
-        return len(self._source_ids(note, steps > 0)) + self.feature_extractor.num_positions(steps)
-
-    def _source_ids(self, note: str, with_labs: bool) -> list[int]:
-        before = self._ids(self.instruction)
-        after = self._ids(self.lab_marker) if with_labs else []
+    def _source_ids(self, pairs: Iterable[tuple[str, bool]]) -> list[list[int]]:
+        # Note and whether labs follow, for each example. What surrounds the note is the same for all of them.
+        before, marker = self._ids(self.instruction), self._ids(self.lab_marker)
         opening, closing = self._special_ids()
-        room = self.max_source_tokens - len(before) - len(after) - len(opening) - len(closing)
-        if room < 1:
-            raise SettingsError(
-                f"max_source_tokens is {self.max_source_tokens}: too few for the prompt alone; raise it"
-            )
-        return [*opening, *before, *self._ids(note)[:room], *after, *closing]
+        rows = []
+        for note, with_labs in pairs:
+            after = marker if with_labs else []
+            room = self.max_source_tokens - len(before) - len(after) - len(opening) - len(closing)
+            if room < 1:
+                raise SettingsError(
+                    f"max_source_tokens is {self.max_source_tokens}: too few for the prompt alone; raise it"
+                )
+            rows.append([*opening, *before, *self._ids(note)[:room], *after, *closing])
+        return rows
 
     def _target_ids(self, text: str) -> list[int]:
         return [*self._ids(text)[: self.max_target_tokens - 1], self.tokenizer.eos_token_id]

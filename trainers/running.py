@@ -54,9 +54,8 @@ def parse_yaml(kind: type, path: Path, overrides: list[str] | None = None, **fix
     try:
         (parsed,) = TrlParser((kind,)).parse_args_and_config(args=arguments)
     except (ValueError, TypeError) as error:
-        known = {entry.name for entry in fields(kind)}
         raise SettingsError(
-            f"{path}: {error}; {kind.__name__} has {len(known)} fields, see docs/training.md"
+            f"{path}: {error}; {kind.__name__} has {len(fields(kind))} fields, see docs/training.md"
         ) from error
     return parsed
 
@@ -81,7 +80,8 @@ def load_parent(folder: Path) -> tuple[ClinRaGenForConditionalGeneration, ClinRa
 
 def cpu_runs_bf16() -> bool:
     """Whether this processor computes in bfloat16; without that, autocast would be slower than single precision."""
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16") or torch.cpu.get_capabilities().get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def train_phase(
