@@ -23,9 +23,10 @@ from dataset_builder.extraction import extract_measurements, window_hours
 from dataset_builder.files import atomic_folder, file_digest, fingerprint, write_json
 from dataset_builder.grid import check_grid, make_grid
 from dataset_builder.labels import extract_labels
+from dataset_builder.location import LocatedSource, locate
 from dataset_builder.note import STRUCTURED, check_note_policy, is_retrospective, make_note_reader
 from dataset_builder.schema import SPLITS, example_features
-from dataset_builder.source import LocatedSource, load_source, locate
+from dataset_builder.source import load_source
 from dataset_builder.splits import FRACTIONS, assign_splits
 from dataset_builder.vocabulary import load_diseases, load_range_set, load_variables
 from modeling_clinragen.errors import InputDataError

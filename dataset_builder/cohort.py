@@ -8,7 +8,7 @@ from typing import Any
 import ibis
 
 from dataset_builder.engine import count_rows, read_table, store
-from dataset_builder.source import LocatedSource
+from dataset_builder.location import LocatedSource
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 ADULT_AGE = 18

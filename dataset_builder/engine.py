@@ -13,7 +13,8 @@ from typing import Any
 import duckdb
 import ibis
 
-from dataset_builder.source import COLUMN_TYPES, LocatedSource, TableSpec
+from dataset_builder.location import LocatedSource
+from dataset_builder.source import COLUMN_TYPES, TableSpec
 from modeling_clinragen.errors import InputDataError
 
 THREADS = 2

@@ -12,7 +12,8 @@ import ibis
 import pyarrow as pa
 
 from dataset_builder.engine import read_table, store
-from dataset_builder.source import LocatedSource, Piece, TableSpec
+from dataset_builder.location import LocatedSource
+from dataset_builder.source import Piece, TableSpec
 from dataset_builder.vocabulary import Variable
 from modeling_clinragen.errors import SettingsError
 

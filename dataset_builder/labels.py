@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from dataset_builder.engine import count_rows, read_table, store
-from dataset_builder.source import LocatedSource
+from dataset_builder.location import LocatedSource
 from dataset_builder.vocabulary import Disease
 
 

@@ -8,8 +8,8 @@ import ibis
 import pyarrow as pa
 
 from dataset_builder.engine import read_table, store
+from dataset_builder.location import LocatedSource
 from dataset_builder.sections import apply_policy, policies
-from dataset_builder.source import LocatedSource
 from dataset_builder.structured import structured_notes
 from modeling_clinragen.errors import SettingsError
 

@@ -11,7 +11,7 @@ import yaml
 
 from dataset_builder.cohort import OLDEST_AGE
 from dataset_builder.engine import read_table, store
-from dataset_builder.source import LocatedSource
+from dataset_builder.location import LocatedSource
 from dataset_builder.vocabulary import RESOURCES
 
 

@@ -13,6 +13,7 @@ _EXPORTS = {
     "ClinRaGenForConditionalGeneration": "modeling_clinragen",
     "ClinRaGenOutput": "modeling_clinragen",
     "ClinRaGenPreTrainedModel": "modeling_clinragen",
+    "score_diseases": "disease_scoring_clinragen",
 }
 __all__ = sorted(_EXPORTS)
 

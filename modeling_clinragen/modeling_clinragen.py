@@ -13,6 +13,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationMixin
 from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutput
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
@@ -22,6 +23,8 @@ from .knowledge_attention_clinragen import ClinRaGenKnowledgeAttention
 from .lab_encoder_clinragen import ClinRaGenLabEncoder
 
 IGNORED = -100
+MULTIPLE = 16
+HEAD_MULTIPLE = 512
 
 
 @dataclass
@@ -30,7 +33,8 @@ class ClinRaGenOutput(ModelOutput):
 
     Args:
         loss: Mean negative log-likelihood of the labels that are not -100; None without labels.
-        logits: Encoder-decoder: `(batch, target_tokens, vocabulary)`. Decoder-only: over context and target.
+        logits: Encoder-decoder: `(batch, target_tokens, vocabulary)`. Decoder-only: over context and target. None in
+            training mode, where only the positions that count are ever computed.
         knowledge_weights: `(batch, heads, patches, prototypes)` where they were asked for.
     """
 
@@ -241,31 +245,61 @@ class ClinRaGenForConditionalGeneration(ClinRaGenPreTrainedModel, GenerationMixi
             )
         if self.config.is_encoder_decoder:
             embeds, mask = pack(embeds, mask, padding_side="right")
-            outputs = self.language_model(
-                inputs_embeds=embeds,
-                attention_mask=mask,
-                decoder_input_ids=self.language_model.prepare_decoder_input_ids_from_labels(labels=labels),
-                use_cache=False,
-            )
-            logits, targets = outputs.logits, labels
+            inputs, targets = self._decoder_inputs(labels), labels
+            inputs |= {"inputs_embeds": embeds, "attention_mask": mask}
         else:
-            token_mask = labels != IGNORED
-            target_embeds = self.get_input_embeddings()(labels.masked_fill(~token_mask, 0))
-            targets = torch.cat((labels.new_full(mask.shape, IGNORED), labels), dim=1)
-            mask = torch.cat((mask, token_mask), dim=1)
-            embeds = torch.cat((embeds, target_embeds.to(embeds.dtype)), dim=1)
-            embeds, targets, mask = pack(embeds, targets, mask, padding_side="right")
-            logits = self.language_model(inputs_embeds=embeds, attention_mask=mask, use_cache=False).logits
-            targets = torch.cat((targets[:, 1:], targets.new_full((targets.shape[0], 1), IGNORED)), dim=1)
+            inputs, targets = self._continued(embeds, mask, labels)
         # Only positions that count: in a batch of targets of many lengths, more than half of the logits are padding.
         counted = targets != IGNORED
         count = num_items_in_batch if num_items_in_batch is not None else counted.sum().clamp(min=1)
-        losses = nn.functional.cross_entropy(logits[counted].float(), targets[counted], reduction="none")
+        if self.training:
+            logits, losses = None, self._losses(inputs, targets)[counted]
+        else:
+            logits = self.language_model(**inputs, use_cache=False).logits
+            losses = nn.functional.cross_entropy(logits[counted].float(), targets[counted], reduction="none")
         if label_weights is not None:
             # In the order of the counted targets, which packing does not change.
             losses = losses * label_weights[labels != IGNORED]
         total = losses.sum()
         return ClinRaGenOutput(loss=total / count, logits=logits, knowledge_weights=weights)
+
+    def _decoder_inputs(self, labels: torch.Tensor) -> dict[str, Any]:
+        return {"decoder_input_ids": self.language_model.prepare_decoder_input_ids_from_labels(labels=labels)}
+
+    def _continued(
+        self, embeds: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[dict[str, Any], torch.Tensor]:
+        # Decoder-only: context, then target, without a gap; and what every position has to predict.
+        token_mask = labels != IGNORED
+        target_embeds = self.get_input_embeddings()(labels.masked_fill(~token_mask, 0))
+        targets = torch.cat((labels.new_full(mask.shape, IGNORED), labels), dim=1)
+        mask = torch.cat((mask, token_mask), dim=1)
+        embeds = torch.cat((embeds, target_embeds.to(embeds.dtype)), dim=1)
+        embeds, targets, mask = pack(embeds, targets, mask, padding_side="right")
+        targets = torch.cat((targets[:, 1:], targets.new_full((targets.shape[0], 1), IGNORED)), dim=1)
+        return {"inputs_embeds": embeds, "attention_mask": mask}, targets
+
+    def _losses(self, inputs: dict[str, Any], targets: torch.Tensor) -> torch.Tensor:
+        # Negative log-likelihood of every target `(batch, positions)`, 0 where it is ignored. Logits are by far the
+        # largest tensor of a step, so only those that count are computed. Every kind of language model has its own
+        # way from hidden states to logits (T5 scales, BART adds a bias, Gemma caps); they all meet at the head's
+        # door, and the choice is made there.
+        flat = targets.flatten()
+        order = torch.sort((flat != IGNORED).to(torch.uint8), descending=True, stable=True).indices
+        counted = int((flat != IGNORED).sum())
+        # A few sizes instead of one for every batch, with positions that do not count: see `pack`.
+        chosen = order[: min(-(-counted // HEAD_MULTIPLE) * HEAD_MULTIPLE, len(flat))]
+        handle = self.get_output_embeddings().register_forward_pre_hook(
+            lambda _, hidden: (hidden[0].flatten(0, 1)[chosen], *hidden[1:])
+        )
+        try:
+            logits = self.language_model(**inputs, use_cache=False).logits
+        finally:
+            handle.remove()
+        losses = nn.functional.cross_entropy(
+            logits.float().view(len(chosen), -1), flat[chosen], ignore_index=IGNORED, reduction="none"
+        )
+        return losses.new_zeros(flat.shape).index_put((chosen,), losses).view(targets.shape)
 
     @torch.no_grad()
     def generate(
@@ -292,6 +326,47 @@ class ClinRaGenForConditionalGeneration(ClinRaGenPreTrainedModel, GenerationMixi
             return self.language_model.generate(encoder_outputs=encoded, attention_mask=mask, **kwargs)
         embeds, mask = pack(embeds, mask, padding_side="left")
         return self.language_model.generate(inputs_embeds=embeds, attention_mask=mask, **kwargs)
+
+    @torch.no_grad()
+    def score_targets(
+        self,
+        candidates: torch.Tensor,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        lab_features: torch.Tensor | None = None,
+        lab_mask: torch.Tensor | None = None,
+        sequences: int = 1024,
+    ) -> torch.Tensor:
+        """Log-likelihood of several texts for each patient; note and series are read once.
+
+        Args:
+            candidates: `(batch, candidates, tokens)`, padding as -100.
+            input_ids, attention_mask, lab_features, lab_mask: As in `forward`.
+            sequences: How many candidates are scored at once.
+
+        Returns:
+            Sums of the tokens' log-probabilities, `(batch, candidates)`.
+        """
+        embeds, mask, _ = self._read(input_ids, attention_mask, lab_features, lab_mask, False)
+        batch, count, _ = candidates.shape
+        if batch != embeds.shape[0]:
+            raise ModelInputError(f"candidates are for {batch} patients but the batch has {embeds.shape[0]}")
+        read = embeds
+        if self.config.is_encoder_decoder:
+            embeds, mask = pack(embeds, mask, padding_side="right")
+            read = self.get_encoder()(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
+        patient = torch.arange(batch, device=candidates.device).repeat_interleave(count)
+        flat = candidates.flatten(0, 1)
+        scores = []
+        for rows in torch.arange(len(flat), device=flat.device).split(sequences):
+            labels, own, own_mask = flat[rows], read[patient[rows]], mask[patient[rows]]
+            if self.config.is_encoder_decoder:
+                inputs, targets = self._decoder_inputs(labels), labels
+                inputs |= {"encoder_outputs": BaseModelOutput(last_hidden_state=own), "attention_mask": own_mask}
+            else:
+                inputs, targets = self._continued(own, own_mask, labels)
+            scores.append(-self._losses(inputs, targets).sum(dim=1))
+        return torch.cat(scores).view(batch, count)
 
     def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
         """Save one self-contained folder: weights with adapters, configuration, and the code that loads them."""
@@ -337,12 +412,14 @@ def pack(*tensors: torch.Tensor, padding_side: str) -> tuple[torch.Tensor, ...]:
 
     Args:
         tensors: `(batch, positions, ...)` each; the last one is the boolean mask `(batch, positions)`.
-        padding_side: Where the remaining padding goes.
+        padding_side: Where the remaining padding goes. Its length is rounded up to a multiple of `MULTIPLE`, where
+            there are as many positions: kernels and memory are then reused from batch to batch.
     """
     mask = tensors[-1]
     right = padding_side == "right"
     order = torch.sort(mask.to(torch.uint8), dim=1, descending=right, stable=True).indices
     longest = int(mask.sum(dim=1).max())
+    longest = min(-(-longest // MULTIPLE) * MULTIPLE, mask.shape[1])
     order = order[:, :longest] if right else order[:, order.shape[1] - longest :]
     packed = []
     for tensor in tensors:

@@ -126,6 +126,10 @@ class ClinRaGenProcessor(ProcessorMixin):
     def _target_ids(self, text: str) -> list[int]:
         return [*self._ids(text)[: self.max_target_tokens - 1], self.tokenizer.eos_token_id]
 
+    def list_ids(self, diagnoses: Sequence[str]) -> list[int]:
+        """Tokens of a target's list of diseases, up to and with the mark that ends it (diagnosis-first layout)."""
+        return self._ids(self.target(diagnoses))
+
     def diagnosis_positions(self, target: str) -> list[bool]:
         """For every label of a target (its tokens and the end mark), whether it belongs to the list of diseases.
 

@@ -74,6 +74,7 @@ TEXT_CONFIGS: dict[str, dict[str, Any]] = {
         "d_ff": 48,
         "num_layers": 2,
         "num_heads": 4,
+        "dropout_rate": 0.0,
         "feed_forward_proj": "gated-gelu",
         "decoder_start_token_id": 0,
     },

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from modeling_clinragen.errors import ModelInputError, SettingsError
-from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration, pack
+from modeling_clinragen.modeling_clinragen import MULTIPLE, ClinRaGenForConditionalGeneration, pack
 
 KINDS = ["t5", "qwen3"]
 NOTES = ["Dyspnea and fever.", "", "No chest pain. History of hypertension and diabetes, now with cough."]
@@ -277,11 +277,96 @@ def test_wrong_inputs_name_both_numbers(make_model: Any, make_processor: Any, ma
 
 def test_pack_keeps_order_and_drops_common_padding() -> None:
     values = torch.tensor([[0, 1, 2, 0, 3], [4, 0, 0, 0, 0]])
+    values = torch.cat((values, torch.zeros(2, 40, dtype=torch.long)), dim=1)
     mask = values > 0
     right, right_mask = pack(values, mask, padding_side="right")
     left, left_mask = pack(values, mask, padding_side="left")
-    assert (right * right_mask).tolist() == [[1, 2, 3], [4, 0, 0]]
-    assert (left * left_mask).tolist() == [[1, 2, 3], [0, 0, 4]]
+    rest = [0] * (MULTIPLE - 3)
+    assert (right * right_mask).tolist() == [[1, 2, 3, *rest], [4, 0, 0, *rest]]
+    assert (left * left_mask).tolist() == [[*rest, 1, 2, 3], [*rest, 0, 0, 4]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_computes_only_the_logits_that_count_and_the_same_loss(
+    kind: str, make_model: Any, make_processor: Any, make_series: Any
+) -> None:
+    model = make_model(kind, knowledge_dropout=0.0)
+    inputs = batch(make_processor, make_series)
+    seen: list[int] = []
+    model.get_output_embeddings().register_forward_hook(lambda _, __, out: seen.append(out.shape[:-1].numel()))
+    evaluated = model(**inputs)
+    evaluated.loss.backward()
+    expected = {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+    model.zero_grad()
+    model.train()
+    trained = model(**inputs)
+    trained.loss.backward()
+    assert trained.logits is None
+    assert evaluated.logits is not None
+    torch.testing.assert_close(trained.loss, evaluated.loss)
+    for name, value in model.named_parameters():
+        if name in expected:
+            torch.testing.assert_close(value.grad, expected[name], msg=name)
+    assert seen[1] <= seen[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_of_targets_are_their_likelihoods(
+    kind: str, make_model: Any, make_processor: Any, make_series: Any
+) -> None:
+    model, processor = make_model(kind), make_processor()
+    series = [make_series(9, 1), make_series(3, 2), None]
+    texts = [["a b c", "cough"], ["x", "no chest pain"], ["y", "heart rate is high"]]
+    candidates = torch.full((3, 2, 30), -100)
+    for row in range(3):
+        for column in range(2):
+            ids = processor(NOTES[row], [series[row]], texts[row][column])["labels"][0]
+            candidates[row, column, : len(ids)] = ids
+    scores = model.score_targets(candidates, **processor(NOTES, series), sequences=4)
+    for row in range(3):
+        for column in range(2):
+            labels = candidates[row, column][None]
+            single = model(**processor(NOTES[row], [series[row]]), labels=labels)
+            expected = -single.loss * (labels != -100).sum()
+            torch.testing.assert_close(scores[row, column], expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ModelInputError, match="for 2 patients but the batch has 3"):
+        model.score_targets(candidates[:2], **processor(NOTES, series))
+
+
+def test_a_diseases_probability_is_the_odds_of_the_two_lists(
+    make_model: Any, make_processor: Any, make_series: Any
+) -> None:
+    from dataset_builder.vocabulary import load_diseases
+    from modeling_clinragen.disease_scoring_clinragen import score_diseases
+
+    model, processor = make_model("t5"), make_processor()
+    names = [disease.name for disease in load_diseases()]
+    model.config.diseases = names
+    inputs = processor(NOTES[:2], [make_series(9, 1), None])
+    # Given in an order of its own: the list that is scored is always in the vocabulary's.
+    lists = [[names[12], names[3]], []]
+    found = score_diseases(model, processor, dict(inputs), lists)
+    assert found.shape == (2, len(names))
+
+    def likelihood(row: int, kept: list[str]) -> float:
+        text = processor.target([name for name in names if name in kept])
+        ids = processor.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        one = processor(NOTES[row], [[make_series(9, 1), None][row]])
+        return -float(model(**one, labels=ids).loss) * ids.shape[1]
+
+    for row, name in ((0, names[3]), (0, names[5]), (1, names[0]), (1, names[24])):
+        others = [other for other in lists[row] if other != name]
+        odds = likelihood(row, [*others, name]) - likelihood(row, others)
+        expected = 1 / (1 + np.exp(-odds))
+        assert float(found[row, names.index(name)]) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+    with pytest.raises(ModelInputError, match="'Gout' is not one of the model's 25 diseases"):
+        score_diseases(model, processor, dict(inputs), [["Gout"], []])
+    with pytest.raises(SettingsError, match="rationale-first"):
+        score_diseases(model, make_processor(layout="rationale-first"), dict(inputs), lists)
+    model.config.diseases = []
+    with pytest.raises(SettingsError, match=r"config\.diseases is empty"):
+        score_diseases(model, processor, dict(inputs), lists)
 
 
 FRESH = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -250,6 +251,29 @@ def test_the_tokenizer_round_trips_and_keeps_disease_names_whole(cohort: Dataset
     assert len(tokenizer("Septicemia (except in labor)")["input_ids"]) == 1
     with pytest.raises(SettingsError, match=r"vocab_size is 10; it must be at least 261"):
         train_tokenizer(texts, vocab_size=10, whole=names)
+
+
+def test_a_quoted_phrase_is_tokenised_alike_wherever_it_is_quoted() -> None:
+    texts = ['"maroon stools" fits GI. "cough" and "maroon stools" fit Shock.', "Known for maroon stools and a cough."]
+    tokenizer = train_tokenizer(texts * 5, vocab_size=600)
+    phrase = tokenizer("maroon stools")["input_ids"]
+    assert len(phrase) == 1
+    for text in [*texts[:1], 'He has "maroon stools", says the note.']:
+        assert set(phrase) <= set(tokenizer(text)["input_ids"])
+
+
+def test_attention_is_computed_as_the_phase_asks(built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path) -> None:
+    losses = {}
+    for attention in ("sdpa", "eager"):
+        model = copy.deepcopy(built[0])
+        args = arguments(MultimodalConfig, tmp_path, attention=attention, allow_skipped_phases=True)
+        trainer = MultimodalTrainer(model=model, args=args, train_dataset=cohort["train"], processing_class=built[1])
+        assert {
+            model.language_model.config._attn_implementation,
+            model.lab_encoder.patchtst.config._attn_implementation,
+        } == {attention}
+        losses[attention] = trainer.train().training_loss
+    assert losses["sdpa"] == pytest.approx(losses["eager"], rel=1e-3)
 
 
 def test_normalisation_and_knowledge_tokens(cohort: DatasetDict, tiny_tokenizer: Any) -> None:

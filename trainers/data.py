@@ -11,6 +11,7 @@ from datasets import Dataset
 
 from dataset_builder.columns import series_column
 from modeling_clinragen.errors import StageError
+from modeling_clinragen.modeling_clinragen import IGNORED, MULTIPLE
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 
 
@@ -77,6 +78,9 @@ class PhaseCollator:
         series = [item["series"] for item in items] if self.reads_labs else None
         targets = [item["target"] for item in items]
         batch = dict(self.processor([item["note"] for item in items], series, targets))
+        labels = batch["labels"]
+        # A few lengths instead of one for every batch: kernels and memory are reused.
+        batch["labels"] = torch.nn.functional.pad(labels, (0, -labels.shape[1] % MULTIPLE), value=IGNORED)
         if self.diagnosis_weight != 1.0:
             weights = torch.zeros(batch["labels"].shape)
             for row, target in enumerate(targets):

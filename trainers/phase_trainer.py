@@ -29,6 +29,8 @@ class PhaseConfig(Seq2SeqTrainingArguments):
         muon_learning_rate: Use Muon at this rate for hidden matrices (see `trainers.muon`); None is AdamW alone.
         diagnosis_weight: How much a token of the disease list counts in the loss; a token of the rationale counts 1.
             The list is a tenth of a target, and all that the diagnosis is scored by.
+        attention: Implementation of attention while training; None leaves the model's (sdpa). For a small model on a
+            CPU "eager" is faster.
         allow_skipped_phases: Accept a parent checkpoint that has not been through the phase before (ablations).
     """
 
@@ -49,6 +51,9 @@ class PhaseConfig(Seq2SeqTrainingArguments):
     )
     diagnosis_weight: float = field(
         default=1.0, metadata={"help": "Loss weight of the disease list's tokens; the rationale's is 1."}
+    )
+    attention: str | None = field(
+        default=None, metadata={"help": "Implementation of attention while training: sdpa, eager, ..."}
     )
     allow_skipped_phases: bool = field(
         default=False, metadata={"help": "Accept a parent that has not been through the phase before."}
@@ -108,6 +113,8 @@ class PhaseTrainer(Seq2SeqTrainer):
             lab_encoder=self.lab_encoder_learns,
             knowledge_attention=self.knowledge_attention_learns,
         )
+        if args.attention is not None:
+            model.set_attn_implementation(args.attention)
         model.config.phase = self.phase
         trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         total = sum(parameter.numel() for parameter in model.parameters())
