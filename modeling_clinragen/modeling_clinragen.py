@@ -289,7 +289,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenPreTrainedModel, GenerationMixi
         counted = int((flat != IGNORED).sum())
         # A few sizes instead of one for every batch, with positions that do not count: see `pack`.
         chosen = order[: min(-(-counted // HEAD_MULTIPLE) * HEAD_MULTIPLE, len(flat))]
-        handle = self.get_output_embeddings().register_forward_pre_hook(
+        handle = self.language_model.get_output_embeddings().register_forward_pre_hook(
             lambda _, hidden: (hidden[0].flatten(0, 1)[chosen], *hidden[1:])
         )
         try:
