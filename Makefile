@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Two test workers, one thread each: more threads than cores would only wait for each other.
 WORKERS ?= 2
 
-.PHONY: help install install-dev quickstart test check format clean
+.PHONY: help install install-dev quickstart test parity check format clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ quickstart: install ## Install, then run the whole method on synthetic patients 
 
 test: install-dev ## Install with the developer's tools, then run the whole test suite
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+parity: install-dev ## Compare MIMIC-III cohorts with the original mimic3-benchmarks code (needs the reference data)
+	$(BIN)/python benchmarks/parity.py
 
 check: install-dev ## Lint, format and type checks
 	$(BIN)/ruff check .

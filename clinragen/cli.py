@@ -81,8 +81,8 @@ def synthesize(
 
 @app.command()
 def build(
-    source: Annotated[str, typer.Argument(help="Source, e.g. mimic-iv.")],
-    root: Annotated[Path, typer.Option(help="Folder with the source's tables.")],
+    source: Annotated[str, typer.Argument(help="mimic-iii, mimic-iv, eicu, or a source's .yaml file.")],
+    root: Annotated[str, typer.Option(help="Folder with the source's tables, or postgresql://user@host/database.")],
     output: Output,
     note_policy: Annotated[
         str, typer.Option(help="admission, structured, brief_hospital_course or full.")
@@ -90,24 +90,39 @@ def build(
     window: Annotated[str, typer.Option(help="first-24h, first-48h or stay.")] = "first-48h",
     grid: Annotated[str, typer.Option(help="event or hourly.")] = "event",
     range_set: Annotated[str, typer.Option(help="clinical or paper.")] = "clinical",
+    variables: Annotated[Path | None, typer.Option(help="Your own variables YAML instead of the 11.")] = None,
+    phenotypes: Annotated[Path | None, typer.Option(help="Your own phenotypes YAML instead of the 25.")] = None,
+    split_file: Annotated[Path | None, typer.Option(help="CSV of your own split: subject_id, split.")] = None,
+    all_codes: Annotated[
+        bool, typer.Option(help="Count codes that the source's dictionary lacks, too (MIMIC-III).")
+    ] = False,
+    max_steps: Annotated[int, typer.Option(min=1, help="A series keeps its first rows up to this many.")] = 1000,
+    engine: Annotated[str, typer.Option(help="duckdb, postgres or spark.")] = "duckdb",
+    without_filter: Annotated[list[str] | None, typer.Option(help="A cohort filter to leave out; repeatable.")] = None,
+    seed: Seed = 0,
 ) -> None:
     """Build a cohort: one example per ICU stay, split by patient."""
     from clinragen import stages
     from clinragen.progress import Display
+    from dataset_builder.cohort import FILTERS, check_filters
 
     display = Display()
-    tables = root / "tables" if (root / "tables").is_dir() else root
+    left_out = check_filters(without_filter or [])
+    files = {"variables": variables, "phenotypes": phenotypes, "split_file": split_file}
     settings = {
         "source": source,
         "note_policy": note_policy,
         "window": window,
         "grid": grid,
         "range_set": range_set,
+        "seed": seed,
+        "only_known_codes": not all_codes,
+        "max_steps": max_steps,
+        "engine": engine,
+        "filters": [name for name in FILTERS if name not in left_out],
+        **{name: str(path) for name, path in files.items() if path is not None},
     }
-    _run(
-        stages.build(output, stages.given(tables, "folder with the source's tables"), settings, display.report),
-        display,
-    )
+    _run(stages.build(output, stages.tables_of(source, root), settings, display.report), display)
 
 
 @app.command()
@@ -210,6 +225,7 @@ def predict(
 ) -> None:
     """Diagnose one patient and explain why."""
     from clinragen.progress import quiet_libraries
+    from dataset_builder.vocabulary import vocabulary_of
     from modeling_clinragen.errors import InputDataError, SettingsError
 
     if note is None and labs is None:
@@ -224,17 +240,17 @@ def predict(
             raise InputDataError(f"{note}: is not UTF-8 text; save it as UTF-8") from error
         if not text:
             raise InputDataError(f"{note}: is empty; give a note, or leave --note out")
-    series = None
-    if labs is not None:
-        from dataset_builder.lab_csv import read_lab_csv
-
-        series = read_lab_csv(labs)
     quiet_libraries()
-    from clinragen.inference import Explainer
-    from evaluation.terminal import print_explanation
+    with vocabulary_of(model):
+        series = None
+        if labs is not None:
+            from dataset_builder.lab_csv import read_lab_csv
 
-    explanation = Explainer.from_pretrained(model).explain(text, series, num_beams=num_beams)
-    print_explanation(explanation)
+            series = read_lab_csv(labs)
+        from clinragen.inference import Explainer
+        from evaluation.terminal import print_explanation
+
+        print_explanation(Explainer.from_pretrained(model).explain(text, series, num_beams=num_beams))
 
 
 @app.command()
@@ -247,10 +263,12 @@ def demo(
 ) -> None:
     """Open a page on this machine where a patient can be chosen or entered."""
     from clinragen.progress import quiet_libraries
+    from dataset_builder.vocabulary import vocabulary_of
     from spaces_demo.app import serve
 
     quiet_libraries()
-    serve(model, cohort=cohort, port=port)
+    with vocabulary_of(model):
+        serve(model, cohort=cohort, port=port)
 
 
 def main() -> None:

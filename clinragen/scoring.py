@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinragen.pipeline import STAMP, Stage
-from clinragen.stages import Report, cohort_folder, silent
+from clinragen.stages import Report, in_vocabulary, silent
 from dataset_builder.files import read_json, write_json
 from modeling_clinragen.errors import InputDataError, SettingsError
 
@@ -48,12 +48,12 @@ def evaluate(
         raise SettingsError("the evaluation needs a model of the multimodal phase; train it first")
 
     def work(target: Path) -> None:
-        _evaluate(target, cohort_folder(cohort), trained, chosen, list(notices), report)
+        _evaluate(target, cohort.folder, trained, chosen, list(notices), report)
 
     return Stage(
         "evaluate",
         folder,
-        work,
+        in_vocabulary(cohort, work),
         {**chosen, "notices": list(notices), "phases": sorted(trained)},
         inputs=(cohort, *trained.values()),
         code=("evaluation", "modeling_clinragen"),
@@ -153,7 +153,7 @@ def publish(folder: Path, trained: Mapping[str, Stage], scored: Stage, cohort: S
         for path in sorted(last.folder.iterdir()):
             if path.is_file() and path.name not in (STAMP, CURVE):
                 shutil.copy2(path, target / path.name)
-        provenance = cohort_folder(cohort) / "provenance.json"
+        provenance = cohort.folder / "provenance.json"
         write_model_card(
             target,
             metrics=read_json(scored.folder / "metrics.json"),
@@ -161,4 +161,11 @@ def publish(folder: Path, trained: Mapping[str, Stage], scored: Stage, cohort: S
             phases=list(trained),
         )
 
-    return Stage("publish", folder, work, {"phase": phase}, inputs=(last, scored, cohort), code=("trainers",))
+    return Stage(
+        "publish",
+        folder,
+        in_vocabulary(cohort, work),
+        {"phase": phase},
+        inputs=(last, scored, cohort),
+        code=("trainers",),
+    )

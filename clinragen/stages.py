@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from clinragen.pipeline import STAMP, Stage
 from clinragen.recipe import Recipe
 from dataset_builder.files import PARTIAL, fingerprint, read_json
+from dataset_builder.vocabulary import carry_vocabulary, vocabulary_of
 from modeling_clinragen.errors import InputDataError, SettingsError, StageError
 
 Report = Callable[[float, float | None, str], None]
 """Progress: amount done, total (None where unknown) and a short remark."""
 
+KNOWLEDGE = "knowledge.json"
 SYNTHETIC_NOTICE = (
     "The patients are synthetic: they come from this project's synthetic hospital, and no number says anything about "
     "real patients."
@@ -48,6 +51,27 @@ class _Given(Stage):
         return self._digest
 
 
+@contextmanager
+def _moved_up(target: Path) -> Iterator[Path]:
+    # The library makes whole folders that are not there yet; a stage's folder already is, with the run's own marker.
+    made = target / "made"
+    yield made
+    for path in made.iterdir():
+        path.rename(target / path.name)
+    made.rmdir()
+
+
+def in_vocabulary(cohort: Stage, work: Callable[[Path], None]) -> Callable[[Path], None]:
+    """`work` with the cohort's own variables and phenotypes, where it has such, which its output then carries too."""
+
+    def inside(target: Path) -> None:
+        with vocabulary_of(cohort.folder):
+            work(target)
+        carry_vocabulary(cohort.folder, target)
+
+    return inside
+
+
 def _nothing(folder: Path) -> None:
     raise StageError(f"{folder}: is an input, not a stage")
 
@@ -55,6 +79,34 @@ def _nothing(folder: Path) -> None:
 def given(folder: Path, what: str) -> Stage:
     """Wrap an input folder of the user's. Raises `InputDataError` when it does not exist."""
     return _Given(folder, what)
+
+
+class _Database(Stage):
+    """A database that holds a source's tables; it is read, never written."""
+
+    def __init__(self, source: str, url: str) -> None:
+        super().__init__("database", Path(), work=_nothing, settings={})
+        self.source, self.url = source, url
+
+    def digest(self) -> str:
+        from dataset_builder.location import locate
+        from dataset_builder.source import load_source
+        from dataset_builder.vocabulary import load_variables
+
+        if self._digest is None:
+            located = locate(load_source(self.source, load_variables()), self.url)
+            self._digest = fingerprint(self.name, self.url, dict(located.states))
+        return self._digest
+
+
+def tables_of(source: str, root: str) -> Stage:
+    """The tables of a source: a folder, or a database by its postgresql:// URL."""
+    from dataset_builder.location import is_database_url
+
+    if is_database_url(root):
+        return _Database(source, root)
+    folder = Path(root)
+    return given(folder / "tables" if (folder / "tables").is_dir() else folder, "folder with the source's tables")
 
 
 def synthesize(folder: Path, settings: dict[str, Any], seed: int, report: Report = silent) -> Stage:
@@ -81,19 +133,31 @@ def synthesize(folder: Path, settings: dict[str, Any], seed: int, report: Report
 
 def build(folder: Path, tables: Stage, settings: dict[str, Any], report: Report = silent) -> Stage:
     """Cohort from tables; the settings are those of `build_cohort`."""
+    files = [Path(settings[name]) for name in ("variables", "phenotypes", "split_file") if settings.get(name)]
 
     def work(target: Path) -> None:
         from dataset_builder.build import build_cohort
 
-        root = tables.folder / "tables" if tables.name == "synthesize" else tables.folder
-        build_cohort(
-            root=root,
-            output=target / "cohort",
-            on_progress=lambda step, done, total: report(done, total, step),
-            **settings,
-        )
+        root: Path | str = tables.folder / "tables" if tables.name == "synthesize" else tables.folder
+        if isinstance(tables, _Database):
+            root = tables.url
+        with _moved_up(target) as made:
+            build_cohort(
+                root=root,
+                output=made,
+                on_progress=lambda step, done, total: report(done, total, step),
+                **settings,
+            )
 
-    return Stage("build", folder, work, settings, inputs=(tables,), code=("dataset_builder",))
+    return Stage(
+        "build",
+        folder,
+        work,
+        settings,
+        inputs=(tables,),
+        code=("dataset_builder",),
+        files=tuple(files),
+    )
 
 
 def knowledge(folder: Path, cohort: Stage) -> Stage:
@@ -103,9 +167,10 @@ def knowledge(folder: Path, cohort: Stage) -> Stage:
         from dataset_builder.knowledge import write_knowledge
         from dataset_builder.schema import load_examples
 
-        write_knowledge(target / "knowledge", load_examples(cohort_folder(cohort))["train"]["note"])
+        with _moved_up(target) as made:
+            write_knowledge(made, load_examples(cohort.folder)["train"]["note"])
 
-    return Stage("knowledge", folder, work, {}, inputs=(cohort,), code=("dataset_builder",))
+    return Stage("knowledge", folder, in_vocabulary(cohort, work), {}, inputs=(cohort,), code=("dataset_builder",))
 
 
 def rationales(
@@ -123,15 +188,20 @@ def rationales(
         from dataset_builder.vocabulary import load_range_set
 
         ranges = load_range_set(chosen.get("range_set", "clinical"))
-        teacher = RuleTeacher(load_knowledge(knowledge_file(base)), ranges, seed)
-        write_rationales(
-            cohort_folder(cohort),
-            target / "cohort",
-            teacher,
-            on_progress=lambda done, total: report(done, total, "examples"),
-        )
+        teacher = RuleTeacher(load_knowledge(base.folder / KNOWLEDGE), ranges, seed)
+        with _moved_up(target) as made:
+            write_rationales(
+                cohort.folder, made, teacher, on_progress=lambda done, total: report(done, total, "examples")
+            )
 
-    return Stage("rationales", folder, work, chosen, inputs=(cohort, base), code=("dataset_builder",))
+    return Stage(
+        "rationales",
+        folder,
+        in_vocabulary(cohort, work),
+        chosen,
+        inputs=(cohort, base),
+        code=("dataset_builder",),
+    )
 
 
 def train(
@@ -161,12 +231,12 @@ def train(
         train_phase(
             phase,
             target,
-            cohort=load_examples(cohort_folder(cohort)),
+            cohort=load_examples(cohort.folder),
             config=config,
             overrides=changed,
             parent=parent.folder if parent is not None else None,
             model_config=load_model_config(model) if parent is None and model is not None else None,
-            terms=list(load_knowledge(knowledge_file(base)).all_terms()) if base is not None else None,
+            terms=list(load_knowledge(base.folder / KNOWLEDGE).all_terms()) if base is not None else None,
             seed=seed,
             on_step=on_step,
         )
@@ -178,25 +248,13 @@ def train(
     return Stage(
         f"train {phase}",
         folder,
-        work,
+        in_vocabulary(cohort, work),
         {"phase": phase, "seed": seed, "overrides": changed},
         inputs=inputs,
         code=("modeling_clinragen", "trainers"),
         files=tuple(file for file in files if file.is_file()),
         resumes=True,
     )
-
-
-def cohort_folder(stage: Stage) -> Path:
-    """Where a stage (or a folder of the user's) keeps its cohort."""
-    inner = stage.folder / "cohort"
-    return inner if inner.is_dir() else stage.folder
-
-
-def knowledge_file(stage: Stage) -> Path:
-    """Where a stage (or a folder of the user's) keeps its knowledge base."""
-    inner = stage.folder / "knowledge"
-    return (inner if inner.is_dir() else stage.folder) / "knowledge.json"
 
 
 def all_stages(recipe: Recipe, output: Path, seed: int, root: Path | None, report: Report = silent) -> list[Stage]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,27 @@ import pyarrow.parquet as pq
 
 from dataset_builder.audit import LeakageAudit
 from dataset_builder.card import write_card
-from dataset_builder.cohort import FILTERS, check_filters, select_stays
-from dataset_builder.engine import connect, count_rows, store
+from dataset_builder.cohort import select_stays
+from dataset_builder.engine import check_engine, connect, count_rows, store
 from dataset_builder.examples import assemble
 from dataset_builder.extraction import extract_measurements, window_hours
-from dataset_builder.files import atomic_folder, file_digest, fingerprint, write_json
-from dataset_builder.grid import check_grid, make_grid
+from dataset_builder.files import atomic_folder, write_json
+from dataset_builder.grid import make_grid
 from dataset_builder.labels import extract_labels
 from dataset_builder.location import LocatedSource, locate
-from dataset_builder.note import STRUCTURED, check_note_policy, is_retrospective, make_note_reader
+from dataset_builder.note import check_note_policy, make_note_reader
+from dataset_builder.origin import origin
 from dataset_builder.schema import SPLITS, example_features
+from dataset_builder.settings import CohortSettings
 from dataset_builder.source import load_source
-from dataset_builder.splits import FRACTIONS, assign_splits
-from dataset_builder.vocabulary import load_diseases, load_range_set, load_variables
+from dataset_builder.splits import assign_splits
+from dataset_builder.vocabulary import (
+    load_diseases,
+    load_range_set,
+    load_variables,
+    vocabulary_of,
+    write_vocabulary,
+)
 from modeling_clinragen.errors import InputDataError
 
 logger = logging.getLogger(__name__)
@@ -38,51 +45,32 @@ PART = 500  # stays that are in Python's memory at a time
 
 
 def build_cohort(
-    source: str,
-    root: Path,
-    output: Path,
-    *,
-    note_policy: str,
-    window: str = "first-48h",
-    grid: str = "event",
-    range_set: str = "clinical",
-    filters: Sequence[str] = FILTERS,
-    seed: int = 0,
-    split_fractions: tuple[float, float, float] = FRACTIONS,
-    split_file: Path | None = None,
-    on_progress: Progress | None = None,
+    source: str, root: Path | str, output: Path, *, on_progress: Progress | None = None, **settings: Any
 ) -> dict[str, Any]:
     """Build a cohort folder (data/*.parquet, README.md, provenance.json) and return its provenance.
 
     The same inputs and settings give byte-identical parquet files. `output` appears whole or not at all.
-    `on_progress(step, done, total)` is called as the build goes on.
+
+    Args:
+        source: A shipped source ("mimic-iii", "mimic-iv", "eicu") or the path of a source's .yaml file.
+        root: Folder with the source's tables; for the engine "postgres" the database's URL as text.
+        output: The folder to write. With the user's own variables or phenotypes it carries them.
+        on_progress: Called with a step's name, and what is done and what there is to do of it.
+        settings: See `CohortSettings`; `note_policy` has no default.
 
     Raises `InputDataError` for missing or damaged tables and an empty cohort, `SettingsError` for settings that cannot
     work, `note_policy` among them when the source has no notes.
     """
-    load_range_set(range_set)  # what cannot work is refused before any work
-    located = locate(load_source(source, load_variables()), root)
-    check_note_policy(note_policy, located)
-    check_grid(grid)
-    window_hours(window)
-    assign_splits((), fractions=split_fractions, split_file=split_file)
-    settings = {
-        "note_policy": note_policy,
-        "window": window,
-        "grid": grid,
-        "range_set": range_set,
-        "filters": list(check_filters(filters)),
-        "seed": seed,
-        "split_fractions": list(split_fractions),
-        "split_file": None if split_file is None else file_digest(split_file),
-    }
-    with atomic_folder(Path(output)) as folder:
+    chosen = CohortSettings.of(settings)
+    located = locate_for(source, root, chosen)
+    with atomic_folder(Path(output), private=located.release.credentialed) as folder:
+        write_vocabulary(folder, variables=chosen.variables, phenotypes=chosen.phenotypes)
         scratch = folder / "scratch"  # spilled rows are patient data: they stay in the user's own folder
         scratch.mkdir()
-        with connect(scratch) as con:
-            found = _write_examples(con, located, folder, settings, split_file, on_progress or _silent)
+        with vocabulary_of(folder), connect(chosen.engine, located, scratch) as con:
+            found = _write_examples(con, located, folder, chosen, on_progress or _silent)
         shutil.rmtree(scratch)
-        provenance = {**_origin(located, settings), **found}
+        provenance = {**origin(located, chosen), **found}
         write_json(folder / "provenance.json", provenance)
         write_card(folder, provenance)
     audit = provenance["leakage_audit"]
@@ -90,39 +78,46 @@ def build_cohort(
     return provenance
 
 
+def locate_for(source: str, root: Path | str, settings: CohortSettings) -> LocatedSource:
+    """Find a source's tables, and refuse what the settings cannot do with them."""
+    located = locate(load_source(source, load_variables(settings.variables)), root)
+    check_engine(settings.engine, located)
+    check_note_policy(settings.note_policy, located)
+    return located
+
+
 def _write_examples(
     con: Any,
     located: LocatedSource,
     folder: Path,
-    settings: dict[str, Any],
-    split_file: Path | None,
+    settings: CohortSettings,
     on_progress: Progress,
 ) -> dict[str, Any]:
     """Write data/<split>.parquet below `folder`; return the counts for the provenance."""
     variables, diseases = load_variables(), load_diseases()
     on_progress("stays", 0, 1)
-    stays, filter_counts = select_stays(con, located, settings["filters"])
+    stays, filter_counts = select_stays(con, located, settings.filters)
     _refuse_empty(filter_counts, located)
     on_progress("measurements", 0, 1)
-    measurements, reject_log = extract_measurements(con, located, variables, stays, settings["window"])
-    grid, series_counts = make_grid(con, measurements, settings["grid"], len(variables))
-    if "has_events" in settings["filters"]:
+    measurements, reject_log = extract_measurements(con, located, variables, stays, settings.window)
+    grid, series_counts = make_grid(con, measurements, settings.grid, len(variables), max_steps=settings.max_steps)
+    if "has_events" in settings.filters:
         stays = store(con, "stays_with_events", stays.semi_join(grid, "stay_id"))
         filter_counts.append({"filter": "has_events", "stays": count_rows(stays)})
         _refuse_empty(filter_counts, located)
     on_progress("labels and notes", 0, 1)
-    labels, label_counts = extract_labels(con, located, diseases, stays.select("hadm_id").distinct())
-    notes = make_note_reader(con, located, settings["note_policy"], stays)
+    labels, label_counts = extract_labels(con, located, diseases, stays, only_known_codes=settings.only_known_codes)
+    notes = make_note_reader(con, located, settings.note_policy, stays)
 
-    end = window_hours(settings["window"])
+    end = window_hours(settings.window)
     prediction_time = stays.stay_hours if end is None else stays.stay_hours.clip(upper=end)
     keys = stays.select("subject_id", "hadm_id", "stay_id", prediction_time=prediction_time)
     table = keys.order_by("stay_id").to_pyarrow()
     splits = assign_splits(
         sorted(set(table["subject_id"].to_pylist())),
-        seed=settings["seed"],
-        fractions=tuple(settings["split_fractions"]),
-        split_file=split_file,
+        seed=settings.seed,
+        fractions=settings.split_fractions,
+        split_file=settings.split_file,
     )
     audit = LeakageAudit(diseases)
     with ExitStack() as stack:
@@ -137,9 +132,9 @@ def _write_examples(
                 grid.filter(grid.stay_id.between(first, last)).order_by("stay_id", "hours").to_pyarrow(),
                 labels=labels,
                 notes=notes.read(part),
-                note_policy=settings["note_policy"],
+                note_policy=settings.note_policy,
                 diseases=diseases,
-                range_set=load_range_set(settings["range_set"]),
+                range_set=load_range_set(settings.range_set),
             )
             split_of_row = np.array([splits[subject] for subject in part["subject_id"].to_pylist()])
             for split, writer in writers.items():
@@ -166,40 +161,6 @@ def _writer(path: Path) -> Iterator[pq.ParquetWriter]:
     path.parent.mkdir(exist_ok=True)
     with pq.ParquetWriter(path, example_features().arrow_schema, compression="zstd") as writer:
         yield writer
-
-
-def _origin(located: LocatedSource, settings: dict[str, Any]) -> dict[str, Any]:
-    """Where the examples come from, under which licence, and what a rebuild would have to match."""
-    package = Path(str(files("dataset_builder")))
-    # A file more than the build reads only causes a rebuild too many; one less would hide a change.
-    folders = [package, package / "resources", package / "sources"]
-    code = [path for folder in folders for path in folder.glob("*.*") if path.is_file()]
-    inputs = {name: path.name for name, path in sorted(located.paths.items())}
-    policy = settings["note_policy"]
-    if policy == STRUCTURED:
-        sentence = (
-            "The notes were not written by clinicians: they were written by rule from tables, "
-            "using only what was known when the patient entered the ICU."
-        )
-    elif is_retrospective(policy):
-        sentence = "The notes were written after the diagnoses were known: results are retrospective."
-    else:
-        sentence = "The notes are the admission sections of discharge summaries, which were written up at discharge."
-    return {
-        "source": located.source.name,
-        "release": located.release.name,
-        "title": located.release.title,
-        "version": located.version,
-        "licence": {"id": located.release.licence, "name": located.release.licence_name},
-        "credentialed": located.release.credentialed,
-        "tables": inputs,
-        "settings": settings,
-        "note_policy": policy,
-        "notes_are_structured": policy == STRUCTURED,
-        "notes_are_retrospective": is_retrospective(policy),
-        "about_the_notes": sentence,
-        "fingerprint": fingerprint(settings, files=[*located.paths.values(), *sorted({*code, located.source.path})]),
-    }
 
 
 def _refuse_empty(counts: list[dict[str, Any]], located: LocatedSource) -> None:

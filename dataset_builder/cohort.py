@@ -8,6 +8,7 @@ from typing import Any
 import ibis
 
 from dataset_builder.engine import count_rows, read_table, store
+from dataset_builder.expressions import hours_between, number_in
 from dataset_builder.location import LocatedSource
 from modeling_clinragen.errors import InputDataError, SettingsError
 
@@ -33,25 +34,35 @@ def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tu
     Columns: subject_id, hadm_id, stay_id, in_time, admit_time, stay_hours, age, sex, admission_type,
     admission_location, first_unit.
     """
-    tables = {name: read_table(con, located, name) for name in ("stays", "admissions", "patients", "diagnoses")}
-    for name, key in (("admissions", "hadm_id"), ("patients", "subject_id"), ("stays", "stay_id")):
-        tables[name] = store(con, f"{name}_read", tables[name], located.paths[name])
+    keys = {"stays": "stay_id", "admissions": "hadm_id", "patients": "subject_id"}
+    tables = {}
+    for name, key in keys.items():
+        if name not in located.source.tables:
+            continue
+        tables[name] = store(con, f"{name}_read", read_table(con, located, name), located.paths[name])
         if count_rows(tables[name].select(key).distinct()) != count_rows(tables[name]):
             column = located.source.tables[name].columns[key]
             raise InputDataError(f"{located.paths[name]}: has repeated values of '{column}'; keep one row of each")
-    coded = tables["diagnoses"].select("hadm_id").distinct()
-    coded = store(con, "coded_admissions", coded, located.paths["diagnoses"])
-    stays = tables["stays"].drop("subject_id").join(tables["admissions"], "hadm_id")
-    stays = stays.join(tables["patients"], "subject_id")
-    seconds = stays.out_time.epoch_seconds() - stays.in_time.epoch_seconds()
-    stays = stays.mutate(stay_hours=seconds / 3600.0, age=_age(stays).clip(upper=OLDEST_AGE))
+    stays = tables["stays"]
+    if "admissions" in tables:
+        stays = stays.drop("subject_id").join(tables["admissions"], "hadm_id")
+    if "patients" in tables:
+        stays = stays.join(tables["patients"], "subject_id")
+    if "subject_code" in stays.columns:
+        stays = _number_subjects(stays, located)
+    hours = hours_between(stays.out_time, stays.in_time)
+    stays = stays.mutate(stay_hours=hours, age=_age(stays).clip(upper=OLDEST_AGE))
     stays = store(con, "all_stays", stays.filter(stays.stay_hours > 0))
+    diagnoses = read_table(con, located, "diagnoses")
+    diagnoses = diagnoses.filter(diagnoses.icd_code.strip() != "")
+    coded_by = "stay_id" if "stay_id" in diagnoses.columns else "hadm_id"
+    coded = store(con, "coded", diagnoses.select(coded_by).distinct(), located.paths["diagnoses"])
 
     steps: dict[str, Callable[[ibis.Table], ibis.Table]] = {
         "no_transfers": _no_transfers,
         "single_stay": _single_stay,
         "adults": lambda table: table.filter(table.age >= ADULT_AGE),
-        "coded": lambda table: table.semi_join(coded, "hadm_id"),
+        "coded": lambda table: table.semi_join(coded, coded_by),
     }
     counts = [
         {"filter": "all ICU stays", "stays": count_rows(tables["stays"])},
@@ -65,6 +76,19 @@ def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tu
     return store(con, "cohort", stays.select(*columns, "admission_type", "admission_location", "first_unit")), counts
 
 
+def _number_subjects(stays: ibis.Table, located: LocatedSource) -> ibis.Table:
+    """Patients that are named "<digits>-<digits>" by number: first part times 10^9, plus the second; reversible."""
+    first, second = (stays.subject_code.re_extract("^([0-9]{1,9})-([0-9]{1,9})$", part) for part in (1, 2))
+    fits = stays.subject_code.re_search("^[0-9]{1,9}-[0-9]{1,9}$").fill_null(False)
+    if count_rows(stays.filter(~fits)):
+        column = located.source.tables["stays"].columns["subject_code"]
+        raise InputDataError(
+            f"{located.paths['stays']}: has cells of '{column}' that are no patient name (two numbers with a hyphen); "
+            "use the table as it was published"
+        )
+    return stays.mutate(subject_id=first.cast("int64") * 1_000_000_000 + second.cast("int64"))
+
+
 def _no_transfers(stays: ibis.Table) -> ibis.Table:
     stays = stays.filter(stays.first_unit == stays.last_unit)
     return stays.filter(stays.first_ward == stays.last_ward) if "first_ward" in stays.columns else stays
@@ -76,7 +100,9 @@ def _single_stay(stays: ibis.Table) -> ibis.Table:
 
 
 def _age(stays: ibis.Table) -> ibis.Column:
-    """Age in years at admission, from a birth time or from the year a de-identified patient has a known age in."""
+    """Age in years at admission: written ("87", "> 89"), by birth time, or by a year with a known age."""
+    if "age" in stays.columns:
+        return ibis.ifelse(stays.age.contains(">"), OLDEST_AGE, number_in(stays.age).cast("int64"))
     if "birth_time" in stays.columns:
         born, now = stays.birth_time, stays.admit_time
         before_birthday = (now.month() * 100 + now.day()) < (born.month() * 100 + born.day())

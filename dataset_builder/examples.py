@@ -25,8 +25,8 @@ def assemble(
 ) -> pa.Table:
     """Examples in the order of `stays` (ordered by stay_id).
 
-    `rows` is the grid of exactly these stays, ordered by stay_id and hours: stay_id, hours, v0 ... `labels` go by
-    hadm_id, `notes` by stay_id; `stays` has subject_id, hadm_id, stay_id and prediction_time.
+    `rows` is the grid of exactly these stays, ordered by stay_id and hours: stay_id, hours, v0 ... `labels` and
+    `notes` go by stay_id; `stays` has subject_id, hadm_id, stay_id and prediction_time.
     """
     stay_ids = stays["stay_id"].to_numpy()
     hours = rows["hours"].to_numpy().astype(np.float32)
@@ -39,7 +39,7 @@ def assemble(
     running = np.concatenate([before, count_levels(values, range_set).cumsum(axis=1)], axis=1)
     per_stay = running[:, offsets[1:]] - running[:, offsets[:-1]]
     none = np.zeros(len(diseases), dtype=np.int8)
-    label_rows = [labels.get(hadm_id, none) for hadm_id in stays["hadm_id"].to_pylist()]
+    label_rows = [labels.get(stay_id, none) for stay_id in stay_ids.tolist()]
     names = [[disease.name for disease, present in zip(diseases, row, strict=True) if present] for row in label_rows]
     count = len(stay_ids)
     empty = [""] * count

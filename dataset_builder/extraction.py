@@ -12,15 +12,16 @@ import ibis
 import pyarrow as pa
 
 from dataset_builder.engine import read_table, store
+from dataset_builder.expressions import hours_between, number_in
 from dataset_builder.location import LocatedSource
-from dataset_builder.source import Piece, TableSpec
+from dataset_builder.source import Item, Piece, TableSpec
 from dataset_builder.vocabulary import Variable
-from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.errors import InputDataError, SettingsError
 
 WINDOWS: dict[str, float | None] = {"stay": None, "first-24h": 24.0, "first-48h": 48.0}
 
 # Why a row of a known item is not used, in the order in which the reasons are tried.
-REASONS = ("no_time", "not_a_number", "outside_stay", "after_window", "implausible")
+REASONS = ("marked_as_error", "no_time", "not_a_number", "outside_stay", "after_window", "implausible")
 
 
 def window_hours(window: str) -> float | None:
@@ -36,11 +37,21 @@ def extract_measurements(
     """The usable measurements of `stays` and, per item, how many rows were used, rejected and why.
 
     Measurements: stay_id, hours (float32, since ICU admission), variable (position in `variables`), value (float64, in
-    the variable's unit). Used are rows with 0 <= hours <= the window's end that lie inside the stay: mimic3-benchmarks
-    keeps a row by its stay id or its time, and drops what lies outside [0, length of stay] when it makes the task.
+    the variable's unit), and `tie` (text) where the source settles several values at one time as text. Used are rows
+    with 0 <= hours <= the window's end that lie inside the stay: mimic3-benchmarks keeps a row by its stay id or its
+    time, and drops what lies outside [0, length of stay] when it makes the task.
+
+    Raises `InputDataError` when no table of measurements is there; a variable that only absent tables hold is never
+    observed.
     """
     end = window_hours(window)
-    rows = [_rows(con, located, table, variables, stays) for table in located.source.event_tables]
+    present = [table for table in located.source.event_tables if table.name in located.paths]
+    if not present:
+        files = ", ".join(sorted({table.file for table in located.source.event_tables}))
+        raise InputDataError(
+            f"{located.root}: holds no table of measurements ({files}); put at least one of them there"
+        )
+    rows = [_rows(con, located, table, variables, stays) for table in present]
     measured = ibis.union(*rows) if len(rows) > 1 else rows[0]
     reasons = [
         (measured.hours.isnull(), "no_time"),
@@ -51,10 +62,13 @@ def extract_measurements(
     ]
     if end is not None:
         reasons.insert(3, (measured.hours > end, "after_window"))
+    if located.source.marks_errors:
+        reasons.insert(0, (measured.error == 1, "marked_as_error"))
     measured = store(con, "measured", measured.mutate(reason=ibis.cases(*reasons, else_=ibis.null("string"))))
     used = measured.filter(measured.reason.isnull())
     log = _reject_log(measured, located)
-    return used.select("stay_id", "variable", "value", hours=used.hours.cast("float32")), log
+    columns = ["stay_id", "variable", "value", *(["tie"] if located.source.last_as_text else [])]
+    return used.select(*columns, hours=used.hours.cast("float32")), log
 
 
 def _rows(
@@ -75,25 +89,55 @@ def _rows(
         )
     )
     events = read_table(con, located, spec.name)
-    events = events.filter(events.item.isin([item.item for item in items])).join(known, "item")
-    if "stay_id" in spec.columns:
-        events = events.join(stays.select("stay_id", "in_time", "stay_hours"), "stay_id")
+    if spec.wide:
+        events = _long(_in_stays(events, spec, stays).cross_join(known), items)
     else:
-        keys = stays.select("stay_id", "in_time", "stay_hours", "subject_id", stay_hadm_id="hadm_id")
-        events = events.join(keys, "subject_id")
-        inside = _hours(events).between(0, events.stay_hours) | events.time.isnull()
-        events = events.filter(inside & (events.hadm_id.isnull() | (events.hadm_id == events.stay_hadm_id)))
+        events = events.filter(events.item.isin([item.item for item in items])).join(known, "item")
+        events = _in_stays(events, spec, stays)
     # The text is read only where there is no number: some rows carry the number there alone.
-    events = events.mutate(raw=ibis.coalesce(events.number, events.text.strip().try_cast("float64")))
+    numbers = [events.number] if "number" in events.columns else []
+    if spec.has("text"):
+        numbers.append(number_in(events.text))
+    events = events.mutate(raw=ibis.coalesce(*numbers))
     value, settled = _converted(events, located.source.conversions)
-    events = events.mutate(value=value, settled=settled, hours=_hours(events), source_table=ibis.literal(spec.name))
-    columns = ("stay_id", "source_table", "item", "variable", "hours", "value", "settled", "stay_hours", "low", "high")
-    return store(con, f"{spec.name}_rows", events.select(*columns), located.paths[spec.name])
+    hours = hours_between(events.time, events.in_time)
+    events = events.mutate(value=value, settled=settled, hours=hours, source_table=ibis.literal(spec.name))
+    kept = ["stay_id", "source_table", "item", "variable", "hours", "value", "settled", "stay_hours", "low", "high"]
+    if located.source.last_as_text:
+        as_text = [position[key] for key in sorted(located.source.last_as_text)]
+        text = events.text if spec.has("text") else ibis.null("string")
+        events = events.mutate(tie=ibis.ifelse(events.variable.isin(as_text), text, ibis.null("string")))
+        kept.append("tie")
+    if located.source.marks_errors:
+        events = events if spec.has("error") else events.mutate(error=ibis.null("int64"))
+        kept.append("error")
+    return store(con, f"{spec.name}_rows", events.select(*kept), located.paths[spec.name])
 
 
-def _hours(events: ibis.Table) -> ibis.Column:
-    # Not delta(unit="hour"): it counts boundaries, rounds or truncates depending on the engine.
-    return (events.time.epoch_seconds() - events.in_time.epoch_seconds()) / 3600.0
+def _long(events: ibis.Table, items: list[Item]) -> ibis.Table:
+    """A row per filled cell of a wide table, from its rows paired with every item."""
+    cells = [(events.item == item.item, events[item.item]) for item in items]
+    events = events.mutate(number=ibis.cases(*cells, else_=ibis.null("float64")))
+    return events.filter(events.number.notnull())
+
+
+def _in_stays(events: ibis.Table, spec: TableSpec, stays: ibis.Table) -> ibis.Table:
+    """Events with the stay they belong to: by stay id; without one by admission or patient, and time."""
+    keys = stays.select("stay_id", "in_time", "stay_hours", "subject_id", "hadm_id")
+    if spec.has("stay_id") and not spec.has("hadm_id"):
+        return events.join(keys.drop("subject_id", "hadm_id"), "stay_id")
+    keys = keys.rename(own_stay_id="stay_id", own_hadm_id="hadm_id")
+    if spec.has("stay_id"):
+        events = events.join(keys.drop("subject_id"), events.hadm_id == keys.own_hadm_id)
+        by_time = events.stay_id.isnull()
+        by_id = events.stay_id == events.own_stay_id
+    else:
+        events = events.join(keys, "subject_id")
+        by_time = events.hadm_id.isnull() | (events.hadm_id == events.own_hadm_id)
+        by_id = by_time & events.time.isnull()
+    inside = hours_between(events.time, events.in_time).between(0, events.stay_hours)
+    events = events.filter(by_id | (by_time & inside))
+    return events.drop(*({"stay_id"} & set(events.columns))).rename(stay_id="own_stay_id")
 
 
 def _converted(events: ibis.Table, conversions: Mapping[str, tuple[Piece, ...]]) -> tuple[ibis.Column, ibis.Column]:

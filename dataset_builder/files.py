@@ -1,11 +1,13 @@
-"""Writes that appear whole or not at all, and fingerprints of what a stage read."""
+"""Writes that appear whole or not at all, folders that only their owner can open, and fingerprints of inputs."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import json
+import logging
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +15,16 @@ from typing import Any
 
 from modeling_clinragen.errors import InputDataError
 
+logger = logging.getLogger(__name__)
+
 PARTIAL = ".partial"
+PRIVATE_FOLDER = 0o700
+PRIVATE_FILE = 0o600
 
 
 @contextmanager
-def _disk_errors_named(path: Path) -> Iterator[None]:
+def disk_errors_named(path: Path) -> Iterator[None]:
+    """Turn a full disk and missing rights into `InputDataError`s that name `path`."""
     try:
         yield
     except OSError as error:
@@ -28,6 +35,28 @@ def _disk_errors_named(path: Path) -> Iterator[None]:
         raise
 
 
+def private_folder(path: Path) -> Path:
+    """Create a folder, or take an existing one, that only its owner can open (0700); missing parents are created."""
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise InputDataError(f"{path}: is a file, but a folder is to be written there; choose another output")
+    with disk_errors_named(path):
+        path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        path.chmod(PRIVATE_FOLDER)
+    if stat.S_IMODE(path.stat().st_mode) != PRIVATE_FOLDER:
+        logger.warning("%s: this file system keeps no permissions; others on this machine may read the folder", path)
+    return path
+
+
+def make_private(folder: Path) -> None:
+    """Take everybody else's rights away from a folder (0700) and all that is in it (0700, files 0600)."""
+    folder = private_folder(folder)
+    with disk_errors_named(folder):
+        for path in folder.rglob("*"):
+            if not path.is_symlink():
+                path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it takes `path`'s place only when the block ends without an error."""
@@ -35,7 +64,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise InputDataError(f"{path}: is no regular file, so it cannot be replaced; choose another output")
     beside = path.with_name(path.name + PARTIAL)
-    with _disk_errors_named(path):
+    with disk_errors_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield beside
@@ -46,22 +75,28 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path, *, resume: bool = False) -> Iterator[Path]:
+def atomic_folder(path: Path, *, resume: bool = False, private: bool = False) -> Iterator[Path]:
     """Yield a folder beside `path` that replaces `path` when the block ends without an error.
 
     With `resume`, what an interrupted run left in that folder is kept, before and after: the caller goes on from it.
-    Otherwise the folder starts empty, and an error removes it.
+    Otherwise the folder starts empty, and an error removes it. With `private`, for credentialed data, nobody but the
+    owner can open it from its first byte on.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise InputDataError(f"{path}: is a file, but a folder is to be written there; choose another output")
     beside = path.with_name(path.name + PARTIAL)
-    with _disk_errors_named(path):
+    with disk_errors_named(path):
         if beside.exists() and not resume:
             shutil.rmtree(beside)
-        beside.mkdir(parents=True, exist_ok=True)
+        if private:
+            private_folder(beside)
+        else:
+            beside.mkdir(parents=True, exist_ok=True)
         try:
             yield beside
+            if private:
+                make_private(beside)
             old = path.with_name(path.name + ".old")
             if old.exists():
                 shutil.rmtree(old)

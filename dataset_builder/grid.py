@@ -21,16 +21,24 @@ def check_grid(grid: str) -> None:
         raise SettingsError(f"grid '{grid}' is unknown; choose one of {', '.join(GRIDS)}")
 
 
-def make_grid(con: Any, measurements: ibis.Table, grid: str, width: int) -> tuple[ibis.Table, dict[str, int]]:
+def make_grid(
+    con: Any, measurements: ibis.Table, grid: str, width: int, *, max_steps: int | None = MAX_STEPS
+) -> tuple[ibis.Table, dict[str, int]]:
     """Rows stay_id, hours, v0 ... v{width-1}, in no order, and counts of what was merged or cut.
 
     Several values of one variable at one time of one stay (arterial and cuff pressure, corrections) become the
-    largest: the rule of mimic3-benchmarks, which sorts by value and keeps the last. "event" makes a row per distinct
-    time, "hourly" a row per full hour h that holds the last value of [h, h + 1).
+    largest: the rule of mimic3-benchmarks, which sorts by value and keeps the last; the last as text where
+    `measurements` have a `tie`. "event" makes a row per distinct time, "hourly" a row per full hour h that holds the
+    last value of [h, h + 1). The first `max_steps` rows of a stay are kept, all of them without a limit.
     """
     check_grid(grid)
     keys = ["stay_id", "hours", "variable"]
-    single = store(con, "single", measurements.group_by(keys).agg(value=measurements.value.max()))
+    value = measurements.value.max()
+    if "tie" in measurements.columns:
+        # Engines differ in what the last of nothing but nulls is, so nulls are kept out of the question.
+        last = measurements.value.argmax(measurements.tie, where=measurements.tie.notnull())
+        value = ibis.coalesce(last, value)
+    single = store(con, "single", measurements.group_by(keys).agg(value=value))
     if grid == "hourly":
         single = single.mutate(hour=single.hours.floor().cast("float32"))
         rows = single.group_by("stay_id", "hour").agg(
@@ -43,13 +51,13 @@ def make_grid(con: Any, measurements: ibis.Table, grid: str, width: int) -> tupl
         )
     rows = rows.mutate(**{f"v{k}": rows[f"v{k}"].cast("float32") for k in range(width)})
     step = ibis.row_number().over(group_by="stay_id", order_by="hours")
-    rows = store(con, "grid", rows.mutate(step=step))
-    kept = rows.filter(rows.step < MAX_STEPS).drop("step")
+    rows = store(con, "grid", rows.mutate(step=step), looked_up_by="stay_id")
+    kept = (rows if max_steps is None else rows.filter(rows.step < max_steps)).drop("step")
     used, steps = count_rows(measurements), count_rows(kept)
     counts = {
         "measurements_used": used,
         "merged_at_the_same_time": used - count_rows(single),
         "steps": steps,
-        "steps_cut_after_1000": count_rows(rows) - steps,
+        "steps_cut": count_rows(rows) - steps,
     }
     return kept, counts

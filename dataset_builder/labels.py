@@ -11,6 +11,7 @@ import pyarrow as pa
 from dataset_builder.engine import count_rows, read_table, store
 from dataset_builder.location import LocatedSource
 from dataset_builder.vocabulary import Disease
+from modeling_clinragen.errors import InputDataError
 
 
 def normalise_code(code: ibis.Column) -> ibis.Column:
@@ -19,15 +20,30 @@ def normalise_code(code: ibis.Column) -> ibis.Column:
 
 
 def extract_labels(
-    con: Any, located: LocatedSource, diseases: tuple[Disease, ...], admissions: ibis.Table
+    con: Any,
+    located: LocatedSource,
+    diseases: tuple[Disease, ...],
+    stays: ibis.Table,
+    *,
+    only_known_codes: bool = True,
 ) -> tuple[dict[int, np.ndarray], dict[str, int]]:
-    """Per admission of `admissions` (column hadm_id) with a label, an int8 vector (diseases,) of 0 and 1; and counts.
+    """Per stay of `stays` (stay_id, hadm_id) with a label, an int8 vector (diseases,) of 0 and 1; and counts.
 
-    An admission that is not in the result has none of the diseases.
+    A stay that is not in the result has none of the diseases. Diagnoses go by stay where the source has them so,
+    otherwise by admission. Where the source has a dictionary of codes, `only_known_codes` leaves out what is not in
+    it; raises `InputDataError` when that dictionary is not there.
     """
     rows = read_table(con, located, "diagnoses")
-    rows = rows.semi_join(admissions, "hadm_id").select("hadm_id", "icd_version", code=normalise_code(rows.icd_code))
+    key = "stay_id" if "stay_id" in rows.columns else "hadm_id"
+    rows = rows.join(stays.select(*{key, "stay_id"}), key)
+    if located.source.tables["diagnoses"].several_codes:
+        rows = _one_code_a_row(rows)
+    rows = rows.select("stay_id", "icd_version", code=normalise_code(rows.icd_code))
     rows = store(con, "cohort_codes", rows, located.paths["diagnoses"])
+    counts = {"diagnosis_rows": count_rows(rows)}
+    if only_known_codes and "code_dictionary" in located.source.tables:
+        rows = _in_dictionary(con, located, rows)
+        counts["rows_not_in_the_code_dictionary"] = counts["diagnosis_rows"] - count_rows(rows)
     listed = [
         (number, version, code)
         for number, disease in enumerate(diseases)
@@ -44,15 +60,38 @@ def extract_labels(
         )
     )
     versions = sorted({version for _, version, _ in listed})
-    found = rows.join(codes, ["icd_version", "code"]).select("hadm_id", "disease").distinct().to_pyarrow()
+    found = rows.join(codes, ["icd_version", "code"]).select("stay_id", "disease").distinct().to_pyarrow()
     labels: dict[int, np.ndarray] = {}
-    for hadm_id, disease in zip(found["hadm_id"].to_pylist(), found["disease"].to_pylist(), strict=True):
-        labels.setdefault(hadm_id, np.zeros(len(diseases), dtype=np.int8))[disease] = 1
+    for stay_id, disease in zip(found["stay_id"].to_pylist(), found["disease"].to_pylist(), strict=True):
+        labels.setdefault(stay_id, np.zeros(len(diseases), dtype=np.int8))[disease] = 1
     unknown_version = rows.icd_version.isnull() | rows.icd_version.notin(versions)
     unknown = rows.filter(unknown_version | (rows.code.fill_null("") == ""))
-    counts = {
-        "diagnosis_rows": count_rows(rows),
-        "rows_without_code_or_known_version": count_rows(unknown),
-        "labels": int(found.num_rows),
-    }
+    counts["rows_without_code_or_known_version"] = count_rows(unknown)
+    counts["labels"] = int(found.num_rows)
     return labels, counts
+
+
+def _one_code_a_row(rows: ibis.Table) -> ibis.Table:
+    """Cells such as "401.9, I10" taken apart; the ICD version is told by a code's form.
+
+    ICD-9-CM codes begin with a digit, V, or E and three digits (E980.2); ICD-10-CM codes with any other letter, or E
+    and two digits before the dot (E87.2). ICD-10's V codes (traffic accidents) pass for ICD-9 and mean no phenotype.
+    """
+    # A blank for an empty cell: some engines split an empty text into nothing, and the row would not be counted.
+    rows = rows.mutate(icd_code=rows.icd_code.fill_null(" ").split(",").unnest())
+    code = rows.icd_code.strip().upper()
+    version = ibis.cases(
+        (code.re_search("^([0-9]|V[0-9]|E[0-9]{3})"), 9), (code.re_search("^[A-Z][0-9]"), 10), else_=ibis.null("int64")
+    )
+    return rows.mutate(icd_version=version)
+
+
+def _in_dictionary(con: Any, located: LocatedSource, rows: ibis.Table) -> ibis.Table:
+    if "code_dictionary" not in located.paths:
+        raise InputDataError(
+            f"{located.root}: holds no table '{located.source.tables['code_dictionary'].file}', which says which "
+            "diagnosis codes count; put it there, or build with every code (only_known_codes off)"
+        )
+    listed = read_table(con, located, "code_dictionary")
+    listed = listed.select("icd_version", code=normalise_code(listed.icd_code)).distinct()
+    return store(con, "known_codes", rows.semi_join(listed, ["icd_version", "code"]), located.paths["code_dictionary"])

@@ -1,31 +1,62 @@
-"""Finds a source on the user's disk: the file of every table, the version, and the release with its licence."""
+"""Finds a source on the user's disk or in a database: the place of every table, the version, and the release."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from dataset_builder.source import Release, Source
-from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.errors import InputDataError, SettingsError
 
 SUFFIXES = (".parquet", ".csv.gz", ".csv")
 
 
 @dataclass(frozen=True)
+class DatabaseTable:
+    """A table in a database."""
+
+    schema: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+Place: TypeAlias = Path | DatabaseTable
+
+
+@dataclass(frozen=True)
 class LocatedSource:
-    """A source found on disk: the file of every logical table that is there, its version and its release."""
+    """A source that was found: the place of every logical table that is there, its version and its release.
+
+    `root` is the folder, or the database's URL as text, without a password. `states` tells, for tables in a database,
+    whether they changed.
+    """
 
     source: Source
-    root: Path
-    paths: Mapping[str, Path]
+    root: Path | str
+    paths: Mapping[str, Place]
     version: str
     release: Release
+    states: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[Path]:
+        """The tables that are files."""
+        return [place for place in self.paths.values() if isinstance(place, Path)]
 
 
-def locate(source: Source, root: Path) -> LocatedSource:
-    """Find the source's files below (or, for notes, beside) `root`. Raises `InputDataError` naming what is missing."""
+def locate(source: Source, root: Path | str) -> LocatedSource:
+    """Find the source's files below (or, for notes, beside) `root`, or its tables in the database that `root` names.
+
+    A database has no licence file: of its releases the strictest is assumed. Raises `InputDataError` naming what is
+    missing.
+    """
+    if is_database_url(root):
+        return _locate_in_database(source, str(root))
     root = Path(root)
     if not root.is_dir():
         raise InputDataError(f"{root}: is not a folder; give the folder that holds the {source.title} tables")
@@ -45,6 +76,45 @@ def locate(source: Source, root: Path) -> LocatedSource:
     return LocatedSource(source, root, paths, match.group(1) if match else "unknown", _find_release(source, folders))
 
 
+def is_database_url(root: Path | str) -> bool:
+    """Whether `root` names a database. Raises `SettingsError` for a URL that was made a path, which damages it."""
+    if isinstance(root, Path) and re.match("postgres(ql)?:", str(root)):
+        raise SettingsError("root is a database URL that was made a path; hand it over as text")
+    return str(root).startswith(("postgresql://", "postgres://"))
+
+
+def _locate_in_database(source: Source, url: str) -> LocatedSource:
+    from dataset_builder.engines.postgres_catalog import find_tables
+
+    if not source.schemas:
+        raise SettingsError(f"{source.title} is read from files only: its source file names no database schemas")
+    names = {table.name: table.file.lower() for table in source.tables.values()}
+    found, present = find_tables(url, source.schemas, list(names.values()))
+    # Where several schemas have a table, the first schema wins, as the first folder does.
+    found.sort(key=lambda table: source.schemas.index(table.schema), reverse=True)
+    by_name = {table.name: table for table in found}
+    missing = ", ".join(schema for schema in source.schemas if schema not in present)
+    for table in source.tables.values():
+        place = by_name.get(names[table.name])
+        if place is None and not table.optional:
+            raise InputDataError(
+                f"{url}: has no table '{names[table.name]}' in the schemas {', '.join(source.schemas)}"
+                + (f" (there is no schema {missing})" if missing else "")
+                + f"; load {source.title} with mimic-code's scripts, or give the database that holds it"
+            )
+        if place is not None and not place.readable:
+            raise InputDataError(f"{place.schema}.{place.name}: may not be read by this role; ask for GRANT SELECT")
+    located = {name: by_name[stem] for name, stem in names.items() if stem in by_name}
+    return LocatedSource(
+        source,
+        url,
+        {name: DatabaseTable(table.schema, table.name) for name, table in located.items()},
+        "unknown",
+        source.releases[-1],
+        {name: table.state for name, table in located.items()},
+    )
+
+
 def _folders(root: Path, pattern: str) -> list[Path]:
     base = root.resolve()
     while pattern.startswith("../"):
@@ -57,10 +127,12 @@ def _folders(root: Path, pattern: str) -> list[Path]:
 
 
 def _find(folders: list[Path], stem: str) -> Path | None:
+    """The table's file; file names are compared without case, which copies of MIMIC-III and eICU write differently."""
     for folder in folders:
+        present = {path.name.lower(): path for path in sorted(folder.iterdir())} if folder.is_dir() else {}
         for suffix in SUFFIXES:
-            path = folder / f"{stem}{suffix}"
-            if path.is_file():
+            path = present.get(f"{stem}{suffix}".lower())
+            if path is not None and path.is_file():
                 return path
     return None
 

@@ -68,12 +68,17 @@ class StructuredNoteReader:
 def make_note_reader(
     con: Any, located: LocatedSource, policy: str, stays: ibis.Table
 ) -> NoteReader | StructuredNoteReader:
-    """The notes of the cohort `stays`: one per admission, of several the first by time and sequence."""
+    """The notes of the cohort `stays`: one per admission, of several the first by time and sequence.
+
+    Notes that their table marks as errors are left out.
+    """
     if policy == STRUCTURED:
         return StructuredNoteReader(structured_notes(con, located, stays))
     notes = read_table(con, located, "notes").semi_join(stays, "hadm_id")
     notes = notes.filter(notes.text.notnull())
+    if "error" in notes.columns:
+        notes = notes.filter(notes.error.fill_null(0) != 1)
     order = [notes.time.asc(nulls_first=False), notes.sequence.asc(nulls_first=False), notes.text]
     notes = notes.mutate(place=ibis.row_number().over(group_by="hadm_id", order_by=order))
     notes = notes.filter(notes.place == 0).select("hadm_id", "text")
-    return NoteReader(policy, store(con, "cohort_notes", notes, located.paths["notes"]))
+    return NoteReader(policy, store(con, "cohort_notes", notes, located.paths["notes"], looked_up_by="hadm_id"))

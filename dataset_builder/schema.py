@@ -21,7 +21,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset_builder.vocabulary import load_diseases, load_variables
+from dataset_builder.governance import read_provenance
+from dataset_builder.vocabulary import load_diseases, load_variables, vocabulary_of
 from modeling_clinragen.errors import InputDataError
 
 if TYPE_CHECKING:
@@ -60,16 +61,19 @@ def example_features() -> Features:
 
 def load_examples(folder: Path) -> DatasetDict:
     """Read a built cohort folder (parquet per split). Raises `InputDataError` naming what is missing or different."""
-    from datasets import Dataset, DatasetDict
+    from datasets import Dataset
     from pyarrow import ArrowException
     from pyarrow.parquet import read_table
+
+    from dataset_builder.cohort_splits import CohortSplits
 
     folder = Path(folder)
     paths = {split: folder / "data" / f"{split}.parquet" for split in SPLITS}
     missing = [str(path) for path in paths.values() if not path.is_file()]
     if missing:
         raise InputDataError(f"{missing[0]}: is missing; {folder} is not a built cohort, run `clinragen build` first")
-    expected = example_features()
+    with vocabulary_of(folder):
+        expected = example_features()
     splits = {}
     for split, path in paths.items():
         # Not load_dataset: it would copy the patients into a cache outside this folder.
@@ -83,4 +87,4 @@ def load_examples(folder: Path) -> DatasetDict:
         if table.features != expected:
             table = table.cast(expected)
         splits[split] = table
-    return DatasetDict(splits)
+    return CohortSplits(splits, read_provenance(folder))

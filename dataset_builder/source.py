@@ -22,26 +22,41 @@ SOURCES = files("dataset_builder") / "sources"
 # The logical columns that are not text; every source names its own columns after these.
 COLUMN_TYPES = {
     **dict.fromkeys(("subject_id", "hadm_id", "stay_id", "anchor_age", "anchor_year", "icd_version"), "int64"),
-    **dict.fromkeys(("sequence",), "int64"),
+    **dict.fromkeys(("sequence", "error"), "int64"),
     **dict.fromkeys(("in_time", "out_time", "admit_time", "discharge_time", "birth_time", "time"), "timestamp"),
     "number": "float64",
 }
+TIME_UNITS = {"timestamp": "timestamp", "minutes_since_stay": "float64"}
+
+# What a cohort is selected by: one of the tables patients, admissions and stays has it, or all of a group's others.
+STAY_COLUMNS = ("hadm_id", "stay_id", "in_time", "out_time", "admit_time", "first_unit", "last_unit", "sex")
+STAY_CHOICES = ((("subject_id",), ("subject_code",)), (("age",), ("birth_time",), ("anchor_age", "anchor_year")))
 
 
 @dataclass(frozen=True)
 class TableSpec:
     """One logical table: `columns` maps logical names to the file's, `constants` gives columns the file lacks.
 
-    `keep` limits text columns to the listed values. `events` marks a table of measurements.
+    `keep` limits text columns to the listed values. `events` marks a table of measurements, `wide` one that has a
+    column per item in place of an item column. `whole_days`: its times are dates without a time of day.
+    `several_codes`: a cell lists diagnosis codes of both ICD versions, parted by commas.
     """
 
     name: str
     file: str
     columns: Mapping[str, str]
     constants: Mapping[str, Any]
+    types: Mapping[str, str]
     keep: Mapping[str, tuple[str, ...]]
     optional: bool
     events: bool
+    wide: bool
+    whole_days: bool
+    several_codes: bool
+
+    def has(self, column: str) -> bool:
+        """Whether the table has a logical column."""
+        return column in self.columns or column in self.constants
 
 
 @dataclass(frozen=True)
@@ -83,22 +98,32 @@ class Release:
 
 @dataclass(frozen=True)
 class Source:
-    """A source's yaml file, checked."""
+    """A source's yaml file, checked.
+
+    `last_as_text` names the variables whose several values at one time are settled as text (see mimic-iii.yaml).
+    """
 
     path: Path
     name: str
     title: str
     folders: tuple[str, ...]
+    schemas: tuple[str, ...]
     version_pattern: str
     licence_files: tuple[str, ...]
     releases: tuple[Release, ...]
     tables: Mapping[str, TableSpec]
     conversions: Mapping[str, tuple[Piece, ...]]
     items: tuple[Item, ...]
+    last_as_text: frozenset[str]
 
     @cached_property
     def event_tables(self) -> tuple[TableSpec, ...]:
         return tuple(table for table in self.tables.values() if table.events)
+
+    @cached_property
+    def marks_errors(self) -> bool:
+        """Whether a table of measurements says which of its rows were charted in error."""
+        return any(table.has("error") for table in self.event_tables)
 
 
 def source_names() -> list[str]:
@@ -119,7 +144,7 @@ def load_source(name: str, variables: tuple[Variable, ...]) -> Source:
         raise SettingsError(f"source '{name}' is unknown; choose one of {', '.join(source_names())} or a .yaml file")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        source = _parse(content, path)
+        source = _parse(content, path, variables)
     except OSError as error:
         raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -130,17 +155,20 @@ def load_source(name: str, variables: tuple[Variable, ...]) -> Source:
     return source
 
 
-def _parse(content: Mapping[str, Any], path: Path) -> Source:
+def _parse(content: Mapping[str, Any], path: Path, variables: tuple[Variable, ...]) -> Source:
+    # A variable of the user's own brings its items along; the source's own variables may be left out.
+    listed = {key: content["items"].get(key, ()) for key in (variable.key for variable in variables)}
+    listed |= {
+        variable.key: variable.items[content["name"]] for variable in variables if content["name"] in variable.items
+    }
+    items = tuple(
+        Item(variable, entry["table"], str(entry["item"]), entry["label"], entry["unit"], entry.get("conversion"))
+        for variable, entries in listed.items()
+        for entry in entries
+    )
+    time_type = TIME_UNITS[content.get("time_unit", "timestamp")]
     tables = {
-        name: TableSpec(
-            name=name,
-            file=entry["file"],
-            columns=dict(entry["columns"]),
-            constants=dict(entry.get("constants", {})),
-            keep={column: tuple(values) for column, values in entry.get("keep", {}).items()},
-            optional=bool(entry.get("optional", False)),
-            events=bool(entry.get("events", False)),
-        )
+        name: _parse_table(name, entry, time_type, [item.item for item in items if item.table == name])
         for name, entry in content["tables"].items()
     }
     conversions = {
@@ -155,11 +183,6 @@ def _parse(content: Mapping[str, Any], path: Path) -> Source:
         )
         for name, pieces in content["conversions"].items()
     }
-    items = tuple(
-        Item(variable, entry["table"], str(entry["item"]), entry["label"], entry["unit"], entry.get("conversion"))
-        for variable, entries in content["items"].items()
-        for entry in entries
-    )
     releases = tuple(
         Release(
             contains=entry.get("contains"),
@@ -176,26 +199,49 @@ def _parse(content: Mapping[str, Any], path: Path) -> Source:
         name=content["name"],
         title=content["title"],
         folders=tuple(content["folders"]),
+        schemas=tuple(content.get("schemas", ())),
         version_pattern=content["version_pattern"],
         licence_files=tuple(content["licence_files"]),
         releases=releases,
         tables=tables,
         conversions=conversions,
         items=items,
+        last_as_text=frozenset(content.get("last_as_text", ())),
+    )
+
+
+def _parse_table(name: str, entry: Mapping[str, Any], time_type: str, items: list[str]) -> TableSpec:
+    wide = bool(entry.get("wide", False))
+    types = {column: time_type if kind == "timestamp" else kind for column, kind in COLUMN_TYPES.items()}
+    return TableSpec(
+        name=name,
+        file=entry["file"],
+        columns={**entry["columns"], **({item: item for item in items} if wide else {})},
+        constants=dict(entry.get("constants", {})),
+        types={**types, **(dict.fromkeys(items, "float64") if wide else {})},
+        keep={column: tuple(values) for column, values in entry.get("keep", {}).items()},
+        optional=bool(entry.get("optional", False)),
+        events=bool(entry.get("events", False)),
+        wide=wide,
+        whole_days=bool(entry.get("whole_days", False)),
+        several_codes=bool(entry.get("several_codes", False)),
     )
 
 
 def _check(source: Source, variables: tuple[Variable, ...], path: Path) -> None:
-    for table in ("patients", "admissions", "stays", "diagnoses"):
+    for table in ("stays", "diagnoses"):
         if table not in source.tables:
             raise InputDataError(f"{path}: does not describe the table '{table}'; add it")
+    described = [source.tables[table] for table in ("stays", "admissions", "patients") if table in source.tables]
+    for choices in (*(((column,),) for column in STAY_COLUMNS), *STAY_CHOICES):
+        if not any(all(any(spec.has(name) for spec in described) for name in names) for names in choices):
+            wanted = " or ".join(" and ".join(names) for names in choices)
+            raise InputDataError(f"{path}: no table of stays, admissions and patients has {wanted}; add the column")
     if [release.contains is None for release in source.releases].index(True) != len(source.releases) - 1:
         raise InputDataError(f"{path}: exactly the last release must be without 'contains'; correct it")
     known = {variable.key for variable in variables}
     seen = set()
     for item in source.items:
-        if item.variable not in known:
-            raise InputDataError(f"{path}: items name the unknown variable '{item.variable}'; see variables.yaml")
         if item.table not in source.tables or not source.tables[item.table].events:
             raise InputDataError(f"{path}: item {item.item} is in '{item.table}', which is no event table; correct it")
         if item.conversion is not None and item.conversion not in source.conversions:
@@ -203,6 +249,8 @@ def _check(source: Source, variables: tuple[Variable, ...], path: Path) -> None:
         if (item.table, item.item) in seen:
             raise InputDataError(f"{path}: item {item.item} is listed twice; keep one")
         seen.add((item.table, item.item))
+    for variable in sorted(source.last_as_text - known):
+        raise InputDataError(f"{path}: last_as_text names the unknown variable '{variable}'; see variables.yaml")
     for variable in sorted(known - {item.variable for item in source.items}):
         raise InputDataError(f"{path}: no item measures the variable '{variable}'; add one under items")
     for name, pieces in source.conversions.items():

@@ -31,6 +31,8 @@ class ClinRaGenConfig(PreTrainedConfig):
             to the lab vector through a learned gate) or "none" (the lab vectors go in as they are).
         lora: LoRA settings `{r, lora_alpha, lora_dropout, target_modules}` for the language model, or None.
         phase: The last training phase this checkpoint finished ("note", "lab", "multimodal"), or None.
+        credentialed: Whether anything in the model was learned from data under a data use agreement; what is not
+            recorded counts as such. The Hub is closed to such a model.
 
     Raises:
         SettingsError: A component is missing, or numbers that must agree do not; the message gives both.
@@ -57,6 +59,7 @@ class ClinRaGenConfig(PreTrainedConfig):
         knowledge_fusion: str = "attention",
         lora: dict[str, Any] | None = None,
         phase: str | None = None,
+        credentialed: bool = True,
         **kwargs: Any,
     ) -> None:
         text: Any = text_config if text_config is not None else {"model_type": "t5"}
@@ -89,6 +92,7 @@ class ClinRaGenConfig(PreTrainedConfig):
         self.knowledge_fusion = knowledge_fusion
         self.lora = lora
         self.phase = phase
+        self.credentialed = credentialed
         self._check()
         kwargs.setdefault("is_encoder_decoder", text.is_encoder_decoder)
         for name in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):

@@ -18,7 +18,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from .configuration_clinragen import LORA_TASK_FIELDS, ClinRaGenConfig
-from .errors import ModelInputError, SettingsError
+from .errors import GovernanceError, ModelInputError, SettingsError
 from .knowledge_attention_clinragen import ClinRaGenKnowledgeAttention
 from .lab_encoder_clinragen import ClinRaGenLabEncoder
 
@@ -53,6 +53,24 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ("PatchTSTEncoderLayer", "T5Block")
+
+    def require_publishable(self, destination: str) -> None:
+        """Raise `GovernanceError` when the model learned from credentialed data, or when that is not recorded."""
+        # Only a recorded "no" is a no.
+        if self.config.credentialed is not False:
+            raise GovernanceError(
+                f"{destination}: this model learned from credentialed data (or its config does not say from what), "
+                "which binds its weights too; keep it on this machine, or submit it to PhysioNet under that licence"
+            )
+
+    def push_to_hub(self, repo_id: str, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers, for models that learned from open data alone.
+
+        Raises `GovernanceError` for all others, private repositories included: `private` does not change a
+        repository that exists, and a private one is one click from being public.
+        """
+        self.require_publishable(f"the Hub repository {repo_id}")
+        return super().push_to_hub(repo_id, *args, **kwargs)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -369,7 +387,12 @@ class ClinRaGenForConditionalGeneration(ClinRaGenPreTrainedModel, GenerationMixi
         return torch.cat(scores).view(batch, count)
 
     def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
-        """Save one self-contained folder: weights with adapters, configuration, and the code that loads them."""
+        """Save one self-contained folder: weights with adapters, configuration, and the code that loads them.
+
+        Raises `GovernanceError` as `push_to_hub` does, where it is asked to push.
+        """
+        if kwargs.get("push_to_hub"):
+            self.require_publishable("the Hub")
         # transformers notes one auto class per model; the Hub's AutoModel must find the generating class too.
         self.config.auto_map = {"AutoModel": f"{type(self).__module__.rpartition('.')[2]}.{type(self).__name__}"}
         super().save_pretrained(save_directory, *args, **kwargs)

@@ -105,7 +105,7 @@ def serve(model: Path, *, cohort: Path | None = None, port: int = 7860) -> None:
         raise SettingsError("the demo needs gradio; install it with: pip install 'clinragen[demo]'") from error
     if not (model / "config.json").is_file():
         raise StageError(f"{model}: holds no model; run `clinragen quickstart` first, or give another folder")
-    beside = model.resolve().parent / "rationales" / "cohort"
+    beside = model.resolve().parent / "rationales"
     if cohort is None and beside.is_dir():
         cohort = beside
     page = build_page(Explainer.from_pretrained(model), patients_of(cohort), "ClinRaGen")

@@ -88,7 +88,7 @@ def test_a_patient_is_explained_in_chromium(page: str, tiny_run: Path, tmp_path:
     try:
         browser.get(page)
         wait = WebDriverWait(browser, 60)
-        first = load_examples(tiny_run / "rationales" / "cohort")["test"][0]
+        first = load_examples(tiny_run / "rationales")["test"][0]
         start = first["note"].split("\n")[0]
         wait.until(
             lambda found: start in (found.find_element(By.CSS_SELECTOR, "#note textarea").get_attribute("value") or "")

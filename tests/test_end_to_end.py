@@ -64,7 +64,7 @@ def test_the_run_leaves_what_a_reader_needs(tiny_run: Path) -> None:
 
 
 def test_patients_stay_in_one_split_and_rationales_are_there(tiny_run: Path) -> None:
-    splits = load_examples(tiny_run / "rationales" / "cohort")
+    splits = load_examples(tiny_run / "rationales")
     seen = [set(split["subject_id"]) for split in splits.values()]
     assert not seen[0] & seen[1]
     assert not seen[0] & seen[2]
@@ -189,7 +189,7 @@ def test_killed_and_interrupted_runs_go_on_to_the_same_result(
     assert done.returncode == 0, done.stderr[-1500:]
     ours, theirs = (read_json(path / "evaluation" / "metrics.json") for path in (output, tiny_run))
     assert ours["systems"]["logistic_regression"] == theirs["systems"]["logistic_regression"]
-    cohorts = [path / "rationales" / "cohort" / "data" / "test.parquet" for path in (output, tiny_run)]
+    cohorts = [path / "rationales" / "data" / "test.parquet" for path in (output, tiny_run)]
     assert cohorts[0].read_bytes() == cohorts[1].read_bytes()
 
 
@@ -244,11 +244,11 @@ def test_the_demo_recipe_runs_on_real_patients(shared: Path, tiny_recipe: Path, 
     root = shared / "data" / "mimic-iv-demo"
     done = command("run", recipe, "--root", root, "--output", tmp_path / "real")
     assert done.returncode == 0, done.stderr[-1500:]
-    provenance = read_json(tmp_path / "real" / "rationales" / "cohort" / "provenance.json")
+    provenance = read_json(tmp_path / "real" / "rationales" / "provenance.json")
     assert provenance["notes_are_structured"] is True
     sentence = provenance["about_the_notes"]
     outputs = [tmp_path / "real" / "evaluation" / "report.md", tmp_path / "real" / "model" / "README.md"]
-    outputs.append(tmp_path / "real" / "rationales" / "cohort" / "README.md")
+    outputs.append(tmp_path / "real" / "rationales" / "README.md")
     for path in outputs:
         assert sentence in path.read_text(), path
     assert sentence[:60] in " ".join(done.stdout.split())
@@ -294,7 +294,7 @@ def test_nothing_of_a_patient_is_logged(tiny_recipe: Path, tmp_path: Path, caplo
 
     with caplog.at_level("INFO"):
         run_recipe(tiny_recipe, tmp_path / "run", 3, root=None)
-    test = load_examples(tmp_path / "run" / "rationales" / "cohort")["test"]
+    test = load_examples(tmp_path / "run" / "rationales")["test"]
     logged = caplog.text
     for row in test:
         assert str(row["subject_id"]) not in logged

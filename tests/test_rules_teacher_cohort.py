@@ -60,6 +60,8 @@ def test_the_folder_keeps_its_other_files(cohort: Path, teacher: RuleTeacher, tm
     report = write_rationales(cohort, tmp_path / "out", teacher)
     old, new = (json.loads((path / "provenance.json").read_text()) for path in (cohort, tmp_path / "out"))
     made = new.pop("rationales")
+    assert [step["step"] for step in new.pop("steps")] == ["build", "rationales"]
+    assert [origin["release"] for origin in new.pop("origins")] == [old["release"]]
     assert new == old
     assert made["teacher"] == "rules"
     assert set(made["inputs"]) == {f"data/{split}.parquet" for split in SPLITS}

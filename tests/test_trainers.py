@@ -55,7 +55,7 @@ TERMS = ["fever", "troponin leak", "hypotension", "insulin"]
 @pytest.fixture(scope="module")
 def cohort(tiny_run: Path) -> DatasetDict:
     """The taught cohort of the tiny end-to-end run, cut to a few examples."""
-    whole = load_examples(tiny_run / "rationales" / "cohort")
+    whole = load_examples(tiny_run / "rationales")
     return DatasetDict({name: split.select(range(min(16, len(split)))) for name, split in whole.items()})
 
 

@@ -11,8 +11,10 @@ import numpy as np
 from datasets import DatasetDict
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
+from dataset_builder.cohort_splits import provenance_of
 from dataset_builder.columns import series_column
 from dataset_builder.files import read_json
+from dataset_builder.governance import is_credentialed
 from dataset_builder.vocabulary import load_diseases, load_variables
 from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
 from modeling_clinragen.errors import SettingsError
@@ -132,6 +134,8 @@ def build_model(
     )
     knowledge = knowledge_token_ids(terms, tokenizer) if settings.knowledge_fusion != "none" else []
     fields = _config_fields(settings, diseases, [variable.key for variable in variables], len(knowledge))
+    # Statistics and tokenizer come from the cohort before any weight does.
+    fields["credentialed"] = is_credentialed(provenance_of(cohort))
     lora = {
         "r": settings.lora_r,
         "lora_alpha": settings.lora_alpha,

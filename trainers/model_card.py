@@ -7,7 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.files import atomic_file, read_json
+from dataset_builder.files import atomic_file, make_private, read_json
+from dataset_builder.governance import PROVENANCE, carry_provenance, is_credentialed, read_provenance, write_provenance
 
 SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1")
 PHASES = {
@@ -21,7 +22,7 @@ PHASES = {
 def write_model_card(
     folder: Path, *, metrics: Mapping[str, Any], provenance: Mapping[str, Any], phases: Sequence[str]
 ) -> None:
-    """Write README.md into a model folder.
+    """Write README.md and provenance.json into a model folder, which credentialed data make its owner's alone.
 
     Args:
         folder: The folder, with config.json, processor_config.json and the weights.
@@ -86,6 +87,12 @@ def write_model_card(
     )
     with atomic_file(folder / "README.md") as beside:
         beside.write_text(f"---\n{card.to_yaml()}\n---\n\n{text}", encoding="utf-8")
+    # What training wrote there knows all parents; the cohort's alone is the next best.
+    trained_on = read_provenance(folder) if (folder / PROVENANCE).is_file() else provenance
+    carried = carry_provenance([trained_on], "publish", {"phases": list(phases)})
+    write_provenance(folder, carried)
+    if is_credentialed(carried):
+        make_private(folder)
 
 
 def _interval(score: Mapping[str, float]) -> str:

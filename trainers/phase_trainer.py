@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ from datasets import Dataset
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 from dataset_builder.files import write_json
+from dataset_builder.governance import UNRECORDED, is_credentialed
 from modeling_clinragen.errors import SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
@@ -68,8 +70,11 @@ class PhaseTrainer(Seq2SeqTrainer):
         args: The phase's config.
         train_dataset, eval_dataset: Cohort splits (see `dataset_builder.schema`) with rationales.
         processing_class: The model's processor.
+        provenance: Where the examples come from (the cohort's provenance.json). Without it they count as credentialed:
+            the model's `config.credentialed` becomes true, which no later phase takes back.
 
     Raises:
+        GovernanceError: The model is to be pushed to the Hub, and it learns or learned from credentialed data.
         StageError: The parent has not been through the phase before, or examples have no rationale.
         SettingsError: The model has no adapters and the backbone is not to be trained, or the other way round.
     """
@@ -95,6 +100,7 @@ class PhaseTrainer(Seq2SeqTrainer):
         train_dataset: Dataset,
         eval_dataset: Dataset | None = None,
         processing_class: ClinRaGenProcessor | None = None,
+        provenance: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         if processing_class is None:
@@ -106,6 +112,10 @@ class PhaseTrainer(Seq2SeqTrainer):
                 f"the phase '{self.phase}' starts from {wanted}, but this checkpoint's last phase is '{parent}'; "
                 "train the phases in order, or set allow_skipped_phases"
             )
+        if is_credentialed(UNRECORDED if provenance is None else provenance):
+            model.config.credentialed = True
+        if args.push_to_hub:
+            model.require_publishable("push_to_hub")
         learns = self.language_model_learns
         model.set_trainable(
             backbone=learns and args.train_backbone,
@@ -146,6 +156,11 @@ class PhaseTrainer(Seq2SeqTrainer):
             weight_decay=self.args.weight_decay,
         )
         return self.optimizer
+
+    def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers. Raises `GovernanceError` for a model that learned from credentialed data."""
+        self.model.require_publishable("push_to_hub")
+        return super().push_to_hub(*args, **kwargs)
 
     def write_curve(self, path: Any) -> list[dict[str, float]]:
         """Write the logged losses as JSON and return them: `step`, and `loss` and/or `eval_loss`."""

@@ -16,7 +16,9 @@ from transformers import PrinterCallback, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 from trl import TrlParser
 
-from dataset_builder.files import read_json
+from dataset_builder.cohort_splits import provenance_of
+from dataset_builder.files import file_digest, make_private, read_json
+from dataset_builder.governance import carry_provenance, is_credentialed, read_provenance, write_provenance
 from modeling_clinragen.errors import InputDataError, SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
@@ -102,7 +104,8 @@ def train_phase(
     Args:
         phase: A key of `PHASES`.
         folder: Output. Checkpoints of an interrupted run in it are gone on from, and removed at the end.
-        cohort: Splits with rationales.
+        cohort: Splits with rationales, as `load_examples` reads them. Of splits made otherwise the origin is not
+            recorded: they count as credentialed, and so does the model.
         config, overrides: The phase's YAML file and command-line style overrides.
         parent: Model folder to start from; without it `model_config` and `terms` say what to build.
         on_step: Called after every optimizer step with the step, the number of steps and the last loss.
@@ -119,12 +122,21 @@ def train_phase(
         model, processor = build_model(model_config, cohort, terms or [], seed)
     else:
         raise StageError(f"the phase '{phase}' needs a parent model folder or a model config")
+    provenance = provenance_of(cohort)
+    carried = carry_provenance(
+        [*([read_provenance(parent)] if parent is not None else []), provenance],
+        f"train {phase}",
+        {"config": file_digest(config), "overrides": list(overrides or []), "seed": seed},
+    )
+    # Before the first checkpoint: a folder that must be private never was anything else.
+    write_provenance(folder, carried)
     trainer = trainer_class(
         model=model,
         args=args,
         train_dataset=cohort["train"],
         eval_dataset=cohort["validation"],
         processing_class=processor,
+        provenance=provenance,
         callbacks=[_StepCallback(on_step)] if on_step is not None else None,
     )
     trainer.remove_callback(PrinterCallback)
@@ -142,6 +154,8 @@ def train_phase(
             raise InputDataError(f"{folder}: the disk is full; free some space and run again") from error
         raise
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    if is_credentialed(carried):
+        make_private(folder)
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.files import atomic_folder, file_digest, read_json, write_json
+from dataset_builder.governance import PROVENANCE, carry_provenance, is_credentialed
 from dataset_builder.rationales.teacher import Rationale, Teacher
 from dataset_builder.schema import SPLITS, example_features
 from dataset_builder.vocabulary import load_diseases
@@ -19,7 +20,6 @@ from modeling_clinragen.errors import InputDataError
 logger = logging.getLogger(__name__)
 
 REPORT = "rationales.json"
-PROVENANCE = "provenance.json"
 # Rows in memory at a time: a thousand steps of 11 variables each stay far below 1 GB.
 BATCH_ROWS = 128
 
@@ -29,8 +29,9 @@ def write_rationales(
 ) -> dict[str, Any]:
     """Fill `rationale_note` and `rationale_lab` of every example and write the result as a new cohort, atomically.
 
-    Everything else in `cohort` is copied; `provenance.json` gets the key "rationales", and `rationales.json` is the
-    report that is also returned. `on_progress` is called with the examples done and their total.
+    Everything else in `cohort` is copied; `provenance.json` gets the key "rationales" and a step, and
+    `rationales.json` is the report that is also returned. `on_progress` is called with the examples done and their
+    total.
     Raises `InputDataError` when `cohort` is not a built cohort.
     """
     import pyarrow.parquet as pq
@@ -44,7 +45,7 @@ def write_rationales(
     total = sum(pq.ParquetFile(path).metadata.num_rows for path in paths.values())
     provenance = read_json(cohort / PROVENANCE)
     counts = _Counts()
-    with atomic_folder(output) as folder:
+    with atomic_folder(output, private=is_credentialed(provenance)) as folder:
         for item in sorted(cohort.iterdir()):
             if item.name not in ("data", PROVENANCE):
                 (shutil.copytree if item.is_dir() else shutil.copy2)(item, folder / item.name)
@@ -54,7 +55,8 @@ def write_rationales(
         report = {"teacher": teacher.name, "settings": teacher.settings, **counts.report()}
         inputs = {f"data/{path.name}": file_digest(path) for path in paths.values()}
         made = {"teacher": teacher.name, "settings": teacher.settings, "inputs": inputs}
-        write_json(folder / PROVENANCE, {**provenance, "rationales": made})
+        carried = carry_provenance([provenance], "rationales", {"teacher": teacher.name})
+        write_json(folder / PROVENANCE, {**carried, "rationales": made})
         write_json(folder / REPORT, report)
     logger.info("rationales: %d examples written by the %s teacher", counts.examples, teacher.name)
     return report

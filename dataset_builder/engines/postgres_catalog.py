@@ -1,0 +1,68 @@
+"""Looks up a source's tables in a PostgreSQL database: where they are, if they may be read, and their state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+from dataset_builder.engines.postgres import connect_database
+from modeling_clinragen.errors import InputDataError
+
+# A table's state is told by the file it lies in, its size and the server's counters of changed rows, those of its
+# partitions and children included. Of views and foreign tables the server counts no changes: their state is the
+# newest transaction, so that it never looks unchanged when it could have changed.
+TABLES = """
+WITH RECURSIVE wanted AS (
+    SELECT c.oid, n.nspname, c.relname, c.relkind
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = ANY(%(schemas)s) AND c.relname = ANY(%(names)s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+), parts (root, oid) AS (
+    SELECT oid, oid FROM wanted
+    UNION ALL
+    SELECT parts.root, i.inhrelid FROM parts JOIN pg_catalog.pg_inherits i ON i.inhparent = parts.oid
+), states AS (
+    SELECT parts.root, string_agg(concat_ws(' ', parts.oid, pg_relation_filenode(parts.oid),
+        pg_relation_size(parts.oid), s.n_tup_ins, s.n_tup_upd, s.n_tup_del), ', ' ORDER BY parts.oid) AS state
+    FROM parts LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = parts.oid
+    GROUP BY parts.root
+)
+SELECT w.nspname, w.relname,
+    has_schema_privilege(w.nspname, 'USAGE') AND has_table_privilege(w.oid, 'SELECT'),
+    CASE WHEN w.relkind IN ('v', 'f') THEN pg_current_snapshot()::text ELSE states.state END
+FROM wanted w JOIN states ON states.root = w.oid
+"""
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """A table of the database; `state` is another one after any change to its rows."""
+
+    schema: str
+    name: str
+    readable: bool
+    state: str
+
+
+def find_tables(url: str, schemas: Sequence[str], names: Sequence[str]) -> tuple[list[FoundTable], list[str]]:
+    """The tables of these names in these schemas, and those of the schemas that the database has.
+
+    Raises `InputDataError` when the server cannot be reached or the role may make no temporary tables.
+    """
+    with connect_database(url) as connection:
+        try:
+            row = connection.execute(
+                "SELECT has_database_privilege(current_database(), 'TEMP'), "
+                "ARRAY(SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname = ANY(%s))",
+                [list(schemas)],
+            ).fetchone()
+            found = connection.execute(TABLES, {"schemas": list(schemas), "names": list(names)}).fetchall()
+        except psycopg.Error as error:
+            raise InputDataError(f"{url}: its catalog cannot be read ({type(error).__name__}); try again") from None
+    may_make_temporary_tables, present = row or (False, [])
+    if not may_make_temporary_tables:
+        raise InputDataError(
+            f"{url}: the role may make no temporary tables; ask for GRANT TEMP ON DATABASE (nothing else is written)"
+        )
+    return [FoundTable(*entry) for entry in found], list(present)
