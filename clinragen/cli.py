@@ -80,6 +80,33 @@ def synthesize(
 
 
 @app.command()
+def download(
+    dataset: Annotated[str, typer.Argument(help="mimic-iv-demo, mimic-iii-demo, eicu-demo, mimic-iv or mimic-iii.")],
+    output: Annotated[Path, typer.Option(help="Folder to download into; what is there already is kept.")],
+    version: Annotated[str | None, typer.Option(help="Another version than the newest known.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="A mirror that has PhysioNet's layout.")] = None,
+) -> None:
+    """Fetch a dataset from PhysioNet: resumed where it stopped, every file checked against its published sum."""
+    from clinragen.progress import Display
+    from dataset_builder.download import download as fetch
+
+    def ask(host: str) -> tuple[str, str]:
+        with display.paused():
+            user = typer.prompt(f"User name at {host}", err=True)
+            return user, typer.prompt("Password (not shown, not kept)", hide_input=True, err=True)
+
+    def on_progress(path: str, here: int, size: int | None) -> None:
+        display.report(here / 2**20, None if size is None else size / 2**20, f"MiB of {path}")
+
+    display = Display()
+    with display:
+        display.announce("download", 1, 1)
+        done = fetch(dataset, output, version=version, base_url=base_url, ask=ask, on_progress=on_progress)
+    typer.echo(f"{len(done.fetched)} files fetched, {len(done.kept)} were there: {done.root}")
+    typer.echo(f"Next: clinragen build {done.source} --root {done.root} --output DIR")
+
+
+@app.command()
 def build(
     source: Annotated[str, typer.Argument(help="mimic-iii, mimic-iv, eicu, or a source's .yaml file.")],
     root: Annotated[str, typer.Option(help="Folder with the source's tables, or postgresql://user@host/database.")],
@@ -278,6 +305,8 @@ def main() -> None:
     os.environ.setdefault("TRL_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Every shape of a batch has its own compiled kernels; keeping the usual thousand of them takes gigabytes.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     interrupted = "interrupted; run the same command again to go on where it stopped"
     try:
         # Typer turns Ctrl-C into this exit code, or, in other versions, into an Abort.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from rich.console import Console
@@ -51,6 +53,13 @@ class Display:
             return
         amount = f"{done:.0f}/{total:.0f} {remark}" if total else remark
         self.progress.update(self._task, completed=done if total else None, total=total, amount=amount)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Without the bar, so that a question can be asked."""
+        self.progress.stop()
+        yield
+        self.progress.start()
 
     def _finish(self) -> None:
         if self._task is None:

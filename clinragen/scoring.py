@@ -48,6 +48,10 @@ def evaluate(
         raise SettingsError("the evaluation needs a model of the multimodal phase; train it first")
 
     def work(target: Path) -> None:
+        from dataset_builder.governance import carry_provenance, read_provenance, write_provenance
+
+        # The report shows a patient.
+        write_provenance(target, carry_provenance([read_provenance(cohort.folder)], "evaluate", {}))
         _evaluate(target, cohort.folder, trained, chosen, list(notices), report)
 
     return Stage(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,8 @@ def _moved_up(target: Path) -> Iterator[Path]:
     # The library makes whole folders that are not there yet; a stage's folder already is, with the run's own marker.
     made = target / "made"
     yield made
+    # What is its owner's alone stays so.
+    target.chmod(stat.S_IMODE(made.stat().st_mode))
     for path in made.iterdir():
         path.rename(target / path.name)
     made.rmdir()

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_builder.build import build_cohort, locate_for
+from dataset_builder.cohort_splits import CohortSplits
 from dataset_builder.files import private_folder
+from dataset_builder.governance import read_provenance
 from dataset_builder.origin import cohort_fingerprint
 from dataset_builder.schema import SPLITS, example_features
 from dataset_builder.settings import CohortSettings
@@ -104,7 +106,9 @@ class CohortBuilder(datasets.ArrowBasedBuilder):
                 number += 1
 
 
-def load_cohort(source: str, root: str | Path, *, cache_dir: str | Path | None = None, **settings: Any) -> Any:
+def load_cohort(
+    source: str, root: str | Path, *, cache_dir: str | Path | None = None, **settings: Any
+) -> CohortSplits:
     """Build a cohort, or take it from the cache, as a `datasets.DatasetDict` with the columns of `schema`.
 
     Args:
@@ -117,4 +121,4 @@ def load_cohort(source: str, root: str | Path, *, cache_dir: str | Path | None =
     """
     builder = CohortBuilder(source, root, cache_dir, **settings)
     builder.download_and_prepare()
-    return builder.as_dataset()
+    return CohortSplits(builder.as_dataset(), read_provenance(builder.folder))
