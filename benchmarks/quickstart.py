@@ -2,8 +2,9 @@
 
     python benchmarks/quickstart.py [--seed 0] [--keep FOLDER]
 
-Writes benchmarks/results/quickstart/: result.json (scores, seconds, memory, versions, commit, machine) and the figures
-of the report. An interrupted run writes nothing.
+Writes benchmarks/results/quickstart/: result.json (scores, seconds, memory, versions, commit, machine), what was
+printed and the figures of the report; with another seed than 0, result-seed-<seed>.json alone. An interrupted run
+writes nothing.
 """
 
 from __future__ import annotations
@@ -67,11 +68,13 @@ def main() -> None:
         "logistic_regression": metrics["logistic_regression"],
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for picture in (output / "evaluation").glob("*.png"):
-        shutil.copy(picture, RESULTS / picture.name)
-    printed = "\n".join(line.rstrip() for line in done.stdout.splitlines())
-    (RESULTS / "printed.txt").write_text(printed + "\n")
-    (RESULTS / "result.json").write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    name = "result.json" if chosen.seed == 0 else f"result-seed-{chosen.seed}.json"
+    if chosen.seed == 0:
+        for picture in (output / "evaluation").glob("*.png"):
+            shutil.copy(picture, RESULTS / picture.name)
+        printed = "\n".join(line.rstrip() for line in done.stdout.splitlines())
+        (RESULTS / "printed.txt").write_text(printed + "\n")
+    (RESULTS / name).write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     print(f"{seconds:.0f} s, {result['peak_memory_gib']} GiB; written to {RESULTS}")
     if chosen.keep is None:
         shutil.rmtree(folder)

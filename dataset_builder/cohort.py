@@ -44,6 +44,15 @@ def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tu
             column = located.source.tables[name].columns[key]
             raise InputDataError(f"{located.paths[name]}: has repeated values of '{column}'; keep one row of each")
     stays = tables["stays"]
+    for name, key in (("admissions", "hadm_id"), ("patients", "subject_id")):
+        if name in tables and key in stays.columns:
+            lost = count_rows(stays.anti_join(tables[name], key))
+            if lost:
+                column = located.source.tables["stays"].columns[key]
+                raise InputDataError(
+                    f"{located.paths['stays']}: {lost} stays have a '{column}' that {located.paths[name]} lacks; use "
+                    "tables of one version, as they were published"
+                )
     if "admissions" in tables:
         stays = stays.drop("subject_id").join(tables["admissions"], "hadm_id")
     if "patients" in tables:

@@ -72,8 +72,7 @@ def locate(source: Source, root: Path | str) -> LocatedSource:
                 f"{root}: holds no table '{table.file}' (.csv, .csv.gz or .parquet; looked in {looked}); "
                 f"give the {source.title} folder"
             )
-    match = re.search(source.version_pattern, str(root.resolve()).lower())
-    return LocatedSource(source, root, paths, match.group(1) if match else "unknown", _find_release(source, folders))
+    return LocatedSource(source, root, paths, _find_version(source, paths), _find_release(source, folders))
 
 
 def is_database_url(root: Path | str) -> bool:
@@ -135,6 +134,29 @@ def _find(folders: list[Path], stem: str) -> Path | None:
             if path is not None and path.is_file():
                 return path
     return None
+
+
+def _find_version(source: Source, paths: Mapping[str, Path]) -> str:
+    """The version that the required tables' folders are named after; "unknown" where none says it."""
+    named: dict[str, Path] = {}
+    for table, path in paths.items():
+        matches = re.findall(source.version_pattern, str(path.resolve().parent).lower())
+        if matches and not source.tables[table].optional:
+            # Of several, the folder nearest to the table counts.
+            named.setdefault(matches[-1], path)
+    if len(named) > 1:
+        (first, one), (second, other) = list(named.items())[:2]
+        raise InputDataError(
+            f"{other}: is of version {second}, but {one} of version {first}; give a folder with tables of one version"
+        )
+    version = next(iter(named), "unknown")
+    if named and version not in source.versions:
+        raise InputDataError(
+            f"{named[version]}: is of {source.title} {version}, which this builder does not know (it knows "
+            f"{', '.join(source.versions)}); if its tables are the same, add the version to a copy of "
+            f"{source.path.name} and build with that file as the source"
+        )
+    return version
 
 
 def _find_release(source: Source, folders: list[Path]) -> Release:

@@ -109,6 +109,7 @@ class Source:
     folders: tuple[str, ...]
     schemas: tuple[str, ...]
     version_pattern: str
+    versions: tuple[str, ...]
     licence_files: tuple[str, ...]
     releases: tuple[Release, ...]
     tables: Mapping[str, TableSpec]
@@ -201,6 +202,7 @@ def _parse(content: Mapping[str, Any], path: Path, variables: tuple[Variable, ..
         folders=tuple(content["folders"]),
         schemas=tuple(content.get("schemas", ())),
         version_pattern=content["version_pattern"],
+        versions=tuple(str(version) for version in content["versions"]),
         licence_files=tuple(content["licence_files"]),
         releases=releases,
         tables=tables,

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
-from evaluation.claims_lexicon import NUMBER_WORDS, ORDINALS, Entry, Lexicon, fold_unit, read_number
-from evaluation.claims_types import Quantifier, Quantity, When
+from evaluation.claims_lexicon import Entry, Lexicon, fold_unit
+from evaluation.claims_patterns import load_patterns
+from evaluation.claims_types import Quantity
+
+T = TypeVar("T")
 
 # Stands for what is not read: quotations, disease names, masked phrases. No word and no gap of a phrase contains it.
 BLANK = "\x01"
 
 _QUOTE = re.compile(r"[\"“”„«][^\"“”„«»\n]{0,400}[\"“”»]")
-_WORDS = "|".join(sorted((word for word in [*NUMBER_WORDS, "hundred", "thousand"]), key=len, reverse=True))
-_WHOLE = rf"(?:\d{{1,6}}(?!\d|\.\d)|(?:{_WORDS})(?:[ -](?:{_WORDS})){{0,5}}(?![a-z]))"
-_DECIMAL = r"\d{1,5}(?:\.\d{1,3})?"
-_HOUR = rf"(?:{_DECIMAL}|(?:{_WORDS})(?:[ -](?:{_WORDS}))?)"
-_H = r"(?:hours?|hrs?|h)\b"
-_ABOUT = r"(?P<about>about |approximately |around |roughly |near |~ ?)?"
-_NOUNS = r"(?:readings?|measurements?|values?|times|time points?|timepoints?|time|occasions?|checks?|samples?|instances?)"
-_RUNS = r"(?:episodes?|spells?|bouts?|spikes?|dips?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,139 +33,10 @@ class Item:
     joined: str = ""
 
 
-def _regex(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
-
-
-def _window(first: float, last: float, about: bool = False) -> When:
-    return When("window", first, last, about)
-
-
-def _hour(found: re.Match[str], name: str = "a") -> float:
-    return read_number(found[name])
-
-
-def _day(found: re.Match[str]) -> When:
-    day = read_number(found["a"])
-    return _window(24 * (day - 1), 24 * day)
-
-
-def _hours_of(found: re.Match[str]) -> float:
-    return read_number(found["a"] or "one") * (24 if found["unit"].lower().startswith("d") else 1)
-
-
-_DAY_OR_HOUR = r"(?P<unit>hours?|hrs?|h|days?)\b"
-# In this order: the first pattern that fits a place wins.
-_TIMES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], When | None]], ...] = (
-    (
-        _regex(
-            rf"\b(?:from |between |during |over |in |since )?{_ABOUT}hours? (?P<a>{_HOUR})\s?"
-            rf"(?:-|–|to|and|through|until|till)\s?(?:about )?(?:hours? )?(?P<b>{_HOUR})\b(?!\s?%)"
-        ),
-        lambda found: _window(_hour(found), _hour(found, "b"), bool(found["about"])),
-    ),
-    (
-        _regex(
-            rf"\b(?:from|since|starting(?: at| from| in)?|beginning(?: at| from)?|begins at|onset (?:at|in)|as of)\s{_ABOUT}(?:{_H} (?P<a>{_HOUR})|(?P<b>{_HOUR}) ?{_H})"
-            r"(?: onwards?| on\b(?! \d))?"
-        ),
-        lambda found: When("from", read_number(found["a"] or found["b"]), approximate=bool(found["about"])),
-    ),
-    (
-        _regex(
-            rf"\b(?:until|till|up to|through|ending at|ends at|resolving (?:by|at))\s{_ABOUT}(?:{_H} (?P<a>{_HOUR})|(?P<b>{_HOUR}) ?{_H})"
-        ),
-        lambda found: When("until", read_number(found["a"] or found["b"]), approximate=bool(found["about"])),
-    ),
-    (
-        _regex(
-            rf"\b(?:before|prior to|by|within|in|during|over|throughout|for) (?:the )?(?:first|initial|opening)(?: (?P<a>{_HOUR}))? {_DAY_OR_HOUR}"
-        ),
-        lambda found: _window(0.0, _hours_of(found)),
-    ),
-    (
-        _regex(rf"\b(?:the )?(?:first|initial|opening) (?P<a>{_HOUR}) {_DAY_OR_HOUR}"),
-        lambda found: _window(0.0, _hours_of(found)),
-    ),
-    (
-        _regex(
-            rf"\b(?:(?:in|over|during|for|within|throughout) )?(?:the )?(?:last|final|closing)(?: (?P<a>{_HOUR}))? {_DAY_OR_HOUR}"
-        ),
-        lambda found: When("final", _hours_of(found)),
-    ),
-    (
-        _regex(rf"\b(?:before|prior to)\s{_ABOUT}(?:{_H} (?P<a>{_HOUR})|(?P<b>{_HOUR}) ?{_H})"),
-        lambda found: _window(0.0, read_number(found["a"] or found["b"]) - 0.01),
-    ),
-    (
-        _regex(
-            rf"\b(?:by|within)\s{_ABOUT}(?:{_H} (?P<a>{_HOUR})|(?P<b>{_HOUR}) ?{_H})(?: of (?:admission|arrival))?"
-        ),
-        lambda found: _window(0.0, read_number(found["a"] or found["b"])),
-    ),
-    (
-        _regex(
-            rf"\b{_ABOUT}(?P<a>{_HOUR})[ -]?{_H} (?:after (?:icu )?(?:admission|arrival)|into (?:the |his |her )?(?:icu )?(?:stay|admission|course)|post[- ]admission)"
-        ),
-        lambda found: When("at", _hour(found), approximate=bool(found["about"])),
-    ),
-    (
-        _regex(rf"\b(?:after|past|beyond)\s(?:the first )?{_ABOUT}(?:{_H} (?P<a>{_HOUR})|(?P<b>{_HOUR}) ?{_H})"),
-        lambda found: _window(read_number(found["a"] or found["b"]) + 0.01, float("inf")),
-    ),
-    (_regex(rf"\b(?:on |during |by )?(?:hospital |icu |the )?day (?P<a>{_HOUR})\b"), _day),
-    (_regex(rf"\b(?:on |during )the (?P<a>{'|'.join(ORDINALS)}) (?:hospital |icu )?day\b"), _day),
-    (
-        _regex(rf"\b(?:at|around|near)\s{_ABOUT}(?:{_H} (?P<a>{_HOUR})|(?P<b>{_HOUR}) ?{_H})"),
-        lambda found: When("at", read_number(found["a"] or found["b"]), approximate=bool(found["about"])),
-    ),
-    (_regex(rf"\b{_ABOUT}hour (?P<a>{_HOUR})\b"), lambda found: When("at", _hour(found))),
-    # A duration or an interval says nothing about when.
-    (_regex(rf"\b(?:for|every|each|lasting|per)\s{_ABOUT}(?:{_HOUR}[ -]?)?(?:{_H}|minutes?\b|days?\b)"), lambda _: None),
-    (_regex(rf"\b{_HOUR}[ -](?:hours?|hrs?|minutes?|days?|weeks?|years?|months?)\b"), lambda _: None),
-)
-
-_OPERATORS = (
-    (_regex(r"at least|no (?:less|fewer) than|not less than|≥ ?"), ">="),
-    (_regex(r"more than|over|greater than|> ?"), ">"),
-    (_regex(r"at most|up to|no more than|not more than|≤ ?|a maximum of"), "<="),
-    (_regex(r"less than|fewer than|under|< ?"), "<"),
-    (_regex(r"about|approximately|around|nearly|almost|roughly|some|~ ?"), "~"),
-)
-_OPERATOR = (
-    r"(?P<operator>at least|no less than|no fewer than|not less than|more than|over|greater than|at most|up to"
-    r"|no more than|not more than|less than|fewer than|under|about|approximately|around|nearly|almost|roughly"
-    r"|exactly|only|just)?\s?"
-)
-_OF = _regex(
-    rf"\b(?:in |on |at |for )?{_OPERATOR}(?P<a>{_WHOLE}) (?:out )?of (?:the |all |all the |its |his |her |a total of )?"
-    rf"(?P<b>{_WHOLE})(?: {_NOUNS}|(?= (?:\w+ ){{1,3}}{_NOUNS}))"
-)
-_SLASHED = _regex(rf"\b(?:in )?(?P<operator>)(?P<a>\d{{1,4}}) ?/ ?(?P<b>\d{{1,4}}) (?:of (?:the )?)?{_NOUNS}")
-_TIMES_COUNT = _regex(
-    rf"\b(?:in |on |at |for )?{_OPERATOR}(?P<a>{_WHOLE}) (?:(?:separate|distinct|different|single|recorded|of the|of all) )?"
-    rf"(?P<noun>{_NOUNS}|{_RUNS})\b(?! (?:higher|lower|the|normal|as|more|less|a day|daily|per))"
-)
-_BEFORE_NOUN = _regex(
-    rf"\b{_OPERATOR}(?P<a>{_WHOLE}) (?=(?:(?!and |or |to |of |per |times )[a-z0-9]+ ){{1,3}}(?P<noun>{_NOUNS}|{_RUNS})\b)"
-)
-_ONCE = _regex(
-    rf"\b{_OPERATOR}(?P<a>once|twice|thrice)\b(?=\s*(?:[.,;:)]|$|at |in |on |during |after |before |and |from |until "
-    r"|above |below |over |with |around |near |only|but |up |down |which |without |peaking |lowest ))"
-)
-_PERCENT = _regex(rf"\b(?:in |on )?{_OPERATOR}(?P<a>{_DECIMAL}) ?(?:%|percent) of (?:the |all |all the |its )?{_NOUNS}")
-_MULTIPLES = {"once": 1, "twice": 2, "thrice": 3}
-_COUNTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Quantifier]], ...] = (
-    (_OF, lambda found: _counted(found, int(read_number(found["a"])), int(read_number(found["b"])))),
-    (_SLASHED, lambda found: _counted(found, int(found["a"]), int(found["b"]))),
-    (_TIMES_COUNT, lambda found: _counted(found, int(read_number(found["a"])))),
-    (_BEFORE_NOUN, lambda found: _counted(found, int(read_number(found["a"])))),
-    (_ONCE, lambda found: _counted(found, _MULTIPLES[found["a"].lower()])),
-    (_PERCENT, lambda found: Quantifier(operator=_operator(found), share=float(found["a"]) / 100)),
-)
-
 _NUMBER = r"(?<![\w.])(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,6})(?:\.\d{1,4})?(?![\w]*\d)"
-_DECADE = _regex(r"(?<![\w.])(?P<part>(?:low|lower|mid|middle|high|upper)[ -])?(?P<a>\d{1,2}0)['’]?s\b")
+_DECADE = re.compile(
+    r"(?<![\w.])(?P<part>(?:low|lower|mid|middle|high|upper)[ -])?(?P<a>\d{1,2}0)['’]?s\b", re.IGNORECASE
+)
 _PAIR = re.compile(r"(?<![\w./])(?P<a>\d{2,3}) ?/ ?(?P<b>\d{2,3})(?![\w/]|\.\d)")
 _PLAIN = re.compile(rf"{_NUMBER}")
 _SYMBOLS = {"<": "below", ">": "above", "≤": "at_most", "≥": "at_least", "<=": "at_most", ">=": "at_least"}
@@ -181,12 +48,16 @@ _NEW_LINE = re.compile(r"\n\s*(?:$|[-*•\n]|[A-Z0-9\x01])")
 def read_items(text: str, lexicon: Lexicon) -> list[Item]:
     """The items of a text in order; quotations and disease names are not read."""
     blanked = _blank(text, [_QUOTE, lexicon.diseases])
-    masks = [match for match in lexicon.index.find(blanked) if match.owners[0].kind == "masks"]
-    for match in masks:
-        blanked = blanked[: match.start] + BLANK * (match.end - match.start) + blanked[match.end :]
-    items: list[Item] = []
-    blanked = _take_times(blanked, items)
-    blanked = _take_counts(blanked, items)
+    pieces = list(blanked)
+    for match in lexicon.index.find(blanked):
+        if match.owners[0].kind == "masks":
+            pieces[match.start : match.end] = BLANK * (match.end - match.start)
+    patterns = load_patterns()
+    blanked, times = _take("".join(pieces), patterns.times)
+    blanked, counts = _take(blanked, patterns.counts)
+    # A time without a meaning is a duration: it is passed over.
+    items = [Item("time" if when else "filler", *span, Entry("time", when=when)) for span, when in times]
+    items += [Item("quantifier", *span, Entry("quantifier", quantifier=told)) for span, told in counts]
     blanked = _take_numbers(blanked, items, lexicon)
     taken = bytearray(len(blanked) + 1)
     for item in items:
@@ -206,43 +77,17 @@ def _blank(text: str, patterns: list[re.Pattern[str]]) -> str:
     return text
 
 
-def _take_times(text: str, items: list[Item]) -> str:
-    for pattern, make in _TIMES:
+def _take(
+    text: str, patterns: Iterable[tuple[re.Pattern[str], Callable[[re.Match[str]], T]]]
+) -> tuple[str, list[tuple[tuple[int, int], T]]]:
+    """The text without what the patterns find, and that with its place; the first pattern takes first."""
+    made: list[tuple[tuple[int, int], T]] = []
+    for pattern, make in patterns:
         found_here = list(pattern.finditer(text))
-        for found in found_here:
-            when = make(found)
-            entry = Entry("time", when=when) if when is not None else Entry("filler")
-            items.append(Item(entry.kind, *found.span(), entry, text=found.group()))
         if found_here:
+            made += [(found.span(), make(found)) for found in found_here]
             text = pattern.sub(lambda found: BLANK * len(found.group()), text)
-    return text
-
-
-def _take_counts(text: str, items: list[Item]) -> str:
-    for pattern, make in _COUNTS:
-        found_here = list(pattern.finditer(text))
-        for found in found_here:
-            entry = Entry("quantifier", quantifier=make(found))
-            items.append(Item("quantifier", *found.span(), entry, text=found.group()))
-        if found_here:
-            text = pattern.sub(lambda found: BLANK * len(found.group()), text)
-    return text
-
-
-def _counted(found: re.Match[str], count: int, total: int | None = None) -> Quantifier:
-    operator = _operator(found)
-    if operator in (">", "<"):
-        count, operator = (count + 1, ">=") if operator == ">" else (count - 1, "<=")
-    noun = (found.groupdict().get("noun") or "").lower()
-    return Quantifier(operator=operator, count=count, total=total, runs=bool(re.fullmatch(_RUNS, noun)))
-
-
-def _operator(found: re.Match[str]) -> str:
-    text = (found["operator"] or "").strip()
-    for pattern, operator in _OPERATORS:
-        if pattern.fullmatch(text):
-            return operator
-    return "="
+    return text, made
 
 
 def _take_numbers(text: str, items: list[Item], lexicon: Lexicon) -> str:
@@ -271,8 +116,12 @@ def _take_numbers(text: str, items: list[Item], lexicon: Lexicon) -> str:
     return "".join(pieces)
 
 
-_BETWEEN = re.compile(r"\s?(?:-|–|—|−)\s?|\s(?:to|and|through)\s(?:about |approximately |around |near |~)?", re.IGNORECASE)
-_LEAD = re.compile(r"\b(?P<word>from|between)\s(?P<about>about |approximately |around |near |roughly |~)?$", re.IGNORECASE)
+_BETWEEN = re.compile(
+    r"\s?(?:-|–|—|−)\s?|\s(?:to|and|through)\s(?:about |approximately |around |near |~)?", re.IGNORECASE
+)
+_LEAD = re.compile(
+    r"\b(?P<word>from|between)\s(?P<about>about |approximately |around |near |roughly |~)?$", re.IGNORECASE
+)
 _ABOUT_WORD = re.compile(r"about|approx|around|near|roughly|~", re.IGNORECASE)
 
 

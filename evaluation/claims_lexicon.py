@@ -12,7 +12,6 @@ from typing import Any
 
 import yaml
 
-from dataset_builder.lab_summary import number_in_words
 from dataset_builder.rationales.term_index import TermIndex
 from dataset_builder.vocabulary import RESOURCES, Variable, load_diseases, load_variables
 from evaluation.claims_types import Predicate, Quantifier, Subject, When
@@ -23,13 +22,12 @@ CLAIMS = files("evaluation") / "resources" / "claims.yaml"
 
 @dataclass(frozen=True)
 class Entry:
-    """What a phrase means: `kind` of item, its `word`, and for names their subjects and what they say by themselves."""
+    """What a phrase means: the `kind` of item, its `word`, and for names the subjects and what they say already."""
 
     kind: str
     word: str = ""
     subjects: tuple[Subject, ...] = ()
     says: Predicate | None = None
-    negated: bool = False
     quantifier: Quantifier | None = None
     when: When | None = None
 
@@ -58,7 +56,6 @@ class Lexicon:
 
     index: TermIndex[Entry]
     extents: Mapping[str, Extent]
-    shares: Mapping[str, float]
     near: Mapping[str, float]
     limits: Mapping[str, float]
     units: Mapping[str, Mapping[str, Conversion]]
@@ -91,7 +88,6 @@ def _build(path: Path | None, variables: tuple[Variable, ...], diseases: tuple[s
         return Lexicon(
             index=TermIndex(_phrases(content, variables)),
             extents=extents,
-            shares={str(word): float(share) for word, share in content["shares"].items()},
             near={str(key): float(value) for key, value in content["near"].items()},
             limits={str(key): float(value) for key, value in content["limits"].items()},
             units=units,
@@ -127,9 +123,9 @@ def _phrases(content: Mapping[str, Any], variables: tuple[Variable, ...]) -> Ite
         yield from ((name, entry) for name in group["names"])
     for condition in content["conditions"]:
         chosen = tuple(key for key in condition["variables"] if key in known)
-        negated, _, word = condition["says"].rpartition(" ")
-        kind = "level" if word in content["levels"] else "trend"
-        entry = Entry("condition", "", (Subject(chosen),), Predicate(kind, word), bool(negated))
+        says = condition["says"]
+        kind = "level" if says in (*content["levels"], "not high", "not low") else "trend"
+        entry = Entry("condition", "", (Subject(chosen),), Predicate(kind, says))
         yield from ((text, entry) for text in condition["words"] if chosen)
     for name, (key, word) in content["extreme_names"].items():
         entry = Entry("name", subjects=(Subject((key,)),), says=Predicate("extreme", word))
@@ -193,25 +189,3 @@ def _unit_pattern(units: Mapping[str, Mapping[str, Conversion]]) -> re.Pattern[s
 def _alternatives(names: Iterable[str]) -> re.Pattern[str]:
     ordered = sorted(names, key=len, reverse=True)
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, ordered))})(?!\w)", re.IGNORECASE)
-
-
-NUMBER_WORDS: dict[str, int] = {number_in_words(number): number for number in range(100)}
-ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7}
-
-
-def read_number(text: str) -> float:
-    """A number in digits or, up to 999,999, in words ("three hundred seventeen")."""
-    text = text.lower().replace(",", "").strip()
-    if text[:1].isdigit():
-        return float(text)
-    total = current = 0
-    for word in re.findall(r"[a-z]+(?:-[a-z]+)?", text):
-        if word == "hundred":
-            current = max(current, 1) * 100
-        elif word == "thousand":
-            total, current = total + max(current, 1) * 1000, 0
-        elif word in NUMBER_WORDS:
-            current += NUMBER_WORDS[word]
-        elif word in ORDINALS:
-            current += ORDINALS[word]
-    return float(total + current)

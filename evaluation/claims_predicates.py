@@ -32,6 +32,7 @@ class Group:
     same: bool = False
     copula: bool = False
     conjunction: str = ""
+    readings: bool = False  # "pH measurements", "heart rate readings"
     known: tuple[Subject, ...] = ()
     start: int = -1
     end: int = -1
@@ -59,7 +60,7 @@ class Group:
         return any(item.kind == "negation" and item.text.lower() in ("not", "never") for item in self.before)
 
     def stands_alone(self, known: tuple[Subject, ...]) -> bool:
-        """Whether it is a statement even in an interpretation: it has a verb or a number, or names what was at hand."""
+        """Whether it is a statement even in an interpretation: a verb or a number, or the variable at hand."""
         told = {key for subject in known for key in subject.variables}
         named = any(told & set(subject.variables) for subject, _ in self.subjects)
         return self.copula or any(part.kind in ("number", "pair", "span") for part in self.parts) or named
@@ -77,7 +78,6 @@ class _Segment:
     stays: bool = False
     unmeasured: bool = False
     end: int = -1
-    numbers: int = 0
 
     def qualify(self, item: Item) -> None:
         """Take one qualifier."""
@@ -122,18 +122,18 @@ def _addressed(group: Group, predicate: Predicate, first: bool) -> list[tuple[Su
 def _statement(
     group: Group, segment: _Segment, predicate: Predicate, subject: Subject, own: Item | None
 ) -> list[Statement]:
-    negation = segment.negation
     if predicate.kind == "own":
         entry = own.entry if own is not None else None
         if entry is None or entry.says is None:
             return []
-        if entry.negated:
-            negation = "" if negation else "plain"
         predicate = replace(entry.says, first=predicate.first)
-    quantifier = segment.quantifier
+    negation, quantifier = segment.negation, segment.quantifier
     if predicate.kind == "measured" and segment.unmeasured:
         negation = "plain"
     span = (group.start, max(group.end if segment.end < 0 else segment.end, group.start + 1))
+    times = tuple(segment.times)
+    if own is not None and any(item.word == "resolving" for item in segment.predicates) and predicate.kind != "trend":
+        times = ()  # "tachycardia resolved after hour 36": it was there, at some time
     scope = group.scope
     if any(when.kind == "outside" for when in segment.times):
         scope = "past"
@@ -143,7 +143,7 @@ def _statement(
             predicate,
             span,
             quantifier if predicate.kind not in ("trend", "extreme", "range") else None,
-            tuple(segment.times),
+            times,
             negation,
             segment.stays,
             segment.hedged,
@@ -161,12 +161,14 @@ def _segments(group: Group) -> list[_Segment]:
     for item in group.before:
         if item.kind in _QUALIFIERS:
             (shared if item.kind in ("negation", "hedge", "time") else first).qualify(item)
-        elif item.entry is None or group.conditions and item.kind == "level":
+        elif item.entry is None or (group.conditions and item.kind == "level"):
             continue
         elif item.kind in ("level", "trend", "extreme"):
             first.predicates.append(Predicate(item.kind, item.entry.word))
     if group.conditions or any(own is not None for _, own in group.subjects):
         first.predicates.append(Predicate("own"))
+    if group.readings and not group.parts and not first.predicates and shared.negation:
+        first.predicates.append(Predicate("measured"))  # "no pH measurements"
     builder = _Builder(first)
     for place, part in enumerate(group.parts):
         builder.take(part, group.parts, place)
@@ -239,9 +241,8 @@ class _Builder:
     def _begin(self, item: Item) -> None:
         """Make room for a predicate: a new segment if a comma or "and" parts it from the last one."""
         if self._boundary and self._now.predicates:
-            negation = ""
             self._done.append(self._now)
-            self._now = _Segment(negation=negation, end=item.end)
+            self._now = _Segment(end=item.end)
             for held in self._held:
                 self._now.qualify(held)
             self._held = []
@@ -289,6 +290,8 @@ class _Builder:
         word, self._open_compare, self._approximate = self._open_compare, None, False
         last = self._now.predicates[-1] if self._now.predicates and not self._boundary else None
         if part.kind == "pair":
+            if last is not None and last.kind == "trend" and last.first is None:
+                self._now.predicates.pop()  # "fell from 128/70 to 78/44": of two variables, so two values each
             self._begin(item)
             self._now.predicates.append(Predicate("pair", word or "", *quantities))
         elif word is not None:
@@ -349,7 +352,7 @@ class _Builder:
 
 def _predicate_next(parts: list[Part], place: int) -> bool:
     """Whether a predicate follows before the next comma or conjunction."""
-    for part in parts[place + 1 :]:
+    for part in parts[place + 1 : place + 9]:
         if part.kind == "boundary":
             return False
         if part.kind not in _QUALIFIERS and part.kind not in ("copula", "approximately"):

@@ -10,9 +10,13 @@ from evaluation.claims_types import Statement, Subject
 
 # What may stand before the name that it describes ("persistently low heart rate").
 _BEFORE = frozenset(
-    ("level", "trend", "extreme", "negation", "hedge", "time", "quantifier", "approximately", "filler", "stay")
-    + ("copula", "reading", "past", "hypothetical", "measured", "soft")
+    (
+        *("level", "trend", "extreme", "negation", "hedge", "time", "quantifier", "approximately", "filler", "stay"),
+        *("copula", "reading", "past", "hypothetical", "measured", "soft"),
+    )
 )
+# Of what may stand before a name, these never follow one instead.
+_NEVER_BEFORE = frozenset(("number", "span", "pair", "compare", "unmeasured"))
 _QUALIFIERS = frozenset(("time", "quantifier", "hedge", "negation", "stay"))
 _PREDICATES = frozenset(("level", "trend", "extreme", "compare", "number", "span", "pair", "measured", "unmeasured"))
 # These only describe what they stand beside: behind another noun they are about that noun.
@@ -75,6 +79,8 @@ class StatementReader:
                 state.group.parts.append(Part(item, "", "copula"))
         elif kind == "same":
             state.before.append(item)
+        elif kind == "reading" and state.group is not None and state.significant == "name":
+            state.group.readings = True
         elif kind in _PREDICATES or kind in _QUALIFIERS or kind == "approximately":
             self._describe(number, item)
         if kind == "filler":
@@ -118,55 +124,52 @@ class StatementReader:
         return conjunction in (",", "and", "or", "nor", "/", "as well as")
 
     def _describe(self, number: int, item: Item) -> None:
+        """A predicate or a qualifier: of the name to come, of the group so far, or of something else."""
         state = self._state
-        following = self._items[number + 1] if number + 1 < len(self._items) else None
-        tied = state.group is not None and state.linked and not state.closed
-        fresh = state.significant in ("name", "condition", "copula", "stay")
-        if self._names_ahead[number] and item.kind not in ("number", "span", "pair", "compare", "unmeasured"):
-            if not (tied and fresh and item.kind not in ("approximately",)) or self._directly(number):
-                state.before.append(item)
-                return
-        if state.group is None:
-            inherits = state.implicit and state.last and item.kind in _PREDICATES
-            if not inherits:
-                if item.kind in _QUALIFIERS:
-                    state.leads.append(item)
-                elif item.kind in ("extreme", "trend", "level") and following is not None:
-                    state.before = []
-                return
-            group = Group([*state.leads], [], scope=state.scope)
-            group.subjects = [(subject, None) for subject in state.last]
-            group.inherited = True
-            group.start = item.start
-            state.group, state.linked, state.closed = group, True, False
+        # "Heart rate high ..." goes on about the heart rate, "..., low blood pressure" begins something new.
+        fresh = state.linked and state.significant in ("name", "condition", "copula", "stay")
+        if self._names_ahead[number] and item.kind not in _NEVER_BEFORE and not fresh:
+            state.before.append(item)
+            return
+        if state.group is None and not self._inherit(item):
+            if item.kind in _QUALIFIERS:
+                state.leads.append(item)
+            return
         group = state.group
-        assert group is not None
-        if state.closed:
+        if group is None or state.closed:
             return
-        foreign = following is not None and following.kind == "word" and state.significant not in ("copula", "stay")
-        if item.kind in _BOUND and not state.linked:
-            if item.kind == "level" and not foreign and group.parts and state.significant == "comma":
-                pass  # "heart rate in the unit, high": the comma leads back
-            else:
-                return
+        following = self._items[number + 1].kind if number + 1 < len(self._items) else ""
+        foreign = following == "word" and state.significant not in ("copula", "stay")
+        led_back = item.kind == "level" and bool(group.parts) and state.significant == "comma"
+        if item.kind in _BOUND and not state.linked and not led_back:
+            return
         if item.kind in ("level", "trend", "extreme") and foreign:
-            return
+            return  # "rising lactate"
         group.parts.append(Part(item, state.preposition, item.kind))
         group.end = max(group.end, item.end)
         if item.kind in _PREDICATES:
             state.linked = True
 
-    def _directly(self, number: int) -> bool:
-        """Whether a name with its own verdict follows at once ("heart rate is high with low pressure" does not)."""
+    def _inherit(self, item: Item) -> bool:
+        """Go on about the last subjects ("it falls", "but falls later"), if that is what the words do."""
         state = self._state
-        return state.significant in ("comma", "conjunction") and state.group is not None
+        if not (state.implicit and state.last and item.kind in _PREDICATES):
+            return False
+        group = Group([*state.leads], [], scope=state.scope)
+        group.subjects = [(subject, None) for subject in state.last]
+        group.inherited = True
+        group.start = item.start
+        state.group, state.linked, state.closed = group, True, False
+        return True
 
     def _conjunction(self, item: Item) -> None:
         state = self._state
         word = "," if item.kind == "comma" else (item.entry.word.lower() if item.entry is not None else "and")
         if state.group is not None:
             if not state.group.parts:
-                state.group.conjunction = word if word != "," or not state.group.conjunction else state.group.conjunction
+                state.group.conjunction = (
+                    word if word != "," or not state.group.conjunction else state.group.conjunction
+                )
             state.group.parts_boundary(item)
             if word == "with":
                 state.linked = False

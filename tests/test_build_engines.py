@@ -30,11 +30,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+# What CI installs must be there; elsewhere the tests say what they need.
+unavailable = pytest.fail if os.environ.get("CI") else pytest.skip
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
     programs = find_postgres()
     if programs is None:
-        pytest.skip("needs a PostgreSQL server (Debian: apt-get install postgresql)")
+        unavailable("needs a PostgreSQL server (Debian: apt-get install postgresql)")
     with postgres_server(programs) as running:
         yield running
 
@@ -42,7 +46,7 @@ def server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def java() -> None:
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.skip("needs Java 17 for Spark (Debian: apt-get install openjdk-17-jre-headless)")
+        unavailable("needs Java 17 for Spark (Debian: apt-get install openjdk-17-jre-headless)")
     # Spark on a few rows is mostly Java warming up: compile less.
     os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 

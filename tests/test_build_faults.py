@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,39 @@ def test_an_existing_cohort_survives_a_failed_build(tmp_path: Path) -> None:
     with pytest.raises(InputDataError):
         build_cohort("mimic-iv", tmp_path / "tables", tmp_path / "cohort", note_policy="full")
     assert digests(tmp_path / "cohort") == before
+
+
+def test_mixed_and_unknown_versions_are_named(tmp_path: Path) -> None:
+    made = crowd(3).write(tmp_path / "made")
+    unknown = tmp_path / "mimiciv" / "9.9"
+    shutil.copytree(made, unknown)
+    message = refused(unknown, tmp_path / "cohort")
+    assert "MIMIC-IV 9.9" in message
+    assert "2.2, 3.0, 3.1" in message
+    assert "mimic-iv.yaml" in message
+    mixed = tmp_path / "mixed"
+    for folder, version in (("hosp", "2.2"), ("icu", "3.1"), ("note", "2.2")):
+        shutil.copytree(made / folder, tmp_path / "mimiciv" / version / folder)
+        mixed.mkdir(exist_ok=True)
+        (mixed / folder).symlink_to(tmp_path / "mimiciv" / version / folder)
+    message = refused(mixed, tmp_path / "cohort")
+    assert "version 3.1" in message
+    assert "version 2.2" in message
+    build_cohort("mimic-iv", tmp_path / "made", tmp_path / "cohort", note_policy="full")
+
+
+def test_tables_that_do_not_belong_together_are_named(tmp_path: Path) -> None:
+    for table, column in (("hosp/admissions", "hadm_id"), ("hosp/patients", "subject_id")):
+        hospital = crowd(5)
+        hospital.rows[table].pop()
+        message = refused(hospital.write(tmp_path / column), tmp_path / "cohort")
+        assert "icustays.csv.gz: 1 stays" in message
+        assert f"'{column}'" in message
+        assert f"{table}.csv.gz" in message
+
+
+def test_bytes_that_are_no_utf8_name_the_table(tmp_path: Path) -> None:
+    root = crowd(5).write(tmp_path / "tables")
+    path = root / "note" / "discharge.csv.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + b'x,1,101,DS,1,,,"caf\xe9"\n'))
+    assert "discharge.csv.gz" in refused(root, tmp_path / "cohort")

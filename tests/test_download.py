@@ -569,3 +569,35 @@ def test_the_catalogue_has_the_datasets_that_are_promised() -> None:
     with pytest.raises(SettingsError):
         find_dataset("mimic-iv", "1.0")
     assert json.dumps([part.slug for part in find_dataset("mimic-iv").parts]) == '["mimiciv", "mimic-iv-note"]'
+
+
+def test_the_command_fetches_asks_once_and_says_what_to_do_next(site: Site, tmp_path: Path) -> None:
+    words = ["download", "mimic-iv", "--output", str(tmp_path / "data"), "--base-url", site.url]
+    script = str(Path(sys.executable).parent / "clinragen")
+    environment = {**os.environ, "PHYSIONET_USER": USER, "PHYSIONET_PASSWORD": PASSWORD}
+    done = subprocess.run([script, *words], env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    root = tmp_path / "data" / "mimiciv" / "3.1"
+    assert f"Next: clinragen build mimic-iv --root {root} --output DIR" in done.stdout
+    assert (root / CHART).is_file()
+    assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]
+    again = subprocess.run([script, *words], env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert "0 files fetched" in again.stdout
+
+
+def test_a_wrong_password_ends_the_command_in_one_line(site: Site, tmp_path: Path) -> None:
+    words = ["download", "mimic-iv", "--output", str(tmp_path / "data"), "--base-url", site.url]
+    environment = {**os.environ, "PHYSIONET_USER": USER, "PHYSIONET_PASSWORD": "hunter2"}
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "clinragen"), *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("clinragen: ")]
+    assert done.returncode == 1
+    assert len(lines) == 1
+    assert "Traceback" not in done.stderr
+    assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]
