@@ -64,7 +64,7 @@ con = duckdb.connect(config={"threads": int(sys.argv[2]), "memory_limit": sys.ar
 source = f"read_parquet('{sys.argv[1]}')" if sys.argv[1].endswith("parquet") else \\
     f"read_csv('{sys.argv[1]}', all_varchar=true, header=true, delim=',', quote='\\"', escape='\\"')"
 columns = ("stay_id", "charttime", "itemid", "value", "valuenum")
-print(con.sql(f"SELECT {', '.join(f'max({column})' for column in columns)} FROM {source}").fetchone())
+print(con.sql(f"SELECT {', '.join(f'count({column})' for column in columns)} FROM {source}").fetchall())
 """
 BUILD = """
 import sys

@@ -35,9 +35,7 @@ def assemble(
     observed = ~np.isnan(values)
     offsets = np.searchsorted(rows["stay_id"].to_numpy(), np.append(stay_ids, np.iinfo(np.int64).max)).astype(np.int32)
 
-    before = np.zeros((3, 1, len(columns)), dtype=np.int64)
-    running = np.concatenate([before, count_levels(values, range_set).cumsum(axis=1)], axis=1)
-    per_stay = running[:, offsets[1:]] - running[:, offsets[:-1]]
+    per_stay = _sums(count_levels(values, range_set), offsets)
     none = np.zeros(len(diseases), dtype=np.int8)
     label_rows = [labels.get(stay_id, none) for stay_id in stay_ids.tolist()]
     names = [[disease.name for disease, present in zip(diseases, row, strict=True) if present] for row in label_rows]
@@ -65,6 +63,16 @@ def assemble(
     }
     schema = example_features().arrow_schema
     return pa.table([pa.chunked_array([_array(filled[name.name])]).cast(name.type) for name in schema], schema=schema)
+
+
+def _sums(levels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Sums over each stay's steps: (kinds, steps, variables) to (kinds, stays, variables)."""
+    sums = np.zeros((levels.shape[0], len(offsets) - 1, levels.shape[2]), dtype=np.int64)
+    # reduceat would give a stay without a step the first step of the next one.
+    filled = np.flatnonzero(np.diff(offsets))
+    if len(filled):
+        sums[:, filled] = np.add.reduceat(levels, offsets[filled], axis=1, dtype=np.int64)
+    return sums
 
 
 def _nested(offsets: np.ndarray, flat: pa.Array, width: int) -> pa.ListArray:

@@ -41,7 +41,7 @@ _PAIR = re.compile(r"(?<![\w./])(?P<a>\d{2,3}) ?/ ?(?P<b>\d{2,3})(?![\w/]|\.\d)"
 _PLAIN = re.compile(rf"{_NUMBER}")
 _SYMBOLS = {"<": "below", ">": "above", "≤": "at_most", "≥": "at_least", "<=": "at_most", ">=": "at_least"}
 _PIECE = re.compile(r"<=|>=|[<>≤≥]|[~≈±]|[A-Za-z][A-Za-z’']*|[,;:()/—–\n]|\.+|[!?]| - |[\x01]+")
-_STOP_FOLLOWS = re.compile(r"\s*(?:$|\s[\x01\"“(]*[A-Z0-9\x01])")
+_LAST_WORD = re.compile(r"[A-Za-z.]+\Z")
 _NEW_LINE = re.compile(r"\n\s*(?:$|[-*•\n]|[A-Z0-9\x01])")
 
 
@@ -67,7 +67,7 @@ def read_items(text: str, lexicon: Lexicon) -> list[Item]:
         other = match.owners[1] if len(match.owners) > 1 else None
         items.append(Item(entry.kind, match.start, match.end, entry, other, blanked[match.start : match.end]))
         taken[match.start : match.end] = b"\x01" * (match.end - match.start)
-    items += _pieces(blanked, taken)
+    items += _pieces(blanked, taken, lexicon.abbreviations)
     return sorted(items, key=lambda item: item.start)
 
 
@@ -163,7 +163,15 @@ def _quantity(text: str) -> Quantity:
     return Quantity(value, value, len(fraction))
 
 
-def _pieces(text: str, taken: bytearray) -> list[Item]:
+def _ends_sentence(text: str, start: int, end: int, abbreviations: frozenset[str]) -> bool:
+    """Whether a mark at `start` ends a sentence: not inside "7.25", "e.g." or "approx. 30"."""
+    if end < len(text) and not text[end].isspace() and text[end] != BLANK:
+        return False
+    word = _LAST_WORD.search(text[max(0, start - 12) : start])
+    return text[start] != "." or word is None or not (len(word.group()) == 1 or word.group().lower() in abbreviations)
+
+
+def _pieces(text: str, taken: bytearray, abbreviations: frozenset[str]) -> list[Item]:
     """Marks and the words that no phrase has taken."""
     items: list[Item] = []
     for found in _PIECE.finditer(text):
@@ -178,7 +186,7 @@ def _pieces(text: str, taken: bytearray) -> list[Item]:
         elif piece[0] == BLANK:
             items.append(Item("blank", start, end))
         elif piece[0] in ".!?":
-            if _STOP_FOLLOWS.match(text, end) or len(piece) > 1:
+            if _ends_sentence(text, start, end, abbreviations):
                 items.append(Item("stop", start, end))
         elif piece == "\n":
             if _NEW_LINE.match(text, start):

@@ -127,7 +127,11 @@ def _counted(
     lexicon: Lexicon,
 ) -> tuple[str, Evidence]:
     """A number or a share of readings. With "from hour 4" it may be meant of all readings or of those since."""
-    windows = [window_of(readings, statement.times, lexicon)]
+    times = statement.times
+    if quantifier.count is not None:
+        # "once at hour 12" counts all readings: there is no other one.
+        times = tuple(when for when in times if when.kind != "at")
+    windows = [window_of(readings, times, lexicon)]
     if also_whole:
         windows.append(window_of(readings, (), lexicon))
     best = (UNVERIFIABLE, Evidence(windows[0].unknown))

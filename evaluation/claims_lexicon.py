@@ -61,6 +61,7 @@ class Lexicon:
     units: Mapping[str, Mapping[str, Conversion]]
     unit_pattern: re.Pattern[str]
     diseases: re.Pattern[str]
+    abbreviations: frozenset[str]
     variables: Mapping[str, Variable]
 
 
@@ -93,6 +94,7 @@ def _build(path: Path | None, variables: tuple[Variable, ...], diseases: tuple[s
             units=units,
             unit_pattern=_unit_pattern(units),
             diseases=_alternatives(diseases),
+            abbreviations=frozenset(content["abbreviations"]),
             variables={variable.key: variable for variable in variables},
         )
     except OSError as error:
