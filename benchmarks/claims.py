@@ -113,7 +113,10 @@ class Truth:
         """Whether the finding's share of readings is wrong, of all readings and of those in the time told."""
         first = float("-inf") if found.onset is None else found.onset
         last = float("inf") if found.offset is None else found.offset
-        shares = [self.share(found.variable, found.direction), self.share(found.variable, found.direction, first, last)]
+        shares = [
+            self.share(found.variable, found.direction),
+            self.share(found.variable, found.direction, first, last),
+        ]
         count = sum(self.beyond(found.variable, found.direction))
         holds = {
             "every": lambda share: share == 1,
@@ -164,7 +167,11 @@ class Planter:
         made: set[str] = set()
         for found in findings:
             told = writer.finding(found)
-            clean = text if told in text else f"{text} {writer.lab_support(found, row['diagnoses'][:1] or ['Shock'], None)}"
+            clean = (
+                text
+                if told in text
+                else f"{text} {writer.lab_support(found, row['diagnoses'][:1] or ['Shock'], None)}"
+            )
             for kind, wrong, verdict in self._wrong(found, truth, writer, rng):
                 if kind not in made:
                     made.add(kind)
@@ -271,9 +278,7 @@ class Planter:
         wrong = text[:place] + told.replace(_times(count), _times(other)) + text[place + len(told) :]
         yield Planted("summary count", text, wrong, row)
 
-    def _note(
-        self, row: Mapping[str, Any], text: str, writer: Writer, rng: random.Random
-    ) -> Iterator[Planted]:
+    def _note(self, row: Mapping[str, Any], text: str, writer: Writer, rng: random.Random) -> Iterator[Planted]:
         note = " ".join(row["note"].split()).lower()
         quotes = re.findall(r'"([^"]+)"', text)
         if quotes:
@@ -326,7 +331,9 @@ def measure(planted: Sequence[Planted]) -> dict[str, dict[str, float]]:
     for item in planted:
         counts = result.setdefault(item.kind, Counter())
         counts["planted"] += 1
-        counts["found"] += verdicts(item.wrong, item.example)[item.verdict] > verdicts(item.clean, item.example)[item.verdict]
+        counts["found"] += (
+            verdicts(item.wrong, item.example)[item.verdict] > verdicts(item.clean, item.example)[item.verdict]
+        )
         counts["false"] += verdicts(item.clean, item.example)[item.verdict] > 0
     return {
         kind: {
@@ -394,7 +401,9 @@ def main() -> None:
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     for kind, numbers in kinds.items():
-        print(f"{kind:20} {numbers['planted']:5.0f} precision {numbers['precision']:.3f} recall {numbers['recall']:.3f}")
+        print(
+            f"{kind:20} {numbers['planted']:5.0f} precision {numbers['precision']:.3f} recall {numbers['recall']:.3f}"
+        )
     print(f"clean: {result['clean']}; written to {RESULTS}")
 
 

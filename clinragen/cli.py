@@ -53,7 +53,7 @@ def quickstart(
 @app.command()
 def run(
     recipe: Annotated[Path, typer.Argument(help="Recipe YAML.")],
-    root: Annotated[Path | None, typer.Option(help="Folder with the source's tables.")] = None,
+    root: Annotated[str | None, typer.Option(help="Folder with the source's tables, or a postgresql:// URL.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the results [default: runs/<recipe>].")] = None,
     seed: Seed = 0,
 ) -> None:
@@ -132,6 +132,7 @@ def build(
     from clinragen import stages
     from clinragen.progress import Display
     from dataset_builder.cohort import FILTERS, check_filters
+    from dataset_builder.files import read_json
 
     display = Display()
     left_out = check_filters(without_filter or [])
@@ -149,7 +150,13 @@ def build(
         "filters": [name for name in FILTERS if name not in left_out],
         **{name: str(path) for name, path in files.items() if path is not None},
     }
-    _run(stages.build(output, stages.tables_of(source, root), settings, display.report), display)
+    _run(stages.build(output, stages.tables_of(root, settings), settings, display.report), display)
+    provenance = read_json(output / "provenance.json")
+    counts = ", ".join(f"{name} {count}" for name, count in provenance["examples"].items())
+    typer.echo(f"examples: {counts}")
+    typer.echo(provenance["about_the_notes"])
+    for name, count in provenance["leakage_audit"].items():
+        typer.echo(f"leakage audit: {name.replace('_', ' ')}: {count}")
 
 
 @app.command()

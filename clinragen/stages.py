@@ -84,32 +84,33 @@ def given(folder: Path, what: str) -> Stage:
     return _Given(folder, what)
 
 
-class _Database(Stage):
-    """A database that holds a source's tables; it is read, never written."""
+class _Tables(Stage):
+    """A source's tables: a folder with what lies beside it, or a database. They are read, never written."""
 
-    def __init__(self, source: str, url: str) -> None:
-        super().__init__("database", Path(), work=_nothing, settings={})
-        self.source, self.url = source, url
+    def __init__(self, root: str, settings: dict[str, Any]) -> None:
+        super().__init__("tables", Path(), work=_nothing, settings=settings)
+        self.root = root
 
     def digest(self) -> str:
-        from dataset_builder.location import locate
-        from dataset_builder.source import load_source
-        from dataset_builder.vocabulary import load_variables
+        from dataset_builder.build import locate_for
+        from dataset_builder.settings import CohortSettings
 
         if self._digest is None:
-            located = locate(load_source(self.source, load_variables()), self.url)
-            self._digest = fingerprint(self.name, self.url, dict(located.states))
+            settings = {name: value for name, value in self.settings.items() if name != "source"}
+            located = locate_for(self.settings["source"], self.root, CohortSettings.of(settings))
+            # Size and time stand for the content: credentialed tables are tens of gigabytes.
+            files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in located.files]
+            release = (located.release.name, located.release.credentialed, located.version)
+            self._digest = fingerprint(
+                self.name, self.root, files, release, dict(located.states), files=[located.source.path]
+            )
         return self._digest
 
 
-def tables_of(source: str, root: str) -> Stage:
-    """The tables of a source: a folder, or a database by its postgresql:// URL."""
-    from dataset_builder.location import is_database_url
-
-    if is_database_url(root):
-        return _Database(source, root)
-    folder = Path(root)
-    return given(folder / "tables" if (folder / "tables").is_dir() else folder, "folder with the source's tables")
+def tables_of(root: str, settings: dict[str, Any]) -> Stage:
+    """The tables in a folder, or in a database by its postgresql:// URL; `settings` are those of `build`."""
+    inner = Path(root) / "tables"
+    return _Tables(str(inner) if inner.is_dir() else root, settings)
 
 
 def synthesize(folder: Path, settings: dict[str, Any], seed: int, report: Report = silent) -> Stage:
@@ -141,9 +142,7 @@ def build(folder: Path, tables: Stage, settings: dict[str, Any], report: Report 
     def work(target: Path) -> None:
         from dataset_builder.build import build_cohort
 
-        root: Path | str = tables.folder / "tables" if tables.name == "synthesize" else tables.folder
-        if isinstance(tables, _Database):
-            root = tables.url
+        root = tables.root if isinstance(tables, _Tables) else tables.folder / "tables"
         with _moved_up(target) as made:
             build_cohort(
                 root=root,
@@ -260,7 +259,7 @@ def train(
     )
 
 
-def all_stages(recipe: Recipe, output: Path, seed: int, root: Path | None, report: Report = silent) -> list[Stage]:
+def all_stages(recipe: Recipe, output: Path, seed: int, root: str | None, report: Report = silent) -> list[Stage]:
     """Every stage of a recipe, in order.
 
     Raises:
@@ -277,7 +276,7 @@ def all_stages(recipe: Recipe, output: Path, seed: int, root: Path | None, repor
         stages.append(synthesize(output / "hospital", recipe.synthesize, seed, report))
         tables: Stage = stages[-1]
     else:
-        tables = given(root, "folder with the source's tables")
+        tables = tables_of(root, recipe.build)
     built = build(output / "build", tables, recipe.build, report)
     base = knowledge(output / "knowledge", built)
     taught = rationales(output / "rationales", built, base, recipe.rationales, seed, report)

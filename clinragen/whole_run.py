@@ -14,7 +14,7 @@ from clinragen.stages import all_stages
 from dataset_builder.files import read_json
 
 
-def run_recipe(path: Path, output: Path, seed: int, root: Path | None) -> None:
+def run_recipe(path: Path, output: Path, seed: int, root: str | None) -> None:
     """Run all stages that are not up to date, then print what must be known, the scores and one patient."""
     from evaluation.terminal import print_patient, print_table
 

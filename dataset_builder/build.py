@@ -72,7 +72,8 @@ def build_cohort(
         shutil.rmtree(scratch)
         provenance = {**origin(located, chosen), **found}
         write_json(folder / "provenance.json", provenance)
-        write_card(folder, provenance)
+        with vocabulary_of(folder):
+            write_card(folder, provenance)
     audit = provenance["leakage_audit"]
     logger.info("built %d examples; leakage audit: %s", provenance["examples"]["total"], _in_words(audit))
     return provenance

@@ -8,12 +8,14 @@ from typing import Any
 
 from dataset_builder.files import atomic_file
 from dataset_builder.schema import SPLITS
+from dataset_builder.vocabulary import load_diseases, load_variables
 
 _TEXT = """
 # ClinRaGen cohort: {title}
 
 {count} ICU stays of {patients} patients (source version: {version}), one example each: a clinical note, the series of
-11 bedside variables, and which of 25 diseases the admission was billed with. Built by `clinragen build`.
+{variables} bedside variables, and which of {diseases} diseases the admission was billed with. Built by
+`clinragen build`.
 
 {sharing}
 
@@ -62,7 +64,8 @@ def write_card(folder: Path, provenance: Mapping[str, Any]) -> None:
     if provenance["credentialed"]:
         sharing = (
             "**Credentialed data.** The source's data use agreement forbids sharing this folder, publishing it "
-            "or sending it to third parties."
+            "or sending it to third parties. Read it with `dataset_builder.schema.load_examples`, which leaves it "
+            "where it is: `datasets.load_dataset` would copy it into a cache that others on the machine may read."
         )
     else:
         sharing = "The source is openly licensed; the same terms hold for this folder."
@@ -71,6 +74,8 @@ def write_card(folder: Path, provenance: Mapping[str, Any]) -> None:
         title=provenance["title"],
         count=provenance["examples"]["total"],
         patients=provenance["patients"],
+        variables=len(load_variables()),
+        diseases=len(load_diseases()),
         version=provenance["version"],
         sharing=sharing,
         policy=provenance["note_policy"],

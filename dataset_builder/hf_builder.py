@@ -64,7 +64,8 @@ class CohortBuilder(datasets.ArrowBasedBuilder):
             raise SettingsError(f"where are the tables of {config_name}? Give their folder as data_dir")
         chosen = CohortSettings.of(settings)
         self._fingerprint = cohort_fingerprint(locate_for(config_name, data_dir, chosen), chosen)
-        self._kept = private_folder(Path(cache_dir or Path(datasets.config.HF_DATASETS_CACHE) / "clinragen"))
+        # A folder of our own: the one that is given may hold other things, which others may read.
+        self._kept = private_folder(Path(cache_dir or datasets.config.HF_DATASETS_CACHE) / "clinragen")
         super().__init__(
             cache_dir=str(self._kept),
             dataset_name="clinragen-cohort",

@@ -72,7 +72,7 @@ def locate(source: Source, root: Path | str) -> LocatedSource:
                 f"{root}: holds no table '{table.file}' (.csv, .csv.gz or .parquet; looked in {looked}); "
                 f"give the {source.title} folder"
             )
-    return LocatedSource(source, root, paths, _find_version(source, paths), _find_release(source, folders))
+    return LocatedSource(source, root, paths, _find_version(source, paths), _find_release(source, root, paths))
 
 
 def is_database_url(root: Path | str) -> bool:
@@ -159,7 +159,16 @@ def _find_version(source: Source, paths: Mapping[str, Path]) -> str:
     return version
 
 
-def _find_release(source: Source, folders: list[Path]) -> Release:
+def _find_release(source: Source, root: Path, paths: Mapping[str, Path]) -> Release:
+    """What the tables' licences allow: each table's own counts, since notes are published apart, and the strictest."""
+    releases = [_release_of(source, root.resolve(), path.resolve()) for path in paths.values()]
+    return next((release for release in releases if release.credentialed), releases[0])
+
+
+def _release_of(source: Source, root: Path, table: Path) -> Release:
+    # Within the root its licence holds for all; a table beside it has its own, in its folder or the one above.
+    above = [table.parent, *table.parent.parents]
+    folders = above[: above.index(root) + 1] if root in above else above[:2]
     for path in (folder / name for folder in folders for name in source.licence_files):
         if path.is_file():
             text = path.read_text(encoding="utf-8", errors="replace").lower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from evaluation.claims_lexicon import Entry, Lexicon, fold_unit
@@ -42,7 +43,7 @@ _PLAIN = re.compile(rf"{_NUMBER}")
 _SYMBOLS = {"<": "below", ">": "above", "≤": "at_most", "≥": "at_least", "<=": "at_most", ">=": "at_least"}
 _PIECE = re.compile(r"<=|>=|[<>≤≥]|[~≈±]|[A-Za-z][A-Za-z’']*|[,;:()/—–\n]|\.+|[!?]| - |[\x01]+")
 _LAST_WORD = re.compile(r"[A-Za-z.]+\Z")
-_NEW_LINE = re.compile(r"\n\s*(?:$|[-*•\n]|[A-Z0-9\x01])")
+_NEW_LINE = re.compile(r"\n[ \t]{0,20}(?:$|[-*•\n]|[A-Z0-9\x01])")
 
 
 def read_items(text: str, lexicon: Lexicon) -> list[Item]:
@@ -68,7 +69,10 @@ def read_items(text: str, lexicon: Lexicon) -> list[Item]:
         items.append(Item(entry.kind, match.start, match.end, entry, other, blanked[match.start : match.end]))
         taken[match.start : match.end] = b"\x01" * (match.end - match.start)
     items += _pieces(blanked, taken, lexicon.abbreviations)
-    return sorted(items, key=lambda item: item.start)
+    items.sort(key=lambda item: item.start)
+    # "T 38.5, P 110": a letter is a name only if its number follows.
+    followed = {item.start for item, following in pairwise(items) if following.kind == "number"}
+    return [item for item in items if item.kind != "name" or len(item.text) > 1 or item.start in followed]
 
 
 def _blank(text: str, patterns: list[re.Pattern[str]]) -> str:

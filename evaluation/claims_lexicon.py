@@ -111,7 +111,8 @@ def _phrases(content: Mapping[str, Any], variables: tuple[Variable, ...]) -> Ite
     for variable in variables:
         own = (Subject((variable.key,)),)
         names = [variable.name, variable.short, *variable.aliases, *content["names"].get(variable.key, [])]
-        yield from ((name.lower(), Entry("name", subjects=own)) for name in names)
+        # A single letter is a name in capitals only, the others whatever the case.
+        yield from ((name if len(name) == 1 else name.lower(), Entry("name", subjects=own)) for name in names)
     for group in content["groups"]:
         if "any" in group:
             chosen = tuple(key for key in group["any"] if key in known)

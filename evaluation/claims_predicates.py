@@ -33,7 +33,6 @@ class Group:
     copula: bool = False
     conjunction: str = ""
     readings: bool = False  # "pH measurements", "heart rate readings"
-    known: tuple[Subject, ...] = ()
     start: int = -1
     end: int = -1
 
@@ -100,6 +99,7 @@ class _Segment:
 
 
 _QUALIFIERS = frozenset(("time", "quantifier", "hedge", "negation", "stay"))
+_POINTS = frozenset(("at", "start", "admission", "end"))
 
 
 def statements_of(group: Group) -> list[Statement]:
@@ -130,6 +130,12 @@ def _statement(
     negation, quantifier = segment.negation, segment.quantifier
     if predicate.kind == "measured" and segment.unmeasured:
         negation = "plain"
+    points = [when for when in segment.times if when.kind in _POINTS]
+    if len(points) > 1 and predicate.kind in ("level", "near", "compare"):
+        # "at the start and at the end": it is said of both.
+        others = [when for when in segment.times if when not in points]
+        parts = [replace(segment, times=[*others, when]) for when in points]
+        return [told for part in parts for told in _statement(group, part, predicate, subject, None)]
     span = (group.start, max(group.end if segment.end < 0 else segment.end, group.start + 1))
     times = tuple(segment.times)
     if own is not None and any(item.word == "resolving" for item in segment.predicates) and predicate.kind != "trend":
@@ -161,8 +167,8 @@ def _segments(group: Group) -> list[_Segment]:
     for item in group.before:
         if item.kind in _QUALIFIERS:
             (shared if item.kind in ("negation", "hedge", "time") else first).qualify(item)
-        elif item.entry is None or (group.conditions and item.kind == "level"):
-            continue
+        elif item.entry is None or (group.conditions and item.entry.word in ("high", "low", "rising", "falling")):
+            continue  # "spiked a fever", "high fever": the condition says it already
         elif item.kind in ("level", "trend", "extreme"):
             first.predicates.append(Predicate(item.kind, item.entry.word))
     if group.conditions or any(own is not None for _, own in group.subjects):
@@ -330,8 +336,14 @@ class _Builder:
             self._begin(item)
             self._now.predicates.append(Predicate("extreme", last.word, joined))
             return
+        elif both[0].decimals < 0:
+            # "in the 120s to 130s": some readings are there, as with "in the 120s".
+            joined = replace(both[0], high=both[1].high)
+            self._begin(item)
+            self._now.predicates.append(Predicate("near", "", joined))
+            return
         elif item.joined == "from":
-            kind = "range"
+            kind, word = ("range", "") if both[0].low <= both[1].low else ("trend", "falling")
         self._begin(item)
         self._now.predicates.append(Predicate(kind, word, *both))
 

@@ -42,7 +42,8 @@ class SeriesChecker:
     def check(self, statement: Statement, text: str) -> list[Claim]:
         """The claims of one statement: a level that is told with a count and a time is one of each."""
         if statement.predicate.kind == "pair":
-            return [claim for part in _halves(statement) for claim in self.check(part, text)]
+            halves = [part for part in _halves(statement) if part.subject.variables[0] in self._readings]
+            return [claim for part in halves for claim in self.check(part, text)]
         if statement.subject.everything and statement.predicate.kind == "measured":
             variable, outcomes = None, [self._anything(statement)]
         else:

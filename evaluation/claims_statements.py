@@ -23,6 +23,9 @@ _PREDICATES = frozenset(("level", "trend", "extreme", "compare", "number", "span
 _BOUND = frozenset(("level", "compare", "number", "span", "pair", "measured", "unmeasured"))
 
 
+_PREPOSITIONS = frozenset(("to", "by", "from", "of", "at", "in"))
+
+
 @dataclass
 class _State:
     group: Group | None = None
@@ -70,7 +73,7 @@ class StatementReader:
             state.scope = kind
         elif kind == "pronoun":
             self._pronoun()
-        elif kind in ("word", "soft", "blank", "masks"):
+        elif kind in ("word", "soft", "blank"):
             self._word(kind)
         elif kind == "copula":
             if state.group is not None and not state.closed:
@@ -78,14 +81,15 @@ class StatementReader:
                 state.linked = True
                 state.group.parts.append(Part(item, "", "copula"))
         elif kind == "same":
-            state.before.append(item)
+            self._same(item)
         elif kind == "reading" and state.group is not None and state.significant == "name":
             state.group.readings = True
         elif kind in _PREDICATES or kind in _QUALIFIERS or kind == "approximately":
             self._describe(number, item)
         if kind == "filler":
-            state.preposition = item.text.lower()
-        elif kind not in ("approximately",):
+            if item.text.lower() in _PREPOSITIONS:
+                state.preposition = item.text.lower()
+        elif kind != "approximately":
             state.preposition = ""
             if kind not in ("reading", "soft"):
                 state.significant = kind
@@ -99,16 +103,22 @@ class StatementReader:
         if group is not None and not state.before and self._joins(group, item):
             group.add(item)
         else:
-            before, same = state.before, any(part.kind == "same" for part in state.before)
+            before = [part for part in state.before if part.kind != "same"]
+            same = len(before) < len(state.before)
             self._close()
-            group = Group([*state.leads], [part for part in before if part.kind != "same"], scope=state.scope)
-            group.same = same
-            group.interpreting = state.interpreting
-            group.known = state.last
+            group = Group([*state.leads], before, scope=state.scope, same=same, interpreting=state.interpreting)
             group.add(item)
             state.group = group
         state.before = []
         state.linked, state.closed, state.implicit = True, False, False
+
+    def _same(self, item: Item) -> None:
+        """ "..., as is the respiratory rate" repeats what was said, "A as well as B are high" only lists names."""
+        group = self._state.group
+        if group is not None and not group.parts and not group.conditions and item.text.lower() == "as well as":
+            group.conjunction = "and"
+        else:
+            self._state.before.append(item)
 
     def _joins(self, group: Group, item: Item) -> bool:
         """Whether this name goes on the list of names that the group begins with."""
@@ -121,7 +131,7 @@ class StatementReader:
             return True  # "heart rate (HR)"
         if conjunction == "and" and group.conditions and group.plainly_negated:
             return False  # "not hypotensive and tachycardic"
-        return conjunction in (",", "and", "or", "nor", "/", "as well as")
+        return conjunction in (",", "and", "or", "nor", "/")
 
     def _describe(self, number: int, item: Item) -> None:
         """A predicate or a qualifier: of the name to come, of the group so far, or of something else."""
@@ -215,9 +225,12 @@ class StatementReader:
             if state.group is not None and (state.group.parts or state.group.conditions):
                 self._interpretation()
                 return
+        told = [*state.leads, *(state.group.before if state.group is not None else [])]
         self._close()
-        last = state.last
-        self._state = _State(last=last)
+        # "In the first day X rose while Y fell": the span of time holds on, a point of time does not.
+        spans = ("window", "final") if item.kind == "break" else ()
+        leads = [lead for lead in told if lead.entry and lead.entry.when and lead.entry.when.kind in spans]
+        self._state = _State(leads=leads, last=state.last)
         self._state.implicit = item.kind == "break"
         self._state.significant = item.kind
 

@@ -67,6 +67,8 @@ def check_trend(statement: Statement, readings: Readings, range_set: RangeSet, l
     """ "rises from 80 to 130", "is stable", "improves", "swings"."""
     # "dipped to 88 % at hour 20" tells where the change has come to by then.
     times = [replace(when, kind="until") if when.kind == "at" else when for when in statement.times]
+    if {when.kind for when in times} >= {"admission", "end"} or {when.kind for when in times} >= {"start", "end"}:
+        times = []  # between the two
     window = window_of(readings, times, lexicon)
     if window.unknown:
         return Outcome("trend", UNVERIFIABLE, Evidence(window.unknown))

@@ -128,6 +128,12 @@ class ClinRaGenConfig(PreTrainedConfig):
             raise SettingsError(f"lora needs exactly the settings {', '.join(LORA_TASK_FIELDS)}")
 
     @property
+    def text_width(self) -> int:
+        """Width of the language model's input embeddings: the encoder's, where its halves have their own configs."""
+        text = self.text_config
+        return (text.encoder if "encoder" in text.sub_configs else text).hidden_size
+
+    @property
     def lab_max_steps(self) -> int:
         """Longest series, in time steps, that the lab encoder takes."""
         return self.lab_config.context_length // self.lab_step_features

@@ -17,7 +17,7 @@ class ClinRaGenKnowledgeAttention(nn.Module):
 
     def __init__(self, config: ClinRaGenConfig) -> None:
         super().__init__()
-        width = config.text_config.hidden_size
+        width = config.text_width
         inner = config.knowledge_heads * config.knowledge_head_dim
         self.heads = config.knowledge_heads
         self.head_dim = config.knowledge_head_dim

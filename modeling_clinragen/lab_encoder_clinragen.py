@@ -27,7 +27,7 @@ class ClinRaGenLabEncoder(nn.Module):
         self.channel_attention = config.lab_config.channel_attention
         self.patchtst = PatchTSTModel(config.lab_config)
         width = config.lab_config.num_input_channels * config.lab_config.d_model
-        self.projection = nn.Linear(width, config.text_config.hidden_size)
+        self.projection = nn.Linear(width, config.text_width)
 
     def forward(self, lab_features: torch.Tensor, lab_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode a batch of series.

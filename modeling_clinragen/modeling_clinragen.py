@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationMixin
 from transformers import initialization as init
@@ -166,6 +167,21 @@ class ClinRaGenForConditionalGeneration(ClinRaGenPreTrainedModel, GenerationMixi
 
     def _inject_lora(self) -> None:
         inject_adapter_in_model(LoraConfig(**self.config.lora), self.language_model)
+
+    def merge_adapters(self) -> None:
+        """Add what the adapters learned into the weights that they adapt, and remove them; the output stays the same.
+
+        Raises:
+            SettingsError: There is no adapter.
+        """
+        if self.config.lora is None:
+            raise SettingsError("there is no adapter to merge: this model has no LoRA")
+        for name, module in list(self.language_model.named_modules()):
+            if isinstance(module, BaseTunerLayer):
+                module.merge(safe_merge=True)
+                parent, _, child = name.rpartition(".")
+                setattr(self.language_model.get_submodule(parent), child, module.get_base_layer())
+        self.config.lora = None
 
     def set_trainable(self, *, backbone: bool, adapter: bool, lab_encoder: bool, knowledge_attention: bool) -> None:
         """Say which parts learn; all others are frozen. Loading a checkpoint unfreezes everything, so call it after.

@@ -66,6 +66,20 @@ def make_processor(tiny_tokenizer: Any) -> Callable[..., Any]:
     return build
 
 
+_LLAMA: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+}
+_GEMMA: dict[str, Any] = {
+    **_LLAMA,
+    "head_dim": 8,
+    "sliding_window": 64,
+    "query_pre_attn_scalar": 8,
+}
 TEXT_CONFIGS: dict[str, dict[str, Any]] = {
     "t5": {
         "model_type": "t5",
@@ -78,6 +92,53 @@ TEXT_CONFIGS: dict[str, dict[str, Any]] = {
         "feed_forward_proj": "gated-gelu",
         "decoder_start_token_id": 0,
     },
+    "mt5": {
+        "model_type": "mt5",
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 48,
+        "num_layers": 2,
+        "num_heads": 4,
+        "dropout_rate": 0.0,
+        "tie_word_embeddings": False,
+        "decoder_start_token_id": 0,
+    },
+    "bart": {
+        "model_type": "bart",
+        "d_model": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 48,
+        "decoder_ffn_dim": 48,
+        "dropout": 0.0,
+        "max_position_embeddings": 256,
+        "decoder_start_token_id": 1,
+        "bos_token_id": 1,
+        "forced_eos_token_id": None,
+    },
+    "t5gemma": {
+        "model_type": "t5gemma",
+        "encoder": {**_GEMMA, "num_hidden_layers": 2},
+        "decoder": {**_GEMMA, "num_hidden_layers": 2},
+        "dropout_rate": 0.0,
+        "decoder_start_token_id": 0,
+    },
+    "opt": {
+        "model_type": "opt",
+        "hidden_size": 32,
+        "ffn_dim": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 256,
+        "word_embed_proj_dim": 32,
+        "dropout": 0.0,
+        "bos_token_id": 1,
+    },
+    "qwen2": _LLAMA | {"model_type": "qwen2"},
+    "llama": _LLAMA | {"model_type": "llama"},
+    "gemma": _LLAMA | {"model_type": "gemma", "head_dim": 8},
     "qwen3": {
         "model_type": "qwen3",
         "hidden_size": 32,
@@ -102,7 +163,11 @@ def make_model(tiny_tokenizer: Any) -> Callable[..., Any]:
 
     def build(kind: str = "t5", *, lora: bool = True, seed: int = 0, **settings: Any) -> Any:
         torch.manual_seed(seed)
-        text = {**TEXT_CONFIGS[kind], "vocab_size": len(tiny_tokenizer), "pad_token_id": 0, "eos_token_id": 1}
+        own = {"vocab_size": len(tiny_tokenizer), "pad_token_id": 0, "eos_token_id": 1}
+        text = {**TEXT_CONFIGS[kind], **own}
+        for part in ("encoder", "decoder"):
+            if part in text:
+                text[part] = {**text[part], **own}
         fields: dict[str, Any] = {
             "text_config": text,
             "lab_config": {
@@ -132,7 +197,7 @@ def make_model(tiny_tokenizer: Any) -> Callable[..., Any]:
         if fields["num_knowledge_tokens"]:
             model.set_knowledge_tokens(list(range(50, 50 + fields["num_knowledge_tokens"])))
         if lora:
-            targets = ["q", "v"] if kind == "t5" else ["q_proj", "v_proj"]
+            targets = ["q", "v"] if kind in ("t5", "mt5") else ["q_proj", "v_proj"]
             model.add_lora({"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "target_modules": targets})
         return model.eval()
 

@@ -219,6 +219,25 @@ def test_build_and_rationales_keep_credentialed_cohorts_private_and_traceable(
         assert [step["step"] for step in carried["steps"]] == ["build", "rationales"]
 
 
+def test_credentialed_notes_beside_an_open_demo_close_the_cohort(tmp_path: Path) -> None:
+    root = crowd(6).write(tmp_path / "mimic-iv-demo" / "2.2")
+    (root / "LICENSE.txt").write_text("Open Database License (ODbL) v1.0")
+    beside = tmp_path / "mimic-iv-note" / "2.2"
+    beside.mkdir(parents=True)
+    (root / "note").rename(beside / "note")
+    for licence in ("The PhysioNet Credentialed Health Data License\nVersion 1.5.0", None):
+        (beside / "LICENSE.txt").unlink(missing_ok=True)
+        if licence is not None:
+            (beside / "LICENSE.txt").write_text(licence)
+        provenance = build_cohort("mimic-iv", root, tmp_path / "out", note_policy="full")
+        assert provenance["credentialed"] is True
+        assert open_to_others(tmp_path / "out") == []
+        with pytest.raises(GovernanceError):
+            require_publishable(tmp_path / "out", "the Hub")
+    (beside / "LICENSE.txt").write_text("Open Database License (ODbL) v1.0")
+    assert build_cohort("mimic-iv", root, tmp_path / "out", note_policy="full")["credentialed"] is False
+
+
 def test_a_credentialed_cohort_cannot_be_pushed_to_the_hub(cohorts: dict[str, Path]) -> None:
     closed = load_examples(cohorts["closed"])
     for private in (False, True):

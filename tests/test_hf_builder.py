@@ -32,7 +32,7 @@ def test_the_dataset_is_the_folder(tmp_path: Path) -> None:
         split: rows.to_list() for split, rows in expected.items() if len(rows)
     }
     assert all(found[split].features == expected[split].features for split in found)
-    assert stat.S_IMODE((tmp_path / "cache").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "cache" / "clinragen").stat().st_mode) == 0o700
 
 
 def test_streaming_gives_the_same_rows(tmp_path: Path) -> None:
@@ -55,15 +55,15 @@ def test_changed_tables_and_changed_settings_are_built_anew(tmp_path: Path) -> N
         return {row["stay_id"]: row["lab_values"] for split in found.values() for row in split}
 
     first = load()
-    built = sorted((tmp_path / "cache" / "cohorts").iterdir())
+    built = sorted((tmp_path / "cache" / "clinragen" / "cohorts").iterdir())
     assert load() == first
-    assert sorted((tmp_path / "cache" / "cohorts").iterdir()) == built
+    assert sorted((tmp_path / "cache" / "clinragen" / "cohorts").iterdir()) == built
     changed = hospital()
     changed.chart(1, 2, HR, 99)
     changed.write(root)
     assert len(load()[1001]) == len(first[1001]) + 1
     load(grid="hourly")
-    assert len(list((tmp_path / "cache" / "cohorts").iterdir())) == 3
+    assert len(list((tmp_path / "cache" / "clinragen" / "cohorts").iterdir())) == 3
 
 
 def test_what_cannot_be_built_says_so(tmp_path: Path) -> None:

@@ -1,0 +1,113 @@
+"""Every kind of language model that the configuration can name, as a tiny random one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TEXT_CONFIGS
+
+from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+
+KINDS = sorted(TEXT_CONFIGS)
+NOTES = ["Dyspnea and fever.", "", "No chest pain. History of hypertension and diabetes, now with cough."]
+TARGETS = ["### Disease Diagnosed: Shock. ### Rationale: heart rate is high", "### Disease Diagnosed: x.", "a b c"]
+
+
+@pytest.fixture
+def series(make_series: Any) -> list[Any]:
+    return [make_series(9, 1), make_series(3, 2), None]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_equals_its_examples_and_padding_changes_nothing(
+    kind: str, make_model: Any, make_processor: Any, series: list[Any], tiny_tokenizer: Any
+) -> None:
+    model, processor = make_model(kind), make_processor()
+    tokens = [(processor(note, [one], target)["labels"] != -100).sum() for note, one, target in _rows(series)]
+    losses = [model(**processor(note, [one], target)).loss for note, one, target in _rows(series)]
+    mean = sum(loss * count for loss, count in zip(losses, tokens, strict=True)) / sum(tokens)
+    torch.testing.assert_close(model(**processor(NOTES, series, TARGETS)).loss, mean, rtol=1e-4, atol=1e-4)
+    tiny_tokenizer.padding_side = "left"
+    try:
+        torch.testing.assert_close(model(**processor(NOTES, series, TARGETS)).loss, mean, rtol=1e-4, atol=1e-4)
+    finally:
+        tiny_tokenizer.padding_side = "right"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_generation_of_a_batch_equals_its_examples_with_and_without_a_cache(
+    kind: str, make_model: Any, make_processor: Any, series: list[Any], tiny_tokenizer: Any
+) -> None:
+    model, processor = make_model(kind), make_processor()
+
+    def texts(rows: list[int], **settings: Any) -> list[str]:
+        inputs = processor([NOTES[row] for row in rows], [series[row] for row in rows])
+        made = model.generate(**inputs, max_new_tokens=10, do_sample=False, **settings)
+        return tiny_tokenizer.batch_decode(made, skip_special_tokens=True)
+
+    together = texts([0, 1, 2])
+    assert together == [texts([row])[0] for row in range(3)]
+    assert together == texts([0, 1, 2], use_cache=False)
+    assert texts([0, 1, 2], num_beams=2) == [texts([row], num_beams=2)[0] for row in range(3)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_and_loaded_it_is_the_same(
+    kind: str, make_model: Any, make_processor: Any, series: list[Any], tmp_path: Path
+) -> None:
+    model, processor = make_model(kind), make_processor()
+    inputs = processor(NOTES, series, TARGETS)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    expected = model(**inputs).logits
+    model.save_pretrained(tmp_path)
+    loaded = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(loaded(**inputs).logits, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_the_last_phase_every_parameter_that_learns_has_a_gradient(
+    kind: str, make_model: Any, make_processor: Any, series: list[Any]
+) -> None:
+    model, processor = make_model(kind), make_processor()
+    model.set_trainable(backbone=False, adapter=True, lab_encoder=False, knowledge_attention=True)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.1)
+    model.train()
+    model(**processor(NOTES, series, TARGETS)).loss.backward()
+    learning = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert learning
+    assert not [name for name, value in learning.items() if value.grad is None or not value.grad.abs().sum()]
+    frozen = [name for name, value in model.named_parameters() if not value.requires_grad and value.grad is not None]
+    assert not frozen
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_merged_adapters_give_the_same_model_without_them(
+    kind: str, make_model: Any, make_processor: Any, series: list[Any], tmp_path: Path
+) -> None:
+    model, processor = make_model(kind), make_processor()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(std=0.1)
+    inputs = processor(NOTES, series, TARGETS)
+    expected = model(**inputs).logits
+    model.merge_adapters()
+    assert model.config.lora is None
+    assert not [name for name, _ in model.named_parameters() if "lora_" in name]
+    torch.testing.assert_close(model(**inputs).logits, expected, rtol=1e-4, atol=1e-5)
+    model.save_pretrained(tmp_path)
+    loaded = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(loaded(**inputs).logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def _rows(series: list[Any]) -> list[tuple[str, Any, str]]:
+    return list(zip(NOTES, series, TARGETS, strict=True))
