@@ -74,12 +74,12 @@ def _evaluate(
 ) -> None:
     from dataset_builder.columns import label_matrix
     from dataset_builder.schema import load_examples
-    from dataset_builder.vocabulary import load_diseases
+    from dataset_builder.vocabulary import FOLDER, load_diseases
     from evaluation.baselines import LogisticBaseline, PrevalenceGuess
     from evaluation.comparison import compare_systems
     from evaluation.diagnosis import match_diagnoses
     from evaluation.predictions import generate_texts
-    from evaluation.rationale import rationale_scores
+    from evaluation.rationale import claim_scores, rationale_scores
     from evaluation.report import write_report
     from trainers.running import CURVE, load_parent
 
@@ -108,7 +108,9 @@ def _evaluate(
             " ".join(filter(None, parts)) for parts in zip(*(test[column] for column in columns), strict=True)
         ]
         written = [answer.rationale if answer.problem is None else None for answer in answers]
-        rationale[name] = rationale_scores(written, references)
+        # The checker's words are about the shipped variables.
+        claims = None if (cohort / FOLDER).is_dir() else claim_scores(written, test)
+        rationale[name] = {**rationale_scores(written, references), "claims": claims}
         parsed = parsed or answers
     report(0, None, "baselines")
     regression = LogisticBaseline().fit(splits["train"], splits["validation"])

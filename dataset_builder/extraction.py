@@ -41,13 +41,15 @@ def extract_measurements(
     with 0 <= hours <= the window's end that lie inside the stay: mimic3-benchmarks keeps a row by its stay id or its
     time, and drops what lies outside [0, length of stay] when it makes the task.
 
-    Raises `InputDataError` when no table of measurements is there; a variable that only absent tables hold is never
-    observed.
+    Tables of measurements that hold no item of `variables` are not read. Raises `InputDataError` when none of the others
+    is there; a variable that only absent tables hold is never observed.
     """
     end = window_hours(window)
-    present = [table for table in located.source.event_tables if table.name in located.paths]
+    with_items = {item.table for item in located.source.items}
+    wanted = [table for table in located.source.event_tables if table.name in with_items]
+    present = [table for table in wanted if table.name in located.paths]
     if not present:
-        files = ", ".join(sorted({table.file for table in located.source.event_tables}))
+        files = ", ".join(sorted({table.file for table in wanted}))
         raise InputDataError(
             f"{located.root}: holds no table of measurements ({files}); put at least one of them there"
         )
@@ -83,8 +85,8 @@ def _rows(
                 "item": [item.item for item in items],
                 "variable": pa.array([position[item.variable] for item in items], pa.int8()),
                 "conversion": pa.array([item.conversion for item in items], pa.string()),
-                "low": [float(variables[position[item.variable]].plausible[0]) for item in items],
-                "high": [float(variables[position[item.variable]].plausible[1]) for item in items],
+                "low": pa.array([variables[position[item.variable]].plausible[0] for item in items], pa.float64()),
+                "high": pa.array([variables[position[item.variable]].plausible[1] for item in items], pa.float64()),
             }
         )
     )

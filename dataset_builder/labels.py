@@ -60,7 +60,13 @@ def extract_labels(
         )
     )
     versions = sorted({version for _, version, _ in listed})
-    found = rows.join(codes, ["icd_version", "code"]).select("stay_id", "disease").distinct().to_pyarrow()
+    found = (
+        rows.filter(rows.code != "")
+        .join(codes, ["icd_version", "code"])
+        .select("stay_id", "disease")
+        .distinct()
+        .to_pyarrow()
+    )
     labels: dict[int, np.ndarray] = {}
     for stay_id, disease in zip(found["stay_id"].to_pylist(), found["disease"].to_pylist(), strict=True):
         labels.setdefault(stay_id, np.zeros(len(diseases), dtype=np.int8))[disease] = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ class CohortSettings:
     engine: str = "duckdb"
 
     def __post_init__(self) -> None:
+        self._check_forms()
         load_range_set(self.range_set)
         load_variables(self.variables)
         load_diseases(self.phenotypes)
@@ -64,6 +65,7 @@ class CohortSettings:
         if self.max_steps is not None and self.max_steps < 1:
             raise SettingsError(f"max_steps is {self.max_steps}; give a number above 0, or none to keep all steps")
         object.__setattr__(self, "filters", check_filters(self.filters))
+        object.__setattr__(self, "split_fractions", tuple(self.split_fractions))
         assign_splits((), fractions=self.split_fractions, split_file=self.split_file)
 
     @classmethod
@@ -75,9 +77,29 @@ class CohortSettings:
             raise SettingsError(f"a cohort has no setting '{unknown[0]}'; its settings are {known}")
         if "note_policy" not in settings:
             raise SettingsError("a cohort needs a note_policy: admission, structured, brief_hospital_course or full")
-        paths = {name: Path(settings[name]) for name in FILES if settings.get(name) is not None}
-        lists = {name: tuple(settings[name]) for name in ("filters", "split_fractions") if name in settings}
-        return cls(**{**settings, **paths, **lists})
+        paths = {name: Path(settings[name]) for name in FILES if isinstance(settings.get(name), str)}
+        return cls(**{**settings, **paths})
+
+    def _check_forms(self) -> None:
+        """Refuse a value of another kind than its setting takes; recipes and Python callers can give any."""
+        forms: dict[str, tuple[Callable[[Any], bool], str]] = {
+            **dict.fromkeys(("note_policy", "window", "grid", "range_set", "engine"), (_is_text, "a text")),
+            **dict.fromkeys(FILES, (lambda value: value is None or isinstance(value, Path), "the path of a file")),
+            "max_steps": (lambda value: value is None or _is_whole(value), "a whole number or none"),
+            "seed": (_is_whole, "a whole number"),
+            "only_known_codes": (lambda value: isinstance(value, bool), "true or false"),
+            "filters": (
+                lambda value: isinstance(value, list | tuple) and all(map(_is_text, value)),
+                "a list of names",
+            ),
+            "split_fractions": (
+                lambda value: isinstance(value, list | tuple) and all(isinstance(part, int | float) for part in value),
+                "a list of three numbers",
+            ),
+        }
+        for name, (fits, form) in forms.items():
+            if not fits(getattr(self, name)):
+                raise SettingsError(f"{name} is {getattr(self, name)!r}; give {form}")
 
     def recorded(self) -> dict[str, Any]:
         """For the provenance: every choice that decides the result; a file by its content. Engines give one result."""
@@ -85,3 +107,11 @@ class CohortSettings:
         files = {name: None if chosen[name] is None else file_digest(chosen[name]) for name in FILES}
         lists = {name: list(chosen[name]) for name in ("filters", "split_fractions")}
         return {**chosen, **files, **lists}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from dataset_builder.vocabulary import Variable
+from dataset_builder.vocabulary import Variable, check_item
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 SOURCES = files("dataset_builder") / "sources"
@@ -162,6 +163,9 @@ def _parse(content: Mapping[str, Any], path: Path, variables: tuple[Variable, ..
     listed |= {
         variable.key: variable.items[content["name"]] for variable in variables if content["name"] in variable.items
     }
+    for variable, entries in listed.items():
+        for entry in entries:
+            check_item(entry, f"{path}: {variable}")
     items = tuple(
         Item(variable, entry["table"], str(entry["item"]), entry["label"], entry["unit"], entry.get("conversion"))
         for variable, entries in listed.items()
@@ -195,6 +199,9 @@ def _parse(content: Mapping[str, Any], path: Path, variables: tuple[Variable, ..
         )
         for entry in content["releases"]
     )
+    last_as_text = frozenset(content.get("last_as_text", ()))
+    for name in sorted(last_as_text - set(content["items"])):
+        raise InputDataError(f"{path}: last_as_text names '{name}', which has no items; correct it")
     return Source(
         path=path,
         name=content["name"],
@@ -208,7 +215,7 @@ def _parse(content: Mapping[str, Any], path: Path, variables: tuple[Variable, ..
         tables=tables,
         conversions=conversions,
         items=items,
-        last_as_text=frozenset(content.get("last_as_text", ())),
+        last_as_text=last_as_text & set(listed),
     )
 
 
@@ -239,8 +246,14 @@ def _check(source: Source, variables: tuple[Variable, ...], path: Path) -> None:
         if not any(all(any(spec.has(name) for spec in described) for name in names) for names in choices):
             wanted = " or ".join(" and ".join(names) for names in choices)
             raise InputDataError(f"{path}: no table of stays, admissions and patients has {wanted}; add the column")
-    if [release.contains is None for release in source.releases].index(True) != len(source.releases) - 1:
+    if [release.contains for release in source.releases].count(None) != 1 or source.releases[-1].contains is not None:
         raise InputDataError(f"{path}: exactly the last release must be without 'contains'; correct it")
+    try:
+        groups = re.compile(source.version_pattern).groups
+    except re.error as error:
+        raise InputDataError(f"{path}: version_pattern is no regular expression ({error}); correct it") from error
+    if groups != 1:
+        raise InputDataError(f"{path}: version_pattern needs exactly one group, around the version; correct it")
     known = {variable.key for variable in variables}
     seen = set()
     for item in source.items:
@@ -251,8 +264,6 @@ def _check(source: Source, variables: tuple[Variable, ...], path: Path) -> None:
         if (item.table, item.item) in seen:
             raise InputDataError(f"{path}: item {item.item} is listed twice; keep one")
         seen.add((item.table, item.item))
-    for variable in sorted(source.last_as_text - known):
-        raise InputDataError(f"{path}: last_as_text names the unknown variable '{variable}'; see variables.yaml")
     for variable in sorted(known - {item.variable for item in source.items}):
         raise InputDataError(f"{path}: no item measures the variable '{variable}'; add one under items")
     for name, pieces in source.conversions.items():

@@ -6,9 +6,10 @@ Everything that names a variable or a disease goes through here, so that a user'
 from __future__ import annotations
 
 import csv
+import math
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -120,100 +121,142 @@ def _own(name: str) -> Path | None:
     return _current / name if _current is not None and (_current / name).is_file() else None
 
 
-def _read_yaml(path: Path | None, default: str) -> Any:
-    source = path if path is not None else RESOURCES / default
-    try:
-        return yaml.safe_load(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputDataError(f"{source}: cannot be read ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputDataError(f"{source}: is not a readable YAML file; check its syntax") from error
-
-
 def load_variables(path: Path | None = None) -> tuple[Variable, ...]:
     """Read the variables in model order: those of `path`, or of the current vocabulary (see `vocabulary_of`).
 
     Raises `InputDataError` naming the file and the faulty entry.
     """
-    return _read_variables(path or _own(VARIABLES))
+    path = path or _own(VARIABLES)
+    return _read_variables(path, _content(path))
 
 
 @lru_cache(maxsize=8)
-def _read_variables(path: Path | None) -> tuple[Variable, ...]:
+def _read_variables(path: Path | None, content: str | None) -> tuple[Variable, ...]:
     variables = []
-    for number, entry in enumerate(_read_list(path, VARIABLES), start=1):
+    for number, entry in enumerate(_read_list(path, content, VARIABLES), start=1):
+        where = f"{path or VARIABLES}: entry {number}"
         try:
             low, high = entry["plausible"]
             variable = Variable(
-                key=entry["key"],
-                name=entry["name"],
-                short=entry["short"],
+                key=_text(entry, "key", where),
+                name=_text(entry, "name", where),
+                short=_text(entry, "short", where),
                 unit=str(entry["unit"]),
                 plausible=(float(low), float(high)),
                 fill=float(entry["fill"]),
                 decimals=int(entry["decimals"]),
-                aliases=tuple(entry.get("aliases", ())),
+                aliases=_texts(entry.get("aliases", []), f"{where}: aliases"),
                 items={source: tuple(listed) for source, listed in entry.get("items", {}).items()},
             )
+            for items in variable.items.values():
+                for item in items:
+                    check_item(item, where)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputDataError(f"{path or VARIABLES}: entry {number} is incomplete or malformed") from error
+            raise InputDataError(f"{where} is incomplete or malformed; see the shipped {VARIABLES}") from error
+        if not variable.plausible[0] < variable.plausible[1]:
+            raise InputDataError(f"{where}: plausible must be two numbers, the lower one first")
+        if not math.isfinite(variable.fill) or variable.decimals < 0:
+            raise InputDataError(f"{where}: fill must be a number, and decimals a whole number from 0 on")
         variables.append(variable)
     _refuse_repeated([variable.key for variable in variables], path, VARIABLES)
+    _refuse_repeated([variable.name.lower() for variable in variables], path, VARIABLES)
     return tuple(variables)
 
 
-def load_diseases(path: Path | None = None, codes_path: Path | None = None) -> tuple[Disease, ...]:
+def check_item(entry: Mapping[str, Any], where: str) -> None:
+    """Refuse an item whose id cannot be found in a table: 220045.0 is not 220045.
+
+    Raises `InputDataError` that begins with `where`, and `KeyError` or `TypeError` for an entry without an item.
+    """
+    if isinstance(entry["item"], bool) or not isinstance(entry["item"], int | str):
+        raise InputDataError(f"{where}: item {entry['item']!r} is no id; write a whole number or a text")
+
+
+def load_diseases(path: Path | None = None) -> tuple[Disease, ...]:
     """Read the diseases in model order, each with its undotted, upper-case codes per ICD version.
 
     Without `path` they are those of the current vocabulary (see `vocabulary_of`). Codes stand with the entry itself
-    (`codes: {9: [...], 10: [...]}`, as in a user's own file) or in a CSV by phenotype. Raises `InputDataError` naming
-    the file and the faulty entry.
+    (`codes: {9: [...], 10: [...]}`, as in a user's own file) or, for the keys of the shipped diseases, in the shipped
+    CSV. Raises `InputDataError` naming the file and the faulty entry.
     """
-    return _read_diseases(path or _own(PHENOTYPES), codes_path)
+    path = path or _own(PHENOTYPES)
+    return _read_diseases(path, _content(path))
 
 
 @lru_cache(maxsize=8)
-def _read_diseases(path: Path | None, codes_path: Path | None) -> tuple[Disease, ...]:
-    codes: dict[str, dict[int, set[str]]] = {}
-    source = codes_path if codes_path is not None else RESOURCES / "phenotype_codes.csv"
-    try:
-        with source.open(encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
-                codes.setdefault(row["phenotype"], {}).setdefault(int(row["icd_version"]), set()).add(row["code"])
-    except OSError as error:
-        raise InputDataError(f"{source}: cannot be read ({error.strerror}); check the path") from error
-    except (KeyError, ValueError) as error:
-        raise InputDataError(f"{source}: needs the columns phenotype, icd_version, code") from error
+def _read_diseases(path: Path | None, content: str | None) -> tuple[Disease, ...]:
     diseases = []
-    for number, entry in enumerate(_read_list(path, PHENOTYPES), start=1):
+    for number, entry in enumerate(_read_list(path, content, PHENOTYPES), start=1):
+        where = f"{path or PHENOTYPES}: entry {number}"
         try:
-            key = entry["key"]
-            listed = entry.get("codes") or codes.get(key, {})
-            by_version = {
-                int(version): frozenset(_plain_code(str(code)) for code in found) for version, found in listed.items()
-            }
-            diseases.append(Disease(key, entry["name"], int(entry["ccs"]), entry["kind"], by_version))
+            key, name = _text(entry, "key", where), _text(entry, "name", where)
+            listed = entry.get("codes") or _shipped_codes().get(key, {})
+            codes = {int(version): _plain_codes(found, f"{where}: codes") for version, found in listed.items()}
+            disease = Disease(key, name, int(entry["ccs"]), _text(entry, "kind", where), codes)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputDataError(f"{path or PHENOTYPES}: entry {number} is incomplete or malformed") from error
-        if not any(by_version.values()):
-            raise InputDataError(f"{path or source}: lists no code for phenotype '{key}'; add its codes")
-        if "," in entry["name"]:
+            raise InputDataError(f"{where} is incomplete or malformed; see the shipped {PHENOTYPES}") from error
+        if not any(codes.values()):
+            raise InputDataError(f"{path or PHENOTYPES}: lists no code for phenotype '{key}'; add its codes")
+        if "," in name or "\n" in name:
             raise InputDataError(
-                f"{path or PHENOTYPES}: the name of '{key}' has a comma, which ends a name in outputs"
+                f"{path or PHENOTYPES}: the name of '{key}' has a comma or line break, which ends a name in outputs"
             )
+        diseases.append(disease)
     _refuse_repeated([disease.key for disease in diseases], path, PHENOTYPES)
+    _refuse_repeated([disease.name.lower() for disease in diseases], path, PHENOTYPES)
     return tuple(diseases)
 
 
-def _plain_code(code: str) -> str:
-    return re.sub("[^0-9A-Z]", "", code.upper())
+@lru_cache(maxsize=1)
+def _shipped_codes() -> dict[str, dict[int, list[str]]]:
+    """By disease key and ICD version."""
+    codes: dict[str, dict[int, list[str]]] = {}
+    with (RESOURCES / "phenotype_codes.csv").open(encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            codes.setdefault(row["phenotype"], {}).setdefault(int(row["icd_version"]), []).append(row["code"])
+    return codes
 
 
-def _read_list(path: Path | None, default: str) -> list[Any]:
-    content = _read_yaml(path, default)
-    if not isinstance(content, list) or not content:
+def _plain_codes(listed: Any, where: str) -> frozenset[str]:
+    # Unquoted, YAML makes numbers of codes and loses what they mean: 038.9 becomes 38.9, 250.00 becomes 250.0.
+    codes = frozenset(re.sub("[^0-9A-Z]", "", code.upper()) for code in _texts(listed, where))
+    if "" in codes:
+        raise InputDataError(f"{where}: a code has no letter or digit; correct it")
+    return codes
+
+
+def _text(entry: Mapping[str, Any], name: str, where: str) -> str:
+    if not isinstance(entry[name], str) or not entry[name].strip():
+        raise InputDataError(f"{where}: {name} must be a text; put it in quotes")
+    return str(entry[name])
+
+
+def _texts(listed: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+        raise InputDataError(f'{where} must be a list of texts; put each in brackets and quotes: ["038.9"]')
+    return tuple(listed)
+
+
+def _content(path: Path | None) -> str | None:
+    """A user's file, read again each time so that a change is noticed; None for the shipped one."""
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputDataError(f"{path}: is no text file in UTF-8; save it as such") from error
+
+
+def _read_list(path: Path | None, content: str | None, default: str) -> list[Any]:
+    try:
+        entries = yaml.safe_load((RESOURCES / default).read_text(encoding="utf-8") if content is None else content)
+    except yaml.YAMLError as error:
+        raise InputDataError(f"{path or default}: is not a readable YAML file; check its syntax") from error
+    if not isinstance(entries, list) or not entries:
         raise InputDataError(f"{path or default}: is no list of entries; see the shipped {default}")
-    return content
+    return entries
 
 
 def _refuse_repeated(keys: list[str], path: Path | None, default: str) -> None:
@@ -223,9 +266,9 @@ def _refuse_repeated(keys: list[str], path: Path | None, default: str) -> None:
 
 
 @lru_cache(maxsize=8)
-def load_range_set(name: str = "clinical", path: Path | None = None) -> RangeSet:
+def load_range_set(name: str = "clinical") -> RangeSet:
     """Read one range set ("clinical", the default, or "paper"). Raises `SettingsError` for an unknown name."""
-    sets = _read_yaml(path, "ranges.yaml")
+    sets = yaml.safe_load((RESOURCES / "ranges.yaml").read_text(encoding="utf-8"))
     if name not in sets:
         raise SettingsError(f"range set '{name}' is unknown; choose one of {', '.join(sorted(sets))}")
     entry = sets[name]

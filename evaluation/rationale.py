@@ -1,10 +1,11 @@
-"""BLEU of generated rationales against the teacher's, over every example."""
+"""Generated rationales: BLEU against the teacher's, and whether the patient's data bear out what they claim."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from evaluation.claims import CONTRADICTED, VERDICTS, check_rationale
 from modeling_clinragen.errors import InputDataError
 
 
@@ -35,3 +36,21 @@ def rationale_scores(generated: Sequence[str | None], references: Sequence[str])
         "examples": len(generated),
         "without_reference": len(references) - len(pairs),
     }
+
+
+def claim_scores(rationales: Sequence[str | None], examples: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many claims of the rationales the patients' series and notes support, contradict or cannot decide.
+
+    `rationales` has one text per row of the data contract, or None where the output could not be parsed: it claims
+    nothing. `with_contradiction` counts rationales with at least one contradicted claim. See `evaluation.claims`.
+    """
+    counts = dict.fromkeys(VERDICTS, 0)
+    wrong = 0
+    for text, row in zip(rationales, examples, strict=True):
+        claims = check_rationale(
+            text or "", row["lab_hours"], row["lab_values"], row["lab_observed"], note=row["note"]
+        )
+        for claim in claims:
+            counts[claim.verdict] += 1
+        wrong += any(claim.verdict == CONTRADICTED for claim in claims)
+    return {**counts, "with_contradiction": wrong, "rationales": sum(text is not None for text in rationales)}

@@ -151,6 +151,13 @@ def _systems(metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _claims(claims: Mapping[str, int] | None) -> list[str]:
+    if claims is None:
+        return ["not checked", "not checked"]
+    checked = claims["supported"] + claims["contradicted"] + claims["unverifiable"]
+    return [f"{claims['contradicted']} of {checked}", f"{claims['with_contradiction']} of {claims['rationales']}"]
+
+
 def _generated(metrics: Mapping[str, Any]) -> list[str]:
     if not metrics["rationale"]:
         return ["## Generated text", "No system generated text."]
@@ -168,12 +175,14 @@ def _generated(metrics: Mapping[str, Any]) -> list[str]:
                 f"{100 * scores['well_formed']:.1f} %",
                 "not counted" if count is None else str(count["names"]),
                 "not counted" if count is None else str(count["unmatched"]),
+                *_claims(scores.get("claims")),
             ]
         )
     text = (
         "BLEU compares with the teacher's rationale for what the system reads, over every example, so it can't be "
         "compared between systems that read different inputs. An output that does not parse counts as an empty text. "
-        "A name outside the vocabulary is a diagnosis the model made up."
+        "A name outside the vocabulary is a diagnosis the model made up. Claims are a rationale's statements about "
+        "the series and its quotations of the note, each checked against the patient's data (docs/claims.md)."
     )
     if unscored:
         text += f" {unscored} examples have no teacher's rationale and cannot be scored."
@@ -185,6 +194,8 @@ def _generated(metrics: Mapping[str, Any]) -> list[str]:
         "Well-formed outputs",
         "Disease names written",
         "Outside the vocabulary",
+        "Claims contradicted",
+        "Rationales with one",
     ]
     return ["## Generated text", _table(header, rows), text]
 

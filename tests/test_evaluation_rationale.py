@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sacrebleu
 
-from evaluation.rationale import rationale_scores
+from evaluation.rationale import claim_scores, rationale_scores
 from modeling_clinragen.errors import InputDataError
 
 REFERENCES = [
@@ -47,3 +47,23 @@ def test_examples_without_a_reference_are_counted_not_scored() -> None:
 def test_lists_that_do_not_fit_are_refused(generated: list[str | None], references: list[str]) -> None:
     with pytest.raises(InputDataError, match="every example"):
         rationale_scores(generated, references)
+
+
+def test_claims_are_counted_by_verdict_and_contradicted_rationales_once() -> None:
+    row = {
+        "lab_hours": [0.0, 1.0, 2.0],
+        "lab_values": [[None] * 3 + [rate] + [None] * 7 for rate in (120.0, 130.0, 125.0)],
+        "lab_observed": [[False] * 3 + [True] + [False] * 7] * 3,
+        "note": "Chest pain since yesterday.",
+    }
+    texts = [
+        '"chest pain" fits Shock. Heart rate is high in every reading.',
+        '"cough" fits Shock. Heart rate is low in every reading. Temperature is high.',
+        None,
+    ]
+    found = claim_scores(texts, [row, row, row])
+    assert found["supported"] == 2
+    assert found["contradicted"] == 2
+    assert found["unverifiable"] == 1
+    assert found["with_contradiction"] == 1
+    assert found["rationales"] == 2
