@@ -11,7 +11,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.files import PARTIAL, atomic_folder, fingerprint, read_json, write_json
+from dataset_builder.files import (
+    PARTIAL,
+    atomic_folder,
+    fingerprint,
+    folder_lock,
+    make_private,
+    output_folder,
+    read_json,
+    write_json,
+)
+from dataset_builder.governance import PROVENANCE, is_credentialed, read_provenance
 from modeling_clinragen.errors import StageError
 
 logger = logging.getLogger(__name__)
@@ -70,21 +80,40 @@ class Stage:
         return stamp.is_file() and read_json(stamp).get("fingerprint") == self.digest()
 
     def run(self) -> bool:
-        """Run unless finished. Returns whether it had to run."""
-        if self.finished():
-            logger.info("Stage %s is up to date", self.name)
-            return False
+        """Run unless finished. Returns whether it had to run.
+
+        What is made of credentialed data, by its own record or an input's, is its owner's alone. Raises
+        `InputDataError` where the output would overlap an input or replace what is not this project's.
+        """
+        if not self.finished():
+            self.digest()  # what is wrong with an input is said first
+            # A database has no folder.
+            inputs = [stage.folder for stage in self.inputs if stage.folder.name]
+            folder = output_folder(self.folder, [*inputs, *self.files])
+            with folder_lock(folder):
+                if not self.finished():  # nor by another process meanwhile
+                    self._run(folder, private=any(_is_credentialed(path) for path in inputs))
+                    return True
+        logger.info("Stage %s is up to date", self.name)
+        return False
+
+    def _run(self, target: Path, *, private: bool) -> None:
         stamp = {"stage": self.name, "fingerprint": self.digest(), "settings": self.settings}
-        left = self.folder.with_name(self.folder.name + PARTIAL)
+        left = target.with_name(target.name + PARTIAL)
         marker = left / (STAMP + ".started")
         if left.exists() and (not marker.is_file() or read_json(marker) != stamp):
             shutil.rmtree(left)
-        with atomic_folder(self.folder, resume=self.resumes) as folder:
+        with atomic_folder(target, resume=self.resumes, private=private) as folder:
             write_json(folder / marker.name, stamp)
             self.work(folder)
             (folder / marker.name).unlink()
             write_json(folder / STAMP, stamp)
-        return True
+            if _is_credentialed(folder):
+                make_private(folder)
+
+
+def _is_credentialed(folder: Path) -> bool:
+    return (folder / PROVENANCE).is_file() and is_credentialed(read_provenance(folder))
 
 
 def run_stages(stages: Iterable[Stage], announce: Callable[[Stage, int, int], None]) -> None:

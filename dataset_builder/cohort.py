@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ibis
@@ -40,6 +41,7 @@ def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tu
         if name not in located.source.tables:
             continue
         tables[name] = store(con, f"{name}_read", read_table(con, located, name), located.paths[name])
+        _check_ids(tables[name], located, name)
         if count_rows(tables[name].select(key).distinct()) != count_rows(tables[name]):
             column = located.source.tables[name].columns[key]
             raise InputDataError(f"{located.paths[name]}: has repeated values of '{column}'; keep one row of each")
@@ -66,6 +68,7 @@ def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tu
     diagnoses = diagnoses.filter(diagnoses.icd_code.strip() != "")
     coded_by = "stay_id" if "stay_id" in diagnoses.columns else "hadm_id"
     coded = store(con, "coded", diagnoses.select(coded_by).distinct(), located.paths["diagnoses"])
+    _check_ids(coded, located, "diagnoses")
 
     steps: dict[str, Callable[[ibis.Table], ibis.Table]] = {
         "no_transfers": _no_transfers,
@@ -83,6 +86,36 @@ def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tu
             counts.append({"filter": name, "stays": count_rows(stays)})
     columns = ["subject_id", "hadm_id", "stay_id", "in_time", "admit_time", "stay_hours", "age", "sex"]
     return store(con, "cohort", stays.select(*columns, "admission_type", "admission_location", "first_unit")), counts
+
+
+def refuse_empty(
+    counts: Sequence[Mapping[str, Any]], located: LocatedSource, reject_log: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Raises `InputDataError` naming the first filter that left no stay, and why no measurement was used."""
+    for step in counts:
+        if step["stays"] == 0:
+            reasons: Counter[str] = Counter()
+            for item in reject_log:
+                reasons.update(item["rejected"])
+            why = ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
+            times = step["filter"] == "known_times" or "no_time" in reasons
+            raise InputDataError(
+                f"{located.root}: no ICU stay is left after the cohort filter '{step['filter']}'"
+                + (f" (measurements rejected: {why})" if why else "")
+                + "; check that the tables belong together"
+                + (" and that times are written like 2150-03-01 09:00:00" if times else "")
+                + ", or choose other filters"
+            )
+
+
+def _check_ids(table: ibis.Table, located: LocatedSource, name: str) -> None:
+    for key in ("subject_id", "hadm_id", "stay_id"):
+        if key in table.columns and count_rows(table.filter(table[key].isnull())):
+            column = located.source.tables[name].columns[key]
+            raise InputDataError(
+                f"{located.paths[name]}: has cells of '{column}' that are no whole number of at most 18 digits; use "
+                "the table as it was published"
+            )
 
 
 def _number_subjects(stays: ibis.Table, located: LocatedSource) -> ibis.Table:

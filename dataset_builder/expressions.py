@@ -8,8 +8,9 @@ from dataset_builder.engine import number_of
 
 
 def seconds(time: ibis.Column) -> ibis.Column:
-    """Seconds on the source's own clock: most sources write times, some count minutes since the stay began."""
-    return time.epoch_seconds() if time.type().is_timestamp() else time * 60.0
+    """Full seconds on the source's own clock: most sources write times, some count minutes since the stay began."""
+    # Cut off, because some engines round the fraction of a second.
+    return time.truncate("s").epoch_seconds() if time.type().is_timestamp() else time * 60.0
 
 
 def hours_between(time: ibis.Column, start: ibis.Column) -> ibis.Column:

@@ -41,7 +41,7 @@ def extract_measurements(
     with 0 <= hours <= the window's end that lie inside the stay: mimic3-benchmarks keeps a row by its stay id or its
     time, and drops what lies outside [0, length of stay] when it makes the task.
 
-    Tables of measurements that hold no item of `variables` are not read. Raises `InputDataError` when none of the others
+    Tables of measurements without an item of `variables` are not read. Raises `InputDataError` when none of the others
     is there; a variable that only absent tables hold is never observed.
     """
     end = window_hours(window)

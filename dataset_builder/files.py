@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import logging
+import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,11 @@ logger = logging.getLogger(__name__)
 PARTIAL = ".partial"
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
+
+# Every folder that is written whole holds one of these: a cohort, a stage, a knowledge base, a synthetic hospital.
+OURS = ("provenance.json", "stage.json", "knowledge.json", "truth.jsonl.gz")
+
+_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 
 
 @contextmanager
@@ -74,41 +82,110 @@ def atomic_file(path: Path) -> Iterator[Path]:
             raise
 
 
+def output_folder(path: Path, inputs: Iterable[Path] = ()) -> Path:
+    """`path` without links and dots, where a folder can be written without a loss.
+
+    Raises `InputDataError` where a file or a folder with other things than this project's output is, and where the
+    folder overlaps one of the `inputs` or holds the current folder.
+    """
+    real = Path(path).resolve()
+    for given in inputs:
+        taken = Path(given).resolve()
+        if real.is_relative_to(taken) or taken.is_relative_to(real):
+            raise InputDataError(f"{path}: is, holds or lies in the input {given}; choose another output folder")
+    if not real.name or Path.cwd().is_relative_to(real):
+        raise InputDataError(f"{path}: is or holds the current folder; choose another output folder")
+    with disk_errors_named(path):
+        if real.exists() and not real.is_dir():
+            raise InputDataError(f"{path}: is a file, but a folder is to be written there; choose another output")
+        if real.exists() and any(real.iterdir()) and not any((real / name).is_file() for name in OURS):
+            raise InputDataError(
+                f"{path}: holds files that were not written by this program and would be lost; choose another output "
+                "folder, or empty it"
+            )
+    return real
+
+
+@contextmanager
+def folder_lock(path: Path) -> Iterator[None]:
+    """Be the only one, of all processes and threads, who writes the folder `path`; waits for whoever does.
+
+    Whoever holds the lock may take it again. It ends with its process, however that ends.
+    """
+    lock = Path(path).resolve()
+    lock = lock.with_name(lock.name + ".lock")
+    if lock in _held.get():
+        yield
+        return
+    with disk_errors_named(path):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _locked(lock)
+    before = _held.set(_held.get() | {lock})
+    try:
+        yield
+    finally:
+        _held.reset(before)
+        # While it is held: whoever waits for it sees that it is gone, and makes a new one.
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked(lock: Path) -> int:
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.warning("%s: is being written by another process; waiting for it", lock.with_suffix(""))
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+                raise
+            logger.warning("%s: this file system keeps no locks; let no two processes write there", lock.parent)
+        try:
+            if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+
+
 @contextmanager
 def atomic_folder(path: Path, *, resume: bool = False, private: bool = False) -> Iterator[Path]:
     """Yield a folder beside `path` that replaces `path` when the block ends without an error.
 
     With `resume`, what an interrupted run left in that folder is kept, before and after: the caller goes on from it.
     Otherwise the folder starts empty, and an error removes it. With `private`, for credentialed data, nobody but the
-    owner can open it from its first byte on.
+    owner can open it from its first byte on. Replaced is only what `output_folder` allows; a link stays, and what it
+    points to is replaced. Of several processes with one `path`, one writes at a time.
     """
-    path = Path(path)
-    if path.exists() and not path.is_dir():
-        raise InputDataError(f"{path}: is a file, but a folder is to be written there; choose another output")
-    beside = path.with_name(path.name + PARTIAL)
-    with disk_errors_named(path):
-        if beside.exists() and not resume:
-            shutil.rmtree(beside)
-        if private:
-            private_folder(beside)
-        else:
-            beside.mkdir(parents=True, exist_ok=True)
-        try:
-            yield beside
+    target = output_folder(path)
+    with folder_lock(target):
+        beside = target.with_name(target.name + PARTIAL)
+        with disk_errors_named(path):
+            if beside.exists() and not resume:
+                shutil.rmtree(beside)
             if private:
-                make_private(beside)
-            old = path.with_name(path.name + ".old")
-            if old.exists():
-                shutil.rmtree(old)
-            if path.exists():
-                path.replace(old)
-            beside.replace(path)
-            if old.exists():
-                shutil.rmtree(old)
-        except BaseException:
-            if not resume:
-                shutil.rmtree(beside, ignore_errors=True)
-            raise
+                private_folder(beside)
+            else:
+                beside.mkdir(parents=True, exist_ok=True)
+            try:
+                yield beside
+                if private:
+                    make_private(beside)
+                # Not "<path>.old": that may be the user's own copy.
+                old = beside.with_name(beside.name + ".old")
+                if old.exists():
+                    shutil.rmtree(old)
+                if target.exists():
+                    target.replace(old)
+                beside.replace(target)
+                if old.exists():
+                    shutil.rmtree(old)
+            except BaseException:
+                if not resume:
+                    shutil.rmtree(beside, ignore_errors=True)
+                raise
 
 
 def write_json(path: Path, content: Any) -> None:

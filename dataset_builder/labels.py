@@ -13,6 +13,13 @@ from dataset_builder.location import LocatedSource
 from dataset_builder.vocabulary import Disease
 from modeling_clinragen.errors import InputDataError
 
+BETWEEN_CODES = "[,;/ \t\r\n]+"
+# Whole codes, with or without the dot. ICD-9-CM: digits, V, or E and three digits (E000 to E030 and E800 to E999,
+# causes of injury). ICD-10-CM: a letter and a digit; E87.2 is told from ICD-9's E872 by its dot, E785 by its number.
+# ICD-10's short V codes (traffic accidents) pass for ICD-9 and mean no phenotype.
+ICD_9 = "^(([0-9]{3}|V[0-9]{2})([.]?[0-9]{1,2})?|E(0[0-2][0-9]|030|[89][0-9]{2})([.]?[0-9])?)$"
+ICD_10 = "^[A-Z][0-9][0-9A-Z]([.]?[0-9A-Z]{1,4})?$"
+
 
 def normalise_code(code: ibis.Column) -> ibis.Column:
     """A code without dots, spaces or other marks, upper-case. Leading zeros are part of an ICD-9 code and stay."""
@@ -78,17 +85,12 @@ def extract_labels(
 
 
 def _one_code_a_row(rows: ibis.Table) -> ibis.Table:
-    """Cells such as "401.9, I10" taken apart; the ICD version is told by a code's form.
-
-    ICD-9-CM codes begin with a digit, V, or E and three digits (E980.2); ICD-10-CM codes with any other letter, or E
-    and two digits before the dot (E87.2). ICD-10's V codes (traffic accidents) pass for ICD-9 and mean no phenotype.
-    """
+    """Cells such as "401.9, I10" taken apart; the ICD version is told by a code's form, and null where it has none."""
+    text = rows.icd_code.fill_null("").re_replace(BETWEEN_CODES, ",").re_replace("^,|,$", "")
     # A blank for an empty cell: some engines split an empty text into nothing, and the row would not be counted.
-    rows = rows.mutate(icd_code=rows.icd_code.fill_null(" ").split(",").unnest())
-    code = rows.icd_code.strip().upper()
-    version = ibis.cases(
-        (code.re_search("^([0-9]|V[0-9]|E[0-9]{3})"), 9), (code.re_search("^[A-Z][0-9]"), 10), else_=ibis.null("int64")
-    )
+    rows = rows.mutate(icd_code=ibis.ifelse(text == "", " ", text).split(",").unnest())
+    code = rows.icd_code.upper()
+    version = ibis.cases((code.re_search(ICD_9), 9), (code.re_search(ICD_10), 10), else_=ibis.null("int64"))
     return rows.mutate(icd_version=version)
 
 

@@ -12,6 +12,9 @@ from dataset_builder.source import Release, Source
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 SUFFIXES = (".parquet", ".csv.gz", ".csv")
+URL = "[A-Za-z][A-Za-z0-9+.:-]+:/"  # one letter is a Windows drive
+
+NAMED_FOLDERS = 3  # "mimiciv/2.2/hosp"
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,18 @@ def locate(source: Source, root: Path | str) -> LocatedSource:
 
 
 def is_database_url(root: Path | str) -> bool:
-    """Whether `root` names a database. Raises `SettingsError` for a URL that was made a path, which damages it."""
-    if isinstance(root, Path) and re.match("postgres(ql)?:", str(root)):
-        raise SettingsError("root is a database URL that was made a path; hand it over as text")
-    return str(root).startswith(("postgresql://", "postgres://"))
+    """Whether `root` names a database.
+
+    Raises `SettingsError` for another URL, and for one that was made a path, which damages it. Neither is repeated: it
+    may hold a password.
+    """
+    if not re.match(URL, str(root)):
+        return False
+    if isinstance(root, Path):
+        raise SettingsError("root is a URL that was made a path; hand it over as text")
+    if not root.startswith(("postgresql://", "postgres://")):
+        raise SettingsError("root is a URL of an unknown kind; give a folder or postgresql://user@host:port/database")
+    return True
 
 
 def _locate_in_database(source: Source, url: str) -> LocatedSource:
@@ -137,10 +148,12 @@ def _find(folders: list[Path], stem: str) -> Path | None:
 
 
 def _find_version(source: Source, paths: Mapping[str, Path]) -> str:
-    """The version that the required tables' folders are named after; "unknown" where none says it."""
+    """The version that the required tables' folders, or the two above, are named after; "unknown" where none says."""
     named: dict[str, Path] = {}
     for table, path in paths.items():
-        matches = re.findall(source.version_pattern, str(path.resolve().parent).lower())
+        # Folders further up are the user's own: a project's name says nothing about the tables.
+        nearest = "/".join(path.resolve().parent.parts[-NAMED_FOLDERS:]).lower()
+        matches = re.findall(source.version_pattern, nearest)
         if matches and not source.tables[table].optional:
             # Of several, the folder nearest to the table counts.
             named.setdefault(matches[-1], path)

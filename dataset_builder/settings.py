@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from dataset_builder.cohort import FILTERS, check_filters
@@ -88,14 +89,8 @@ class CohortSettings:
             "max_steps": (lambda value: value is None or _is_whole(value), "a whole number or none"),
             "seed": (_is_whole, "a whole number"),
             "only_known_codes": (lambda value: isinstance(value, bool), "true or false"),
-            "filters": (
-                lambda value: isinstance(value, list | tuple) and all(map(_is_text, value)),
-                "a list of names",
-            ),
-            "split_fractions": (
-                lambda value: isinstance(value, list | tuple) and all(isinstance(part, int | float) for part in value),
-                "a list of three numbers",
-            ),
+            "filters": (lambda value: _is_list(value, str), "a list of names"),
+            "split_fractions": (lambda value: _is_list(value, int | float), "a list of three numbers"),
         }
         for name, (fits, form) in forms.items():
             if not fits(getattr(self, name)):
@@ -115,3 +110,7 @@ def _is_text(value: Any) -> bool:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_list(value: Any, kind: type | UnionType) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(part, kind) for part in value)

@@ -201,7 +201,9 @@ def _parse(content: Mapping[str, Any], path: Path, variables: tuple[Variable, ..
     )
     last_as_text = frozenset(content.get("last_as_text", ()))
     for name in sorted(last_as_text - set(content["items"])):
-        raise InputDataError(f"{path}: last_as_text names '{name}', which has no items; correct it")
+        raise InputDataError(
+            f"{path}: last_as_text names the unknown variable '{name}'; name one of those under items"
+        )
     return Source(
         path=path,
         name=content["name"],

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -148,9 +149,8 @@ def _read_variables(path: Path | None, content: str | None) -> tuple[Variable, .
                 aliases=_texts(entry.get("aliases", []), f"{where}: aliases"),
                 items={source: tuple(listed) for source, listed in entry.get("items", {}).items()},
             )
-            for items in variable.items.values():
-                for item in items:
-                    check_item(item, where)
+            for item in chain.from_iterable(variable.items.values()):
+                check_item(item, where)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputDataError(f"{where} is incomplete or malformed; see the shipped {VARIABLES}") from error
         if not variable.plausible[0] < variable.plausible[1]:
@@ -164,10 +164,13 @@ def _read_variables(path: Path | None, content: str | None) -> tuple[Variable, .
 
 
 def check_item(entry: Mapping[str, Any], where: str) -> None:
-    """Refuse an item whose id cannot be found in a table: 220045.0 is not 220045.
+    """Refuse an item that says too little, or whose id no table can have: 220045.0 is not 220045.
 
-    Raises `InputDataError` that begins with `where`, and `KeyError` or `TypeError` for an entry without an item.
+    Raises `InputDataError` that begins with `where`; `TypeError` where an entry is no mapping at all.
     """
+    missing = [name for name in ("table", "item", "label", "unit") if name not in entry]
+    if missing:
+        raise InputDataError(f"{where}: an item has no '{missing[0]}'; add it")
     if isinstance(entry["item"], bool) or not isinstance(entry["item"], int | str):
         raise InputDataError(f"{where}: item {entry['item']!r} is no id; write a whole number or a text")
 
@@ -233,7 +236,7 @@ def _text(entry: Mapping[str, Any], name: str, where: str) -> str:
 
 def _texts(listed: Any, where: str) -> tuple[str, ...]:
     if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
-        raise InputDataError(f'{where} must be a list of texts; put each in brackets and quotes: ["038.9"]')
+        raise InputDataError(f'{where} must be a list of texts in quotes, such as ["038.9", "I10"]')
     return tuple(listed)
 
 

@@ -215,6 +215,10 @@ def test_a_patient_name_of_another_form_is_refused(tmp_path: Path) -> None:
         (("E980.2",), []),  # ICD-9: poisoning; E98 is no ICD-10 code
         (("V45.81",), ["coronary_atherosclerosis"]),  # ICD-9: aortocoronary bypass status
         (("", "unknown", "I10.X.Y"), []),
+        (("E11.9;I10",), ["diabetes_without_complication", "essential_hypertension"]),
+        (("401.9/I10", "038.9 584.9,"), ["acute_renal_failure", "essential_hypertension", "septicemia"]),
+        (("401.9\t584.9",), ["acute_renal_failure", "essential_hypertension"]),
+        (("E785", "E119"), ["diabetes_without_complication", "lipid_disorders"]),  # no such causes of injury in ICD-9
     ],
 )
 def test_cells_of_several_codes_are_read_by_their_form(
@@ -228,6 +232,18 @@ def test_cells_of_several_codes_are_read_by_their_form(
     rows, _ = build(hospital, tmp_path)
     names = {disease.name: disease.key for disease in load_diseases()}
     assert sorted(names[name] for name in rows[1]["diagnoses"]) == sorted(expected)
+
+
+def test_parts_of_a_cell_that_are_no_code_are_counted(tmp_path: Path) -> None:
+    hospital = TinyEicu()
+    # Left over: "X", "401.9.9", '"401.9', "38.9" (without its zero), "E11." and three cells without any code.
+    hospital.stay(1, codes=("401.9, X;401.9.9", '"401.9', "38.9 / I10", "E11.", "", None, " , "))
+    hospital.stay(2, codes=("401.9, I10,",))
+    for number in (1, 2):
+        hospital.lab(number, 5, "glucose", 100)
+    _, provenance = build(hospital, tmp_path)
+    assert provenance["labels"]["diagnosis_rows"] == 12
+    assert provenance["labels"]["rows_without_code_or_known_version"] == 8
 
 
 def test_every_listed_code_is_recognised_when_dotted(tmp_path: Path) -> None:

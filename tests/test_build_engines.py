@@ -16,7 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from postgres_server import PASSWORD, PostgresServer, find_postgres, postgres_server
-from tiny_mimic import DBP, HR, SPO2, TinyMimic, crowd, digests, examples_of
+from tiny_mimic import DBP, HR, SPO2, START, TinyMimic, crowd, digests, examples_of
 
 from dataset_builder.build import build_cohort
 from modeling_clinragen.errors import ClinRaGenError, SettingsError
@@ -57,7 +57,7 @@ def tricky() -> TinyMimic:
     note = 'Chief Complaint:\n"Pain", she said,\nafter\r\na fall; 5\\n6 \\" °C, ß\n\nAllergies:\nNone'
     hospital.stay(1, codes=((" 041.4 ", 9), ("i50.9", 10), ("03843", 9)), note=note, hours=60.4)
     hospital.stay(2, codes=(("0389", 9), ("41401", 9)), note="")
-    hospital.stay(3)
+    hospital.stay(3, start=START.replace(microsecond=900_000))
     # Of two notes at one time and place the first in the order of character codes is taken: capitals before small.
     for text in ("b later", "a small", "B capital", "É accent"):
         hospital.note(103, f"Chief Complaint:\n{text}")
@@ -85,6 +85,10 @@ def tricky() -> TinyMimic:
             # Thirds of an hour: quotients that no binary number holds.
             hospital.chart(number, event / 3, (HR, DBP, SPO2)[event % 3], 60 + (event * 7 * number) % 39 + 0.1)
     hospital.chart(2, None, HR, 80)
+    # Fractions of a second are cut off; mimic-code's loader rounds those of chart times.
+    for fraction in (".2", ".400"):
+        cells = {"charttime": f"2150-03-02 23:00:07{fraction}", "itemid": HR, "value": 90, "valuenum": 90}
+        hospital.add("icu/chartevents", subject_id=2, stay_id=1002, **cells)
     for value in (7.1, 7.35, 7.4):
         hospital.lab(3, 5.5, 50820, value, hadm_id=None)
     return hospital
@@ -148,9 +152,10 @@ def test_what_duckdb_makes_of_tricky_cells(expected: Any) -> None:
     assert '"Pain", she said,' in rows[1]["note"]
     assert rows[2]["note"] == ""
     assert rows[3]["note"].endswith("B capital")
+    assert rows[3]["lab_hours"] == list(range(14))  # the last event is 13 hours after the second the stay began in
     log = next(entry for entry in provenance["items"] if entry["item"] == str(HR))
     assert log["rejected"] == {"no_time": 1, "not_a_number": 8}
-    assert log["used"] == 3 * 14 + 7
+    assert log["used"] == 3 * 14 + 7 + 2
 
 
 @pytest.mark.parametrize("name", ROOTS)
@@ -200,7 +205,9 @@ def test_parquet_and_plain_csv_give_the_same_bytes(
             options = {"convert_options": pyarrow.csv.ConvertOptions(column_types={"icd_code": "string"})}
             parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
             pyarrow.parquet.write_table(
-                pyarrow.csv.read_csv(path, parse_options=parse, **options), root / f"{stem}.parquet"
+                pyarrow.csv.read_csv(path, parse_options=parse, **options),
+                root / f"{stem}.parquet",
+                coerce_timestamps="us",  # Spark reads no nanoseconds
             )
         else:
             (root / f"{stem}.csv").write_bytes(gzip.decompress(path.read_bytes()))

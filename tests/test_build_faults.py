@@ -12,6 +12,10 @@ import pytest
 from tiny_mimic import HR, TinyMimic, build, crowd, digests
 
 from dataset_builder.build import build_cohort
+from dataset_builder.cohort import refuse_empty
+from dataset_builder.location import is_database_url, locate
+from dataset_builder.source import load_source
+from dataset_builder.vocabulary import load_variables
 from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError
 
 
@@ -146,8 +150,108 @@ def test_tables_that_do_not_belong_together_are_named(tmp_path: Path) -> None:
         assert f"{table}.csv.gz" in message
 
 
-def test_bytes_that_are_no_utf8_name_the_table(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["note/discharge", "icu/chartevents"])
+@pytest.mark.parametrize(
+    ("cell", "cure"),
+    [
+        (b"cafe", None),
+        (b"caf\xe9", "iconv"),
+        (b"a" * 2_100_000, ".parquet"),
+    ],
+)
+def test_what_a_file_s_bytes_get_wrong_is_told_apart(
+    tmp_path: Path, table: str, cell: bytes, cure: str | None
+) -> None:
+    root = crowd(5).write(tmp_path / "tables")
+    path = root / f"{table}.csv.gz"
+    rows = gzip.decompress(path.read_bytes())
+    cells = rows.splitlines()[0].count(b",")
+    path.write_bytes(gzip.compress(rows + b"SECRETROW" + b"," * cells + b'"' + cell + b'"\r\n'))
+    if cure is None:
+        build_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full")
+        return
+    message = refused(root, tmp_path / "cohort")
+    assert path.name in message
+    assert cure in message
+    assert "damaged" not in message
+    assert "SECRETROW" not in message
+    assert len(message) < 400
+
+
+def test_rows_with_other_line_ends_are_named(tmp_path: Path) -> None:
     root = crowd(5).write(tmp_path / "tables")
     path = root / "note" / "discharge.csv.gz"
-    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + b'x,1,101,DS,1,,,"caf\xe9"\n'))
-    assert "discharge.csv.gz" in refused(root, tmp_path / "cohort")
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + b'x,1,101,DS,1,,,"cafe"\n'))
+    message = refused(root, tmp_path / "cohort")
+    assert "discharge.csv.gz" in message
+    assert "line ends" in message
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("icu/icustays", "stay_id"),
+        ("icu/icustays", "hadm_id"),
+        ("hosp/admissions", "hadm_id"),
+        ("hosp/admissions", "subject_id"),
+        ("hosp/patients", "subject_id"),
+        ("hosp/diagnoses_icd", "hadm_id"),
+    ],
+)
+@pytest.mark.parametrize("cell", ["SECRET1", "1234567890123456789", ""])
+def test_ids_that_cannot_be_read_are_refused(tmp_path: Path, table: str, column: str, cell: str) -> None:
+    hospital = crowd(3)
+    hospital.rows[table].append({**hospital.rows[table][-1], column: cell})
+    message = refused(hospital.write(tmp_path / "tables"), tmp_path / "cohort", filters=())
+    assert f"{table}.csv.gz: has cells of '{column}'" in message.replace(str(tmp_path / "tables") + "/", "")
+    assert "18 digits" in message
+    assert not cell or cell not in message
+
+
+def test_times_in_another_form_are_named_when_nothing_is_left(tmp_path: Path) -> None:
+    hospital = crowd(3)
+    for row in hospital.rows["icu/chartevents"]:
+        row["charttime"] = "3/1/2150 9:00:00"
+    root = hospital.write(tmp_path / "tables")
+    provenance = build_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full", filters=())
+    located = locate(load_source("mimic-iv", load_variables()), root)
+    counts = [*provenance["cohort"], {"filter": "has_events", "stays": 0}]
+    with pytest.raises(InputDataError, match=r"'has_events' \(measurements rejected: no_time: 90\).*2150-03-01 09:00"):
+        refuse_empty(counts, located, provenance["items"])
+    refuse_empty(provenance["cohort"], located, provenance["items"])
+    with pytest.raises(InputDataError, match=r"'known_times'; check .*2150-03-01 09:00:00"):
+        refuse_empty([{"filter": "known_times", "stays": 0}], located)
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        "PostgreSQL://u:secretpw@127.0.0.1:1/x",
+        "Postgres://u:secretpw@host/x",
+        "jdbc:postgresql://host/x?user=u&password=secretpw",
+        "postgresql+psycopg://u:secretpw@host/x",
+        "postgresql:/u:secretpw@host/x",
+        "s3://key:secretpw@bucket/mimiciv",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_not_repeated(tmp_path: Path, root: str) -> None:
+    for given in (root, Path(root)):
+        for engine in ("duckdb", "postgres"):
+            with pytest.raises(SettingsError, match="root is a URL") as caught:
+                build_cohort("mimic-iv", given, tmp_path / "cohort", note_policy="full", engine=engine)
+            assert "secretpw" not in str(caught.value)
+            assert "\n" not in str(caught.value)
+
+
+def test_a_windows_path_is_no_url() -> None:
+    assert not is_database_url("C:/mimiciv/2.2")
+    assert not is_database_url("data/mimiciv")
+
+
+def test_a_project_folder_s_name_is_no_version(tmp_path: Path) -> None:
+    root = crowd(2).write(tmp_path / "mimic-iv-9.1-project" / "data" / "tables")
+    assert build_cohort("mimic-iv", root, tmp_path / "a", note_policy="full")["version"] == "unknown"
+    for folders in ("mimiciv/3.1", "mimic-iv-clinical-database-2.2"):
+        named = crowd(2).write(tmp_path / "mimic-iv-9.1-project" / "data" / folders)
+        output = tmp_path / f"cohort-{folders[-3:]}"
+        assert build_cohort("mimic-iv", named, output, note_policy="full")["version"] == folders[-3:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,14 @@ import ibis
 
 THREADS = 2
 MEMORY = "1GB"
+
+CSV_ERRORS = {
+    "^Invalid unicode": "has bytes that are no UTF-8; copy it again, or convert it (iconv -f LATIN1 -t UTF-8)",
+    "^Maximum line size": "has a row of more than 2 MB; if it is meant to be so long, save the table as .parquet, "
+    "otherwise copy it again",
+    "Error when sniffing|^Expected Number of Columns": "has rows of another form than its header (number of cells, "
+    "quotes or line ends); it was edited or cut off, copy it again",
+}
 
 
 class DuckdbEngine:
@@ -36,6 +45,10 @@ class DuckdbEngine:
         kind = type(error).__name__
         if isinstance(error, duckdb.OutOfMemoryException):
             return f"needs more than {MEMORY} of memory or more room on the output's disk ({kind}); free some space"
+        # Told by DuckDB's own words: only the kind of error is safe to pass on, the rest quotes rows.
+        for pattern, meaning in CSV_ERRORS.items():
+            if re.search(pattern, str(error), re.MULTILINE):
+                return f"{meaning} ({kind})"
         return f"cannot be read to its end ({kind}); it is damaged or cut off, copy it again"
 
 
