@@ -88,7 +88,10 @@ class _Tables(Stage):
     """A source's tables: a folder with what lies beside it, or a database. They are read, never written."""
 
     def __init__(self, root: str, settings: dict[str, Any]) -> None:
-        super().__init__("tables", Path(), work=_nothing, settings=settings)
+        from dataset_builder.location import is_database_url
+
+        # The folder tells `Stage.run` where no output may be written.
+        super().__init__("tables", Path() if is_database_url(root) else Path(root), work=_nothing, settings=settings)
         self.root = root
 
     def digest(self) -> str:

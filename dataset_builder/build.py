@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 
 from dataset_builder.audit import LeakageAudit
 from dataset_builder.card import write_card
-from dataset_builder.cohort import select_stays
+from dataset_builder.cohort import refuse_empty, select_stays
 from dataset_builder.engine import check_engine, connect, count_rows, store
 from dataset_builder.examples import assemble
 from dataset_builder.extraction import extract_measurements, window_hours
-from dataset_builder.files import atomic_folder, write_json
+from dataset_builder.files import atomic_folder, output_folder, write_json
 from dataset_builder.grid import make_grid
 from dataset_builder.labels import extract_labels
 from dataset_builder.location import LocatedSource, locate
@@ -36,7 +36,6 @@ from dataset_builder.vocabulary import (
     vocabulary_of,
     write_vocabulary,
 )
-from modeling_clinragen.errors import InputDataError
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +62,8 @@ def build_cohort(
     """
     chosen = CohortSettings.of(settings)
     located = locate_for(source, root, chosen)
+    roots = [located.root] if isinstance(located.root, Path) else []
+    output_folder(Path(output), [*roots, *(path.parent for path in located.files)])
     with atomic_folder(Path(output), private=located.release.credentialed) as folder:
         write_vocabulary(folder, variables=chosen.variables, phenotypes=chosen.phenotypes)
         scratch = folder / "scratch"  # spilled rows are patient data: they stay in the user's own folder
@@ -98,14 +99,14 @@ def _write_examples(
     variables, diseases = load_variables(), load_diseases()
     on_progress("stays", 0, 1)
     stays, filter_counts = select_stays(con, located, settings.filters)
-    _refuse_empty(filter_counts, located)
+    refuse_empty(filter_counts, located)
     on_progress("measurements", 0, 1)
     measurements, reject_log = extract_measurements(con, located, variables, stays, settings.window)
     grid, series_counts = make_grid(con, measurements, settings.grid, len(variables), max_steps=settings.max_steps)
     if "has_events" in settings.filters:
         stays = store(con, "stays_with_events", stays.semi_join(grid, "stay_id"))
         filter_counts.append({"filter": "has_events", "stays": count_rows(stays)})
-        _refuse_empty(filter_counts, located)
+        refuse_empty(filter_counts, located, reject_log)
     on_progress("labels and notes", 0, 1)
     labels, label_counts = extract_labels(con, located, diseases, stays, only_known_codes=settings.only_known_codes)
     notes = make_note_reader(con, located, settings.note_policy, stays)
@@ -162,15 +163,6 @@ def _writer(path: Path) -> Iterator[pq.ParquetWriter]:
     path.parent.mkdir(exist_ok=True)
     with pq.ParquetWriter(path, example_features().arrow_schema, compression="zstd") as writer:
         yield writer
-
-
-def _refuse_empty(counts: list[dict[str, Any]], located: LocatedSource) -> None:
-    for step in counts:
-        if step["stays"] == 0:
-            raise InputDataError(
-                f"{located.root}: no ICU stay is left after the cohort filter '{step['filter']}'; "
-                "check that the tables belong together, or choose other filters"
-            )
 
 
 def _in_words(counts: Mapping[str, int]) -> str:

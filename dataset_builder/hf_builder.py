@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from dataset_builder.build import build_cohort, locate_for
 from dataset_builder.cohort_splits import CohortSplits
-from dataset_builder.files import private_folder
+from dataset_builder.files import folder_lock, private_folder
 from dataset_builder.governance import read_provenance
 from dataset_builder.origin import cohort_fingerprint
 from dataset_builder.schema import SPLITS, example_features
@@ -80,8 +80,9 @@ class CohortBuilder(datasets.ArrowBasedBuilder):
     def folder(self) -> Path:
         """The cohort folder (parquet, card, provenance) that the dataset is read from; built when it is needed."""
         folder = self._kept / "cohorts" / self._fingerprint
-        if not folder.is_dir():
-            build_cohort(self.config.name, self.config.data_dir, folder, **self._settings)
+        with folder_lock(folder):
+            if not folder.is_dir():
+                build_cohort(self.config.name, self.config.data_dir, folder, **self._settings)
         return folder
 
     def _info(self) -> datasets.DatasetInfo:

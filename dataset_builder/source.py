@@ -40,7 +40,7 @@ class TableSpec:
 
     `keep` limits text columns to the listed values. `events` marks a table of measurements, `wide` one that has a
     column per item in place of an item column. `whole_days`: its times are dates without a time of day.
-    `several_codes`: a cell lists diagnosis codes of both ICD versions, parted by commas.
+    `several_codes`: a cell lists diagnosis codes of both ICD versions, parted by commas, semicolons, slashes, spaces.
     """
 
     name: str
