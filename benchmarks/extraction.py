@@ -25,6 +25,8 @@ from pathlib import Path
 
 import duckdb
 
+from dataset_builder.engines.duckdb import MEMORY, THREADS
+
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "extraction.json"
 MILLION = 1_000_000
@@ -32,8 +34,6 @@ MIMIC_IV_3_1_EVENTS = 433  # millions
 EVENTS_PER_STAY = 4800
 WANTED = (220045, 220277, 220210, 220179, 220180, 220181, 223762, 220050, 220051, 220052, 223835, 225664)
 OTHER_ITEMS = 400
-# The builder's engine gets as many threads and as much memory as here.
-THREADS, MEMORY = 2, "1GB"
 
 CHART = """
 SELECT 10000000 + stay AS subject_id, 20000000 + stay AS hadm_id, 30000000 + stay AS stay_id, 7 AS caregiver_id,
