@@ -68,12 +68,12 @@ def build_cohort(
         write_vocabulary(folder, variables=chosen.variables, phenotypes=chosen.phenotypes)
         scratch = folder / "scratch"  # spilled rows are patient data: they stay in the user's own folder
         scratch.mkdir()
-        with vocabulary_of(folder), connect(chosen.engine, located, scratch) as con:
-            found = _write_examples(con, located, folder, chosen, on_progress or _silent)
-        shutil.rmtree(scratch)
-        provenance = {**origin(located, chosen), **found}
-        write_json(folder / "provenance.json", provenance)
         with vocabulary_of(folder):
+            with connect(chosen.engine, located, scratch) as con:
+                found = _write_examples(con, located, folder, chosen, on_progress or _silent)
+            shutil.rmtree(scratch)
+            provenance = {**origin(located, chosen), **found}
+            write_json(folder / "provenance.json", provenance)
             write_card(folder, provenance)
     audit = provenance["leakage_audit"]
     logger.info("built %d examples; leakage audit: %s", provenance["examples"]["total"], _in_words(audit))

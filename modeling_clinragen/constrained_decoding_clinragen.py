@@ -64,7 +64,7 @@ class ListGrammar:
                 return []
             if at + 1 < len(text):
                 return [("literal", text, at + 1, then)]
-            return [{"list": ("name", (), ""), "free": ("free", 0), "end": ("end",)}[then]]
+            return [("name", (), "") if then == "list" else ("free", 0)]
         if kind == "free":
             return self._after_free(place[1], character)
         if kind == "name":
@@ -116,7 +116,7 @@ class DiseaseListConstraint(LogitsProcessor):
         self.skipped = 1 if config.is_encoder_decoder else 0
         self.end = processor.tokenizer.eos_token_id
         self.pieces = _pieces(processor.tokenizer)
-        self._trie = _trie(self.pieces, {self.end})
+        self._trie = _trie(self.pieces)
         self._allowed: dict[State, torch.Tensor] = {}
         self._after: dict[tuple[State, int], State] = {}
 
@@ -173,11 +173,9 @@ def _pieces(tokenizer: Any) -> dict[int, str]:
     return {token: text for token, text in added.items() if text and "\ufffd" not in text}
 
 
-def _trie(pieces: dict[int, str], left_out: set[int]) -> dict[str, Any]:
+def _trie(pieces: dict[int, str]) -> dict[str, Any]:
     root: dict[str, Any] = {}
     for token, text in pieces.items():
-        if token in left_out:
-            continue
         node = root
         for character in text:
             node = node.setdefault(character, {})

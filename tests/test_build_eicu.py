@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from tiny_mimic import examples_of
+from tiny_mimic import examples_of, write_rows
 
 from dataset_builder.build import build_cohort
 from dataset_builder.source import SOURCES
@@ -77,10 +76,7 @@ class TinyEicu:
             if name in leave_out:
                 continue
             with (root / f"{name}.csv").open("w", newline="") as stream:
-                writer = csv.writer(stream)
-                writer.writerow(columns.split())
-                for row in self.rows[name]:
-                    writer.writerow(["" if row.get(key) is None else row[key] for key in columns.split()])
+                write_rows(stream, columns.split(), self.rows[name])
         return root
 
 

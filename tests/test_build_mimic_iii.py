@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import subprocess
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from tiny_mimic import START, examples_of
+from tiny_mimic import START, examples_of, write_rows
 
 from dataset_builder.build import build_cohort
 from dataset_builder.source import SOURCES, load_source
@@ -105,10 +104,7 @@ class TinyMimic3:
             if name in leave_out:
                 continue
             with (root / f"{name.lower() if lower else name}.csv").open("w", newline="") as stream:
-                writer = csv.writer(stream)
-                writer.writerow(columns.split())
-                for row in self.rows[name]:
-                    writer.writerow(["" if row.get(key) is None else row[key] for key in columns.split()])
+                write_rows(stream, columns.split(), self.rows[name])
         return root
 
 

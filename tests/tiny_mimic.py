@@ -9,7 +9,7 @@ import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow.parquet as pq
 
@@ -125,10 +125,7 @@ class TinyMimic:
                 gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed,
                 _text(packed) as stream,
             ):
-                writer = csv.writer(stream)
-                writer.writerow([(rename or {}).get(column, column) for column in columns.split()])
-                for row in self.rows[name]:
-                    writer.writerow([_cell(row.get(column)) for column in columns.split()])
+                write_rows(stream, columns.split(), self.rows[name], rename)
         return root
 
 
@@ -136,8 +133,14 @@ def _text(stream: gzip.GzipFile) -> io.TextIOWrapper:
     return io.TextIOWrapper(stream, encoding="utf-8", newline="")
 
 
-def _cell(value: Any) -> Any:
-    return "" if value is None else value
+def write_rows(
+    stream: TextIO, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], rename: Mapping[str, str] | None = None
+) -> None:
+    """Write rows as CSV under a header; what a row does not have is an empty cell."""
+    writer = csv.writer(stream)
+    writer.writerow([(rename or {}).get(column, column) for column in columns])
+    for row in rows:
+        writer.writerow(["" if row.get(column) is None else row[column] for column in columns])
 
 
 def build(hospital: TinyMimic, folder: Path, **settings: Any) -> tuple[dict[int, dict[str, Any]], dict[str, Any]]:
