@@ -1,0 +1,1 @@
+"""Passages of medical text about each disease and each variable: from PubMed, Wikipedia and local corpora."""
