@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from clinragen.knowledge_making import KnowledgeSettings, make_knowledge
 from clinragen.pipeline import STAMP, Stage
 from clinragen.recipe import Recipe
+from clinragen.teaching import TeacherSettings, teach_cohort
 from dataset_builder.files import PARTIAL, fingerprint, read_json
 from dataset_builder.vocabulary import carry_vocabulary, vocabulary_of
 from modeling_clinragen.errors import InputDataError, SettingsError, StageError
@@ -165,48 +167,60 @@ def build(folder: Path, tables: Stage, settings: dict[str, Any], report: Report 
     )
 
 
-def knowledge(folder: Path, cohort: Stage) -> Stage:
-    """The knowledge base, and how much of it is found in the cohort's training notes."""
+def knowledge(
+    folder: Path, cohort: Stage, settings: KnowledgeSettings | None = None, report: Report = silent
+) -> Stage:
+    """The knowledge base, the shipped one without `settings`, and how much of it is in the cohort's training notes.
+
+    What sources and a language model answer is kept beside the folder, whatever becomes of the stage.
+    """
+    chosen = settings or KnowledgeSettings()
 
     def work(target: Path) -> None:
-        from dataset_builder.knowledge import write_knowledge
-        from dataset_builder.schema import load_examples
-
+        cache = folder.with_name(f"{folder.name}.retrieved")
         with _moved_up(target) as made:
-            write_knowledge(made, load_examples(cohort.folder)["train"]["note"])
+            make_knowledge(cohort.folder, made, chosen, cache, journals_of(folder), report)
 
-    return Stage("knowledge", folder, in_vocabulary(cohort, work), {}, inputs=(cohort,), code=("dataset_builder",))
+    return Stage(
+        "knowledge",
+        folder,
+        in_vocabulary(cohort, work),
+        chosen.decisive,
+        inputs=(cohort, *(given(corpus, "local corpus") for corpus in chosen.folders)),
+        code=("dataset_builder",),
+    )
 
 
 def rationales(
-    folder: Path, cohort: Stage, base: Stage, settings: dict[str, Any], seed: int, report: Report = silent
+    folder: Path, cohort: Stage, base: Stage | None, teacher: TeacherSettings, report: Report = silent
 ) -> Stage:
-    """Rationales by a teacher; `teacher: rules` is the one that needs neither key nor GPU."""
-    chosen = {"teacher": settings.get("teacher", "rules"), "seed": seed, **settings}
-    if chosen["teacher"] != "rules":
-        raise SettingsError(f"teacher '{chosen['teacher']}' is unknown; the teacher is 'rules'")
+    """Rationales by a teacher, from the knowledge `base` or, without one, the shipped knowledge.
+
+    What a language model answers is kept in a journal beside the folder, whatever becomes of the stage.
+    """
 
     def work(target: Path) -> None:
-        from dataset_builder.knowledge import load_knowledge
-        from dataset_builder.rationales.rules import RuleTeacher
-        from dataset_builder.rationales.writing import write_rationales
-        from dataset_builder.vocabulary import load_range_set
-
-        ranges = load_range_set(chosen.get("range_set", "clinical"))
-        teacher = RuleTeacher(load_knowledge(base.folder / KNOWLEDGE), ranges, seed)
         with _moved_up(target) as made:
-            write_rationales(
-                cohort.folder, made, teacher, on_progress=lambda done, total: report(done, total, "examples")
-            )
+            teach_cohort(cohort.folder, knowledge_file(base), teacher, made, journals_of(folder), report)
 
     return Stage(
         "rationales",
         folder,
         in_vocabulary(cohort, work),
-        chosen,
-        inputs=(cohort, base),
-        code=("dataset_builder",),
+        teacher.decisive,
+        inputs=(cohort, base) if base is not None else (cohort,),
+        code=("dataset_builder", "evaluation"),
     )
+
+
+def knowledge_file(base: Stage | None) -> Path | None:
+    """The knowledge in a stage's folder; None, the shipped one, without a stage."""
+    return None if base is None else base.folder / KNOWLEDGE
+
+
+def journals_of(folder: Path) -> Path:
+    """The folder with a language model's answers for what is in `folder`."""
+    return folder.with_name(f"{folder.name}.journal")
 
 
 def train(
@@ -282,7 +296,7 @@ def all_stages(recipe: Recipe, output: Path, seed: int, root: str | None, report
         tables = tables_of(root, recipe.build)
     built = build(output / "build", tables, recipe.build, report)
     base = knowledge(output / "knowledge", built)
-    taught = rationales(output / "rationales", built, base, recipe.rationales, seed, report)
+    taught = rationales(output / "rationales", built, base, TeacherSettings.of(recipe.rationales, seed), report)
     stages += [built, base, taught]
     trained: dict[str, Stage] = {}
     parent: Stage | None = None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataset_builder.lab_series import LabSeries
+from dataset_builder.rationales.teacher import Complaint
 from dataset_builder.vocabulary import Disease, RangeSet, load_diseases
 from evaluation.claims import check_rationale
 from evaluation.claims_types import CONTRADICTED, KINDS, VERDICTS, Claim
@@ -45,8 +46,20 @@ class FilterVerdict:
 
     @property
     def contradicted(self) -> tuple[Claim, ...]:
-        """The claims that speak against it: what a repair has to change."""
+        """The claims that speak against it."""
         return tuple(claim for claim in self.claims if claim.verdict == CONTRADICTED)
+
+    @property
+    def complaints(self) -> tuple[Complaint, ...]:
+        """What a repair has to change, in the order of `REASONS`."""
+        names = {disease.key: disease.name for disease in load_diseases()}
+        found = {
+            "missing_disease": [Complaint("missing_disease", names[key]) for key in self.missing],
+            "other_disease": [Complaint("other_disease", names[key]) for key in self.other],
+        }
+        for claim in self.contradicted:
+            found.setdefault(_reason(claim), []).append(Complaint(_reason(claim), claim.text, claim.evidence.reason))
+        return tuple(one for reason in self.reasons for one in found.get(reason, [Complaint(reason)]))
 
 
 def filter_rationale(
@@ -86,9 +99,7 @@ def filter_rationale(
         claims += check_rationale(
             part, series.hours, series.values, series.observed, note=example["note"], range_set=range_set
         )
-    for claim in claims:
-        if claim.verdict == CONTRADICTED:
-            found.add("contradicted_note" if claim.kind == "note" else "contradicted_series")
+    found |= {_reason(claim) for claim in claims if claim.verdict == CONTRADICTED}
     reasons = tuple(reason for reason in REASONS if reason in found)
     return FilterVerdict(not reasons, reasons, missing, other, tuple(claims))
 
@@ -99,6 +110,10 @@ def named_diseases(text: str, diseases: Sequence[Disease]) -> set[str]:
     names = sorted(keys, key=len, reverse=True)
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)", re.IGNORECASE)
     return {keys[found.group().lower()] for found in pattern.finditer(_QUOTE.sub(" ", text))}
+
+
+def _reason(claim: Claim) -> str:
+    return "contradicted_note" if claim.kind == "note" else "contradicted_series"
 
 
 def _unclosed(text: str) -> bool:

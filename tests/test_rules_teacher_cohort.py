@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from scripted_teacher import ScriptedTeacher, taught
 
 from dataset_builder.build import build_cohort
 from dataset_builder.knowledge import load_knowledge
 from dataset_builder.rationales.rules import RuleTeacher
 from dataset_builder.rationales.teacher import Rationale
-from dataset_builder.rationales.writing import write_rationales
 from dataset_builder.schema import SPLITS, load_examples
 from dataset_builder.synthetic.hospital import write_hospital
 from dataset_builder.vocabulary import load_range_set
@@ -37,7 +37,7 @@ def teacher() -> RuleTeacher:
 
 def test_only_the_rationales_change(cohort: Path, teacher: RuleTeacher, tmp_path: Path) -> None:
     progress: list[tuple[int, int]] = []
-    report = write_rationales(cohort, tmp_path / "out", teacher, on_progress=lambda *args: progress.append(args))
+    report = taught(cohort, tmp_path / "out", teacher, on_progress=lambda *args: progress.append(args))
     before, after = load_examples(cohort), load_examples(tmp_path / "out")
     total = 0
     for split in SPLITS:
@@ -57,7 +57,7 @@ def test_only_the_rationales_change(cohort: Path, teacher: RuleTeacher, tmp_path
 
 
 def test_the_folder_keeps_its_other_files(cohort: Path, teacher: RuleTeacher, tmp_path: Path) -> None:
-    report = write_rationales(cohort, tmp_path / "out", teacher)
+    report = taught(cohort, tmp_path / "out", teacher)
     old, new = (json.loads((path / "provenance.json").read_text()) for path in (cohort, tmp_path / "out"))
     made = new.pop("rationales")
     assert [step["step"] for step in new.pop("steps")] == ["build", "rationales"]
@@ -70,7 +70,7 @@ def test_the_folder_keeps_its_other_files(cohort: Path, teacher: RuleTeacher, tm
 
 
 def test_the_report_counts_evidence(cohort: Path, teacher: RuleTeacher, tmp_path: Path) -> None:
-    report = write_rationales(cohort, tmp_path / "out", teacher)
+    report = taught(cohort, tmp_path / "out", teacher)
     rows = [row for split in SPLITS for row in load_examples(tmp_path / "out")[split]]
     none_in_note = 0
     for row in rows:
@@ -92,48 +92,39 @@ def test_the_report_counts_evidence(cohort: Path, teacher: RuleTeacher, tmp_path
 
 def test_it_repeats_byte_for_byte(cohort: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        write_rationales(cohort, tmp_path / name, RuleTeacher(load_knowledge(), load_range_set(), seed=4))
+        taught(cohort, tmp_path / name, RuleTeacher(load_knowledge(), load_range_set(), seed=4))
     for item in ("data/train.parquet", "provenance.json", "rationales.json"):
         assert (tmp_path / "one" / item).read_bytes() == (tmp_path / "two" / item).read_bytes()
 
 
-class Failing:
-    """A teacher that breaks down in the middle, as a remote one may."""
+def test_a_teacher_that_fails_leaves_nothing(cohort: Path, tmp_path: Path) -> None:
+    left = iter(range(20))
 
-    name = "failing"
-    settings: dict[str, Any] = {}  # noqa: RUF012
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def write(self, example: Mapping[str, Any]) -> Rationale:
-        self.left -= 1
-        if self.left < 0:
+    def says(example: Mapping[str, Any]) -> Rationale:
+        if next(left, None) is None:
             raise ConnectionError("gone")
         return Rationale("Note.", "Lab.")
 
-
-def test_a_teacher_that_fails_leaves_nothing(cohort: Path, tmp_path: Path) -> None:
     with pytest.raises(ConnectionError):
-        write_rationales(cohort, tmp_path / "out", Failing(after=20))
+        taught(cohort, tmp_path / "out", ScriptedTeacher(says))
     assert list(tmp_path.iterdir()) == []
-    report = write_rationales(cohort, tmp_path / "out", Failing(after=10**6))
+    report = taught(cohort, tmp_path / "out")
     assert report["examples_without_known_evidence"] == report["examples"]
     assert set(load_examples(tmp_path / "out")["test"]["rationale_lab"]) == {"Lab."}
 
 
 def test_what_is_no_cohort_is_refused(cohort: Path, teacher: RuleTeacher, tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match="choose another output"):
-        write_rationales(cohort, cohort, teacher)
+        taught(cohort, cohort, teacher)
     with pytest.raises(InputDataError, match="clinragen build"):
-        write_rationales(tmp_path, tmp_path / "out", teacher)
+        taught(tmp_path, tmp_path / "out", teacher)
     damaged = tmp_path / "damaged"
     shutil.copytree(cohort, damaged)
     (damaged / "data" / "test.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(InputDataError, match="not a readable parquet"):
-        write_rationales(damaged, tmp_path / "out", teacher)
+        taught(damaged, tmp_path / "out", teacher)
     table = pq.read_table(cohort / "data" / "test.parquet")
     pq.write_table(table.drop_columns(["lab_summary"]), damaged / "data" / "test.parquet")
     with pytest.raises(InputDataError, match="lab_summary"):
-        write_rationales(damaged, tmp_path / "out", teacher)
+        taught(damaged, tmp_path / "out", teacher)
     assert not (tmp_path / "out").exists()

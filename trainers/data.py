@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from dataset_builder.columns import series_column
 from modeling_clinragen.errors import StageError
 from modeling_clinragen.modeling_clinragen import IGNORED, MULTIPLE
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,22 +33,24 @@ MULTIMODAL_VIEW = View(note=True, labs=True, rationales=("rationale_note", "rati
 
 
 class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
-    """A cohort split as a phase sees it: every example once per view.
+    """A cohort split as a phase sees it: every example once per view; left out where its rationale was rejected.
 
     Raises:
-        StageError: An example has no rationale yet.
+        StageError: There are examples, but none has a rationale.
     """
 
     def __init__(self, examples: Dataset, views: Sequence[View], processor: ClinRaGenProcessor) -> None:
         columns = {name: list(examples[name]) for view in views for name in view.rationales}
-        for name, texts in columns.items():
-            if not all(texts):
-                raise StageError(f"the column '{name}' is empty for some examples; run `clinragen rationales` first")
+        taught = [all(texts) for texts in zip(*columns.values(), strict=True)]
+        if taught and not any(taught):
+            raise StageError(f"{' and '.join(columns)} are empty for all examples; run `clinragen rationales` first")
+        if not all(taught):
+            logger.info("%d of %d examples have no rationale and are left out", taught.count(False), len(taught))
         notes = list(examples["note"])
         series = series_column(examples) if any(view.labs for view in views) else None
         self.items: list[dict[str, Any]] = []
         for row, diagnoses in enumerate(examples["diagnoses"]):
-            for view in views:
+            for view in views if taught[row] else ():
                 item = {
                     "note": notes[row] if view.note else "",
                     "series": series[row] if series is not None and view.labs else None,

@@ -12,8 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dataset_builder.files import read_yaml
 from dataset_builder.rationales.term_index import Match, TermIndex, Word, fold, split_words
 from dataset_builder.vocabulary import RESOURCES
 from modeling_clinragen.errors import InputDataError
@@ -60,12 +59,7 @@ class ContextRules:
 def load_context_rules(path: Path | None = None) -> ContextRules:
     """Read the cue file. Raises `InputDataError` naming the faulty part."""
     source = path if path is not None else RESOURCES / "context_cues.yaml"
-    try:
-        content: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputDataError(f"{source}: cannot be read ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputDataError(f"{source}: is not a readable YAML file; check its syntax") from error
+    content: dict[str, Any] = read_yaml(source)
     try:
         forward = [pair for group in content["forward"] for pair in _cues(group, True)]
         backward = [pair for group in content["backward"] for pair in _cues(group, False)]

@@ -14,7 +14,7 @@ from dataset_builder.lab_series import LabSeries
 from dataset_builder.rationales.context import load_context_rules
 from dataset_builder.rationales.mentions import Mention, MentionFinder
 from dataset_builder.rationales.series_signs import Finding, find_signs, load_sign_rules, stable_variables
-from dataset_builder.rationales.teacher import Rationale
+from dataset_builder.rationales.teacher import Complaint, Rationale
 from dataset_builder.rationales.term_index import fold
 from dataset_builder.rationales.wording import Writer, count_words, load_wording
 from dataset_builder.vocabulary import RangeSet, load_diseases
@@ -37,6 +37,7 @@ class RuleTeacher:
     """
 
     name = "rules"
+    concurrency = 1
 
     def __init__(self, knowledge: KnowledgeBase, range_set: RangeSet, seed: int = 0) -> None:
         self._range_set = range_set
@@ -53,6 +54,16 @@ class RuleTeacher:
         """What the provenance keeps of this teacher."""
         bounds = {key: list(bound) for key, bound in self._range_set.bounds.items()}
         return {"seed": self._seed, "range_set": self._range_set.name, "bounds": bounds}
+
+    async def rationale(self, example: Mapping[str, Any]) -> Rationale:
+        """As `write`."""
+        return self.write(example)
+
+    async def repaired(
+        self, example: Mapping[str, Any], rationale: Rationale, complaints: Sequence[Complaint]
+    ) -> Rationale | None:
+        """None: rules say the same again."""
+        return None
 
     def write(self, example: Mapping[str, Any]) -> Rationale:
         """The rationales of one example. Raises `InputDataError` when a diagnosis is not one of the diseases."""

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from dataset_builder.files import faults_named, read_yaml
 from dataset_builder.lab_series import LabSeries
 from dataset_builder.lab_summary import count_levels
 from dataset_builder.vocabulary import RESOURCES, RangeSet, load_variables
-from modeling_clinragen.errors import InputDataError
 
 # A slope over more points than this is taken from evenly spaced ones: it costs the square of their number.
 SLOPE_POINTS = 60
@@ -39,7 +38,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class SignRules:
-    """The thresholds of `resources/series_signs.yaml`."""
+    """The thresholds of `resources/series_signs.yaml`. A variable without a scale shows no signs."""
 
     scales: dict[str, Scale]
     level_readings: int
@@ -58,9 +57,9 @@ class SignRules:
 def load_sign_rules(path: Path | None = None) -> SignRules:
     """Read the thresholds. Raises `InputDataError` naming what is missing."""
     source = path if path is not None else RESOURCES / "series_signs.yaml"
-    try:
-        content: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
-        scales = {key: Scale(**content["variables"][key]) for key in (item.key for item in load_variables())}
+    content: dict[str, Any] = read_yaml(source)
+    with faults_named(source):
+        scales = {key: Scale(**entry) for key, entry in content["variables"].items()}
         level, trend, timing = content["level"], content["trend"], content["timing"]
         return SignRules(
             scales=scales,
@@ -75,12 +74,6 @@ def load_sign_rules(path: Path | None = None) -> SignRules:
             timing_share=timing["share"],
             timing_outside=timing["outside"],
         )
-    except OSError as error:
-        raise InputDataError(f"{source}: cannot be read ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputDataError(f"{source}: is not a readable YAML file; check its syntax") from error
-    except (KeyError, TypeError) as error:
-        raise InputDataError(f"{source}: {error} is missing or malformed; see the shipped file") from error
 
 
 @dataclass(frozen=True)
@@ -110,11 +103,11 @@ def find_signs(series: LabSeries, range_set: RangeSet, rules: SignRules) -> dict
     findings: dict[tuple[str, str], Finding] = {}
     for column, variable in enumerate(load_variables()):
         measured = series.observed[:, column]
-        if not measured.any():
+        scale = rules.scales.get(variable.key)
+        if scale is None or not measured.any():
             continue
         hours = series.hours[measured].astype(np.float64)
         values = series.values[measured, column].astype(np.float64)
-        scale = rules.scales[variable.key]
         found = [
             _level(variable.key, "low", hours, values, low[measured, column], scale, rules),
             _level(variable.key, "high", hours, values, high[measured, column], scale, rules),

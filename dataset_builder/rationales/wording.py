@@ -9,11 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dataset_builder.files import faults_named, read_yaml
 from dataset_builder.rationales.series_signs import Finding, SignRules
 from dataset_builder.vocabulary import RESOURCES, load_variables
-from modeling_clinragen.errors import InputDataError
 
 _NOTE_PARTS = ("support", "none", "no_note", "healthy", "healthy_mentioned")
 _LAB_PARTS = (
@@ -41,8 +39,8 @@ class Wording:
 def load_wording(path: Path | None = None) -> Wording:
     """Read the templates. Raises `InputDataError` naming what is missing."""
     source = path if path is not None else RESOURCES / "rationale_wording.yaml"
-    try:
-        content: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_yaml(source)
+    with faults_named(source):
         note, lab = content["note"], content["lab"]
         return Wording(
             note={part: tuple(note[part]) for part in _NOTE_PARTS},
@@ -54,12 +52,6 @@ def load_wording(path: Path | None = None) -> Wording:
             note_budget=int(content["budget"]["note"]),
             lab_budget=int(content["budget"]["lab"]),
         )
-    except OSError as error:
-        raise InputDataError(f"{source}: cannot be read ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputDataError(f"{source}: is not a readable YAML file; check its syntax") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputDataError(f"{source}: {error} is missing or malformed; see the shipped file") from error
 
 
 def join(items: Sequence[str], last: str = "and") -> str:

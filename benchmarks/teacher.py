@@ -1,0 +1,128 @@
+"""How much of what a server allows the asker of language models reaches, and what faults cost it.
+
+    python benchmarks/teacher.py [--concurrency 32] [--latency 0.25 1] [--runs 5]
+
+The server is tests/chat_server.py, a process of its own that answers every request after its latency. With n requests
+at a time it allows n / latency answers a second; `ratio` is the share of that which was reached, journal on disk
+included. `faults` is 2,000 requests of which a fifth meets a 429 (Retry-After: 1), a 500, a cut connection, garbage or
+a stall of 30 s against a time-out of 1 s. Medians go to benchmarks/results/teacher.json. Run it on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.files import write_json
+from dataset_builder.language_models.asking import Asker, Progress
+from dataset_builder.language_models.journal import Journal
+from dataset_builder.language_models.openai_server import OpenAIServer
+from dataset_builder.language_models.types import Message, Request
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = ROOT / "benchmarks" / "results" / "teacher.json"
+sys.path.insert(0, str(ROOT / "tests"))
+
+from chat_server import ChatServer, chat_server  # noqa: E402 - tests are no package
+
+ROUNDS = 30  # answers per place
+PROMPT = "A note of some thousand characters. " * 170
+
+
+def ask_all(server: ChatServer, count: int, concurrency: int, timeout: float) -> tuple[float, Progress]:
+    """Wall seconds for `count` different requests with an empty journal, and how it went."""
+
+    async def work(journal: Journal) -> Progress:
+        model = OpenAIServer(server.url, "none", {"credentialed": True}, timeout=timeout)
+        async with Asker(model, journal, concurrency=concurrency, max_attempts=12) as asker:
+            requests = (Request((Message("user", f"{number} {PROMPT}"),), 400) for number in range(count))
+            await asyncio.gather(*map(asker.ask, requests))
+            return asker.progress
+
+    with tempfile.TemporaryDirectory() as folder, Journal(Path(folder)) as journal:
+        start = time.perf_counter()
+        progress = asyncio.run(work(journal))
+        return time.perf_counter() - start, progress
+
+
+def measure_latency(server: ChatServer, latency: float, concurrency: int, runs: int) -> dict[str, Any]:
+    """The share of the server's own rate, run by run."""
+    ratios = []
+    for _ in range(runs):
+        server.behave(latency=latency)
+        seconds, _ = ask_all(server, ROUNDS * concurrency, concurrency, timeout=60.0)
+        ratios.append(ROUNDS * latency / seconds)
+    return {
+        "latency_seconds": latency,
+        "requests": ROUNDS * concurrency,
+        "ratios": [round(ratio, 4) for ratio in ratios],
+        "median_ratio": round(statistics.median(ratios), 4),
+    }
+
+
+def measure_faults(server: ChatServer, concurrency: int) -> dict[str, Any]:
+    """2,000 requests, a fifth of them faulty."""
+    server.behave(faulty=0.2, headers={"Retry-After": "1"})
+    seconds, progress = ask_all(server, 2000, concurrency, timeout=1.0)
+    counts = server.counts()
+    return {
+        "requests": 2000,
+        "answered": progress.answered,
+        "paid_twice": sum(counts["answered"].values()) - len(counts["answered"]),
+        "faults": counts["faults"],
+        "failures": progress.failures,
+        "seconds": round(seconds, 1),
+    }
+
+
+def run(concurrency: int, latencies: Sequence[float], runs: int) -> dict[str, Any]:
+    """Everything that is measured."""
+    with chat_server() as server:
+        server.behave()
+        ask_all(server, 1, 1, timeout=60.0)  # the library is loaded once, before anything is timed
+        return {
+            "latencies": [measure_latency(server, latency, concurrency, runs) for latency in latencies],
+            "faults": measure_faults(server, concurrency),
+        }
+
+
+def main() -> None:
+    """Measure and record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--concurrency", type=int, default=32)
+    parser.add_argument("--latency", type=float, nargs="+", default=[0.25, 1.0], help="seconds")
+    parser.add_argument("--runs", type=int, default=5)
+    chosen = parser.parse_args()
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    measured = run(chosen.concurrency, chosen.latency, chosen.runs)
+    latencies = " ".join(f"{latency:g}" for latency in chosen.latency)
+    result = {
+        "command": f"python benchmarks/teacher.py --concurrency {chosen.concurrency} --latency {latencies} "
+        f"--runs {chosen.runs}",
+        "commit": commit,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "openai": version("openai"),
+        "concurrency": chosen.concurrency,
+        **measured,
+    }
+    write_json(RESULT, result)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""Which teacher writes the rationales: the rules, or a language model behind a server or in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataset_builder.governance import ServiceAcknowledgement
+from dataset_builder.language_models.opening import KINDS, ModelSettings, open_asker
+from modeling_clinragen.errors import SettingsError
+
+if TYPE_CHECKING:
+    from dataset_builder.language_models.asking import Progress
+    from dataset_builder.rationales.teacher import Teacher
+    from dataset_builder.rationales.teaching import Shard
+    from evaluation.rationale_judge import RationaleJudge
+
+RULES = "rules"
+
+Report = Callable[[float, float | None, str], None]
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """The teacher and what decides its rationales.
+
+    `range_set` says what is high and low, to the teacher and to the filter. `max_tokens` (per rationale),
+    `temperature` and `model` are those of a language model; `seed` draws the wording of the rules.
+    """
+
+    teacher: str = RULES
+    range_set: str = "clinical"
+    seed: int = 0
+    max_tokens: int = 400
+    temperature: float = 0.0
+    model: ModelSettings | None = None
+
+    def __post_init__(self) -> None:
+        if self.teacher not in (RULES, *KINDS):
+            raise SettingsError(f"teacher '{self.teacher}' is unknown; choose one of {', '.join((RULES, *KINDS))}")
+        if (self.model is None) != (self.teacher == RULES):
+            raise SettingsError(f"teacher '{self.teacher}' needs {'no' if self.model else 'a'} model")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], seed: int) -> TeacherSettings:
+        """From the `rationales` part of a recipe. Raises `SettingsError` for what is no setting."""
+        own = {field.name for field in fields(cls)} - {"model"}
+        chosen = {"seed": seed, **{name: value for name, value in settings.items() if name in own}}
+        asked = {name: value for name, value in settings.items() if name not in own}
+        unknown = sorted(set(asked) - {field.name for field in fields(ModelSettings)} | set(asked) & {"kind"})
+        if unknown:
+            raise SettingsError(f"rationales: '{unknown[0]}' is no setting of a teacher")
+        teacher = chosen.get("teacher", RULES)
+        if isinstance(asked.get("acknowledgement"), Mapping):
+            asked["acknowledgement"] = ServiceAcknowledgement(**asked["acknowledgement"])
+        if teacher == RULES and asked:
+            raise SettingsError(f"rationales: '{min(asked)}' is of no use to the rules; name another teacher")
+        model = None if teacher == RULES else ModelSettings(teacher, asked.pop("model_name", None), **asked)
+        return cls(**chosen, model=model)
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """What decides the rationales; where the model is served, and how often it is asked, does not."""
+        content = asdict(self)
+        content["model"] = None if self.model is None else self.model.model_name
+        return content
+
+
+@dataclass(frozen=True)
+class _Class:
+    """Everybody who takes part in teaching, and what is recorded of a service that they use."""
+
+    teacher: Teacher
+    judge: RationaleJudge
+    service: dict[str, Any] | None
+    on_progress: Callable[[int, int], None]
+
+
+def teach_cohort(
+    cohort: Path,
+    knowledge: Path | None,
+    settings: TeacherSettings,
+    output: Path,
+    journals: Path,
+    report: Report,
+) -> dict[str, Any]:
+    """Let the teacher write the rationales of a cohort to `output`; returns the report.
+
+    `knowledge` is the base's file (None for the shipped one), `journals` the folder for a language model's answers.
+    """
+    from dataset_builder.rationales.writing import write_rationales
+
+    async def write() -> dict[str, Any]:
+        async with _class(cohort, knowledge, settings, journals, "answers", report) as our:
+            return await write_rationales(
+                cohort, output, our.teacher, our.judge, service=our.service, on_progress=our.on_progress
+            )
+
+    return asyncio.run(write())
+
+
+def teach_shard(
+    cohort: Path, knowledge: Path | None, settings: TeacherSettings, shard: Shard, journals: Path, report: Report
+) -> int:
+    """Ask for one part of a cohort only and keep the answers in `journals`; returns the number of examples.
+
+    When every part is done, `teach_cohort` with the same journals finds all answers there. Raises `SettingsError` for
+    the rules, which have nothing to ask.
+    """
+    from dataset_builder.rationales.teaching import teach
+
+    if settings.model is None:
+        raise SettingsError("the rules need no shards; leave --shard out")
+
+    async def ask() -> int:
+        journal = f"shard-{shard.number}-of-{shard.of}"
+        async with _class(cohort, knowledge, settings, journals, journal, report) as our:
+            taught = await teach(cohort, our.teacher, our.judge, shard=shard, on_progress=our.on_progress)
+        return len(taught)
+
+    return asyncio.run(ask())
+
+
+@asynccontextmanager
+async def _class(
+    cohort: Path, knowledge: Path | None, settings: TeacherSettings, journals: Path, journal: str, report: Report
+) -> AsyncIterator[_Class]:
+    from dataset_builder.governance import read_provenance
+    from dataset_builder.knowledge import load_knowledge
+    from dataset_builder.rationales.model_teacher import ModelTeacher
+    from dataset_builder.rationales.prompting import Prompt
+    from dataset_builder.rationales.rules import RuleTeacher
+    from dataset_builder.vocabulary import load_range_set
+    from evaluation.rationale_judge import RationaleJudge
+
+    base, ranges = load_knowledge(knowledge), load_range_set(settings.range_set)
+    remark = _Remark()
+
+    def on_progress(done: int, total: int) -> None:
+        report(done, total, remark.text)
+
+    if settings.model is None:
+        rules = RuleTeacher(base, ranges, settings.seed)
+        yield _Class(rules, RationaleJudge(rules.name, ranges), None, on_progress)
+        return
+    # The examples' provenance decides where they may be sent.
+    asking = open_asker(settings.model, read_provenance(cohort), journals, journal=journal, on_progress=remark.hear)
+    async with asking as asker:
+        teacher = ModelTeacher(
+            asker,
+            Prompt(base, ranges),
+            max_tokens=settings.max_tokens,
+            temperature=settings.temperature,
+            concurrency=settings.model.concurrency,
+        )
+        yield _Class(teacher, RationaleJudge(teacher.name, ranges), asker.model.governance, on_progress)
+
+
+class _Remark:
+    """What is said beside the bar: examples, and how the asking goes."""
+
+    def __init__(self) -> None:
+        self.text = "examples"
+
+    def hear(self, progress: Progress) -> None:
+        parts = ["examples"]
+        if progress.per_second is not None:
+            parts.append(f"{progress.per_second:.1f} answers/s")
+        parts.append(f"{(progress.prompt_tokens + progress.completion_tokens) / 1e6:.2f} M tokens")
+        if progress.cost is not None:
+            parts.append(f"cost {progress.cost:.2f}")
+        if progress.failures:
+            parts.append(f"{sum(progress.failures.values())} attempts failed")
+        self.text = ", ".join(parts)
