@@ -11,8 +11,12 @@ _EXPORTS = {
     "ClinRaGenProcessor": "processing_clinragen",
     "ParsedOutput": "processing_clinragen",
     "ClinRaGenForConditionalGeneration": "modeling_clinragen",
+    "ClinRaGenModel": "modeling_clinragen",
     "ClinRaGenOutput": "modeling_clinragen",
-    "ClinRaGenPreTrainedModel": "modeling_clinragen",
+    "ClinRaGenPreTrainedModel": "pretrained_clinragen",
+    "KnowledgeMap": "knowledge_map_clinragen",
+    "map_knowledge": "knowledge_map_clinragen",
+    "DiseaseListConstraint": "constrained_decoding_clinragen",
     "score_diseases": "disease_scoring_clinragen",
 }
 __all__ = sorted(_EXPORTS)

@@ -9,8 +9,10 @@ from transformers.configuration_utils import PreTrainedConfig
 
 from .errors import SettingsError
 
-FUSIONS = ("attention", "gated", "none")
-LORA_TASK_FIELDS = ("r", "lora_alpha", "lora_dropout", "target_modules")
+FUSIONS = ("attention", "gated", "tokens", "none")
+ATTENDING = ("attention", "gated")
+STEP_FEATURES = {"patches": 4, "paper": 1}
+"""Layout of the labs: how many numbers describe one variable at one step."""
 
 
 class ClinRaGenConfig(PreTrainedConfig):
@@ -22,14 +24,20 @@ class ClinRaGenConfig(PreTrainedConfig):
             `patch_length` is `lab_patch_steps * lab_step_features`, `context_length` a multiple of it.
         diseases: Names a model may diagnose, in label order.
         variables: Keys of the bedside variables, in the order of the last axis of the series.
+        lab_layout: "patches", or "paper" for the authors' code: values alone on a fixed number of steps, whose
+            variables and times are mixed in every patch (see `ClinRaGenLabFeatureExtractor`, `ClinRaGenLabEncoder`).
         lab_patch_steps: Time steps in one patch (the paper: 8).
-        lab_step_features: Numbers that describe one variable at one step (see `ClinRaGenLabFeatureExtractor`).
+        lab_step_features: Numbers that describe one variable at one step; by default what the extractor gives in this
+            layout: 4, in the layout "paper" 1.
         num_knowledge_tokens: Size of the knowledge vocabulary V_k; 0 where `knowledge_fusion` is "none".
         num_prototypes: Prototype tokens that V_k's embeddings are mapped to (the authors' code: 24).
         knowledge_heads, knowledge_head_dim, knowledge_dropout: The cross-attention (the authors' code: 8, 32, 0.1).
         knowledge_fusion: "attention" (the paper: the lab vector is replaced by what it attends to), "gated" (added
-            to the lab vector through a learned gate) or "none" (the lab vectors go in as they are).
+            to the lab vector through a learned gate), "tokens" (the lab vectors go in as they are, and behind them
+            the embeddings of all of V_k) or "none" (no knowledge).
         lora: LoRA settings `{r, lora_alpha, lora_dropout, target_modules}` for the language model, or None.
+        base_model_name_or_path: The pretrained language model that this one was built around, or None.
+        base_model_digest: Which weights that one had (see `backbone_digest`).
         phase: The last training phase this checkpoint finished ("note", "lab", "multimodal"), or None.
         credentialed: Whether anything in the model was learned from data under a data use agreement; what is not
             recorded counts as such. The Hub is closed to such a model.
@@ -49,8 +57,9 @@ class ClinRaGenConfig(PreTrainedConfig):
         lab_config: dict[str, Any] | PatchTSTConfig | None = None,
         diseases: list[str] | None = None,
         variables: list[str] | None = None,
+        lab_layout: str = "patches",
         lab_patch_steps: int = 8,
-        lab_step_features: int = 4,
+        lab_step_features: int | None = None,
         num_knowledge_tokens: int = 0,
         num_prototypes: int = 24,
         knowledge_heads: int = 8,
@@ -58,10 +67,16 @@ class ClinRaGenConfig(PreTrainedConfig):
         knowledge_dropout: float = 0.1,
         knowledge_fusion: str = "attention",
         lora: dict[str, Any] | None = None,
+        base_model_name_or_path: str | None = None,
+        base_model_digest: str | None = None,
         phase: str | None = None,
         credentialed: bool = True,
         **kwargs: Any,
     ) -> None:
+        if lab_layout not in STEP_FEATURES:
+            raise SettingsError(f"lab_layout '{lab_layout}' is unknown; choose one of {', '.join(STEP_FEATURES)}")
+        if lab_step_features is None:
+            lab_step_features = STEP_FEATURES[lab_layout]
         text: Any = text_config if text_config is not None else {"model_type": "t5"}
         if isinstance(text, dict):
             text = AutoConfig.for_model(**text)
@@ -82,6 +97,7 @@ class ClinRaGenConfig(PreTrainedConfig):
         self.lab_config = lab
         self.diseases = list(diseases or [])
         self.variables = list(variables or [])
+        self.lab_layout = lab_layout
         self.lab_patch_steps = lab_patch_steps
         self.lab_step_features = lab_step_features
         self.num_knowledge_tokens = num_knowledge_tokens
@@ -91,6 +107,8 @@ class ClinRaGenConfig(PreTrainedConfig):
         self.knowledge_dropout = knowledge_dropout
         self.knowledge_fusion = knowledge_fusion
         self.lora = lora
+        self.base_model_name_or_path = base_model_name_or_path
+        self.base_model_digest = base_model_digest
         self.phase = phase
         self.credentialed = credentialed
         self._check()
@@ -101,6 +119,8 @@ class ClinRaGenConfig(PreTrainedConfig):
         super().__init__(**kwargs)
 
     def _check(self) -> None:
+        if isinstance(self.text_config, ClinRaGenConfig):
+            raise SettingsError("text_config is that of a ClinRaGen model; give its own text_config, or load the model")
         patch = self.lab_patch_steps * self.lab_step_features
         lab = self.lab_config
         if lab.patch_length != patch or lab.patch_stride != patch:
@@ -113,6 +133,8 @@ class ClinRaGenConfig(PreTrainedConfig):
                 f"lab_config.context_length is {lab.context_length}; it must be a multiple of the patch length "
                 f"{patch}, at least {2 * patch}"
             )
+        if self.lab_layout == "paper" and self.lab_step_features != STEP_FEATURES["paper"]:
+            raise SettingsError(f"lab_step_features is {self.lab_step_features}; the lab layout 'paper' has 1")
         if self.variables and len(self.variables) != lab.num_input_channels:
             raise SettingsError(
                 f"{len(self.variables)} variables are named but lab_config.num_input_channels is "
@@ -124,8 +146,6 @@ class ClinRaGenConfig(PreTrainedConfig):
             )
         if self.knowledge_fusion != "none" and self.num_knowledge_tokens < 0:
             raise SettingsError(f"num_knowledge_tokens is {self.num_knowledge_tokens}; it cannot be negative")
-        if self.lora is not None and set(self.lora) != set(LORA_TASK_FIELDS):
-            raise SettingsError(f"lora needs exactly the settings {', '.join(LORA_TASK_FIELDS)}")
 
     @property
     def text_width(self) -> int:

@@ -10,9 +10,9 @@ import numpy as np
 from transformers import BatchFeature
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
+from .configuration_clinragen import STEP_FEATURES
 from .errors import ModelInputError, SettingsError
 
-STEP_FEATURES = 4
 CLIP = 8.0
 
 
@@ -24,6 +24,10 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
     freshness `exp(-age / freshness_hours)` (0 before the first measurement); and the time since ICU admission in days.
     Nothing is imputed in the data itself: a value that was never measured is never seen.
 
+    In the layout "paper" a variable at a step is one number, its normalised value, and every stay has `max_steps`
+    steps, none of them masked: what was not measured is filled in with `fills`, a longer series is cut at its end, and
+    the last step of a shorter one is repeated. (The authors' code; how it normalises is not recorded.)
+
     Args:
         variables: Keys of the variables, in order.
         units: Their units, in order (kept with the model so that nobody has to guess them).
@@ -31,6 +35,8 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         max_steps: Longest series accepted.
         patch_steps: Steps per lab-encoder patch.
         freshness_hours: Hours after which a value's freshness has fallen to 1/e.
+        lab_layout: "patches" or "paper".
+        fills: For the layout "paper", what stands for a missing value of each variable, in its unit.
     """
 
     model_input_names = ["lab_features", "lab_mask"]  # noqa: RUF012 (transformers' convention)
@@ -44,6 +50,8 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         max_steps: int = 1000,
         patch_steps: int = 8,
         freshness_hours: float = 6.0,
+        lab_layout: str = "patches",
+        fills: Sequence[float] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -55,6 +63,10 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
             )
         if any(not std > 0 for std in stds):
             raise SettingsError("every standard deviation must be greater than 0")
+        if lab_layout not in STEP_FEATURES:
+            raise SettingsError(f"lab_layout '{lab_layout}' is unknown; choose one of {', '.join(STEP_FEATURES)}")
+        if lab_layout == "paper" and len(fills) != len(variables):
+            raise SettingsError(f"{len(variables)} variables but {len(fills)} fills are given; give one for each")
         self.variables = list(variables)
         self.units = list(units)
         self.means = [float(mean) for mean in means]
@@ -62,10 +74,30 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         self.max_steps = max_steps
         self.patch_steps = patch_steps
         self.freshness_hours = freshness_hours
+        self.lab_layout = lab_layout
+        self.fills = [float(fill) for fill in fills]
+
+    @property
+    def step_features(self) -> int:
+        """Numbers that describe one variable at one step."""
+        return STEP_FEATURES[self.lab_layout]
 
     def num_positions(self, steps: int) -> int:
         """Language-model positions that a series of `steps` steps takes."""
-        return math.ceil(steps / self.patch_steps)
+        return math.ceil((self.max_steps if self.lab_layout == "paper" else steps) / self.patch_steps)
+
+    def patch_hours(self, hours: Any) -> np.ndarray:
+        """The hours since ICU admission of the first and the last step in each patch, `(patches, 2)`.
+
+        Where the layout "paper" repeats the last step, its hour is repeated; of no step at all the hours are NaN.
+        """
+        hours = np.asarray(hours, dtype=np.float64)
+        patches = self.num_positions(len(hours))
+        if not hours.size:
+            return np.full((patches, 2), np.nan)
+        first = np.arange(patches) * self.patch_steps
+        steps = np.stack((first, first + self.patch_steps - 1), axis=1)
+        return hours[np.minimum(steps, min(len(hours), self.max_steps) - 1)]
 
     def describe(self, hours: Any, values: Any) -> np.ndarray:
         """Describe one series.
@@ -75,7 +107,7 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
             values: `(steps, variables)` in `units`; NaN or None where nothing was measured.
 
         Returns:
-            `(steps, variables, 4)` float32.
+            `(steps, variables, step_features)` float32.
 
         Raises:
             ModelInputError: Shapes disagree, hours fall or are not numbers, values are infinite, or too many steps.
@@ -84,30 +116,41 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         values = np.asarray(values, dtype=np.float64)
         width = len(self.variables)
         if hours.size == 0 and values.size == 0:
-            return np.zeros((0, width, STEP_FEATURES), dtype=np.float32)
+            values = values.reshape(0, width)
         if values.ndim != 2 or values.shape != (hours.shape[0], width):
             raise ModelInputError(
                 f"values have the shape {values.shape}; expected ({hours.shape[0]} steps, {width} variables)"
             )
-        if values.shape[0] > self.max_steps:
+        if values.shape[0] > self.max_steps and self.lab_layout != "paper":
             raise ModelInputError(f"the series has {values.shape[0]} steps; the model takes at most {self.max_steps}")
         if not np.isfinite(hours).all() or (np.diff(hours) < 0).any():
             raise ModelInputError("hours must be numbers that do not fall; sort the series by time")
         if np.isinf(values).any():
             raise ModelInputError("values must be finite; leave out what was not measured")
+        if self.lab_layout == "paper":
+            return self._filled(values)
         observed = ~np.isnan(values)
-        scaled = np.clip((values - np.array(self.means)) / np.array(self.stds), -CLIP, CLIP)
+        scaled = self._scaled(values)
         # Index of the step at which each variable was last measured, -1 before its first measurement.
         steps = np.arange(len(hours))[:, None]
         last = np.maximum.accumulate(np.where(observed, steps, -1), axis=0)
         seen = last >= 0
         source = np.maximum(last, 0)
-        described = np.zeros((*values.shape, STEP_FEATURES), dtype=np.float32)
+        described = np.zeros((*values.shape, self.step_features), dtype=np.float32)
         described[..., 0] = np.where(seen, np.take_along_axis(scaled, source, axis=0), 0.0)
         described[..., 1] = observed
         described[..., 2] = np.where(seen, np.exp(-(hours[:, None] - hours[source]) / self.freshness_hours), 0.0)
         described[..., 3] = hours[:, None] / 24.0
         return described
+
+    def _scaled(self, values: np.ndarray) -> np.ndarray:
+        return np.clip((values - np.array(self.means)) / np.array(self.stds), -CLIP, CLIP)
+
+    def _filled(self, values: np.ndarray) -> np.ndarray:
+        # A stay without any step has the fill values all the time.
+        rows = values[: self.max_steps] if len(values) else np.full((1, len(self.variables)), np.nan)
+        scaled = self._scaled(np.where(np.isnan(rows), self.fills, rows))
+        return np.pad(scaled, ((0, self.max_steps - len(rows)), (0, 0)), mode="edge")[..., None].astype(np.float32)
 
     def __call__(self, series: Sequence[Mapping[str, Any] | None], return_tensors: str | None = None) -> BatchFeature:
         """Describe and pad a batch.
@@ -117,13 +160,13 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
             return_tensors: As everywhere in transformers ("pt", "np").
 
         Returns:
-            `lab_features` `(batch, steps, variables, 4)` and boolean `lab_mask` `(batch, steps)`.
+            `lab_features` `(batch, steps, variables, step_features)` and boolean `lab_mask` `(batch, steps)`.
         """
         described = [
             self.describe((), ()) if one is None else self.describe(one["hours"], one["values"]) for one in series
         ]
         longest = max((len(one) for one in described), default=0)
-        shape = (len(described), longest, len(self.variables), STEP_FEATURES)
+        shape = (len(described), longest, len(self.variables), self.step_features)
         features, mask = np.zeros(shape, dtype=np.float32), np.zeros(shape[:2], dtype=bool)
         for row, one in enumerate(described):
             features[row, : len(one)] = one

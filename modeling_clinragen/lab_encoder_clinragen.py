@@ -17,12 +17,16 @@ class ClinRaGenLabEncoder(nn.Module):
     how old the value is, ...) lies side by side in time, so that a patch of `lab_patch_steps` steps is one PatchTST
     patch of `lab_patch_steps * lab_step_features` numbers. The variables' vectors of a patch are then joined and
     mapped to the language model's width.
+
+    In the layout "paper" the `(steps, variables)` numbers of a patch are read on as `(variables, steps)` without being
+    transposed, as the authors' code does: each row of a patch holds several variables at several times.
     """
 
     def __init__(self, config: ClinRaGenConfig) -> None:
         super().__init__()
         self.patch_steps = config.lab_patch_steps
         self.max_steps = config.lab_max_steps
+        self.layout = config.lab_layout
         self.shape = (config.lab_config.num_input_channels, config.lab_step_features)
         self.channel_attention = config.lab_config.channel_attention
         self.patchtst = PatchTSTModel(config.lab_config)
@@ -42,7 +46,8 @@ class ClinRaGenLabEncoder(nn.Module):
             steps does.
 
         Raises:
-            ModelInputError: Shapes disagree, or the series is longer than the configuration allows.
+            ModelInputError: Shapes disagree, a step holds something that is not a number, the series is longer than
+                the configuration allows, or in the layout "paper" of another length.
         """
         if lab_features.ndim != 4 or tuple(lab_features.shape[2:]) != self.shape:
             raise ModelInputError(
@@ -57,18 +62,29 @@ class ClinRaGenLabEncoder(nn.Module):
         batch, steps, variables, features = lab_features.shape
         if steps > self.max_steps:
             raise ModelInputError(f"the series has {steps} steps but the lab encoder takes at most {self.max_steps}")
+        if self.layout == "paper" and steps != self.max_steps:
+            raise ModelInputError(f"the series has {steps} steps but the lab layout 'paper' takes {self.max_steps}")
         missing = -steps % self.patch_steps
         lab_mask = nn.functional.pad(lab_mask.bool(), (0, missing))
         # Zeroed by the mask, so that whatever stands in padded steps of a half-filled patch is not read.
-        lab_features = lab_features.to(self.projection.weight.dtype)
-        lab_features = nn.functional.pad(lab_features, (0, 0, 0, 0, 0, missing)) * lab_mask[:, :, None, None]
+        lab_features = nn.functional.pad(lab_features.to(self.projection.weight.dtype), (0, 0, 0, 0, 0, missing))
+        lab_features = lab_features.masked_fill(~lab_mask[:, :, None, None], 0.0)
+        finite = torch.isfinite(lab_features)
+        if not finite.all():
+            raise ModelInputError(
+                f"{int((~finite).sum())} of {finite.numel()} lab_features are NaN or infinite; mark what was not "
+                "measured as ClinRaGenLabFeatureExtractor does"
+            )
         patches = (steps + missing) // self.patch_steps
         patch_mask = lab_mask.view(batch, patches, self.patch_steps).any(-1)
         if patches == 0:
             return lab_features.new_zeros(batch, 0, self.projection.out_features), patch_mask
         # (batch, steps, variables, features) -> (batch, variables, patches, patch_steps * features)
-        patched = lab_features.view(batch, patches, self.patch_steps, variables, features)
-        patched = patched.permute(0, 3, 1, 2, 4).reshape(batch, variables, patches, self.patch_steps * features)
+        if self.layout == "paper":
+            patched = lab_features.view(batch, patches, variables, self.patch_steps).transpose(1, 2)
+        else:
+            patched = lab_features.view(batch, patches, self.patch_steps, variables, features)
+            patched = patched.permute(0, 3, 1, 2, 4).reshape(batch, variables, patches, self.patch_steps * features)
         hidden = self._encode(patched, patch_mask)
         # (batch, variables, patches, lab_width) -> (batch, patches, variables * lab_width)
         joined = hidden.transpose(1, 2).reshape(batch, patches, -1)

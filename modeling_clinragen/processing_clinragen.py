@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,8 @@ class ClinRaGenProcessor(ProcessorMixin):
         """Prepare one example or a batch.
 
         Args:
-            note: Text(s). None or "" means that there is no note.
+            note: Text(s). None or "" means that there is no note. Of a stay without note and series, where there is no
+                prompt either, the end mark is all there is to read.
             series: For each example a mapping with `hours` `(steps,)` and `values` `(steps, variables)`, or None where
                 the example is to be read without its labs (then the lab marker is left out too).
             target: Text(s) to be generated, for training (see `target`).
@@ -95,9 +96,7 @@ class ClinRaGenProcessor(ProcessorMixin):
                 f"{0 if targets is None else len(targets)} targets; give as many of one as of the others"
             )
         size = sizes.pop()
-        rows_of_series = batch or [None] * size
-        pairs = zip(notes or [""] * size, rows_of_series, strict=True)
-        encoded = self._pad(self._source_ids((text or "", one is not None) for text, one in pairs))
+        encoded = self._pad(self._source_ids(notes or [""] * size, batch or [None] * size))
         if batch is not None:
             encoded.update(self.feature_extractor(batch))
         if targets is not None:
@@ -108,19 +107,21 @@ class ClinRaGenProcessor(ProcessorMixin):
             encoded["labels"] = labels
         return BatchFeature(encoded, tensor_type=return_tensors)
 
-    def _source_ids(self, pairs: Iterable[tuple[str, bool]]) -> list[list[int]]:
-        # Note and whether labs follow, for each example. What surrounds the note is the same for all of them.
+    def _source_ids(self, notes: Sequence[str | None], batch: Sequence[Mapping[str, Any] | None]) -> list[list[int]]:
+        # What surrounds the note is the same for all examples, but for the marker of labs that do not follow.
         before, marker = self._ids(self.instruction), self._ids(self.lab_marker)
         opening, closing = self._special_ids()
         rows = []
-        for note, with_labs in pairs:
-            after = marker if with_labs else []
+        for note, series in zip(notes, batch, strict=True):
+            after = marker if series is not None else []
             room = self.max_source_tokens - len(before) - len(after) - len(opening) - len(closing)
             if room < 1:
                 raise SettingsError(
                     f"max_source_tokens is {self.max_source_tokens}: too few for the prompt alone; raise it"
                 )
-            rows.append([*opening, *before, *self._ids(note)[:room], *after, *closing])
+            ids = [*opening, *before, *self._ids(note or "")[:room], *after, *closing]
+            silent = not ids and (series is None or not len(series["hours"]))
+            rows.append([self.tokenizer.eos_token_id] if silent else ids)
         return rows
 
     def _target_ids(self, text: str) -> list[int]:

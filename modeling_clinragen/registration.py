@@ -1,10 +1,17 @@
 """Makes transformers' Auto classes know ClinRaGen. It stays at home: a folder on the Hub carries its own auto map."""
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForSeq2SeqLM, AutoProcessor
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForSeq2SeqLM,
+    AutoModelForTextEncoding,
+    AutoProcessor,
+)
 
 from .configuration_clinragen import ClinRaGenConfig
 from .feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
-from .modeling_clinragen import ClinRaGenForConditionalGeneration
+from .modeling_clinragen import ClinRaGenForConditionalGeneration, ClinRaGenModel
 from .processing_clinragen import ClinRaGenProcessor
 
 
@@ -13,5 +20,6 @@ def register_auto_classes() -> None:
     AutoConfig.register("clinragen", ClinRaGenConfig, exist_ok=True)
     AutoModel.register(ClinRaGenConfig, ClinRaGenForConditionalGeneration, exist_ok=True)
     AutoModelForSeq2SeqLM.register(ClinRaGenConfig, ClinRaGenForConditionalGeneration, exist_ok=True)
+    AutoModelForTextEncoding.register(ClinRaGenConfig, ClinRaGenModel, exist_ok=True)
     AutoFeatureExtractor.register(ClinRaGenConfig, ClinRaGenLabFeatureExtractor, exist_ok=True)
     AutoProcessor.register(ClinRaGenConfig, ClinRaGenProcessor, exist_ok=True)

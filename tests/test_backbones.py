@@ -8,17 +8,16 @@ from typing import Any
 import pytest
 import torch
 from conftest import TEXT_CONFIGS
+from model_inputs import NOTES, TARGETS, randomise, three_stays
 
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 
 KINDS = sorted(TEXT_CONFIGS)
-NOTES = ["Dyspnea and fever.", "", "No chest pain. History of hypertension and diabetes, now with cough."]
-TARGETS = ["### Disease Diagnosed: Shock. ### Rationale: heart rate is high", "### Disease Diagnosed: x.", "a b c"]
 
 
 @pytest.fixture
 def series(make_series: Any) -> list[Any]:
-    return [make_series(9, 1), make_series(3, 2), None]
+    return three_stays(make_series)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -38,7 +37,7 @@ def test_a_batch_equals_its_examples_and_padding_changes_nothing(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_generation_of_a_batch_equals_its_examples_with_and_without_a_cache(
+def test_generation_of_a_batch_equals_its_examples_with_any_cache_or_none(
     kind: str, make_model: Any, make_processor: Any, series: list[Any], tiny_tokenizer: Any
 ) -> None:
     model, processor = make_model(kind), make_processor()
@@ -51,6 +50,7 @@ def test_generation_of_a_batch_equals_its_examples_with_and_without_a_cache(
     together = texts([0, 1, 2])
     assert together == [texts([row])[0] for row in range(3)]
     assert together == texts([0, 1, 2], use_cache=False)
+    assert together == texts([0, 1, 2], cache_implementation="static")
     assert texts([0, 1, 2], num_beams=2) == [texts([row], num_beams=2)[0] for row in range(3)]
 
 
@@ -60,10 +60,7 @@ def test_saved_and_loaded_it_is_the_same(
 ) -> None:
     model, processor = make_model(kind), make_processor()
     inputs = processor(NOTES, series, TARGETS)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.1)
+    randomise(model, "lora_B")
     expected = model(**inputs).logits
     model.save_pretrained(tmp_path)
     loaded = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path).eval()
@@ -76,10 +73,7 @@ def test_in_the_last_phase_every_parameter_that_learns_has_a_gradient(
 ) -> None:
     model, processor = make_model(kind), make_processor()
     model.set_trainable(backbone=False, adapter=True, lab_encoder=False, knowledge_attention=True)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.1)
+    randomise(model, "lora_B")
     model.train()
     model(**processor(NOTES, series, TARGETS)).loss.backward()
     learning = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -94,10 +88,7 @@ def test_merged_adapters_give_the_same_model_without_them(
     kind: str, make_model: Any, make_processor: Any, series: list[Any], tmp_path: Path
 ) -> None:
     model, processor = make_model(kind), make_processor()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "lora_" in name:
-                parameter.normal_(std=0.1)
+    randomise(model, "lora_")
     inputs = processor(NOTES, series, TARGETS)
     expected = model(**inputs).logits
     model.merge_adapters()

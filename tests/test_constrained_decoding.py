@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model_inputs import NOTES, three_stays
 
 from modeling_clinragen.constrained_decoding_clinragen import DiseaseListConstraint, ListGrammar
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.processing_clinragen import LAYOUTS, RATIONALE_MARK, ClinRaGenProcessor
 
-NOTES = ["Dyspnea and fever.", "", "No chest pain. History of hypertension and diabetes, now with cough."]
 NAMES = ["Shock", "Shock, septic".replace(",", ""), "Gout", "Pneumonia (except that caused by X.Y)"]
 
 
@@ -71,7 +71,7 @@ def test_a_random_model_writes_well_formed_lists(
 ) -> None:
     model, processor = make_model(kind), make_processor()
     torch.manual_seed(1)
-    inputs = processor(NOTES, [make_series(9, 1), make_series(3, 2), None])
+    inputs = processor(NOTES, three_stays(make_series))
     constraint = DiseaseListConstraint(processor, model.config)
     plain = model.generate(**inputs, max_new_tokens=40, **way)
     texts = processor.tokenizer.batch_decode(plain, skip_special_tokens=True)

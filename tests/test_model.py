@@ -10,33 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from model_inputs import NOTES, TARGETS, randomise, three_stays
+from transformers import AutoModel, AutoModelForTextEncoding
 
 from modeling_clinragen.errors import ModelInputError, SettingsError
-from modeling_clinragen.modeling_clinragen import MULTIPLE, ClinRaGenForConditionalGeneration, pack
+from modeling_clinragen.modeling_clinragen import (
+    MULTIPLE,
+    ClinRaGenForConditionalGeneration,
+    ClinRaGenModel,
+    pack,
+)
+from modeling_clinragen.registration import register_auto_classes
 
 KINDS = ["t5", "qwen3"]
-NOTES = ["Dyspnea and fever.", "", "No chest pain. History of hypertension and diabetes, now with cough."]
-TARGETS = ["### Disease Diagnosed: Shock. ### Rationale: heart rate is high", "### Disease Diagnosed: x.", "a b c"]
-
-
-def batch(make_processor: Any, make_series: Any, **settings: Any) -> Any:
-    series = [make_series(9, 1), make_series(3, 2), None]
-    return make_processor(**settings)(NOTES, series, TARGETS)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_equals_its_single_examples(kind: str, make_model: Any, make_processor: Any, make_series: Any) -> None:
-    model, processor = make_model(kind), make_processor()
-    series = [make_series(9, 1), make_series(3, 2), None]
-    together = model(**processor(NOTES, series, TARGETS))
-    losses, tokens = [], []
-    for row in range(3):
-        inputs = processor(NOTES[row], [series[row]], TARGETS[row])
-        losses.append(model(**inputs).loss)
-        tokens.append((inputs["labels"] != -100).sum())
-    mean = sum(loss * count for loss, count in zip(losses, tokens, strict=True)) / sum(tokens)
-    torch.testing.assert_close(together.loss, mean, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -88,6 +74,48 @@ def test_forward_equals_the_inner_model_on_hand_made_embeddings(
     torch.testing.assert_close(outer.loss, inner.loss)
 
 
+@pytest.mark.parametrize("fusion", ["attention", "tokens"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_body_reads_the_same_checkpoint_and_hands_over_what_the_head_needs(
+    kind: str, fusion: str, make_model: Any, make_processor: Any, make_series: Any, tmp_path: Path
+) -> None:
+    whole = randomise(make_model(kind, knowledge_fusion=fusion), "lora_B")
+    whole.save_pretrained(tmp_path)
+    body, report = ClinRaGenModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report.values())
+    assert body.state_dict().keys() == whole.state_dict().keys()
+    inputs = make_processor()(NOTES, three_stays(make_series), TARGETS)
+    labels = inputs.pop("labels")
+    read = body(**inputs)
+    # Patches of four steps: three, one and none; V_k is read behind them where it is not attended to.
+    positions = inputs["attention_mask"].sum(dim=1) + torch.tensor([3, 1, 0]) + (30 if fusion == "tokens" else 0)
+    assert read.attention_mask.sum(dim=1).tolist() == positions.tolist()
+    assert read.loss is read.logits is None
+    if kind == "t5":
+        given = {"encoder_outputs": (read.last_hidden_state,), "attention_mask": read.attention_mask}
+        torch.testing.assert_close(
+            whole.language_model(**given, labels=labels).logits, whole(**inputs, labels=labels).logits
+        )
+    else:
+        # Decoder-only: context and target in one row, so the context's own positions see nothing of the target.
+        for row, length in enumerate(positions):
+            hidden = read.last_hidden_state[row, :length]
+            logits = whole(**inputs, labels=labels).logits[row, :length]
+            torch.testing.assert_close(whole.get_output_embeddings()(hidden), logits)
+
+
+def test_the_body_saved_by_itself_is_a_whole_checkpoint(make_model: Any, make_processor: Any, tmp_path: Path) -> None:
+    register_auto_classes()
+    whole = randomise(make_model("t5"), "lora_B")
+    whole.save_pretrained(tmp_path / "whole")
+    ClinRaGenModel.from_pretrained(tmp_path / "whole").save_pretrained(tmp_path / "body")
+    for folder in ("whole", "body"):
+        loaded = AutoModel.from_pretrained(tmp_path / folder)
+        assert type(loaded) is ClinRaGenForConditionalGeneration
+        torch.testing.assert_close(loaded.state_dict(), whole.state_dict())
+        assert type(AutoModelForTextEncoding.from_pretrained(tmp_path / folder)) is ClinRaGenModel
+
+
 def test_the_lab_encoder_equals_patchtst_where_nothing_is_padded(make_model: Any) -> None:
     model = make_model("t5")
     features = torch.randn(2, 64, 11, 4)
@@ -100,11 +128,12 @@ def test_the_lab_encoder_equals_patchtst_where_nothing_is_padded(make_model: Any
     torch.testing.assert_close(ours, model.lab_encoder.projection(joined))
 
 
-def test_padded_steps_change_nothing_whatever_stands_in_them(make_model: Any) -> None:
+@pytest.mark.parametrize("padding", [7.0, np.nan])
+def test_padded_steps_change_nothing_whatever_stands_in_them(padding: float, make_model: Any) -> None:
     encoder = make_model("t5").lab_encoder
     features = torch.randn(1, 10, 11, 4)
     short, _ = encoder(features, torch.ones(1, 10, dtype=torch.bool))
-    padded = torch.cat((features, torch.full((1, 20, 11, 4), 7.0)), dim=1)
+    padded = torch.cat((features, torch.full((1, 20, 11, 4), padding)), dim=1)
     mask = torch.arange(30)[None] < 10
     long, long_mask = encoder(padded, mask)
     assert long_mask.sum() == short.shape[1] == 3
@@ -168,10 +197,7 @@ def test_accumulated_halves_equal_one_batch(kind: str, make_model: Any, make_pro
 def test_saving_and_loading_keeps_every_logit(
     kind: str, dtype: torch.dtype, make_model: Any, make_processor: Any, make_series: Any, tmp_path: Path
 ) -> None:
-    model = make_model(kind).to(dtype)
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            nn.init.normal_(parameter, std=0.1)
+    model = randomise(make_model(kind), "lora_B").to(dtype)
     inputs = make_processor()(NOTES[0], [make_series(9, 1)], TARGETS[0])
     model.save_pretrained(tmp_path)
     again = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path, dtype=dtype).eval()
@@ -181,48 +207,6 @@ def test_saving_and_loading_keeps_every_logit(
     tolerance = 1e-5 if dtype is torch.float32 else 0.05
     torch.testing.assert_close(again(**inputs).logits, model(**inputs).logits, rtol=tolerance, atol=tolerance)
     assert torch.equal(again.knowledge_token_ids, model.knowledge_token_ids)
-
-
-def test_new_adapters_change_nothing_until_they_are_trained(
-    make_model: Any, make_processor: Any, make_series: Any
-) -> None:
-    inputs = make_processor()(NOTES[0], [make_series(9, 1)], TARGETS[0])
-    model = make_model("t5", lora=False)
-    before = model(**inputs).logits
-    model.add_lora({"r": 4, "lora_alpha": 8, "lora_dropout": 0.0, "target_modules": ["q", "v"]})
-    torch.testing.assert_close(model.eval()(**inputs).logits, before)
-
-
-def test_a_pretrained_head_that_differs_from_its_embedding_survives(
-    make_model: Any, make_processor: Any, make_series: Any, tmp_path: Path
-) -> None:
-    # Flan-T5's case: transformers calls every T5 tied, and silently overwrites the head.
-    from transformers import T5ForConditionalGeneration
-
-    backbone = make_model("t5", lora=False).language_model
-    config = backbone.config.to_dict() | {"tie_word_embeddings": False}
-    backbone.save_pretrained(tmp_path / "tied")
-    separate = T5ForConditionalGeneration.from_pretrained(tmp_path / "tied")
-    separate.lm_head.weight = nn.Parameter(torch.randn_like(separate.lm_head.weight))
-    separate.config.scale_decoder_outputs = False
-    separate.config.tie_word_embeddings = False
-    outer = make_model("t5").config
-    lab = {"lab_config": outer.lab_config.to_dict(), "lab_patch_steps": 4, "num_knowledge_tokens": 0}
-    model = ClinRaGenForConditionalGeneration.from_backbone(
-        separate, lora={"r": 2, "lora_alpha": 4, "lora_dropout": 0.0, "target_modules": ["q"]}, **lab
-    ).eval()
-    assert config["tie_word_embeddings"] is False
-    inputs = make_processor()(NOTES[0], None, TARGETS[0])
-    expected = separate.eval()(
-        input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], labels=inputs["labels"]
-    ).logits
-    torch.testing.assert_close(model(**inputs).logits, expected)
-    model.tie_weights()
-    model.save_pretrained(tmp_path / "outer")
-    again = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path / "outer").eval()
-    again.tie_weights()
-    assert torch.equal(again.get_output_embeddings().weight, separate.lm_head.weight)
-    torch.testing.assert_close(again(**inputs).logits, expected)
 
 
 def test_what_learns_is_what_was_asked_for(make_model: Any) -> None:
@@ -242,12 +226,9 @@ def test_what_learns_is_what_was_asked_for(make_model: Any) -> None:
 
 
 def test_every_trainable_parameter_gets_a_gradient(make_model: Any, make_processor: Any, make_series: Any) -> None:
-    model = make_model("t5", knowledge_fusion="gated")
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            nn.init.normal_(parameter, std=0.1)
+    model = randomise(make_model("t5", knowledge_fusion="gated"), "lora_B")
     model.set_trainable(backbone=False, adapter=True, lab_encoder=True, knowledge_attention=True)
-    model(**batch(make_processor, make_series)).loss.backward()
+    model(**make_processor()(NOTES, three_stays(make_series), TARGETS)).loss.backward()
     idle = [
         name
         for name, parameter in model.named_parameters()
@@ -264,6 +245,14 @@ def test_wrong_inputs_name_both_numbers(make_model: Any, make_processor: Any, ma
         ({"lab_features": good["lab_features"][:, :, :10]}, r"\(1, 9, 10, 4\).*11, 4"),
         ({"lab_mask": good["lab_mask"][:, :5]}, r"\(1, 5\).*\(1, 9\)"),
         ({"attention_mask": good["attention_mask"][:, 1:]}, "attention_mask has the shape"),
+        ({"input_ids": good["input_ids"][0], "attention_mask": good["attention_mask"][0]}, "batch, tokens"),
+        ({"input_ids": good["input_ids"].repeat(2, 1), "attention_mask": None}, "2 notes but 1 series"),
+        ({"lab_features": good["lab_features"].index_fill(1, torch.tensor(2), np.nan)}, "44 of 528 lab_features"),
+        ({"label_weights": torch.ones(1, 2)}, r"label_weights have the shape \(1, 2\) but labels \(1, "),
+        (
+            {"attention_mask": good["attention_mask"] * 0, "lab_mask": good["lab_mask"] & False},
+            "1 of 1 examples have neither",
+        ),
         ({"labels": good["labels"].repeat(2, 1)}, r"\(2, .*the batch has 1"),
         ({"lab_mask": None}, "lab_mask"),
         ({"labels": None}, "labels"),
@@ -273,6 +262,44 @@ def test_wrong_inputs_name_both_numbers(make_model: Any, make_processor: Any, ma
     for change, message in cases:
         with pytest.raises(ModelInputError, match=message):
             model(**{**good, **change})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_a_stay_lacks_it_can_be_read(
+    kind: str, make_model: Any, make_processor: Any, make_series: Any
+) -> None:
+    model = make_model(kind)
+    processor = make_processor(instruction="", lab_marker="")
+    no_weight, nothing_measured, no_steps = (make_series(steps, steps) for steps in (9, 5, 0))
+    no_weight["values"][:, 9] = np.nan
+    nothing_measured["values"][:] = np.nan
+    notes = ["Fever.", "", "", "", None]
+    stays = [no_weight, no_weight, nothing_measured, no_steps, None]
+    ways = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+    inputs = processor(notes, stays, ["a b c"] * 5)
+    assert torch.isfinite(model(**inputs).loss)
+    together = model.generate(**processor(notes, stays), **ways).tolist()
+    for note, stay, expected in zip(notes, stays, together, strict=True):
+        assert model.generate(**processor([note], [stay]), **ways).tolist() == [expected]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("beams", [1, 3])
+def test_note_labs_and_knowledge_are_read_once_for_all_generated_tokens(
+    kind: str, beams: int, make_model: Any, make_processor: Any, make_series: Any
+) -> None:
+    model = make_model(kind)
+    attention = model.knowledge_attention
+    once = [model.lab_encoder, attention.prototype_map, attention.k_proj, attention.v_proj, attention.q_proj]
+    if kind == "t5":
+        once.append(model.get_encoder())
+    calls = dict.fromkeys([*once, model.get_output_embeddings()], 0)
+    for module in calls:
+        module.register_forward_hook(lambda module, *_: calls.update({module: calls[module] + 1}))
+    inputs = make_processor()(NOTES, three_stays(make_series))
+    model.generate(**inputs, max_new_tokens=9, min_new_tokens=9, do_sample=False, num_beams=beams)
+    assert [calls[module] for module in once] == [1] * len(once)
+    assert calls[model.get_output_embeddings()] == 9
 
 
 def test_pack_keeps_order_and_drops_common_padding() -> None:
@@ -291,7 +318,7 @@ def test_training_computes_only_the_logits_that_count_and_the_same_loss(
     kind: str, make_model: Any, make_processor: Any, make_series: Any
 ) -> None:
     model = make_model(kind, knowledge_dropout=0.0)
-    inputs = batch(make_processor, make_series)
+    inputs = make_processor()(NOTES, three_stays(make_series), TARGETS)
     seen: list[int] = []
     model.get_output_embeddings().register_forward_hook(lambda _, __, out: seen.append(out.shape[:-1].numel()))
     evaluated = model(**inputs)
@@ -315,7 +342,7 @@ def test_scores_of_targets_are_their_likelihoods(
     kind: str, make_model: Any, make_processor: Any, make_series: Any
 ) -> None:
     model, processor = make_model(kind), make_processor()
-    series = [make_series(9, 1), make_series(3, 2), None]
+    series = three_stays(make_series)
     texts = [["a b c", "cough"], ["x", "no chest pain"], ["y", "heart rate is high"]]
     candidates = torch.full((3, 2, 30), -100)
     for row in range(3):
@@ -374,7 +401,7 @@ import sys
 sys.modules["modeling_clinragen"] = None
 sys.modules["clinragen"] = None
 import numpy as np
-from transformers import AutoModel, AutoModelForSeq2SeqLM, AutoProcessor
+from transformers import AutoModel, AutoModelForSeq2SeqLM, AutoModelForTextEncoding, AutoProcessor
 folder = sys.argv[1]
 processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
 hours = np.arange(9.0)
@@ -384,6 +411,8 @@ for auto in (AutoModel, AutoModelForSeq2SeqLM):
     model = auto.from_pretrained(folder, trust_remote_code=True).eval()
     assert "transformers_modules" in type(model).__module__
     print(model.generate(**inputs, max_new_tokens=10, do_sample=False).tolist())
+body = AutoModelForTextEncoding.from_pretrained(folder, trust_remote_code=True).eval()
+print(float(body(**inputs).last_hidden_state.norm()))
 """
 
 
@@ -407,4 +436,7 @@ def test_a_fresh_process_without_the_package_gives_the_same_output(
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines() == [str(expected)] * 2
+    *generated, norm = done.stdout.splitlines()
+    assert generated == [str(expected)] * 2
+    body = ClinRaGenModel.from_pretrained(tmp_path / "model").eval()
+    assert float(norm) == pytest.approx(float(body(**inputs).last_hidden_state.norm()), rel=1e-5)

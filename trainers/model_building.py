@@ -18,7 +18,8 @@ from dataset_builder.governance import is_credentialed
 from dataset_builder.vocabulary import load_diseases, load_variables
 from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
 from modeling_clinragen.errors import SettingsError
-from modeling_clinragen.feature_extraction_clinragen import STEP_FEATURES, ClinRaGenLabFeatureExtractor
+from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
+from modeling_clinragen.knowledge_map_clinragen import term_token_ids
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import (
     DIAGNOSIS_MARK,
@@ -29,6 +30,11 @@ from modeling_clinragen.processing_clinragen import (
 from trainers.tokenizer import train_tokenizer
 
 logger = logging.getLogger(__name__)
+
+FUSION_HELP = (
+    "How knowledge reaches the labs: attention (paper), gated (attention beside the lab vectors), tokens (all of V_k "
+    "as extra input) or none."
+)
 
 
 @dataclass
@@ -45,13 +51,16 @@ class ModelConfig:
     lab_heads: int = field(default=4, metadata={"help": "Attention heads of PatchTST."})
     lab_dropout: float = field(default=0.1, metadata={"help": "Dropout in PatchTST."})
     lab_channel_attention: bool = field(default=False, metadata={"help": "Let variables attend to each other."})
+    lab_layout: str = field(
+        default="patches", metadata={"help": "patches, or paper: the authors' fixed rows, mixed and without a mask."}
+    )
     lab_patch_steps: int = field(default=8, metadata={"help": "Time steps per patch."})
     lab_max_steps: int = field(default=1000, metadata={"help": "Longest series accepted."})
     num_prototypes: int = field(default=24, metadata={"help": "Knowledge prototypes."})
     knowledge_heads: int = field(default=8, metadata={"help": "Heads of the knowledge attention."})
     knowledge_head_dim: int = field(default=32, metadata={"help": "Width of such a head."})
     knowledge_dropout: float = field(default=0.1, metadata={"help": "Dropout of the knowledge attention."})
-    knowledge_fusion: str = field(default="attention", metadata={"help": "attention (paper), gated or none."})
+    knowledge_fusion: str = field(default="attention", metadata={"help": FUSION_HELP})
     lora_r: int = field(default=8, metadata={"help": "Rank of the LoRA adapters."})
     lora_alpha: int = field(default=16, metadata={"help": "Scale of the LoRA adapters."})
     lora_dropout: float = field(default=0.05, metadata={"help": "Dropout of the LoRA adapters."})
@@ -86,8 +95,7 @@ def knowledge_token_ids(terms: list[str], tokenizer: PreTrainedTokenizerBase) ->
     """Unique token ids of the knowledge terms, in order of appearance: the paper's V_k."""
     ids: dict[int, None] = {}
     for term in terms:
-        # With a space before it, as the term stands inside a sentence.
-        ids.update(dict.fromkeys(tokenizer(f" {term}", add_special_tokens=False)["input_ids"]))
+        ids.update(dict.fromkeys(term_token_ids(term, tokenizer)))
     return list(ids)
 
 
@@ -122,6 +130,8 @@ def build_model(
         stds=stds,
         max_steps=settings.lab_max_steps,
         patch_steps=settings.lab_patch_steps,
+        lab_layout=settings.lab_layout,
+        fills=[variable.fill for variable in variables] if settings.lab_layout == "paper" else (),
     )
     processor = ClinRaGenProcessor(
         extractor,
@@ -133,17 +143,11 @@ def build_model(
         max_target_tokens=settings.max_target_tokens,
     )
     knowledge = knowledge_token_ids(terms, tokenizer) if settings.knowledge_fusion != "none" else []
-    fields = _config_fields(settings, diseases, [variable.key for variable in variables], len(knowledge))
+    fields = config_fields(settings, diseases, extractor, len(knowledge))
     # Statistics and tokenizer come from the cohort before any weight does.
     fields["credentialed"] = is_credentialed(provenance_of(cohort))
-    lora = {
-        "r": settings.lora_r,
-        "lora_alpha": settings.lora_alpha,
-        "lora_dropout": settings.lora_dropout,
-        "target_modules": list(settings.lora_targets),
-    }
     if settings.backbone is not None:
-        model = ClinRaGenForConditionalGeneration.from_backbone(settings.backbone, lora=lora, **fields)
+        model = ClinRaGenForConditionalGeneration.from_backbone(settings.backbone, **fields)
     else:
         special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
         # T5 has no default for the token that a decoder starts from; its authors start from padding.
@@ -154,21 +158,21 @@ def build_model(
         text_config = AutoConfig.for_model(**{**shape, **special, "vocab_size": len(tokenizer)})
         config = ClinRaGenConfig(text_config=text_config.to_dict(), **fields)
         model = ClinRaGenForConditionalGeneration(config)
-        model.add_lora(lora)
     model.set_knowledge_tokens(knowledge)
     model.generation_config.max_new_tokens = settings.max_target_tokens
     logger.info("Built a model of %d parameters, %d knowledge tokens", model.num_parameters(), len(knowledge))
     return model, processor
 
 
-def _config_fields(
-    settings: ModelConfig, diseases: list[str], variables: list[str], knowledge_tokens: int
+def config_fields(
+    settings: ModelConfig, diseases: list[str], extractor: ClinRaGenLabFeatureExtractor, knowledge_tokens: int
 ) -> dict[str, Any]:
-    patch = settings.lab_patch_steps * STEP_FEATURES
+    """The fields of a `ClinRaGenConfig` that the settings decide: all but the language model's own config."""
+    patch = settings.lab_patch_steps * extractor.step_features
     patches = -(-settings.lab_max_steps // settings.lab_patch_steps)
     return {
         "lab_config": {
-            "num_input_channels": len(variables),
+            "num_input_channels": len(extractor.variables),
             "patch_length": patch,
             "patch_stride": patch,
             "context_length": patches * patch,
@@ -184,13 +188,20 @@ def _config_fields(
             "do_mask_input": False,
         },
         "diseases": diseases,
-        "variables": variables,
+        "variables": extractor.variables,
+        "lab_layout": settings.lab_layout,
         "lab_patch_steps": settings.lab_patch_steps,
-        "lab_step_features": STEP_FEATURES,
+        "lab_step_features": extractor.step_features,
         "num_knowledge_tokens": knowledge_tokens,
         "num_prototypes": settings.num_prototypes,
         "knowledge_heads": settings.knowledge_heads,
         "knowledge_head_dim": settings.knowledge_head_dim,
         "knowledge_dropout": settings.knowledge_dropout,
         "knowledge_fusion": settings.knowledge_fusion,
+        "lora": {
+            "r": settings.lora_r,
+            "lora_alpha": settings.lora_alpha,
+            "lora_dropout": settings.lora_dropout,
+            "target_modules": list(settings.lora_targets),
+        },
     }

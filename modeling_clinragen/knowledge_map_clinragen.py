@@ -1,0 +1,90 @@
+"""Which knowledge a stay's labs look at, and when: the attention weights mapped back to hours and words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from .errors import ModelInputError, SettingsError
+from .processing_clinragen import ClinRaGenProcessor
+
+
+@dataclass(frozen=True)
+class KnowledgeMap:
+    """What a heat map of patches by knowledge words needs.
+
+    Args:
+        hours: Hours since ICU admission of the first and the last step in each patch, `(patches, 2)`.
+        words: The knowledge vocabulary's tokens as text, or the terms that were asked for.
+        weights: `(patches, words)`. The attention of a patch is a mixture of prototypes and each prototype is a
+            mixture of token embeddings, so that every token has one coefficient, which may be negative, in what the
+            patch looks at. A term's weight is the mean of its tokens'.
+        prototype_weights: The attention itself, mean over the heads, `(patches, prototypes)`; rows sum to 1.
+    """
+
+    hours: np.ndarray
+    words: tuple[str, ...]
+    weights: np.ndarray
+    prototype_weights: np.ndarray
+
+
+def term_token_ids(term: str, tokenizer: Any) -> list[int]:
+    """Tokens of a knowledge term as it stands inside a sentence, with a space before it."""
+    return tokenizer(f" {term}", add_special_tokens=False)["input_ids"]
+
+
+@torch.no_grad()
+def map_knowledge(
+    model: Any, processor: ClinRaGenProcessor, series: Mapping[str, Any], terms: Sequence[str] | None = None
+) -> KnowledgeMap:
+    """The knowledge attention of one stay.
+
+    It depends on the series alone, not on the note or on what has been generated: the map belongs to every text that
+    the model writes about the stay.
+
+    Args:
+        model: A ClinRaGen model with knowledge attention.
+        processor: Its processor, whose tokenizer turns V_k back into words.
+        series: `hours` `(steps,)` and `values` `(steps, variables)`.
+        terms: Terms of the knowledge base to sum up tokens by; without them every token is shown for itself.
+
+    Raises:
+        ModelInputError: A term has tokens that are not in the model's knowledge vocabulary.
+        SettingsError: The model has no knowledge attention.
+    """
+    if model.knowledge_attention is None:
+        raise SettingsError(
+            f"this model has no knowledge attention to show: its knowledge_fusion is '{model.config.knowledge_fusion}'"
+        )
+    features = processor.feature_extractor([series], return_tensors="pt").to(model.device)
+    _, _, weights = model.get_lab_vectors(features["lab_features"], features["lab_mask"], return_weights=True)
+    # (1, heads, patches, prototypes) -> (patches, prototypes) -> (patches, tokens)
+    attention = weights[0].float().mean(dim=0)
+    tokens = (attention @ model.knowledge_attention.prototype_map.weight.float()).cpu().numpy()
+    ids = model.knowledge_token_ids.tolist()
+    if terms is None:
+        words = tuple(processor.tokenizer.decode([token]).strip() for token in ids)
+    else:
+        words = tuple(terms)
+        column = {token: at for at, token in enumerate(ids)}
+        groups = [term_token_ids(term, processor.tokenizer) for term in words]
+        unknown = next((word for word, group in zip(words, groups, strict=True) if not set(group) <= set(ids)), None)
+        if unknown is not None:
+            raise ModelInputError(
+                f"the term '{unknown}' has tokens outside this model's knowledge vocabulary of {len(ids)}; ask for "
+                "terms of its knowledge base"
+            )
+        tokens = np.stack([tokens[:, [column[token] for token in group]].mean(axis=1) for group in groups], axis=1)
+    return KnowledgeMap(
+        hours=processor.feature_extractor.patch_hours(series["hours"]),
+        words=words,
+        weights=tokens,
+        prototype_weights=attention.cpu().numpy(),
+    )
+
+
+__all__ = ["KnowledgeMap", "map_knowledge", "term_token_ids"]

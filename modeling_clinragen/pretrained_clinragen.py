@@ -1,0 +1,290 @@
+"""What all ClinRaGen models share: their parts, and how the parts' weights are made, frozen, kept and published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import GenerationConfig
+from transformers import initialization as init
+from transformers.modeling_utils import PreTrainedModel
+from transformers.utils import cached_file
+
+from .configuration_clinragen import ATTENDING, ClinRaGenConfig
+from .errors import GovernanceError, InputDataError, SettingsError
+from .knowledge_attention_clinragen import ClinRaGenKnowledgeAttention
+from .lab_encoder_clinragen import ClinRaGenLabEncoder
+from .language_model_clinragen import (
+    backbone_digest,
+    build_language_model,
+    has_tied_head,
+    inject_lora,
+    is_adapter_parameter,
+    load_language_model,
+    merge_lora,
+)
+
+ADAPTER_FILE = "clinragen_adapter.safetensors"
+LANGUAGE_MODEL = "language_model."
+AUTO_MAP = {
+    "AutoModel": "modeling_clinragen.ClinRaGenForConditionalGeneration",
+    "AutoModelForSeq2SeqLM": "modeling_clinragen.ClinRaGenForConditionalGeneration",
+    "AutoModelForTextEncoding": "modeling_clinragen.ClinRaGenModel",
+}
+
+
+class ClinRaGenPreTrainedModel(PreTrainedModel):
+    """A language model, a lab encoder and the knowledge attention between them, under one set of names.
+
+    Every class made of these parts reads and writes the same checkpoints.
+    """
+
+    config_class = ClinRaGenConfig
+    base_model_prefix = "clinragen"
+    main_input_name = "input_ids"
+    input_modalities = ("text", "time")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules = ("PatchTSTEncoderLayer", "T5Block")
+
+    def __init__(self, config: ClinRaGenConfig) -> None:
+        super().__init__(config)
+        self.language_model = build_language_model(config.text_config, tied=config.tie_word_embeddings)
+        self.lab_encoder = ClinRaGenLabEncoder(config)
+        self.knowledge_attention = None
+        if config.knowledge_fusion in ATTENDING and config.num_knowledge_tokens:
+            self.knowledge_attention = ClinRaGenKnowledgeAttention(config)
+        self.register_buffer("knowledge_token_ids", torch.zeros(config.num_knowledge_tokens, dtype=torch.long))
+        self.post_init()
+        # After post_init: before it, LoRA's B matrices would be initialised to something other than zero.
+        if config.lora is not None:
+            inject_lora(self.language_model, config.lora)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        # The language model and PatchTST initialise themselves. What is ours keeps the scale of what passes through:
+        # transformers' default of 0.02 would hand the language model lab vectors far smaller than its embeddings.
+        if isinstance(module, nn.Linear):
+            init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5 if module.in_features else 0.0)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, ClinRaGenPreTrainedModel):
+            # Where a checkpoint has no knowledge tokens, loading leaves whatever stood in that memory.
+            init.zeros_(module.knowledge_token_ids)
+
+    @classmethod
+    def from_backbone(
+        cls, backbone: str | Path | PreTrainedModel, config: ClinRaGenConfig | None = None, **settings: Any
+    ) -> Self:
+        """Build a model around a pretrained language model.
+
+        Args:
+            backbone: A Hub id or folder of a language model, which is loaded in single precision, or the loaded model
+                itself, whose precision all parts then have.
+            config: Complete configuration; or give its fields, other than `text_config`, as keywords.
+        """
+        backbone = load_language_model(backbone)
+        if config is None:
+            lora = settings.pop("lora", None)
+            tied = has_tied_head(backbone)
+            config = ClinRaGenConfig(text_config=backbone.config.to_dict(), tie_word_embeddings=tied, **settings)
+        else:
+            lora, config.lora = config.lora, None
+        config.base_model_name_or_path = backbone.name_or_path or None
+        config.base_model_digest = backbone_digest(backbone)
+        model = cls._from_config(config, dtype=backbone.dtype)
+        model.language_model.load_state_dict(backbone.state_dict())
+        if model.can_generate() and backbone.generation_config is not None:
+            model.generation_config = backbone.generation_config
+        if lora is not None:
+            model.add_lora(lora)
+        return model
+
+    def add_lora(self, lora: dict[str, Any]) -> None:
+        """Put LoRA adapters into the language model; the output does not change until they are trained.
+
+        Raises `SettingsError` where there are adapters already, or where `inject_lora` cannot put any.
+        """
+        if self.config.lora is not None:
+            raise SettingsError("the language model already has LoRA adapters; load a checkpoint without them")
+        inject_lora(self.language_model, lora)
+        self.config.lora = dict(lora)
+
+    def merge_adapters(self) -> None:
+        """Add what the adapters learned into the weights that they adapt, and remove them; the output stays the same.
+
+        Raises:
+            SettingsError: There is no adapter.
+        """
+        if self.config.lora is None:
+            raise SettingsError("there is no adapter to merge: this model has no LoRA")
+        merge_lora(self.language_model)
+        self.config.lora = None
+
+    def set_trainable(self, *, backbone: bool, adapter: bool, lab_encoder: bool, knowledge_attention: bool) -> None:
+        """Say which parts learn; all others are frozen. Loading a checkpoint unfreezes everything, so call it after.
+
+        Raises:
+            SettingsError: The adapter shall learn but the model has none.
+        """
+        if adapter and self.config.lora is None:
+            raise SettingsError("the adapter cannot learn: this model has no LoRA; give LoRA settings")
+        for name, parameter in self.language_model.named_parameters():
+            parameter.requires_grad_(adapter if is_adapter_parameter(name) else backbone)
+        for name, parameter in self.lab_encoder.named_parameters():
+            # PatchTST's sine positions are constants kept as a parameter.
+            parameter.requires_grad_(lab_encoder and not name.endswith("position_enc"))
+        if self.knowledge_attention is not None:
+            self.knowledge_attention.requires_grad_(knowledge_attention)
+
+    def set_knowledge_tokens(self, token_ids: Sequence[int]) -> None:
+        """Set V_k, the knowledge vocabulary, as unique token ids of the language model's tokenizer."""
+        if len(token_ids) != self.config.num_knowledge_tokens:
+            raise SettingsError(
+                f"{len(token_ids)} knowledge tokens are given but num_knowledge_tokens is "
+                f"{self.config.num_knowledge_tokens}; make them equal"
+            )
+        self.knowledge_token_ids.copy_(torch.tensor(token_ids, dtype=torch.long))
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The language model's token embeddings."""
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the language model's token embeddings."""
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        """The language model's head."""
+        return self.language_model.get_output_embeddings()
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the language model's head."""
+        self.language_model.set_output_embeddings(new_embeddings)
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """As in transformers. The language model does it, which knows what else it has per token (BART: a bias)."""
+        embeddings = self.language_model.resize_token_embeddings(*args, **kwargs)
+        # T5Gemma says the size once for each half, and transformers changes one of them.
+        text = self.config.text_config
+        for config in (text, *(getattr(text, name) for name in text.sub_configs)):
+            config.vocab_size = embeddings.num_embeddings
+        return embeddings
+
+    def get_encoder(self, modality: str | None = None) -> nn.Module:
+        """The language model's encoder, which reads the note and the lab vectors."""
+        return self.language_model.get_encoder()
+
+    def get_decoder(self) -> nn.Module:
+        """The language model's decoder."""
+        return self.language_model.get_decoder()
+
+    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
+        """Save one self-contained folder: weights with adapters, configuration, and the code that loads them.
+
+        Raises `GovernanceError` as `push_to_hub` does, where it is asked to push.
+        """
+        if kwargs.get("push_to_hub"):
+            self.require_publishable("the Hub")
+        # transformers notes the one auto class of what is saved; the folder can be loaded in more ways.
+        self.config.auto_map = dict(AUTO_MAP)
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def save_adapter(self, folder: str | Path) -> None:
+        """Save what was learned around a frozen backbone: adapters, lab encoder, knowledge attention and V_k.
+
+        The folder is a fraction of the whole model's and names its base model; `from_adapter` puts the two together
+        again. Like the whole model, it may be shared only where `require_publishable` allows.
+
+        Raises:
+            SettingsError: The backbone has no name that it could be found by, or its own weights have changed.
+        """
+        name, expected = self.config.base_model_name_or_path, self.config.base_model_digest
+        if name is None or expected is None:
+            raise SettingsError(
+                "this model names no pretrained backbone to which an adapter could be added; use save_pretrained"
+            )
+        found = backbone_digest(self.language_model)
+        if found != expected:
+            raise SettingsError(
+                f"the backbone itself was trained, resized or merged: its weights are {found[:12]}, those of '{name}' "
+                f"are {expected[:12]}, and an adapter leaves them out; use save_pretrained"
+            )
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.config.save_pretrained(folder)
+        if self.can_generate():
+            self.generation_config.save_pretrained(folder)
+        partial = folder / f"{ADAPTER_FILE}.partial"
+        save_file({name: value.contiguous() for name, value in self._adapter().items()}, partial, {"format": "pt"})
+        partial.replace(folder / ADAPTER_FILE)
+
+    @classmethod
+    def from_adapter(cls, folder: str | Path, backbone: str | Path | PreTrainedModel | None = None) -> Self:
+        """Load what `save_adapter` saved, around its base model.
+
+        Args:
+            folder: The adapter's folder or Hub id.
+            backbone: Where the base model is, or the loaded model itself; by default what the adapter says.
+
+        Raises:
+            InputDataError: The folder holds no adapter, or one that does not have all parts.
+            SettingsError: The base model's weights are not those that the adapter was trained on.
+        """
+        weights = cached_file(folder, ADAPTER_FILE, _raise_exceptions_for_missing_entries=False)
+        if weights is None:
+            raise InputDataError(f"{folder}: holds no {ADAPTER_FILE}; give a folder made by save_adapter")
+        config = ClinRaGenConfig.from_pretrained(folder)
+        name, expected = config.base_model_name_or_path, config.base_model_digest
+        base = load_language_model(backbone if backbone is not None else name)
+        found = backbone_digest(base)
+        if found != expected:
+            raise SettingsError(
+                f"{folder}: was trained on '{name}' with the weights {expected[:12]}, but the backbone "
+                f"'{base.name_or_path}' has the weights {found[:12]}; give the one that it was trained on"
+            )
+        model = cls.from_backbone(base, config)
+        # Where the base model lies is this machine's affair.
+        model.config.base_model_name_or_path = name
+        state = load_file(weights)
+        if state.keys() != model._adapter().keys():
+            raise InputDataError(
+                f"{weights}: holds {len(state)} tensors, not the {len(model._adapter())} that its config.json asks "
+                "for; save the adapter again"
+            )
+        model.load_state_dict(state, strict=False)
+        if model.can_generate():
+            model.generation_config = GenerationConfig.from_pretrained(folder)
+        return model.eval()
+
+    def _adapter(self) -> dict[str, torch.Tensor]:
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if not name.startswith(LANGUAGE_MODEL) or is_adapter_parameter(name)
+        }
+
+    def require_publishable(self, destination: str) -> None:
+        """Raise `GovernanceError` when the model learned from credentialed data, or when that is not recorded."""
+        # Only a recorded "no" is a no.
+        if self.config.credentialed is not False:
+            raise GovernanceError(
+                f"{destination}: this model learned from credentialed data (or its config does not say from what), "
+                "which binds its weights too; keep it on this machine, or submit it to PhysioNet under that licence"
+            )
+
+    def push_to_hub(self, repo_id: str, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers, for models that learned from open data alone.
+
+        Raises `GovernanceError` for all others, private repositories included: `private` does not change a
+        repository that exists, and a private one is one click from being public.
+        """
+        self.require_publishable(f"the Hub repository {repo_id}")
+        return super().push_to_hub(repo_id, *args, **kwargs)
+
+
+__all__ = ["ClinRaGenPreTrainedModel"]

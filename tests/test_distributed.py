@@ -1,0 +1,151 @@
+"""Two real processes that train together end where one process with the same global batch does."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset, load_from_disk
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
+from modeling_clinragen.registration import register_auto_classes
+from trainers.multimodal_trainer import MultimodalConfig, MultimodalTrainer
+
+PROCESSES = 2
+GLOBAL_BATCH = 4
+KINDS = ("t5", "qwen3")
+# SGD moves a parameter by its gradient; Adam, or clipping, would hide a gradient that is wrong by a factor.
+PLAIN_STEPS: dict[str, Any] = {"optim": "sgd", "learning_rate": 0.1, "warmup_steps": 0, "max_grad_norm": 0.0}
+RUNS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "accumulating": {"gradient_accumulation_steps": 2},
+    "checkpointing": {"gradient_checkpointing": True},
+    "bf16": {"bf16": True},
+}
+# One process's run, those of two processes that must equal it, and how closely.
+COMPARED = (("plain", ("plain", "accumulating", "checkpointing"), 1e-6), ("bf16", ("bf16",), 1e-3))
+Trained = tuple[list[float], dict[str, torch.Tensor]]
+
+
+def train(folder: Path, run: str, processes: int) -> Trained:
+    """Losses by step and all weights after a few steps of the multimodal phase from a saved model."""
+    settings = PLAIN_STEPS | RUNS[run]
+    args = MultimodalConfig(
+        output_dir=str(folder / "out"),
+        per_device_train_batch_size=GLOBAL_BATCH // processes // settings.get("gradient_accumulation_steps", 1),
+        max_steps=3,
+        logging_steps=1,
+        use_cpu=True,
+        save_strategy="no",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        allow_skipped_phases=True,
+        **settings,
+    )
+    register_auto_classes()
+    model = ClinRaGenForConditionalGeneration.from_pretrained(folder)
+    processor = ClinRaGenProcessor.from_pretrained(folder)
+    trainer = MultimodalTrainer(model, args, load_from_disk(str(folder / "train")), processing_class=processor)
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return losses, {name: value.contiguous().clone() for name, value in model.state_dict().items()}
+
+
+def main(folders: list[str]) -> None:
+    """What each of the processes does: every run from every folder, and its result beside the model."""
+    rank = int(os.environ["RANK"])
+    for folder in map(Path, folders):
+        for run in RUNS:
+            losses, weights = train(folder, run, PROCESSES)
+            save_file(weights, folder / f"{run}-{rank}.safetensors", {"losses": json.dumps(losses)})
+
+
+@pytest.fixture(scope="module")
+def starts(
+    make_model: Any, make_processor: Any, make_series: Any, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Folders with a tiny model, its processor and a few taught examples, by the kind of language model."""
+    notes = ["Fever.", "", "No chest pain. History of hypertension, diabetes and dyspnea."]
+    rows = []
+    for row in range(3 * GLOBAL_BATCH):
+        # Every third has no series: a process then has nothing for the lab encoder to read.
+        series = make_series(0 if row % 3 == 0 else 4 + row, row)
+        rows.append(
+            {
+                "note": notes[row % 3] or f"Patient {row}.",
+                "lab_hours": series["hours"].tolist(),
+                "lab_values": [[None if value != value else value for value in step] for step in series["values"]],
+                "diagnoses": ["Shock", "Septicemia (except in labor)"][: row % 3],
+                "rationale_note": "heart rate is high " * (1 + row % 4),
+                "rationale_lab": "x",
+            }
+        )
+    examples = Dataset.from_list(rows)
+    folders = {}
+    for kind in KINDS:
+        folders[kind] = tmp_path_factory.mktemp(kind)
+        make_model(kind, knowledge_dropout=0.0).save_pretrained(folders[kind])
+        make_processor().save_pretrained(folders[kind])
+        examples.save_to_disk(str(folders[kind] / "train"))
+    return folders
+
+
+@pytest.fixture(scope="module")
+def together(starts: dict[str, Path]) -> Callable[[str, str, int], Trained]:
+    """Results of the two processes, which meet on the loopback address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    command = [sys.executable, __file__, *map(str, starts.values())]
+    processes = []
+    for rank in range(PROCESSES):
+        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(PROCESSES)}
+        environment = {**os.environ, **meeting, **place}
+        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
+    try:
+        for process in processes:
+            _, errors = process.communicate(timeout=180)
+            assert process.returncode == 0, errors[-2000:].decode()
+    finally:
+        for process in processes:
+            process.kill()
+
+    def read(kind: str, run: str, rank: int) -> Trained:
+        path = starts[kind] / f"{run}-{rank}.safetensors"
+        with safe_open(path, "pt") as file:
+            losses = json.loads(file.metadata()["losses"])
+        return losses, load_file(path)
+
+    return read
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_learn_what_one_does(kind: str, starts: dict[str, Path], together: Any) -> None:
+    before = ClinRaGenForConditionalGeneration.from_pretrained(starts[kind]).state_dict()
+    for reference, runs, tolerance in COMPARED:
+        losses, weights = train(starts[kind], reference, 1)
+        steps = {name: value - before[name] for name, value in weights.items()}
+        moved = {name for name, step in steps.items() if step.any()}
+        assert {name.partition(".")[0] for name in moved} == {"language_model", "knowledge_attention"}
+        assert max(step.abs().max() for step in steps.values()) > 20 * tolerance
+        for run, rank in itertools.product(runs, range(PROCESSES)):
+            their_losses, their_weights = together(kind, run, rank)
+            assert their_losses == pytest.approx(losses, rel=tolerance)
+            torch.testing.assert_close(their_weights, weights, rtol=0, atol=tolerance)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,76 @@
+"""docs/model.md: its code runs, its shapes are the model's, its figure is drawn."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, TEXT_CONFIGS
+
+PAGE = ROOT / "docs" / "model.md"
+DRAWING = PAGE.parent / "figures" / "architecture.py"
+
+
+def table(header: str) -> list[list[str]]:
+    """The cells of the table whose first column has that header."""
+    _, found, rest = PAGE.read_text().partition(f"| {header} |")
+    assert found, header
+    rows = rest.split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+@pytest.fixture(scope="module")
+def drawing() -> dict[str, Any]:
+    return runpy.run_path(str(DRAWING))
+
+
+@pytest.fixture(scope="module")
+def shapes(drawing: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    return drawing["example_shapes"]()
+
+
+def test_the_code_on_the_page_runs(
+    tiny_run: Path, make_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The quickstart's folders and the pretrained backbone are tiny ones of the same names.
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "quickstart").symlink_to(tiny_run)
+    make_model("t5", lora=False).language_model.save_pretrained(tmp_path / "google" / "flan-t5-small")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, str(PAGE), "exec"), names)
+    assert isinstance(names["text"], str)
+    assert names["probabilities"].shape == (1, len(names["model"].config.diseases))
+    assert names["looked"].weights.shape == (1, len(names["looked"].words))
+    assert names["again"].config.base_model_name_or_path == "google/flan-t5-small"
+    assert names["model"].config.credentialed is False
+
+
+def test_the_shapes_on_the_page_are_the_models(drawing: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:
+    order = ("note_ids", "note", "features", "patches", "encoded", "lab_vectors", "knowledge", "prototypes", "fused")
+    expected = [drawing["dimensions"](shapes[name]) for name in (*order, "hidden", "logits")]
+    assert [row[-1] for row in table("what")] == expected
+
+
+def test_the_figure_says_what_would_be_drawn_now(
+    drawing: dict[str, Any], shapes: dict[str, tuple[int, ...]], tmp_path: Path
+) -> None:
+    drawing["main"](tmp_path / "now.svg", shapes)
+    # Matplotlib draws letters as curves and notes their words beside them.
+    now, kept = (
+        re.findall("<!-- (.*?) -->", path.read_text()) for path in (tmp_path / "now.svg", DRAWING.with_suffix(".svg"))
+    )
+    assert now == kept
+    assert "700 × 512" in now
+
+
+def test_the_page_names_every_kind_of_backbone_and_its_files_are_there() -> None:
+    assert sorted(row[0].strip("`") for row in table("`model_type`")) == sorted(TEXT_CONFIGS)
+    links = re.findall(r"\]\(([^)#]+)\)", PAGE.read_text())
+    assert links
+    assert [link for link in links if not (PAGE.parent / link).exists()] == []
