@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clinragen import knowledge_commands
+from clinragen import model_options as options
 from modeling_clinragen.errors import ClinRaGenError
 
 if TYPE_CHECKING:
@@ -23,11 +25,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(knowledge_commands.app, name="knowledge")
 # Typer carries its own copy of click or uses the installed one, by version; this is the right one's usage error.
 UsageError: Any = typer.BadParameter.__base__
 Output = Annotated[Path, typer.Option(help="Folder for the result; it appears only when complete.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 Cohort = Annotated[Path, typer.Option(help="Cohort folder (made by `build` or `rationales`).")]
+Constrained = Annotated[bool, typer.Option(help="Let lists of diseases hold configured names only, each once.")]
+Probabilities = Annotated[bool, typer.Option("--probabilities", help="Also say how probable each disease is.")]
+
+
+def _show_prompt(wanted: bool) -> None:
+    if wanted:
+        from dataset_builder.knowledge import load_knowledge
+        from dataset_builder.rationales.prompting import Prompt
+        from dataset_builder.vocabulary import load_range_set
+
+        typer.echo(Prompt(load_knowledge(), load_range_set()).shown())
+        raise typer.Exit
 
 
 def _run(stage: Stage, display: Display) -> None:
@@ -160,31 +175,70 @@ def build(
 
 
 @app.command()
-def knowledge(cohort: Cohort, output: Output) -> None:
-    """Write the knowledge base and how much of it the cohort's notes mention."""
-    from clinragen import stages
-    from clinragen.progress import Display
-
-    display = Display()
-    _run(stages.knowledge(output, stages.given(cohort, "cohort folder")), display)
-
-
-@app.command()
 def rationales(
-    cohort: Cohort,
-    knowledge: Annotated[Path, typer.Option(help="Folder with the knowledge base.")],
+    cohort: Annotated[Path, typer.Option("--cohort", "--dataset", help="Cohort folder (made by `build`).")],
     output: Output,
-    teacher: Annotated[str, typer.Option(help="rules.")] = "rules",
+    knowledge: Annotated[
+        Path | None, typer.Option(help="Folder with the knowledge base [default: the shipped one].")
+    ] = None,
+    teacher: Annotated[str, typer.Option(help="rules, openai or transformers.")] = "rules",
+    model_name: options.ModelName = None,
+    base_url: options.BaseUrl = None,
+    key_variable: options.KeyVariable = None,
+    concurrency: options.Concurrency = 32,
+    timeout: options.Timeout = 120.0,
+    max_attempts: options.MaxAttempts = 8,
+    max_tokens: options.MaxTokens = 400,
+    temperature: options.Temperature = 0.0,
+    prices: options.Prices = None,
+    service_keeps_nothing: options.KeepsNothing = False,
+    service_trains_on_nothing: options.TrainsOnNothing = False,
+    service_nobody_reads: options.NobodyReads = False,
+    shard: Annotated[
+        str | None, typer.Option(help="Only ask for one part of the examples, e.g. 2/8; no cohort is written.")
+    ] = None,
+    range_set: Annotated[str, typer.Option(help="clinical or paper.")] = "clinical",
     seed: Seed = 0,
+    show_prompt: Annotated[
+        bool, typer.Option("--show-prompt", is_eager=True, callback=_show_prompt, help="Print the prompt and end.")
+    ] = False,
 ) -> None:
-    """Let a teacher write the rationales that the model learns from."""
+    """Let a teacher write the rationales that the model learns from; what the data contradict is rejected."""
     from clinragen import stages
     from clinragen.progress import Display
+    from clinragen.teaching import TeacherSettings, teach_shard
+    from dataset_builder.files import read_json
+    from dataset_builder.rationales.teaching import Shard
 
+    model = options.asked_model(
+        teacher,
+        model_name,
+        base_url,
+        key_variable=key_variable,
+        timeout=timeout,
+        concurrency=concurrency,
+        max_attempts=max_attempts,
+        prices=prices,
+        statements=(service_keeps_nothing, service_trains_on_nothing, service_nobody_reads),
+    )
+    settings = TeacherSettings(teacher, range_set, seed, max_tokens, temperature, model)
     display = Display()
     given = stages.given(cohort, "cohort folder")
-    base = stages.given(knowledge, "folder with the knowledge base")
-    _run(stages.rationales(output, given, base, {"teacher": teacher}, seed, display.report), display)
+    base = stages.given(knowledge, "folder with the knowledge base") if knowledge is not None else None
+    if shard is not None:
+        part, journals = Shard.parse(shard), stages.journals_of(output)
+        with display:
+            display.announce(f"rationales, part {shard}", 1, 1)
+            done = teach_shard(cohort, stages.knowledge_file(base), settings, part, journals, display.report)
+        typer.echo(f"{done} examples are answered: {journals}. When all parts are, run without --shard.")
+        return
+    _run(stages.rationales(output, given, base, settings, display.report), display)
+    found = read_json(output / "rationales.json")
+    repaired = found["filter"]["repairs"]["succeeded"]
+    typer.echo(f"kept {found['kept']} of {found['examples']} rationales, {repaired} of them after a repair")
+    for reason, counted in found["filter"]["final"]["reasons"].items():
+        if counted["count"]:
+            typer.echo(f"rejected as {reason.replace('_', ' ')}: {counted['count']}")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -236,6 +290,7 @@ def evaluate(
     labs_only: Annotated[Path | None, typer.Option(help="Model folder after the lab phase.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples generated at once.")] = 32,
     num_beams: Annotated[int, typer.Option(min=1, help="Beams; 1 is greedy.")] = 1,
+    constrained: Constrained = False,
 ) -> None:
     """Score models and baselines on held-out patients; writes metrics.json and report.md."""
     from clinragen import scoring, stages
@@ -244,7 +299,7 @@ def evaluate(
     display = Display()
     folders = {"multimodal": full, "note": note_only, "lab": labs_only}
     models = {phase: stages.given(path, "model folder") for phase, path in folders.items() if path is not None}
-    settings = {"batch_size": batch_size, "num_beams": num_beams}
+    settings = {"batch_size": batch_size, "num_beams": num_beams, "constrained": constrained}
     _run(
         scoring.evaluate(output, stages.given(cohort, "cohort folder"), models, settings, [], display.report), display
     )
@@ -256,6 +311,8 @@ def predict(
     note: Annotated[Path | None, typer.Option(help="Text file with the note.")] = None,
     labs: Annotated[Path | None, typer.Option(help="CSV: hours plus any of the 11 variables with units.")] = None,
     num_beams: Annotated[int, typer.Option(min=1, help="Beams; 1 is greedy.")] = 1,
+    constrained: Constrained = True,
+    probabilities: Probabilities = False,
 ) -> None:
     """Diagnose one patient and explain why."""
     from clinragen.progress import quiet_libraries
@@ -284,7 +341,8 @@ def predict(
         from clinragen.inference import Explainer
         from evaluation.terminal import print_explanation
 
-        print_explanation(Explainer.from_pretrained(model).explain(text, series, num_beams=num_beams))
+        explainer = Explainer.from_pretrained(model, constrained=constrained, probabilities=probabilities)
+        print_explanation(explainer.explain(text, series, num_beams=num_beams))
 
 
 @app.command()
@@ -294,6 +352,8 @@ def demo(
         Path | None, typer.Option(help="Cohort whose test patients can be chosen [default: the model's run].")
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 picks a free one.")] = 7860,
+    constrained: Constrained = True,
+    probabilities: Probabilities = False,
 ) -> None:
     """Open a page on this machine where a patient can be chosen or entered."""
     from clinragen.progress import quiet_libraries
@@ -302,7 +362,7 @@ def demo(
 
     quiet_libraries()
     with vocabulary_of(model):
-        serve(model, cohort=cohort, port=port)
+        serve(model, cohort=cohort, port=port, constrained=constrained, probabilities=probabilities)
 
 
 def main() -> None:

@@ -22,6 +22,11 @@ SYSTEMS = {
 }
 """System: the phase whose checkpoint it is, what it reads, and the teacher's rationales that it is compared with."""
 
+CONSTRAINED_NOTICE = (
+    "The models' lists of diseases were generated under a constraint: nothing but the configured names, each once, "
+    "was possible."
+)
+
 
 def evaluate(
     folder: Path,
@@ -37,13 +42,20 @@ def evaluate(
         folder: Output: metrics.json, report.md with figures, predictions.json, patient.json.
         cohort: Cohort with rationales.
         trained: Model stages by phase; at least "multimodal".
-        settings: `batch_size` and `num_beams` of generation.
+        settings: `batch_size` and `num_beams` of generation, and whether its lists of diseases are `constrained` to
+            the configured names (see `DiseaseListConstraint`; by default they are not).
         notices: Sentences that every output must carry.
     """
-    chosen = {"batch_size": int(settings.get("batch_size", 32)), "num_beams": int(settings.get("num_beams", 1))}
+    chosen = {
+        "batch_size": int(settings.get("batch_size", 32)),
+        "num_beams": int(settings.get("num_beams", 1)),
+        "constrained": settings.get("constrained", False),
+    }
     unknown = sorted(set(settings) - set(chosen))
     if unknown:
         raise SettingsError(f"the evaluation has no setting '{unknown[0]}'; it has {', '.join(chosen)}")
+    if not isinstance(chosen["constrained"], bool):
+        raise SettingsError(f"the evaluation's setting constrained is '{chosen['constrained']}'; give true or false")
     if "multimodal" not in trained:
         raise SettingsError("the evaluation needs a model of the multimodal phase; train it first")
 
@@ -81,13 +93,14 @@ def _evaluate(
     from evaluation.predictions import generate_texts
     from evaluation.rationale import claim_scores, rationale_scores
     from evaluation.report import write_report
+    from modeling_clinragen.constrained_decoding_clinragen import DiseaseListConstraint
     from trainers.running import CURVE, load_parent
 
     splits = load_examples(cohort)
     test = splits["test"]
     if len(test) == 0:
         raise InputDataError(f"{cohort}: the test split is empty; build a larger cohort")
-    notices = [*notices, *_cohort_notices(cohort)]
+    notices = [*notices, *_cohort_notices(cohort), *([CONSTRAINED_NOTICE] if settings["constrained"] else [])]
     systems = {name: system for name, system in SYSTEMS.items() if system[0] in trained}
     predictions, rationale, names, texts = {}, {}, {}, {}
     parsed: list[Any] = []
@@ -100,7 +113,16 @@ def _evaluate(
 
     for name, (phase, modalities, columns) in systems.items():
         model, processor = load_parent(trained[phase].folder)
-        texts[name] = generate_texts(model, processor, test, **modalities, **settings, on_progress=advance)
+        texts[name] = generate_texts(
+            model,
+            processor,
+            test,
+            **modalities,
+            batch_size=settings["batch_size"],
+            num_beams=settings["num_beams"],
+            logits_processor=[DiseaseListConstraint(processor, model.config)] if settings["constrained"] else [],
+            on_progress=advance,
+        )
         answers = [processor.parse(text) for text in texts[name]]
         matched = match_diagnoses([answer.diagnoses for answer in answers], load_diseases())
         predictions[name], names[name] = matched.predictions, matched.counts()

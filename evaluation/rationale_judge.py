@@ -34,7 +34,7 @@ class RationaleJudge:
         self._repaired += final.kept and not first.kept
 
     def report(self) -> dict[str, Any]:
-        """`first`: verdicts on what the teacher wrote; `final`: after repairs; how many were rewritten, and how many of those were then kept."""
+        """Verdicts on what the teacher wrote (`first`) and after repairs (`final`), and how many repairs succeeded."""
         return {
             "first": self._first.report(),
             "final": self._final.report(),

@@ -64,7 +64,10 @@ def print_patient(console: Console, patient: Mapping[str, Any]) -> None:
 
 
 class Explained(Protocol):
-    """What the model said of one patient; `problem` names what is malformed in `text`, or is None."""
+    """What the model said of one patient; `problem` names what is malformed in `text`, or is None.
+
+    `probabilities` are by disease, in any order, or None where they were not asked for.
+    """
 
     @property
     def diagnoses(self) -> Sequence[str]: ...
@@ -77,6 +80,9 @@ class Explained(Protocol):
 
     @property
     def problem(self) -> str | None: ...
+
+    @property
+    def probabilities(self) -> Mapping[str, float] | None: ...
 
 
 def print_explanation(explanation: Explained, console: Console | None = None) -> None:
@@ -92,3 +98,14 @@ def print_explanation(explanation: Explained, console: Console | None = None) ->
     if explanation.problem is not None:
         console.print(Text(f"The output is malformed ({explanation.problem}). As written:", style="bold red"))
         console.print(Text(explanation.text))
+    if explanation.probabilities is not None:
+        console.print(_probability_table(explanation.probabilities))
+
+
+def _probability_table(probabilities: Mapping[str, float]) -> Table:
+    table = Table(title="Probability, given the other diseases listed (not calibrated)", box=box.SIMPLE_HEAD)
+    table.add_column("Disease")
+    table.add_column("Probability", justify="right")
+    for name, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
+        table.add_row(Text(name), f"{probability:.1%}")
+    return table

@@ -21,6 +21,7 @@ WARNING = (
     "Research software, not a medical device. A fluent rationale can be wrong: check it against the measurements."
 )
 SHOWN_PATIENTS = 50
+SHOWN_DISEASES = 10
 
 
 def patients_of(cohort: Path | None) -> dict[str, dict[str, Any]]:
@@ -44,7 +45,7 @@ def build_page(explainer: Explainer, patients: dict[str, dict[str, Any]], title:
         row = patients[name]
         return row["note"], row["lab_summary"], ", ".join(row["diagnoses"]) or "none"
 
-    def explain(name: str, note: str, table: str | None) -> tuple[str, str, str]:
+    def explain(name: str, note: str, table: str | None) -> tuple[str, str, str, dict[str, float] | None]:
         try:
             if table is not None:
                 series = read_lab_csv(Path(table))
@@ -63,7 +64,8 @@ def build_page(explainer: Explainer, patients: dict[str, dict[str, Any]], title:
         rationale = found.rationale
         if found.problem is not None:
             rationale = f"The output is malformed ({found.problem}). As written: {found.text}"
-        return listed, rationale, summarise(series, ranges) or "Nothing was measured."
+        scores = None if found.probabilities is None else dict(found.probabilities)
+        return listed, rationale, summarise(series, ranges) or "Nothing was measured.", scores
 
     # Uploaded files are removed when the page is closed down.
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 600)) as page:
@@ -80,20 +82,35 @@ def build_page(explainer: Explainer, patients: dict[str, dict[str, Any]], title:
                 gr.Markdown("### Diagnoses")
                 diagnoses = gr.Markdown(elem_id="diagnoses")
                 rationale = gr.Textbox(label="Rationale", lines=8, elem_id="rationale")
+                scores = gr.Label(
+                    label="Probability, given the other diseases listed (not calibrated)",
+                    num_top_classes=SHOWN_DISEASES,
+                    show_heading=False,
+                    visible=explainer.probabilities,
+                    elem_id="probabilities",
+                )
                 anomalies = gr.Textbox(label="Measurements in words", lines=4, elem_id="anomalies")
                 truth = gr.Textbox(label="Coded diagnoses (known for patients of the cohort only)", elem_id="truth")
         # The browser's own memory and the queue's log would both keep patients: neither is used.
         quiet: dict[str, Any] = {"api_visibility": "private"}
         patient.change(choose, patient, [note, anomalies, truth], **quiet)
         page.load(choose, patient, [note, anomalies, truth], **quiet)
-        button.click(explain, [patient, note, table], [diagnoses, rationale, anomalies], **quiet)
+        button.click(explain, [patient, note, table], [diagnoses, rationale, anomalies, scores], **quiet)
     return page
 
 
-def serve(model: Path, *, cohort: Path | None = None, port: int = 7860) -> None:
+def serve(
+    model: Path,
+    *,
+    cohort: Path | None = None,
+    port: int = 7860,
+    constrained: bool = True,
+    probabilities: bool = False,
+) -> None:
     """Load a model and serve the page on 127.0.0.1 until interrupted.
 
-    Without `cohort`, the cohort of the run that made the model is used where there is one.
+    Without `cohort`, the cohort of the run that made the model is used where there is one; `constrained` and
+    `probabilities` are those of `Explainer`.
 
     Raises:
         SettingsError: gradio is not installed, or the port is taken.
@@ -108,7 +125,8 @@ def serve(model: Path, *, cohort: Path | None = None, port: int = 7860) -> None:
     beside = model.resolve().parent / "rationales"
     if cohort is None and beside.is_dir():
         cohort = beside
-    page = build_page(Explainer.from_pretrained(model), patients_of(cohort), "ClinRaGen")
+    explainer = Explainer.from_pretrained(model, constrained=constrained, probabilities=probabilities)
+    page = build_page(explainer, patients_of(cohort), "ClinRaGen")
     try:
         page.launch(
             server_name="127.0.0.1",

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from dataset_builder.schema import load_examples
+from spaces_demo.app import SHOWN_DISEASES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,6 +34,7 @@ def page(tiny_run: Path) -> Iterator[str]:
             str(tiny_run / "model"),
             "--port",
             str(port),
+            "--probabilities",
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -103,6 +105,7 @@ def test_a_patient_is_explained_in_chromium(page: str, tiny_run: Path, tmp_path:
         rationale = browser.find_element(By.CSS_SELECTOR, "#rationale textarea").get_attribute("value") or ""
         if "malformed" in rationale:
             assert "No disease is diagnosed" not in browser.find_element(By.ID, "diagnoses").text
+        assert browser.find_element(By.ID, "probabilities").text.count("%") == SHOWN_DISEASES
         anomalies = browser.find_element(By.CSS_SELECTOR, "#anomalies textarea").get_attribute("value")
         assert anomalies == first["lab_summary"]
         picture = tmp_path / "page.png"

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -321,6 +322,7 @@ class Said:
     rationale: str
     text: str
     problem: str | None
+    probabilities: Mapping[str, float] | None = None
 
 
 def test_an_explanation_is_printed_and_a_malformed_one_is_shown_as_such() -> None:
@@ -330,3 +332,6 @@ def test_an_explanation_is_printed_and_a_malformed_one_is_shown_as_such() -> Non
     console = printed()
     print_explanation(Said((), "", "raw [text]", "a mark is missing"), console)
     assert text_of(console).endswith("The output is malformed (a mark is missing). As written: raw [text]")
+    console = printed()
+    print_explanation(Said(("Shock",), "x", "x", None, {"Gout": 0.04, "Shock": 0.875}), console)
+    assert text_of(console).endswith("Disease Probability Shock 87.5% Gout 4.0%")

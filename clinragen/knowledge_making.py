@@ -1,0 +1,162 @@
+"""Makes a knowledge base: which sources are asked, what reads terms out of their passages, and what it is made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataset_builder.language_models.opening import KINDS, ModelSettings, open_asker
+from modeling_clinragen.errors import SettingsError
+
+if TYPE_CHECKING:
+    from dataset_builder.knowledge.extraction import Extractor
+    from dataset_builder.language_models.asking import Progress
+
+CURATED, STATISTICAL = "curated", "statistical"
+EXTRACTORS = (CURATED, STATISTICAL, *KINDS)
+WEB = ("pubmed", "wikipedia")
+# What decides the answers besides this project's own code.
+LIBRARIES = ("biopython", "bm25s", "sentence-transformers")
+
+Report = Callable[[float, float | None, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnowledgeSettings:
+    """What decides a knowledge base. Without `sources` it is the shipped one.
+
+    Args:
+        sources: "pubmed", "wikipedia" and folders with a local corpus.
+        extract: Which of `EXTRACTORS` give the terms.
+        per_topic: Passages of each source for each topic.
+        encoder: Sentence encoder that re-ranks local passages; None: BM25 alone.
+        tokenizer: Tokenizer in whose tokens the vocabulary is counted.
+        max_tokens: Longest answer of a language model.
+        model: The language model; with "openai" or "transformers" among `extract`.
+
+    Raises:
+        SettingsError: The choices do not fit together.
+    """
+
+    sources: tuple[str, ...] = ()
+    extract: tuple[str, ...] = (CURATED, STATISTICAL)
+    per_topic: int = 20
+    encoder: str | None = None
+    tokenizer: str | None = None
+    max_tokens: int = 800
+    model: ModelSettings | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.extract:
+            if name not in EXTRACTORS:
+                raise SettingsError(f"extract '{name}' is unknown; choose from {', '.join(EXTRACTORS)}")
+        for folder in self.folders:
+            if not folder.is_dir():
+                raise SettingsError(f"source '{folder}' is unknown; give pubmed, wikipedia or a folder with a corpus")
+        asked = [name for name in self.extract if name in KINDS]
+        if len(asked) > 1:
+            raise SettingsError("only one language model reads the passages; choose openai or transformers")
+        if asked != ([] if self.model is None else [self.model.kind]):
+            raise SettingsError("a language model is named by --extract openai or transformers and by --model-name")
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The local corpora."""
+        return tuple(Path(name) for name in self.sources if name not in WEB)
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """What decides the result; where the model is served, and how often it is asked, does not."""
+        content = asdict(self)
+        content["model"] = None if self.model is None else self.model.model_name
+        return content
+
+
+def make_knowledge(
+    cohort: Path, output: Path, settings: KnowledgeSettings, cache: Path, journals: Path, report: Report
+) -> dict[str, Any]:
+    """Write the folder of the `knowledge` stage; returns the stage's counts.
+
+    `cache` keeps what sources answered and `journals` what a language model did, so that an interrupted run asks
+    nobody twice.
+    """
+    from dataset_builder.governance import read_provenance
+    from dataset_builder.knowledge import write_knowledge
+    from dataset_builder.knowledge.writing import passages_provenance
+    from dataset_builder.schema import load_examples
+
+    content = None
+    parents = [read_provenance(cohort)]
+    details: dict[str, Any] = {}
+    if settings.sources:
+        published = passages_provenance(settings.folders)
+        content, details = asyncio.run(_build(settings, published, cache, journals, report))
+        parents.append(published)
+    notes = load_examples(cohort)["train"]["note"]
+    return write_knowledge(
+        output, notes, content, parents=parents, details=details, tokenizer=_tokenizer(settings.tokenizer)
+    )
+
+
+async def _build(
+    settings: KnowledgeSettings, published: Mapping[str, Any], cache: Path, journals: Path, report: Report
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The knowledge base and what the provenance says of how it was made."""
+    from dataset_builder.knowledge.building import build_knowledge
+    from dataset_builder.knowledge.curated import NOTHING_CURATED, load_curated
+    from dataset_builder.retrieval.retrieving import open_sources, retrieve
+    from dataset_builder.retrieval.settings import RetrievalSettings
+    from dataset_builder.retrieval.topics import load_topics
+
+    topics = load_topics()
+    sources = open_sources(settings.sources, RetrievalSettings(encoder=settings.encoder))
+    retrieved = retrieve(topics, sources, per_topic=settings.per_topic, cache_dir=cache, on_progress=report)
+    curated = load_curated() if CURATED in settings.extract else NOTHING_CURATED
+    recorded = [{"source": source.name, "per_topic": settings.per_topic} for source in sources]
+    expected = sum(len(passages) for passages in retrieved.values())
+    async with _extractors(settings, published, journals, expected, report) as (extractors, service):
+        content = await build_knowledge(topics, retrieved, curated, extractors, recorded)
+    details = {
+        "sources": [source.recorded() for source in sources],
+        "extract": list(settings.extract),
+        "versions": {name: version(name) for name in LIBRARIES},
+        "service": service,
+    }
+    return content, details
+
+
+@asynccontextmanager
+async def _extractors(
+    settings: KnowledgeSettings, published: Mapping[str, Any], journals: Path, expected: int, report: Report
+) -> AsyncIterator[tuple[Sequence[Extractor], dict[str, Any] | None]]:
+    """The extractors besides the curated terms, and what is recorded of a service that one of them uses."""
+    from dataset_builder.knowledge.statistical import StatisticalExtractor
+    from dataset_builder.knowledge.teacher import TeacherExtractor
+
+    statistical = [StatisticalExtractor()] if STATISTICAL in settings.extract else []
+    if settings.model is None:
+        yield statistical, None
+        return
+
+    def hear(progress: Progress) -> None:
+        report(progress.answered + progress.from_journal, expected, "passages read")
+
+    async with open_asker(settings.model, published, journals, expected=expected, on_progress=hear) as asker:
+        teacher = TeacherExtractor(asker, max_tokens=settings.max_tokens)
+        yield [*statistical, teacher], asker.model.governance
+
+
+def _tokenizer(name: str | None) -> Any:
+    if name is None:
+        return None
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"tokenizer '{name}' cannot be loaded; give the folder of a model") from error
