@@ -1,0 +1,61 @@
+"""Says in words what is wrong first with JSON that breaks a JSON Schema (draft 2020-12)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+_TYPES = {
+    "object": "an object",
+    "array": "a list",
+    "string": "a text",
+    "boolean": "true or false",
+    "number": "a number",
+    "integer": "a whole number",
+}
+
+
+def first_problem(value: Any, schema: Mapping[str, Any]) -> str | None:
+    """The first violation of `schema` by `value`, e.g. "terms entry 2: 'kind' must be one of ...", or None."""
+    from jsonschema import Draft202012Validator
+
+    error = next(Draft202012Validator(schema).iter_errors(value), None)
+    return None if error is None else _told(error)
+
+
+def _told(error: ValidationError) -> str:
+    steps, problem = list(error.absolute_path), _problem(error)
+    # What these two are about has no place of its own in the value, or is one of several.
+    if error.validator == "required":
+        steps.append(next(name for name in error.validator_value if name not in error.instance))
+    elif error.validator == "additionalProperties":
+        steps.append(next(name for name in error.instance if name not in error.schema.get("properties", {})))
+    if steps and isinstance(steps[-1], str):
+        problem = f"'{steps.pop()}' {problem}"
+    where = "".join(f" entry {step + 1}" if isinstance(step, int) else f", {step}" for step in steps).lstrip(", ")
+    return f"{where}: {problem}" if where else problem
+
+
+def _problem(error: ValidationError) -> str:
+    # Not the library's own words: they quote the value, which may be an answer about a patient.
+    expected, about = error.validator_value, error.schema.get("description")
+    match error.validator:
+        case "required":
+            return "is missing"
+        case "additionalProperties":
+            return "is unknown"
+        case "uniqueItems":
+            return "has an entry twice; remove one"
+        case "minItems":
+            return f"must have at least {expected} {'entry' if expected == 1 else 'entries'}"
+        case "minLength":
+            return "must not be empty"
+        case "enum":
+            return f"must be one of {', '.join(map(str, expected))}"
+        case "const":
+            return f"must be {str(expected).lower() if isinstance(expected, bool) else expected}"
+        case _:
+            return f"must be {about or _TYPES.get(expected, 'as the schema says')}"
