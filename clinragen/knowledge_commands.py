@@ -33,6 +33,10 @@ def knowledge(
         ),
     ] = None,
     per_topic: Annotated[int, typer.Option(min=1, help="Passages of each source for each topic.")] = 20,
+    pubmed_address: Annotated[str | None, typer.Option(help="Another address for E-utilities.")] = None,
+    wikipedia_address: Annotated[
+        str | None, typer.Option(help="Another MediaWiki API, e.g. a mirror's or another language's.")
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="Folder of a sentence-transformers model that re-ranks local passages.")
     ] = None,
@@ -84,6 +88,8 @@ def knowledge(
         sources=tuple(source or ()),
         extract=chosen,
         per_topic=per_topic,
+        pubmed_address=pubmed_address,
+        wikipedia_address=wikipedia_address,
         encoder=encoder,
         tokenizer=tokenizer,
         max_tokens=max_tokens,

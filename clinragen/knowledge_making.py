@@ -34,6 +34,7 @@ class KnowledgeSettings:
         sources: "pubmed", "wikipedia" and folders with a local corpus.
         extract: Which of `EXTRACTORS` give the terms.
         per_topic: Passages of each source for each topic.
+        pubmed_address, wikipedia_address: Of a mirror or a proxy; None: NCBI's own and the English Wikipedia's.
         encoder: Sentence encoder that re-ranks local passages; None: BM25 alone.
         tokenizer: Tokenizer in whose tokens the vocabulary is counted.
         max_tokens: Longest answer of a language model.
@@ -46,6 +47,8 @@ class KnowledgeSettings:
     sources: tuple[str, ...] = ()
     extract: tuple[str, ...] = (CURATED, STATISTICAL)
     per_topic: int = 20
+    pubmed_address: str | None = None
+    wikipedia_address: str | None = None
     encoder: str | None = None
     tokenizer: str | None = None
     max_tokens: int = 800
@@ -114,7 +117,9 @@ async def _build(
     from dataset_builder.retrieval.topics import load_topics
 
     topics = load_topics()
-    sources = open_sources(settings.sources, RetrievalSettings(encoder=settings.encoder))
+    addresses = {"pubmed_address": settings.pubmed_address, "wikipedia_address": settings.wikipedia_address}
+    given = {name: address for name, address in addresses.items() if address is not None}
+    sources = open_sources(settings.sources, RetrievalSettings(encoder=settings.encoder, **given))
     retrieved = retrieve(topics, sources, per_topic=settings.per_topic, cache_dir=cache, on_progress=report)
     curated = load_curated() if CURATED in settings.extract else NOTHING_CURATED
     recorded = [{"source": source.name, "per_topic": settings.per_topic} for source in sources]

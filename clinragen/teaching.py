@@ -29,7 +29,8 @@ class TeacherSettings:
     """The teacher and what decides its rationales.
 
     `range_set` says what is high and low, to the teacher and to the filter. `max_tokens` (per rationale),
-    `temperature` and `model` are those of a language model; `seed` draws the wording of the rules.
+    `temperature` and `model` are those of a language model; `seed` draws the wording of the rules, and what a language
+    model samples.
     """
 
     teacher: str = RULES
@@ -47,16 +48,25 @@ class TeacherSettings:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], seed: int) -> TeacherSettings:
-        """From the `rationales` part of a recipe. Raises `SettingsError` for what is no setting."""
-        own = {field.name for field in fields(cls)} - {"model"}
+        """From the `rationales` part of a recipe. Raises `SettingsError` for what is no setting, or cannot be one."""
+        own = {field.name: field.default for field in fields(cls) if field.name != "model"}
+        models = {field.name: field.default for field in fields(ModelSettings) if field.name != "kind"}
+        for name, value in settings.items():
+            if name not in own | models:
+                raise SettingsError(f"rationales: '{name}' is no setting of a teacher")
+            if not _fits(value, (own | models)[name]):
+                raise SettingsError(f"rationales: {name} cannot be '{value}'; see docs/rationales.md")
         chosen = {"seed": seed, **{name: value for name, value in settings.items() if name in own}}
-        asked = {name: value for name, value in settings.items() if name not in own}
-        unknown = sorted(set(asked) - {field.name for field in fields(ModelSettings)} | set(asked) & {"kind"})
-        if unknown:
-            raise SettingsError(f"rationales: '{unknown[0]}' is no setting of a teacher")
+        asked = {name: value for name, value in settings.items() if name in models}
         teacher = chosen.get("teacher", RULES)
-        if isinstance(asked.get("acknowledgement"), Mapping):
-            asked["acknowledgement"] = ServiceAcknowledgement(**asked["acknowledgement"])
+        for name, kind in _NESTED.items():
+            if asked.get(name) is None:
+                continue
+            try:
+                asked[name] = kind(**asked[name])
+            except TypeError as error:
+                parts = ", ".join(field.name for field in fields(kind))
+                raise SettingsError(f"rationales: {name} must say {parts}, each once") from error
         if teacher == RULES and asked:
             raise SettingsError(f"rationales: '{min(asked)}' is of no use to the rules; name another teacher")
         model = None if teacher == RULES else ModelSettings(teacher, asked.pop("model_name", None), **asked)
@@ -70,13 +80,19 @@ class TeacherSettings:
         return content
 
 
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a recipe's value is of the kind of a setting's default, as far as that tells."""
+    if not isinstance(default, (str, bool, int, float)):
+        return True
+    return isinstance(value, (int, float) if isinstance(default, float) else type(default))
+
+
 @dataclass(frozen=True)
-class _Class:
-    """Everybody who takes part in teaching, and what is recorded of a service that they use."""
+class _Lesson:
+    """Everybody who takes part in teaching."""
 
     teacher: Teacher
     judge: RationaleJudge
-    service: dict[str, Any] | None
     on_progress: Callable[[int, int], None]
 
 
@@ -95,9 +111,10 @@ def teach_cohort(
     from dataset_builder.rationales.writing import write_rationales
 
     async def write() -> dict[str, Any]:
-        async with _class(cohort, knowledge, settings, journals, "answers", report) as our:
+        async with _lesson(cohort, knowledge, settings, journals, "answers", report) as our:
+            folder = None if knowledge is None else knowledge.parent
             return await write_rationales(
-                cohort, output, our.teacher, our.judge, service=our.service, on_progress=our.on_progress
+                cohort, output, our.teacher, our.judge, knowledge=folder, on_progress=our.on_progress
             )
 
     return asyncio.run(write())
@@ -118,7 +135,7 @@ def teach_shard(
 
     async def ask() -> int:
         journal = f"shard-{shard.number}-of-{shard.of}"
-        async with _class(cohort, knowledge, settings, journals, journal, report) as our:
+        async with _lesson(cohort, knowledge, settings, journals, journal, report) as our:
             taught = await teach(cohort, our.teacher, our.judge, shard=shard, on_progress=our.on_progress)
         return len(taught)
 
@@ -126,15 +143,15 @@ def teach_shard(
 
 
 @asynccontextmanager
-async def _class(
+async def _lesson(
     cohort: Path, knowledge: Path | None, settings: TeacherSettings, journals: Path, journal: str, report: Report
-) -> AsyncIterator[_Class]:
-    from dataset_builder.governance import read_provenance
+) -> AsyncIterator[_Lesson]:
+    from dataset_builder.governance import carry_provenance, read_provenance
     from dataset_builder.knowledge import load_knowledge
     from dataset_builder.rationales.model_teacher import ModelTeacher
     from dataset_builder.rationales.prompting import Prompt
     from dataset_builder.rationales.rules import RuleTeacher
-    from dataset_builder.vocabulary import load_range_set
+    from dataset_builder.vocabulary import load_range_set, vocabulary_of
     from evaluation.rationale_judge import RationaleJudge
 
     base, ranges = load_knowledge(knowledge), load_range_set(settings.range_set)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_corpus import PHENOTYPES, VARIABLES, passages, write_corpus
+from knowledge_site import EMAIL, KnowledgeSite, article
+from tiny_corpus import PHENOTYPES, TEXTS, VARIABLES, passages, write_corpus
 from tiny_mimic import HR, TinyMimic
 from typer.testing import CliRunner, Result
 
@@ -118,6 +119,31 @@ def test_terms_of_two_sources_are_counted_as_such(run: Run, own_cohort: Path, tm
         base = load_knowledge(tmp_path / "out" / "knowledge.json")
     assert [entry.key for entry in base.diseases] == ["gout", "asthma"]
     assert any(term.term.lower() == "tachycardia" for term in base.variables[0].all_terms)  # curated, and read
+
+
+def test_pubmed_and_wikipedia_are_asked_once(
+    run: Run, own_cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NCBI_EMAIL", EMAIL)
+    names = {"gout": "Gout", "asthma": "Asthma", "heart_rate": "Heart rate"}
+    with KnowledgeSite() as site:
+        page = site.wiki["pages"]["Sepsis"]
+        for place, (key, name) in enumerate(names.items()):
+            word = "Tachycardia" if key == "heart_rate" else name
+            site.articles[word] = [article(10 * place + number, text) for number, text in enumerate(TEXTS[key])]
+            site.wiki["pages"][name] = {**page, "pageid": 1 + place, "title": name, "extract": " ".join(TEXTS[key])}
+        words = ("--source", "pubmed", "--source", "wikipedia", "--pubmed-address", site.url)
+        run(own_cohort, *words, "--wikipedia-address", site.url)
+        asked = len(site.requests)
+        # Another choice of extractors asks nobody again.
+        run(own_cohort, *words, "--wikipedia-address", site.url, "--extract", "statistical")
+        assert len(site.requests) == asked > 0
+        site.shutdown()
+    with vocabulary_of(tmp_path / "out"):
+        base = load_knowledge(tmp_path / "out" / "knowledge.json")
+    assert {passage.source for passage in base.passages.values()} == {"pubmed", "wikipedia"}
+    measured = json.loads((tmp_path / "out" / "coverage.json").read_text())
+    assert measured["diseases"]["gout"]["two_sources"] > 0
 
 
 def test_a_finished_stage_is_not_run_again_and_another_corpus_is_noticed(
