@@ -186,9 +186,11 @@ def rationales(
     base_url: options.BaseUrl = None,
     key_variable: options.KeyVariable = None,
     concurrency: options.Concurrency = 32,
+    batch_size: options.BatchSize = 8,
     timeout: options.Timeout = 120.0,
     max_attempts: options.MaxAttempts = 8,
     max_tokens: options.MaxTokens = 400,
+    limit_field: options.LimitField = "max_tokens",
     temperature: options.Temperature = 0.0,
     prices: options.Prices = None,
     service_keeps_nothing: options.KeepsNothing = False,
@@ -206,7 +208,7 @@ def rationales(
     """Let a teacher write the rationales that the model learns from; what the data contradict is rejected."""
     from clinragen import stages
     from clinragen.progress import Display
-    from clinragen.teaching import TeacherSettings, teach_shard
+    from clinragen.teaching import TeacherSettings
     from dataset_builder.files import read_json
     from dataset_builder.rationales.teaching import Shard
 
@@ -217,6 +219,8 @@ def rationales(
         key_variable=key_variable,
         timeout=timeout,
         concurrency=concurrency,
+        batch_size=batch_size,
+        limit_field=limit_field,
         max_attempts=max_attempts,
         prices=prices,
         statements=(service_keeps_nothing, service_trains_on_nothing, service_nobody_reads),
@@ -226,11 +230,11 @@ def rationales(
     given = stages.given(cohort, "cohort folder")
     base = stages.given(knowledge, "folder with the knowledge base") if knowledge is not None else None
     if shard is not None:
-        part, journals = Shard.parse(shard), stages.journals_of(output)
         with display:
             display.announce(f"rationales, part {shard}", 1, 1)
-            done = teach_shard(cohort, stages.knowledge_file(base), settings, part, journals, display.report)
-        typer.echo(f"{done} examples are answered: {journals}. When all parts are, run without --shard.")
+            done = stages.ask_shard(output, given, base, settings, Shard.parse(shard), display.report)
+        where = stages.journals_of(output)
+        typer.echo(f"{done} examples are answered: {where}. When all parts are, run without --shard.")
         return
     _run(stages.rationales(output, given, base, settings, display.report), display)
     found = read_json(output / "rationales.json")
@@ -239,6 +243,10 @@ def rationales(
     for reason, counted in found["filter"]["final"]["reasons"].items():
         if counted["count"]:
             typer.echo(f"rejected as {reason.replace('_', ' ')}: {counted['count']}")
+    if usage := found["usage"]:
+        tokens = usage["prompt_tokens"] + usage["completion_tokens"]
+        cost = "" if usage["cost"] is None else f", cost {usage['cost']:.2f}"
+        typer.echo(f"in all {usage['answers']} answers of the teacher, {tokens} tokens{cost}")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -50,21 +50,29 @@ class Explainer:
     def from_pretrained(
         cls, folder: str | Path, *, constrained: bool = True, probabilities: bool = False
     ) -> Explainer:
-        """Load a model folder or Hub id. Raises `StageError` when there is no ClinRaGen model."""
+        """Load a model folder or Hub id.
+
+        Raises:
+            InputDataError: The checkpoint lacks weights.
+            StageError: There is no ClinRaGen model.
+        """
+        from safetensors import SafetensorError
         from transformers import AutoModel, AutoProcessor
 
+        from modeling_clinragen.pretrained_clinragen import require_whole
         from modeling_clinragen.registration import register_auto_classes
 
         register_auto_classes()
         try:
-            model = AutoModel.from_pretrained(folder)
+            model, found = AutoModel.from_pretrained(folder, output_loading_info=True)
             processor = AutoProcessor.from_pretrained(folder)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise StageError(
                 f"{folder}: holds no model that can be loaded; give a folder made by `clinragen train` or `quickstart`"
             ) from error
         if model.config.model_type != "clinragen":
             raise StageError(f"{folder}: is a '{model.config.model_type}' model, not a ClinRaGen model")
+        require_whole(folder, found)
         return cls(model, processor, constrained=constrained, probabilities=probabilities)
 
     @cached_property

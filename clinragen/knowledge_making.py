@@ -15,7 +15,7 @@ from modeling_clinragen.errors import SettingsError
 
 if TYPE_CHECKING:
     from dataset_builder.knowledge.extraction import Extractor
-    from dataset_builder.language_models.asking import Progress
+    from dataset_builder.language_models.asking import Asker, Progress
 
 CURATED, STATISTICAL = "curated", "statistical"
 EXTRACTORS = (CURATED, STATISTICAL, *KINDS)
@@ -118,19 +118,20 @@ async def _build(
 
     topics = load_topics()
     addresses = {"pubmed_address": settings.pubmed_address, "wikipedia_address": settings.wikipedia_address}
-    given = {name: address for name, address in addresses.items() if address is not None}
+    given: dict[str, Any] = {name: address for name, address in addresses.items() if address is not None}
     sources = open_sources(settings.sources, RetrievalSettings(encoder=settings.encoder, **given))
     retrieved = retrieve(topics, sources, per_topic=settings.per_topic, cache_dir=cache, on_progress=report)
     curated = load_curated() if CURATED in settings.extract else NOTHING_CURATED
     recorded = [{"source": source.name, "per_topic": settings.per_topic} for source in sources]
     expected = sum(len(passages) for passages in retrieved.values())
-    async with _extractors(settings, published, journals, expected, report) as (extractors, service):
+    async with _extractors(settings, published, journals, expected, report) as (extractors, asker):
         content = await build_knowledge(topics, retrieved, curated, extractors, recorded)
+        services = [] if asker is None else [dict(service) for service in asker.services]
     details = {
         "sources": [source.recorded() for source in sources],
         "extract": list(settings.extract),
         "versions": {name: version(name) for name in LIBRARIES},
-        "service": service,
+        "services": services,
     }
     return content, details
 
@@ -138,8 +139,8 @@ async def _build(
 @asynccontextmanager
 async def _extractors(
     settings: KnowledgeSettings, published: Mapping[str, Any], journals: Path, expected: int, report: Report
-) -> AsyncIterator[tuple[Sequence[Extractor], dict[str, Any] | None]]:
-    """The extractors besides the curated terms, and what is recorded of a service that one of them uses."""
+) -> AsyncIterator[tuple[Sequence[Extractor], Asker | None]]:
+    """The extractors besides the curated terms, and who asks the language model that one of them uses."""
     from dataset_builder.knowledge.statistical import StatisticalExtractor
     from dataset_builder.knowledge.teacher import TeacherExtractor
 
@@ -153,7 +154,7 @@ async def _extractors(
 
     async with open_asker(settings.model, published, journals, expected=expected, on_progress=hear) as asker:
         teacher = TeacherExtractor(asker, max_tokens=settings.max_tokens)
-        yield [*statistical, teacher], asker.model.governance
+        yield [*statistical, teacher], asker
 
 
 def _tokenizer(name: str | None) -> Any:

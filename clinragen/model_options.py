@@ -20,6 +20,10 @@ KeyVariable = Annotated[
 Concurrency = Annotated[int, typer.Option(min=1, help="Requests at a time.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="openai: seconds for one attempt.")]
 MaxAttempts = Annotated[int, typer.Option(min=1, help="Attempts for one request before the run gives up.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="transformers: requests that one batch answers.")]
+LimitField = Annotated[
+    str, typer.Option(help="openai: the server's word for the longest answer, e.g. max_completion_tokens.")
+]
 MaxTokens = Annotated[int, typer.Option(min=1, help="Longest answer.")]
 Temperature = Annotated[float, typer.Option(min=0.0, help="0 for the likeliest answer.")]
 Prices = Annotated[

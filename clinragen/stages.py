@@ -6,15 +6,18 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clinragen.knowledge_making import KnowledgeSettings, make_knowledge
 from clinragen.pipeline import STAMP, Stage
 from clinragen.recipe import Recipe
-from clinragen.teaching import TeacherSettings, teach_cohort
-from dataset_builder.files import PARTIAL, fingerprint, read_json
+from clinragen.teaching import TeacherSettings, teach_cohort, teach_shard
+from dataset_builder.files import PARTIAL, fingerprint, output_folder, read_json
 from dataset_builder.vocabulary import carry_vocabulary, vocabulary_of
 from modeling_clinragen.errors import InputDataError, SettingsError, StageError
+
+if TYPE_CHECKING:
+    from dataset_builder.rationales.teaching import Shard
 
 Report = Callable[[float, float | None, str], None]
 """Progress: amount done, total (None where unknown) and a short remark."""
@@ -211,6 +214,14 @@ def rationales(
         inputs=(cohort, base) if base is not None else (cohort,),
         code=("dataset_builder", "evaluation"),
     )
+
+
+def ask_shard(
+    folder: Path, cohort: Stage, base: Stage | None, teacher: TeacherSettings, shard: Shard, report: Report = silent
+) -> int:
+    """Ask for one part of what the stage `rationales` of `folder` will need; returns the number of examples."""
+    output_folder(folder, [stage.folder for stage in (cohort, base) if stage is not None])
+    return teach_shard(cohort.folder, knowledge_file(base), teacher, shard, journals_of(folder), report)
 
 
 def knowledge_file(base: Stage | None) -> Path | None:

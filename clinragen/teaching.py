@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataset_builder.governance import ServiceAcknowledgement
+from dataset_builder.language_models.asking import Prices
 from dataset_builder.language_models.opening import KINDS, ModelSettings, open_asker
 from modeling_clinragen.errors import SettingsError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from evaluation.rationale_judge import RationaleJudge
 
 RULES = "rules"
+_NESTED: dict[str, type] = {"acknowledgement": ServiceAcknowledgement, "prices": Prices}
 
 Report = Callable[[float, float | None, str], None]
 
@@ -154,27 +156,31 @@ async def _lesson(
     from dataset_builder.vocabulary import load_range_set, vocabulary_of
     from evaluation.rationale_judge import RationaleJudge
 
-    base, ranges = load_knowledge(knowledge), load_range_set(settings.range_set)
     remark = _Remark()
 
     def on_progress(done: int, total: int) -> None:
         report(done, total, remark.text)
 
-    if settings.model is None:
-        rules = RuleTeacher(base, ranges, settings.seed)
-        yield _Class(rules, RationaleJudge(rules.name, ranges), None, on_progress)
-        return
-    # The examples' provenance decides where they may be sent.
-    asking = open_asker(settings.model, read_provenance(cohort), journals, journal=journal, on_progress=remark.hear)
-    async with asking as asker:
-        teacher = ModelTeacher(
-            asker,
-            Prompt(base, ranges),
-            max_tokens=settings.max_tokens,
-            temperature=settings.temperature,
-            concurrency=settings.model.concurrency,
-        )
-        yield _Class(teacher, RationaleJudge(teacher.name, ranges), asker.model.governance, on_progress)
+    with vocabulary_of(cohort):
+        base, ranges = load_knowledge(knowledge), load_range_set(settings.range_set)
+        if settings.model is None:
+            rules = RuleTeacher(base, ranges, settings.seed)
+            yield _Lesson(rules, RationaleJudge(rules.name, ranges), on_progress)
+            return
+        # What is in a prompt decides where it may be sent: an example, and terms of the base.
+        told = [read_provenance(folder) for folder in (cohort, *([] if knowledge is None else [knowledge.parent]))]
+        provenance = carry_provenance(told, "rationales", {})
+        asking = open_asker(settings.model, provenance, journals, journal=journal, on_progress=remark.hear)
+        async with asking as asker:
+            teacher = ModelTeacher(
+                asker,
+                Prompt(base, ranges),
+                max_tokens=settings.max_tokens,
+                temperature=settings.temperature,
+                seed=settings.seed,
+                concurrency=settings.model.concurrency,
+            )
+            yield _Lesson(teacher, RationaleJudge(teacher.name, ranges), on_progress)
 
 
 class _Remark:

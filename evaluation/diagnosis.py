@@ -6,15 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from dataset_builder.retrieval.encoder import SentenceEncoder
 from dataset_builder.vocabulary import Disease
 from modeling_clinragen.errors import SettingsError
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
 
 
 def fold(name: str) -> str:
@@ -53,7 +51,7 @@ class EmbeddingMatcher:
             raise SettingsError(f"matching threshold {threshold} is not a usable cosine; give one above 0, at most 1")
         self.encoder = str(encoder)
         self.threshold = threshold
-        self._model: SentenceTransformer | None = None
+        self._model: SentenceEncoder | None = None
         self._embeddings: dict[str, np.ndarray] = {}
 
     def match(self, pieces: Sequence[str], names: Sequence[str]) -> np.ndarray:
@@ -71,19 +69,8 @@ class EmbeddingMatcher:
         if not new:
             return
         if self._model is None:
-            self._model = self._load()
-        vectors = self._model.encode(new, batch_size=256, normalize_embeddings=True, show_progress_bar=False)
-        self._embeddings.update(zip(new, np.asarray(vectors, dtype=np.float32), strict=True))
-
-    def _load(self) -> SentenceTransformer:
-        from sentence_transformers import SentenceTransformer
-
-        try:
-            return SentenceTransformer(self.encoder)
-        except (OSError, ValueError) as error:
-            raise SettingsError(
-                f"sentence encoder '{self.encoder}' cannot be loaded; give the folder of a sentence-transformers model"
-            ) from error
+            self._model = SentenceEncoder(self.encoder)
+        self._embeddings.update(zip(new, self._model.embed(new), strict=True))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,11 @@ from .errors import SettingsError
 
 FUSIONS = ("attention", "gated", "tokens", "none")
 ATTENDING = ("attention", "gated")
+SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 STEP_FEATURES = {"patches": 4, "paper": 1}
 """Layout of the labs: how many numbers describe one variable at one step."""
+LAB_DEFAULTS = {"norm_type": "layernorm", "scaling": None, "do_mask_input": False}
+"""Where the lab encoder differs from PatchTST's defaults: levels are kept, and no stay sees another or is hidden."""
 
 
 class ClinRaGenConfig(PreTrainedConfig):
@@ -21,7 +24,8 @@ class ClinRaGenConfig(PreTrainedConfig):
     Args:
         text_config: The language model's config (or its dict with a `model_type`); its kind decides the backbone.
         lab_config: The lab encoder's `PatchTSTConfig` (or dict). `num_input_channels` is the number of variables,
-            `patch_length` is `lab_patch_steps * lab_step_features`, `context_length` a multiple of it.
+            `patch_length` is `lab_patch_steps * lab_step_features`, `context_length` a multiple of it. Of a dict, what
+            is not given is `LAB_DEFAULTS`, then PatchTST's own.
         diseases: Names a model may diagnose, in label order.
         variables: Keys of the bedside variables, in the order of the last axis of the series.
         lab_layout: "patches", or "paper" for the authors' code: values alone on a fixed number of steps, whose
@@ -38,6 +42,7 @@ class ClinRaGenConfig(PreTrainedConfig):
         lora: LoRA settings `{r, lora_alpha, lora_dropout, target_modules}` for the language model, or None.
         base_model_name_or_path: The pretrained language model that this one was built around, or None.
         base_model_digest: Which weights that one had (see `backbone_digest`).
+        trainable: What `set_trainable` said last, which loading the checkpoint says again; None: everything learns.
         phase: The last training phase this checkpoint finished ("note", "lab", "multimodal"), or None.
         credentialed: Whether anything in the model was learned from data under a data use agreement; what is not
             recorded counts as such. The Hub is closed to such a model.
@@ -69,6 +74,7 @@ class ClinRaGenConfig(PreTrainedConfig):
         lora: dict[str, Any] | None = None,
         base_model_name_or_path: str | None = None,
         base_model_digest: str | None = None,
+        trainable: dict[str, bool] | None = None,
         phase: str | None = None,
         credentialed: bool = True,
         **kwargs: Any,
@@ -79,7 +85,13 @@ class ClinRaGenConfig(PreTrainedConfig):
             lab_step_features = STEP_FEATURES[lab_layout]
         text: Any = text_config if text_config is not None else {"model_type": "t5"}
         if isinstance(text, dict):
-            text = AutoConfig.for_model(**text)
+            try:
+                text = AutoConfig.for_model(**{"model_type": None, **text})
+            except ValueError as error:
+                raise SettingsError(
+                    f"text_config.model_type is '{text.get('model_type')}', which transformers does not know; give "
+                    "that of a language model, such as t5"
+                ) from error
         lab: Any = lab_config
         if lab is None:
             lab = {
@@ -87,12 +99,9 @@ class ClinRaGenConfig(PreTrainedConfig):
                 "patch_length": lab_patch_steps * lab_step_features,
                 "patch_stride": lab_patch_steps * lab_step_features,
                 "context_length": 125 * lab_patch_steps * lab_step_features,
-                "norm_type": "layernorm",
-                "scaling": None,
-                "do_mask_input": False,
             }
         if isinstance(lab, dict):
-            lab = PatchTSTConfig(**lab)
+            lab = PatchTSTConfig(**{**LAB_DEFAULTS, **lab})
         self.text_config = text
         self.lab_config = lab
         self.diseases = list(diseases or [])
@@ -109,18 +118,22 @@ class ClinRaGenConfig(PreTrainedConfig):
         self.lora = lora
         self.base_model_name_or_path = base_model_name_or_path
         self.base_model_digest = base_model_digest
+        self.trainable = trainable
         self.phase = phase
         self.credentialed = credentialed
         self._check()
         kwargs.setdefault("is_encoder_decoder", text.is_encoder_decoder)
-        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"):
+        if "decoder" in text.sub_configs:
+            # T5Gemma's targets begin with this token, whatever decoder_start_token_id its config has.
+            kwargs.setdefault("decoder_start_token_id", text.decoder.bos_token_id)
+        for name in SPECIAL_TOKENS:
             kwargs.setdefault(name, getattr(text, name, None))
         kwargs.setdefault("tie_word_embeddings", text.tie_word_embeddings)
         super().__init__(**kwargs)
 
     def _check(self) -> None:
         if isinstance(self.text_config, ClinRaGenConfig):
-            raise SettingsError("text_config is that of a ClinRaGen model; give its own text_config, or load the model")
+            raise SettingsError("text_config is a ClinRaGen model's; give a language model's, or load that model")
         patch = self.lab_patch_steps * self.lab_step_features
         lab = self.lab_config
         if lab.patch_length != patch or lab.patch_stride != patch:
@@ -133,6 +146,11 @@ class ClinRaGenConfig(PreTrainedConfig):
                 f"lab_config.context_length is {lab.context_length}; it must be a multiple of the patch length "
                 f"{patch}, at least {2 * patch}"
             )
+        for name, needed in {**LAB_DEFAULTS, "use_cls_token": False}.items():
+            if (given := getattr(lab, name)) != needed:
+                raise SettingsError(
+                    f"lab_config.{name} is '{given}', which the lab encoder does not do; make it '{needed}'"
+                )
         if self.lab_layout == "paper" and self.lab_step_features != STEP_FEATURES["paper"]:
             raise SettingsError(f"lab_step_features is {self.lab_step_features}; the lab layout 'paper' has 1")
         if self.variables and len(self.variables) != lab.num_input_channels:
@@ -144,14 +162,38 @@ class ClinRaGenConfig(PreTrainedConfig):
             raise SettingsError(
                 f"knowledge_fusion '{self.knowledge_fusion}' is unknown; choose one of {', '.join(FUSIONS)}"
             )
-        if self.knowledge_fusion != "none" and self.num_knowledge_tokens < 0:
+        if self.num_knowledge_tokens < 0:
             raise SettingsError(f"num_knowledge_tokens is {self.num_knowledge_tokens}; it cannot be negative")
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As in transformers, where another model's configuration is taken with a warning; here it is refused.
+
+        Raises:
+            SettingsError: The configuration is another kind of model's.
+        """
+        kind = config_dict.get("model_type", cls.model_type)
+        if kind != cls.model_type:
+            raise SettingsError(
+                f"this is the configuration of a '{kind}' model; ClinRaGenForConditionalGeneration.from_backbone "
+                "builds a ClinRaGen model around a language model"
+            )
+        return super().from_dict(config_dict, **kwargs)
+
+    @property
+    def text_reader(self) -> PreTrainedConfig:
+        """The config of what reads: the language model's, or its encoder's where the halves have their own."""
+        return self.text_config.encoder if "encoder" in self.text_config.sub_configs else self.text_config
 
     @property
     def text_width(self) -> int:
-        """Width of the language model's input embeddings: the encoder's, where its halves have their own configs."""
-        text = self.text_config
-        return (text.encoder if "encoder" in text.sub_configs else text).hidden_size
+        """Width of the language model's input embeddings, which in some OPT models is not that of its layers."""
+        return getattr(self.text_reader, "word_embed_proj_dim", self.text_reader.hidden_size)
+
+    @property
+    def text_max_positions(self) -> int | None:
+        """Most positions that the language model reads; None where it has no limit (T5)."""
+        return getattr(self.text_reader, "max_position_embeddings", None)
 
     @property
     def lab_max_steps(self) -> int:

@@ -169,8 +169,8 @@ def _pieces(tokenizer: Any) -> dict[int, str]:
     ids = [token for token in range(len(tokenizer)) if token not in tokenizer.all_special_ids]
     texts = tokenizer.batch_decode([[*anchor, token] for token in ids], clean_up_tokenization_spaces=False)
     added = {token: text.removeprefix(before) for token, text in zip(ids, texts, strict=True)}
-    # A part of a character is no text of its own; no name has such.
-    return {token: text for token, text in added.items() if text and "\ufffd" not in text}
+    # A part of a character decodes to U+FFFD, which stands in no name and in no mark.
+    return {token: text for token, text in added.items() if text}
 
 
 def _trie(pieces: dict[int, str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from .errors import ModelInputError, SettingsError
-from .processing_clinragen import ClinRaGenProcessor
+from .processing_clinragen import IGNORED, ClinRaGenProcessor
 
 
 @torch.no_grad()
@@ -59,7 +59,7 @@ def score_diseases(
         toggled = [given, *(given ^ {at} for at in range(len(diseases)))]
         rows.append([processor.list_ids([diseases[at] for at in sorted(kept)]) for kept in toggled])
     longest = max(len(ids) for row in rows for ids in row)
-    candidates = torch.full((len(rows), len(diseases) + 1, longest), -100)
+    candidates = torch.full((len(rows), len(diseases) + 1, longest), IGNORED)
     for at, row in enumerate(rows):
         for candidate, ids in enumerate(row):
             candidates[at, candidate, : len(ids)] = torch.tensor(ids)

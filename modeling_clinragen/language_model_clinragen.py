@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, EncoderDecoderCache
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
@@ -72,6 +72,15 @@ def _separate_head(language_model: PreTrainedModel) -> None:
     }
     language_model.all_tied_weights_keys = language_model.get_expanded_tied_weights_keys(all_submodels=True)
     head.weight = nn.Parameter(head.weight.detach().clone())
+
+
+def reorder_written(cache: EncoderDecoderCache, beams: torch.Tensor) -> EncoderDecoderCache:
+    """Let beams change places in a cache: what they wrote moves; what a patient's beams read is the same for all.
+
+    transformers moves both, although note and series are most of an encoder-decoder's cache.
+    """
+    cache.self_attention_cache.reorder_cache(beams)
+    return cache
 
 
 def is_adapter_parameter(name: str) -> bool:

@@ -12,11 +12,14 @@ from transformers import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import ModelOutput, can_return_tuple
 
+from .constrained_decoding_clinragen import DiseaseListConstraint
+from .disease_scoring_clinragen import score_diseases
 from .errors import ModelInputError
+from .knowledge_map_clinragen import map_knowledge
 from .packing_clinragen import MULTIPLE, pack
 from .pretrained_clinragen import ClinRaGenPreTrainedModel
+from .processing_clinragen import IGNORED
 
-IGNORED = -100
 HEAD_MULTIPLE = 512
 
 
@@ -135,7 +138,16 @@ class ClinRaGenModel(ClinRaGenPreTrainedModel):
         silent = int((~mask.any(dim=1)).sum())
         if silent:
             raise ModelInputError(f"{silent} of {len(mask)} examples have neither a token nor a measured step to read")
+        self._check_length(mask)
         return torch.cat([part.to(embeds[0].dtype) for part in embeds], dim=1), mask, weights
+
+    def _check_length(self, mask: torch.Tensor) -> None:
+        limit = self.config.text_max_positions
+        if limit is not None and (longest := int(mask.sum(dim=1).max())) > limit:
+            raise ModelInputError(
+                f"an example takes {longest} positions but this language model has {limit}; lower the processor's "
+                "max_source_tokens"
+            )
 
 
 class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
@@ -155,7 +167,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         lab_features: torch.Tensor | None = None,
         lab_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        label_weights: torch.Tensor | None = None,
+        target_weights: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         return_knowledge_weights: bool = False,
     ) -> ClinRaGenOutput:
@@ -165,7 +177,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
             input_ids, attention_mask: Note and prompt, `(batch, tokens)`, padded on either side.
             lab_features, lab_mask: See `ClinRaGenLabEncoder`.
             labels: Target tokens `(batch, target_tokens)`, padding as -100.
-            label_weights: How much each target token counts, `(batch, target_tokens)`; all alike by default.
+            target_weights: How much each target token counts, `(batch, target_tokens)`; all alike by default.
             num_items_in_batch: Number of target tokens that the loss is a mean over; by default those in `labels`.
             return_knowledge_weights: Also return the attention over the prototypes.
 
@@ -177,9 +189,9 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         embeds, mask, weights = self._read(input_ids, attention_mask, lab_features, lab_mask, return_knowledge_weights)
         if labels.ndim != 2 or labels.shape[0] != embeds.shape[0]:
             raise ModelInputError(f"labels have the shape {tuple(labels.shape)} but the batch has {embeds.shape[0]}")
-        if label_weights is not None and label_weights.shape != labels.shape:
+        if target_weights is not None and target_weights.shape != labels.shape:
             raise ModelInputError(
-                f"label_weights have the shape {tuple(label_weights.shape)} but labels {tuple(labels.shape)}"
+                f"target_weights have the shape {tuple(target_weights.shape)} but labels {tuple(labels.shape)}"
             )
         if self.config.is_encoder_decoder:
             embeds, mask = pack(embeds, mask, padding_side="right")
@@ -195,9 +207,9 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         else:
             logits = self.language_model(**inputs, use_cache=False).logits
             losses = nn.functional.cross_entropy(logits[counted].float(), targets[counted], reduction="none")
-        if label_weights is not None:
+        if target_weights is not None:
             # In the order of the counted targets, which packing does not change.
-            losses = losses * label_weights[labels != IGNORED]
+            losses = losses * target_weights[labels != IGNORED]
         total = losses.sum()
         return ClinRaGenOutput(loss=total / count, logits=logits, knowledge_weights=weights)
 
@@ -212,6 +224,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         target_embeds = self.get_input_embeddings()(labels.masked_fill(~token_mask, 0))
         targets = torch.cat((labels.new_full(mask.shape, IGNORED), labels), dim=1)
         mask = torch.cat((mask, token_mask), dim=1)
+        self._check_length(mask)
         embeds = torch.cat((embeds, target_embeds.to(embeds.dtype)), dim=1)
         embeds, targets, mask = pack(embeds, targets, mask, padding_side="right")
         targets = torch.cat((targets[:, 1:], targets.new_full((targets.shape[0], 1), IGNORED)), dim=1)
@@ -235,7 +248,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         finally:
             handle.remove()
         losses = nn.functional.cross_entropy(
-            logits.float().view(len(chosen), -1), flat[chosen], ignore_index=IGNORED, reduction="none"
+            logits.float().flatten(0, -2), flat[chosen], ignore_index=IGNORED, reduction="none"
         )
         return losses.new_zeros(flat.shape).index_put((chosen,), losses).view(targets.shape)
 
@@ -251,8 +264,14 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         """Generate target tokens. Takes `forward`'s inputs and every option of transformers' `generate`.
 
         The note and the series are read once; the language model's own `generate` does the rest, so whatever its
-        kind supports (beams, sampling, streaming, static caches) works here.
+        kind supports (beams, sampling, streaming, static caches) works here. What comes back is the text alone, so
+        `max_length` and `min_length` count that alone, with every kind of language model.
         """
+        # transformers' name for the first argument of every model.
+        input_ids = kwargs.pop("inputs", input_ids)
+        # What a batch of the Trainer has beside the input.
+        for name in ("labels", "target_weights"):
+            kwargs.pop(name, None)
         embeds, mask, _ = self._read(input_ids, attention_mask, lab_features, lab_mask, False)
         # One merged configuration: transformers takes either it or single options, not both.
         settings = copy.deepcopy(kwargs.pop("generation_config", None) or self.generation_config)
@@ -262,6 +281,10 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
             hidden, mask = self._contextualise(embeds, mask)
             encoded = BaseModelOutput(last_hidden_state=hidden)
             return self.language_model.generate(encoder_outputs=encoded, attention_mask=mask, **kwargs)
+        # The language model would count the embeddings in these two.
+        settings.max_new_tokens = settings.max_new_tokens or settings.max_length
+        settings.min_new_tokens = settings.min_new_tokens or settings.min_length
+        settings.max_length = settings.min_length = None
         embeds, mask = pack(embeds, mask, padding_side="left")
         return self.language_model.generate(inputs_embeds=embeds, attention_mask=mask, **kwargs)
 
@@ -306,6 +329,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         return torch.cat(scores).view(batch, count)
 
 
+# Constraint, scores and map are not used here; what is imported here travels with a saved model.
 __all__ = [
     "IGNORED",
     "MULTIPLE",
@@ -313,7 +337,10 @@ __all__ = [
     "ClinRaGenModel",
     "ClinRaGenOutput",
     "ClinRaGenPreTrainedModel",
+    "DiseaseListConstraint",
+    "map_knowledge",
     "pack",
+    "score_diseases",
 ]
 
 # One auto class is noted for each; `pretrained_clinragen.AUTO_MAP` has them all.

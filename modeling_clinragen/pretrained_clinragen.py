@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from transformers import initialization as init
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import cached_file
 
-from .configuration_clinragen import ATTENDING, ClinRaGenConfig
+from .configuration_clinragen import ATTENDING, SPECIAL_TOKENS, ClinRaGenConfig
 from .errors import GovernanceError, InputDataError, SettingsError
 from .knowledge_attention_clinragen import ClinRaGenKnowledgeAttention
 from .lab_encoder_clinragen import ClinRaGenLabEncoder
@@ -26,6 +26,7 @@ from .language_model_clinragen import (
     is_adapter_parameter,
     load_language_model,
     merge_lora,
+    reorder_written,
 )
 
 ADAPTER_FILE = "clinragen_adapter.safetensors"
@@ -35,6 +36,21 @@ AUTO_MAP = {
     "AutoModelForSeq2SeqLM": "modeling_clinragen.ClinRaGenForConditionalGeneration",
     "AutoModelForTextEncoding": "modeling_clinragen.ClinRaGenModel",
 }
+
+
+def require_whole(folder: str | Path, loading_info: Mapping[str, Any]) -> None:
+    """Raise `InputDataError` where a checkpoint lacked weights, which `from_pretrained` makes up with a warning.
+
+    Args:
+        folder: Where the model was loaded from.
+        loading_info: What `from_pretrained(..., output_loading_info=True)` returned beside the model.
+    """
+    missing = sorted(loading_info["missing_keys"])
+    if missing:
+        raise InputDataError(
+            f"{folder}: the checkpoint lacks {len(missing)} of the model's tensors, such as {missing[0]}, which would "
+            "be random numbers; copy the whole folder again, or train the model again"
+        )
 
 
 class ClinRaGenPreTrainedModel(PreTrainedModel):
@@ -49,11 +65,16 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
     input_modalities = ("text", "time")
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ("PatchTSTEncoderLayer", "T5Block")
+    _no_split_modules = ("PatchTSTEncoderLayer",)
 
     def __init__(self, config: ClinRaGenConfig) -> None:
         super().__init__(config)
+        # By the class's name the Trainer takes it that no first label is predicted, and counts one less per example.
+        self.loss_type = None
         self.language_model = build_language_model(config.text_config, tied=config.tie_word_embeddings)
+        if config.is_encoder_decoder:
+            # transformers asks for a method of this name before it reorders a cache by itself.
+            self.language_model._reorder_cache = reorder_written
         self.lab_encoder = ClinRaGenLabEncoder(config)
         self.knowledge_attention = None
         if config.knowledge_fusion in ATTENDING and config.num_knowledge_tokens:
@@ -75,6 +96,16 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
         elif isinstance(module, ClinRaGenPreTrainedModel):
             # Where a checkpoint has no knowledge tokens, loading leaves whatever stood in that memory.
             init.zeros_(module.knowledge_token_ids)
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers; what was frozen when the checkpoint was saved is frozen again."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        # With output_loading_info the model is the first of two.
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        if model.config.trainable is not None:
+            model.set_trainable(**model.config.trainable)
+        return loaded
 
     @classmethod
     def from_backbone(
@@ -99,10 +130,12 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
         model = cls._from_config(config, dtype=backbone.dtype)
         model.language_model.load_state_dict(backbone.state_dict())
         if model.can_generate() and backbone.generation_config is not None:
-            model.generation_config = backbone.generation_config
+            # Its tokens, but not how it talks: sampling, penalties or forced tokens of a chat model or a summariser.
+            theirs = {name: getattr(backbone.generation_config, name) for name in SPECIAL_TOKENS}
+            model.generation_config.update(**{name: token for name, token in theirs.items() if token is not None})
         if lora is not None:
             model.add_lora(lora)
-        return model
+        return model.eval()
 
     def add_lora(self, lora: dict[str, Any]) -> None:
         """Put LoRA adapters into the language model; the output does not change until they are trained.
@@ -124,9 +157,11 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
             raise SettingsError("there is no adapter to merge: this model has no LoRA")
         merge_lora(self.language_model)
         self.config.lora = None
+        if self.config.trainable is not None:
+            self.config.trainable["adapter"] = False
 
     def set_trainable(self, *, backbone: bool, adapter: bool, lab_encoder: bool, knowledge_attention: bool) -> None:
-        """Say which parts learn; all others are frozen. Loading a checkpoint unfreezes everything, so call it after.
+        """Say which parts learn; all others are frozen. A checkpoint keeps it.
 
         Raises:
             SettingsError: The adapter shall learn but the model has none.
@@ -140,9 +175,25 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
             parameter.requires_grad_(lab_encoder and not name.endswith("position_enc"))
         if self.knowledge_attention is not None:
             self.knowledge_attention.requires_grad_(knowledge_attention)
+        self.config.trainable = {
+            "backbone": backbone,
+            "adapter": adapter,
+            "lab_encoder": lab_encoder,
+            "knowledge_attention": knowledge_attention,
+        }
 
     def set_knowledge_tokens(self, token_ids: Sequence[int]) -> None:
-        """Set V_k, the knowledge vocabulary, as unique token ids of the language model's tokenizer."""
+        """Set V_k, the knowledge vocabulary, as unique token ids of the language model's tokenizer.
+
+        Raises `SettingsError` where there are more or fewer than configured, or some are not in the vocabulary.
+        """
+        vocabulary = self.get_input_embeddings().get_parameter("weight").shape[0]
+        outside = sum(not 0 <= token < vocabulary for token in token_ids)
+        if outside:
+            raise SettingsError(
+                f"{outside} of {len(token_ids)} knowledge tokens are outside the language model's vocabulary of "
+                f"{vocabulary}; take them from its own tokenizer"
+            )
         if len(token_ids) != self.config.num_knowledge_tokens:
             raise SettingsError(
                 f"{len(token_ids)} knowledge tokens are given but num_knowledge_tokens is "
@@ -259,7 +310,7 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
         model.load_state_dict(state, strict=False)
         if model.can_generate():
             model.generation_config = GenerationConfig.from_pretrained(folder)
-        return model.eval()
+        return model
 
     def _adapter(self) -> dict[str, torch.Tensor]:
         return {
@@ -287,4 +338,4 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
         return super().push_to_hub(repo_id, *args, **kwargs)
 
 
-__all__ = ["ClinRaGenPreTrainedModel"]
+__all__ = ["ClinRaGenPreTrainedModel", "require_whole"]

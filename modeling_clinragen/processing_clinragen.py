@@ -154,7 +154,10 @@ class ClinRaGenProcessor(ProcessorMixin):
         return full[:start], full[start + len(bare) :]
 
     def _pad(self, rows: list[list[int]]) -> dict[str, np.ndarray]:
-        ids = np.full((len(rows), max(map(len, rows))), self.tokenizer.pad_token_id, dtype=np.int64)
+        # Masked, so that any token will do: Llama's tokenizer has none for padding.
+        padding = self.tokenizer.pad_token_id
+        padding = self.tokenizer.eos_token_id if padding is None else padding
+        ids = np.full((len(rows), max(map(len, rows))), padding, dtype=np.int64)
         mask = np.zeros_like(ids)
         for row, tokens in enumerate(rows):
             span = slice(None, len(tokens)) if self.tokenizer.padding_side == "right" else slice(-len(tokens), None)

@@ -117,6 +117,8 @@ class Server:
             await self.send(writer, 200, {"choices": [odd], "usage": {"prompt_tokens": "many"}})
         elif fault == "garbage":
             await self.send(writer, 200, b'{"choices": [{"mess<html>' + question.encode())
+        elif fault == "nested":
+            await self.send(writer, 200, b"[" * 100_000)
         elif fault == "stall":
             await asyncio.sleep(STALL)
         elif fault == "drip":

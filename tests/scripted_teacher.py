@@ -16,6 +16,8 @@ class ScriptedTeacher:
 
     name = "scripted"
     concurrency = 3
+    services = ()
+    usage: Mapping[str, Any] = {}
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from modeling_clinragen.errors import ClinRaGenError, GovernanceError, InputData
 from modeling_clinragen.language_model_clinragen import backbone_digest
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration, ClinRaGenModel
 from modeling_clinragen.pretrained_clinragen import ADAPTER_FILE
+from modeling_clinragen.registration import register_auto_classes
 
 Model = ClinRaGenForConditionalGeneration
 BACKBONES = {"t5": "google/flan-t5-small", "qwen3": "Qwen/Qwen3-0.6B"}
@@ -67,6 +68,12 @@ def build(hub: Path, make_model: Any) -> Callable[..., Any]:
 @pytest.fixture
 def inputs(make_processor: Any, make_series: Any) -> Any:
     return make_processor()(NOTES, three_stays(make_series), TARGETS)
+
+
+def assert_nearly(half: torch.Tensor, single: torch.Tensor) -> None:
+    """Equal as far as bfloat16 goes."""
+    assert half.dtype is torch.bfloat16
+    torch.testing.assert_close(half.float(), single, rtol=0.05, atol=0.02 * float(single.detach().abs().max()))
 
 
 def saved_and_loaded(model: Any) -> Any:
@@ -167,7 +174,7 @@ def test_an_adapter_finds_its_base_model_elsewhere_and_in_half_precision(build: 
     model.to(torch.bfloat16).save_adapter("half")
     assert {value.dtype for value in load_file(Path("half") / ADAPTER_FILE).values()} == {torch.bfloat16, torch.int64}
     half = Model.from_adapter("half", backbone=base)
-    torch.testing.assert_close(half(**inputs).logits, loaded(**inputs).logits, rtol=0.05, atol=0.1)
+    assert_nearly(half(**inputs).logits, loaded(**inputs).logits)
 
 
 @pytest.mark.parametrize("change", [resized, merged, lambda model: randomise(model, "final_layer_norm")])
@@ -243,6 +250,80 @@ def test_an_adapter_of_credentialed_data_stays_bound(credentialed: bool, build: 
             loaded.push_to_hub("someone/adapter")
     else:
         loaded.require_publishable("the Hub")
+
+
+@pytest.mark.parametrize("fusion", ["attention", "tokens"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_backbone_published_in_half_precision_is_trained_in_single(
+    kind: str, fusion: str, build: Any, inputs: Any
+) -> None:
+    # As Qwen and Llama are published.
+    auto = AutoModelForSeq2SeqLM if kind == "t5" else AutoModelForCausalLM
+    half = auto.from_pretrained(BACKBONES[kind]).to(torch.bfloat16)
+    half.save_pretrained(BACKBONES[kind])
+    model = build(kind, lora=lora("q" if kind == "t5" else "q_proj"), knowledge_fusion=fusion)
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+    expected = model(**inputs).logits
+    torch.testing.assert_close(saved_and_loaded(model)(**inputs).logits, expected)
+    torch.testing.assert_close(exported(model)(**inputs).logits, expected)
+    # Who loads it in half precision has it so, with all its parts.
+    loaded = auto.from_pretrained(BACKBONES[kind])
+    around = Model.from_backbone(loaded, model.config)
+    assert {value.dtype for value in around.parameters()} == {torch.bfloat16}
+    around.load_state_dict(model.state_dict())
+    assert_nearly(around(**inputs).logits, expected)
+
+
+def test_a_model_around_a_backbone_is_ready_to_generate_in_its_own_way(hub: Path) -> None:
+    chat = AutoModelForCausalLM.from_pretrained(BACKBONES["qwen3"])
+    talk = {"do_sample": True, "temperature": 0.6, "repetition_penalty": 1.1, "num_beams": 4, "forced_bos_token_id": 0}
+    chat.generation_config.update(**talk, eos_token_id=[1, 7])
+    model = Model.from_backbone(chat)
+    assert not any(module.training for module in model.modules())
+    asked = model.generation_config
+    assert asked.eos_token_id == [1, 7]
+    assert not any(getattr(asked, name) for name in talk)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target_modules": ["q", "q_proj"]}, r"'q_proj', but no layer of this t5 is called so.* k, lm_head, o, q, v"),
+        ({"target_modules": r".*\.query"}, "do not fit this t5"),
+        ({"target_modules": ["layer_norm"]}, "do not fit this t5"),
+        ({"r": 0}, "do not fit this t5.*positive"),
+        ({"rank": 4}, "exactly the settings r, lora_alpha, lora_dropout, target_modules"),
+    ],
+)
+def test_adapters_that_do_not_fit_are_refused_and_leave_the_model(
+    change: dict[str, Any], message: str, make_model: Any, inputs: Any
+) -> None:
+    model = make_model("t5", lora=False)
+    before = model(**inputs).logits
+    with pytest.raises(SettingsError, match=message):
+        model.add_lora(lora("q") | change)
+    assert model.config.lora is None
+    torch.testing.assert_close(model(**inputs).logits, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["nowhere/at-all", "/nowhere/at/all", "another"])
+def test_what_is_no_backbone_is_refused(name: str, make_model: Any, hub: Path) -> None:
+    register_auto_classes()
+    make_model("t5").save_pretrained("another")
+    with pytest.raises(SettingsError, match="text_config is" if name == "another" else f"backbone '{name}'"):
+        Model.from_backbone(name)
+    with pytest.raises(SettingsError, match=r"configuration of a 't5' model.*from_backbone"):
+        Model.from_pretrained(BACKBONES["t5"])
+
+
+def test_an_embedding_narrower_than_the_layers_is_read(make_model: Any, inputs: Any) -> None:
+    # As in OPT's 350M.
+    config = make_model("opt").config
+    config.text_config.word_embed_proj_dim = 16
+    config.lora = None
+    model = Model(config).eval()
+    assert model.get_input_embeddings().embedding_dim == 16
+    assert torch.isfinite(model(**inputs).loss)
 
 
 def test_a_loaded_backbone_is_taken_as_well_as_its_name(build: Any, hub: Path) -> None:

@@ -37,6 +37,30 @@ def test_a_batch_equals_its_examples_and_padding_changes_nothing(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_generation_begins_where_scoring_does_and_both_read_note_and_labs(
+    kind: str, make_model: Any, make_processor: Any, make_series: Any
+) -> None:
+    model, processor = make_model(kind, knowledge_fusion="gated"), make_processor()
+    # A new model hardly looks at what it reads.
+    for name, value in model.language_model.named_parameters():
+        if name.endswith(("weight", "bias")) and value.ndim == 2 and value.shape[0] < 100:
+            torch.nn.init.normal_(value, std=0.3)
+    read = []
+    for note, seed in (("Dyspnea and fever.", 1), ("Dyspnea and fever.", 2), ("No chest pain, no fever.", 1)):
+        inputs = processor([note, "Cough."], [make_series(9, seed), None], TARGETS[:2])
+        scored = model(**inputs).logits
+        # Decoder-only: the last position of what is read predicts the first token, three patches behind the note.
+        context = inputs["attention_mask"].sum(dim=1) + torch.tensor([3, 0])
+        first = torch.zeros(2, dtype=torch.long) if model.config.is_encoder_decoder else context - 1
+        told = {"max_new_tokens": 1, "return_dict_in_generate": True, "output_logits": True}
+        begun = model.generate(**inputs, **told).logits[0]
+        torch.testing.assert_close(begun, scored[torch.arange(2), first], rtol=1e-4, atol=1e-4)
+        read.append(begun[0])
+    for other in read[1:]:
+        assert (other - read[0]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_generation_of_a_batch_equals_its_examples_with_any_cache_or_none(
     kind: str, make_model: Any, make_processor: Any, series: list[Any], tiny_tokenizer: Any
 ) -> None:

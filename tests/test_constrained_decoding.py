@@ -103,7 +103,8 @@ def test_the_constraint_changes_nothing_for_a_model_that_obeys_anyway(
 def test_rationale_first_ends_with_the_list(make_model: Any, make_processor: Any) -> None:
     processor = make_processor(layout="rationale-first")
     constraint = DiseaseListConstraint(processor, make_model("t5").config)
-    text = processor.target(["Shock"], "heart rate is high")
+    # The tokenizer has no token for the sign of degrees, which takes two.
+    text = processor.target(["Shock"], "heart rate is high at 39 °C")
     ids = processor.tokenizer(text, add_special_tokens=False)["input_ids"]
     end = processor.tokenizer.eos_token_id
 

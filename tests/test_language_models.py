@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import random
 import signal
 import subprocess
@@ -108,6 +109,28 @@ def test_what_the_journal_has_is_not_asked_again(server: ChatServer, ask: Run) -
     assert server.counts()["asked"][f"{NOTE} 0"] == 4
 
 
+def test_usage_is_of_every_answer_that_was_given_whoever_gave_it_and_when(
+    server: ChatServer, run: Run, tmp_path: Path
+) -> None:
+    async def ask_for(asker: Asker, *numbers: int) -> tuple[dict[str, Any], Any]:
+        for number in numbers:
+            await asker.ask(question(number))
+        return asker.usage, asker.services
+
+    here = {"host": "127.0.0.1", "local": True, "acknowledgement": None}
+    usage, services = run(lambda asker: ask_for(asker, 0, 1))
+    assert usage == {"answers": 2, "prompt_tokens": 20, "completion_tokens": 10, "cost": None}
+    assert services == [here]
+    # As if the first two had come from another machine's service.
+    path = tmp_path / "answers.jsonl"
+    path.write_text(
+        path.read_text().replace("127.0.0.1", "llm.hospital.org").replace('"local": true', '"local": false')
+    )
+    usage, services = run(lambda asker: ask_for(asker, 1, 1, 2), prices=Prices(prompt=2.0, completion=8.0))
+    assert usage == {"answers": 2, "prompt_tokens": 20, "completion_tokens": 10, "cost": pytest.approx(12e-5)}
+    assert services == [{**here, "host": "llm.hospital.org", "local": False}, here]
+
+
 def test_requests_alike_are_asked_once(server: ChatServer, ask: Run) -> None:
     server.behave(latency=0.2)
     answers, _ = ask([question(1, key=str(number)) for number in range(10)])
@@ -121,10 +144,12 @@ def test_an_answer_that_nobody_waits_for_any_more_is_kept(server: ChatServer, ru
     async def lose_interest(asker: Asker) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asker.ask(question(1)), 0.1)
-        await asyncio.sleep(0.6)
+        async with asyncio.timeout(20):
+            while not read_journal(tmp_path / "answers.jsonl")[0]:
+                await asyncio.sleep(0.05)
 
     run(lose_interest)
-    assert len(read_journal(tmp_path / "answers.jsonl")[0]) == 1
+    assert server.counts()["answered"] == {f"{NOTE} 1": 1}
 
 
 def test_what_arrived_before_an_interruption_is_kept(server: ChatServer, run: Run, tmp_path: Path) -> None:
@@ -159,9 +184,11 @@ def test_progress_tells_tokens_cost_rate_and_the_time_that_remains(server: ChatS
     assert 0.3 <= last.seconds < 3
 
 
+# Every line it is given starts a process that asks for everything, and ends with its exit status.
 CLIENT = """
-import asyncio, sys
+import asyncio, os, sys
 from pathlib import Path
+import openai
 from dataset_builder.language_models.asking import Asker
 from dataset_builder.language_models.journal import Journal
 from dataset_builder.language_models.openai_server import OpenAIServer
@@ -172,34 +199,45 @@ async def main(journal):
     async with Asker(model, journal, concurrency=int(sys.argv[4]), first_pause=0.05) as asker:
         await asyncio.gather(*(asker.ask(Request((Message("user", str(n)),), 9)) for n in range(int(sys.argv[3]))))
 
-with Journal(Path(sys.argv[2])) as journal:
-    asyncio.run(main(journal))
+for line in sys.stdin:
+    asking = os.fork()
+    if not asking:
+        with Journal(Path(sys.argv[2])) as journal:
+            asyncio.run(main(journal))
+        os._exit(0)
+    print(asking, flush=True)
+    print(os.waitpid(asking, 0)[1], flush=True)
 """
 
 
 def test_killed_at_any_moment_and_started_again_nothing_is_lost_and_little_repeated(
     server: ChatServer, tmp_path: Path
 ) -> None:
-    count, concurrency, kills = 400, 16, 4
+    count, concurrency, kills = 400, 16, 6
     server.behave(latency=0.03, faulty=0.1, faults=["500", "cut"])
     command = [sys.executable, "-c", CLIENT, server.url, str(tmp_path), str(count), str(concurrency)]
     path = tmp_path / "answers.jsonl"
     kept: dict[str, Answer] = {}
     dice = random.Random(1)
-    for kill in range(kills):
-        client = subprocess.Popen(command)
-        moment = dice.uniform(0.1, 0.9) / kills * count + kill / kills * count
-        while sum(server.counts()["answered"].values()) < moment:
-            time.sleep(dice.uniform(0, 0.02))
-        client.send_signal(signal.SIGKILL)
-        client.wait()
-        answered = sum(server.counts()["answered"].values())
-        now, _ = read_journal(path)
-        assert kept.items() <= now.items()
-        assert answered - len(now) <= (kill + 1) * concurrency
-        kept = now
-    assert 0 < len(kept) < count
-    subprocess.run(command, check=True, timeout=60)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        for kill in range(kills):
+            client.stdin.write("start\n")
+            asking = int(client.stdout.readline())
+            moment = dice.uniform(0.1, 0.9) / kills * count + kill / kills * count
+            while sum(server.counts()["answered"].values()) < moment:
+                time.sleep(dice.uniform(0, 0.02))
+            os.kill(asking, signal.SIGKILL)
+            assert client.stdout.readline() == f"{signal.SIGKILL.value}\n"
+            answered = sum(server.counts()["answered"].values())
+            now, _ = read_journal(path)
+            assert kept.items() <= now.items()
+            assert answered - len(now) <= (kill + 1) * concurrency
+            kept = now
+        assert 0 < len(kept) < count
+        ended, _ = client.communicate("start\n", timeout=60)
+        assert ended.endswith("\n0\n")
     final, size = read_journal(path)
     assert len(final) == count
     assert size == path.stat().st_size
@@ -210,12 +248,19 @@ def test_killed_at_any_moment_and_started_again_nothing_is_lost_and_little_repea
 
 
 def test_the_client_keeps_a_slow_server_busy(server: ChatServer, ask: Run) -> None:
-    latency, count, concurrency = 0.5, 224, 32
-    server.behave(latency=latency)
-    _, progress = ask([question(number) for number in range(count)], concurrency=concurrency)
-    # benchmarks/teacher.py measures it properly; here other tests may run beside this one.
-    assert count * latency / concurrency >= 0.6 * progress.seconds
-    assert server.counts()["most_busy"] == concurrency
+    rounds, concurrency = 6, 32
+    reached = []
+    ask([question(0)])  # the library makes its types when it is first used
+    # On a machine that others keep busy, too, what an answer costs us shows less the longer the server takes for it.
+    for latency in (0.5, 1.5, 4.0):
+        server.behave(latency=latency)
+        requests = [question(number, seed=round(latency * 10)) for number in range(rounds * concurrency)]
+        _, progress = ask(requests, concurrency=concurrency)
+        assert server.counts()["most_busy"] == concurrency
+        reached.append(rounds * latency / progress.seconds)
+        if reached[-1] >= 0.9:
+            break
+    assert max(reached) >= 0.9, reached
 
 
 @pytest.mark.parametrize("after", ["1", lambda: formatdate(time.time() + 2, usegmt=True)], ids=["seconds", "date"])
@@ -233,6 +278,7 @@ def test_the_servers_own_wish_is_kept(server: ChatServer, ask: Run, after: Any) 
         ("drip", "time-out"),
         ("cut", "connection"),
         ("garbage", "no JSON"),
+        ("nested", "no JSON"),
         ("no choices", "no choices"),
         ("no text", "no choices"),
         ("503", "status 503"),

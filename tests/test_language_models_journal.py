@@ -160,7 +160,9 @@ def test_a_full_disk_is_told_to_everybody_and_costs_nothing_that_was_kept(
     assert known(written) == ANSWERS
 
 
-def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
+def test_what_cannot_be_a_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(InputDataError, match="is a file"), Journal(tmp_path / "taken"):
-        pass
+    (tmp_path / "folder" / "odd.jsonl").mkdir(parents=True)
+    for name, problem in (("taken", "is a file"), ("folder", r"odd\.jsonl: cannot be read")):
+        with pytest.raises(InputDataError, match=problem), Journal(tmp_path / name):
+            pass

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 from conftest import TEXT_CONFIGS
 from tiny_mimic import crowd
+from typer.testing import CliRunner
 
+from clinragen.cli import app
 from dataset_builder.build import build_cohort
 from dataset_builder.files import read_json
 from dataset_builder.language_models.asking import Asker
@@ -111,6 +113,22 @@ def test_sampling_follows_the_seed(chat_model: str, tmp_path: Path) -> None:
     assert draw([3, 1], "b") == [first[2], first[0]]
 
 
+def test_an_interruption_gives_up_what_the_model_is_writing(chat_model: str, tmp_path: Path) -> None:
+    async def interrupted(journal: Journal) -> float:
+        async with Asker(InProcessModel(chat_model), journal) as asker:
+            task = asyncio.create_task(asker.ask(Request(REQUESTS[0].messages, 16000)))
+            await asyncio.wait([task], timeout=2)
+            assert not task.done()
+            started = time.monotonic()
+        assert task.cancelled()
+        return time.monotonic() - started
+
+    with Journal(tmp_path) as journal:
+        # The whole answer would take half a minute or more.
+        assert asyncio.run(interrupted(journal)) < 5
+        assert len(journal) == 0
+
+
 def test_an_answer_ends_with_the_models_own_end(save_model: Callable[..., str], tmp_path: Path) -> None:
     from transformers import GenerationConfig
 
@@ -148,9 +166,19 @@ def test_what_cannot_be_answered_is_told(
     assert "dyspnea" not in str(caught.value)
 
 
-def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputDataError, match="holds no language model"):
-        InProcessModel(str(tmp_path))
+def test_a_folder_without_a_model_is_named_and_a_pickle_is_none(
+    save_model: Callable[..., str], tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    pickled = Path(save_model("llama"))
+    weights = pickled / "model.safetensors"
+    torch.save(load_file(weights), pickled / "pytorch_model.bin")
+    weights.unlink()
+    for folder in (tmp_path, pickled):
+        with pytest.raises(InputDataError, match="holds no language model"):
+            InProcessModel(str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -198,13 +226,11 @@ def test_a_real_model_takes_a_cohort_through_the_whole_stage(
     build_cohort("mimic-iv", crowd(3).write(tmp_path / "tables"), cohort, note_policy="structured")
     words = ["--cohort", cohort, "--output", tmp_path / "out", "--teacher", kind, "--model-name", chat_model]
     words += ["--base-url", request.getfixturevalue("served")] if kind == "openai" else []
-    script = Path(sys.executable).with_name("clinragen")
-    command = [str(script), "rationales", *map(str, words), "--max-tokens", "8"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-1500:]
+    done = CliRunner().invoke(app, ["rationales", *map(str, words), "--max-tokens", "8"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output[-1500:]
     report = read_json(tmp_path / "out" / "rationales.json")
     count = report["examples"]
-    assert f"kept 0 of {count} rationales" in done.stdout  # the model is random
+    assert f"kept 0 of {count} rationales" in done.output  # the model is random
     assert report["filter"]["final"]["rejected"] == count
     (journal,) = (tmp_path / "out.journal").iterdir()
     answers, _ = read_journal(journal)

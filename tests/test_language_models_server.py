@@ -160,6 +160,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
         ("ключ", "http://127.0.0.1:1/v1", "HOSPITAL_KEY", "characters that no key has"),
         (KEY, "http://llm.hospital.org/v1", "HOSPITAL_KEY", "travel there unencrypted"),
         (KEY, "https://user:pass@llm.hospital.org/v1", None, "just scheme, host, port and path"),
+        (None, "http://127.0.0.1:1/v1?key=pass@", None, "just scheme, host, port and path"),
     ],
 )
 def test_a_key_that_is_missing_broken_or_would_leak_is_refused(
@@ -186,6 +187,7 @@ def test_a_key_that_is_missing_broken_or_would_leak_is_refused(
         (422, {}, SettingsError, "HTTP 422"),
         (429, {"code": "insufficient_quota"}, SettingsError, "no credit"),
         (400, {"type": "exceed_context_size_error"}, ModelInputError, "request 1: is longer than tiny can take"),
+        (422, {"type": "`inputs` tokens + `max_new_tokens` must be <= 4096."}, ModelInputError, "is longer"),
         (413, {}, ModelInputError, "request 1: is longer"),
         (400, {"code": "content_filter"}, ModelInputError, "request 1: the content filter"),
         (429, {}, TransientError, "too many requests"),

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from model_inputs import NOTES, TARGETS, randomise, three_stays
+from model_inputs import NOTES, TARGETS, in_layout, randomise, three_stays
 from transformers import AutoModel, AutoModelForTextEncoding
 
+from modeling_clinragen.constrained_decoding_clinragen import DiseaseListConstraint
 from modeling_clinragen.errors import ModelInputError, SettingsError
 from modeling_clinragen.modeling_clinragen import (
     MULTIPLE,
@@ -23,42 +24,6 @@ from modeling_clinragen.modeling_clinragen import (
 from modeling_clinragen.registration import register_auto_classes
 
 KINDS = ["t5", "qwen3"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("beams", [1, 3])
-def test_generation_does_not_depend_on_the_batch_or_the_padding_side(
-    kind: str, beams: int, make_model: Any, make_processor: Any, make_series: Any, tiny_tokenizer: Any
-) -> None:
-    model, processor = make_model(kind), make_processor()
-    series = [make_series(9, 1), make_series(3, 2), make_series(17, 3)]
-    settings = {"max_new_tokens": 12, "num_beams": beams, "do_sample": False}
-
-    def texts(rows: list[int]) -> list[str]:
-        inputs = processor([NOTES[row] for row in rows], [series[row] for row in rows])
-        return tiny_tokenizer.batch_decode(model.generate(**inputs, **settings), skip_special_tokens=True)
-
-    alone = [texts([row])[0] for row in range(3)]
-    assert texts([0, 1, 2]) == alone
-    tiny_tokenizer.padding_side = "left"
-    try:
-        assert texts([0, 1, 2]) == alone
-    finally:
-        tiny_tokenizer.padding_side = "right"
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_changed_labs_and_changed_notes_change_the_output(
-    kind: str, make_model: Any, make_processor: Any, make_series: Any
-) -> None:
-    model, processor = make_model(kind), make_processor()
-    first = model(**processor(NOTES[0], [make_series(9, 1)], TARGETS[0])).logits
-    assert not torch.equal(first, model(**processor(NOTES[0], [make_series(9, 4)], TARGETS[0])).logits)
-    other_note = NOTES[0].replace("fever", "cough")
-    if len(processor(other_note)["input_ids"][0]) == len(processor(NOTES[0])["input_ids"][0]):
-        assert not torch.equal(first, model(**processor(other_note, [make_series(9, 1)], TARGETS[0])).logits)
-    without = model(**processor(NOTES[0], None, TARGETS[0])).loss
-    assert without != model(**processor(NOTES[0], [make_series(9, 1)], TARGETS[0])).loss
 
 
 def test_forward_equals_the_inner_model_on_hand_made_embeddings(
@@ -225,6 +190,28 @@ def test_what_learns_is_what_was_asked_for(make_model: Any) -> None:
         )
 
 
+@pytest.mark.parametrize("parts", [{"adapter", "knowledge_attention"}, {"lab_encoder"}, {"backbone", "adapter"}])
+def test_what_is_frozen_is_frozen_again_after_loading(make_model: Any, tmp_path: Path, parts: set[str]) -> None:
+    def learning(model: Any) -> set[str]:
+        return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    model = make_model("t5")
+    everything = learning(model)
+    model.save_pretrained(tmp_path / "untouched")
+    assert learning(ClinRaGenForConditionalGeneration.from_pretrained(tmp_path / "untouched")) >= everything
+    choices = ("backbone", "adapter", "lab_encoder", "knowledge_attention")
+    model.set_trainable(**{part: part in parts for part in choices})
+    model.save_pretrained(tmp_path / "chosen")
+    loaded, _ = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path / "chosen", output_loading_info=True)
+    assert learning(loaded) == learning(model) != everything
+    assert learning(ClinRaGenModel.from_pretrained(tmp_path / "chosen")) == learning(model)
+    if "adapter" in parts:
+        model.merge_adapters()
+        model.save_pretrained(tmp_path / "merged")
+        merged = learning(ClinRaGenForConditionalGeneration.from_pretrained(tmp_path / "merged"))
+        assert not [name for name in merged if "lora_" in name]
+
+
 def test_every_trainable_parameter_gets_a_gradient(make_model: Any, make_processor: Any, make_series: Any) -> None:
     model = randomise(make_model("t5", knowledge_fusion="gated"), "lora_B")
     model.set_trainable(backbone=False, adapter=True, lab_encoder=True, knowledge_attention=True)
@@ -248,7 +235,7 @@ def test_wrong_inputs_name_both_numbers(make_model: Any, make_processor: Any, ma
         ({"input_ids": good["input_ids"][0], "attention_mask": good["attention_mask"][0]}, "batch, tokens"),
         ({"input_ids": good["input_ids"].repeat(2, 1), "attention_mask": None}, "2 notes but 1 series"),
         ({"lab_features": good["lab_features"].index_fill(1, torch.tensor(2), np.nan)}, "44 of 528 lab_features"),
-        ({"label_weights": torch.ones(1, 2)}, r"label_weights have the shape \(1, 2\) but labels \(1, "),
+        ({"target_weights": torch.ones(1, 2)}, r"target_weights have the shape \(1, 2\) but labels \(1, "),
         (
             {"attention_mask": good["attention_mask"] * 0, "lab_mask": good["lab_mask"] & False},
             "1 of 1 examples have neither",
@@ -264,42 +251,29 @@ def test_wrong_inputs_name_both_numbers(make_model: Any, make_processor: Any, ma
             model(**{**good, **change})
 
 
+def test_what_the_language_model_has_no_position_for_is_refused(make_model: Any) -> None:
+    for kind, target in (("bart", 1), ("opt", 20)):
+        model = make_model(kind)
+        # 256 positions, of which a series of 40 steps takes 10.
+        series = {"lab_features": torch.zeros(1, 40, 11, 4), "lab_mask": torch.ones(1, 40, dtype=torch.bool)}
+        labels = torch.full((1, target), 5)
+        room = 256 - 10 - (target if kind == "opt" else 0)
+        assert torch.isfinite(model(torch.full((1, room), 5), labels=labels, **series).loss)
+        with pytest.raises(ModelInputError, match="takes 257 positions but this language model has 256"):
+            model(torch.full((1, room + 1), 5), labels=labels, **series)
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_whatever_a_stay_lacks_it_can_be_read(
+def test_a_batch_without_any_target_token_teaches_nothing(
     kind: str, make_model: Any, make_processor: Any, make_series: Any
 ) -> None:
-    model = make_model(kind)
-    processor = make_processor(instruction="", lab_marker="")
-    no_weight, nothing_measured, no_steps = (make_series(steps, steps) for steps in (9, 5, 0))
-    no_weight["values"][:, 9] = np.nan
-    nothing_measured["values"][:] = np.nan
-    notes = ["Fever.", "", "", "", None]
-    stays = [no_weight, no_weight, nothing_measured, no_steps, None]
-    ways = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
-    inputs = processor(notes, stays, ["a b c"] * 5)
-    assert torch.isfinite(model(**inputs).loss)
-    together = model.generate(**processor(notes, stays), **ways).tolist()
-    for note, stay, expected in zip(notes, stays, together, strict=True):
-        assert model.generate(**processor([note], [stay]), **ways).tolist() == [expected]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("beams", [1, 3])
-def test_note_labs_and_knowledge_are_read_once_for_all_generated_tokens(
-    kind: str, beams: int, make_model: Any, make_processor: Any, make_series: Any
-) -> None:
-    model = make_model(kind)
-    attention = model.knowledge_attention
-    once = [model.lab_encoder, attention.prototype_map, attention.k_proj, attention.v_proj, attention.q_proj]
-    if kind == "t5":
-        once.append(model.get_encoder())
-    calls = dict.fromkeys([*once, model.get_output_embeddings()], 0)
-    for module in calls:
-        module.register_forward_hook(lambda module, *_: calls.update({module: calls[module] + 1}))
-    inputs = make_processor()(NOTES, three_stays(make_series))
-    model.generate(**inputs, max_new_tokens=9, min_new_tokens=9, do_sample=False, num_beams=beams)
-    assert [calls[module] for module in once] == [1] * len(once)
-    assert calls[model.get_output_embeddings()] == 9
+    model = make_model(kind).train()
+    inputs = make_processor()(NOTES, three_stays(make_series), TARGETS)
+    inputs["labels"] = torch.full_like(inputs["labels"], -100)
+    loss = model(**inputs).loss
+    loss.backward()
+    assert loss == 0
+    assert not any(value.grad.any() for value in model.parameters() if value.grad is not None)
 
 
 def test_pack_keeps_order_and_drops_common_padding() -> None:
@@ -379,7 +353,7 @@ def test_a_diseases_probability_is_the_odds_of_the_two_lists(
         text = processor.target([name for name in names if name in kept])
         ids = processor.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
         one = processor(NOTES[row], [[make_series(9, 1), None][row]])
-        return -float(model(**one, labels=ids).loss) * ids.shape[1]
+        return -model(**one, labels=ids).loss.item() * ids.shape[1]
 
     for row, name in ((0, names[3]), (0, names[5]), (1, names[0]), (1, names[24])):
         others = [other for other in lists[row] if other != name]
@@ -401,34 +375,48 @@ import sys
 sys.modules["modeling_clinragen"] = None
 sys.modules["clinragen"] = None
 import numpy as np
-from transformers import AutoModel, AutoModelForSeq2SeqLM, AutoModelForTextEncoding, AutoProcessor
-folder = sys.argv[1]
-processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
-hours = np.arange(9.0)
-values = np.full((9, 11), np.nan); values[:, 3] = 120
-inputs = processor("Dyspnea and fever.", {"hours": hours, "values": values})
-for auto in (AutoModel, AutoModelForSeq2SeqLM):
-    model = auto.from_pretrained(folder, trust_remote_code=True).eval()
-    assert "transformers_modules" in type(model).__module__
-    print(model.generate(**inputs, max_new_tokens=10, do_sample=False).tolist())
-body = AutoModelForTextEncoding.from_pretrained(folder, trust_remote_code=True).eval()
-print(float(body(**inputs).last_hidden_state.norm()))
+from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM, AutoModelForTextEncoding, AutoProcessor
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
+for folder in sys.argv[1:]:
+    processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+    hours = np.arange(9.0)
+    values = np.full((9, 11), np.nan); values[:, 3] = 120
+    inputs = processor("Dyspnea and fever.", {"hours": hours, "values": values})
+    for auto in (AutoModel, AutoModelForSeq2SeqLM):
+        model = auto.from_pretrained(folder, trust_remote_code=True)
+        assert "transformers_modules" in type(model).__module__
+        print(model.generate(**inputs, max_new_tokens=10, do_sample=False).tolist())
+    constraint = get_class_from_dynamic_module("constrained_decoding_clinragen.DiseaseListConstraint", folder)
+    allowed = [constraint(processor, AutoConfig.from_pretrained(folder, trust_remote_code=True))]
+    print(model.generate(**inputs, max_new_tokens=10, do_sample=False, logits_processor=allowed).tolist())
+    body = AutoModelForTextEncoding.from_pretrained(folder, trust_remote_code=True)
+    print(float(body(**inputs).last_hidden_state.norm()))
 """
 
 
 def test_a_fresh_process_without_the_package_gives_the_same_output(
     make_model: Any, make_processor: Any, tmp_path: Path
 ) -> None:
-    model, processor = make_model("t5"), make_processor()
-    model.save_pretrained(tmp_path / "model")
-    processor.save_pretrained(tmp_path / "model")
     values = np.full((9, 11), np.nan)
     values[:, 3] = 120
-    inputs = processor("Dyspnea and fever.", {"hours": np.arange(9.0), "values": values})
-    expected = model.generate(**inputs, max_new_tokens=10, do_sample=False).tolist()
+    folders, expected, norms = [], [], []
+    for layout in ("patches", "paper"):
+        folders.append(str(tmp_path / layout))
+        model, processor = in_layout(layout, make_model, make_processor)
+        model.save_pretrained(folders[-1])
+        processor.save_pretrained(folders[-1])
+        inputs = processor("Dyspnea and fever.", {"hours": np.arange(9.0), "values": values})
+        asked = {"max_new_tokens": 10, "do_sample": False}
+        plain = model.generate(**inputs, **asked).tolist()
+        constraint = DiseaseListConstraint(processor, model.config)
+        bound = model.generate(**inputs, **asked, logits_processor=[constraint]).tolist()
+        assert plain != bound
+        expected.append([str(plain), str(plain), str(bound)])
+        body = ClinRaGenModel.from_pretrained(folders[-1])
+        norms.append(body(**inputs).last_hidden_state.norm().item())
     environment = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1", "PATH": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", FRESH, str(tmp_path / "model")],
+        [sys.executable, "-c", FRESH, *folders],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -436,7 +424,6 @@ def test_a_fresh_process_without_the_package_gives_the_same_output(
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    *generated, norm = done.stdout.splitlines()
-    assert generated == [str(expected)] * 2
-    body = ClinRaGenModel.from_pretrained(tmp_path / "model").eval()
-    assert float(norm) == pytest.approx(float(body(**inputs).last_hidden_state.norm()), rel=1e-5)
+    lines = done.stdout.splitlines()
+    assert [lines[:3], lines[4:7]] == expected
+    assert [float(lines[3]), float(lines[7])] == pytest.approx(norms, rel=1e-5)

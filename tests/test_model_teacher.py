@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
+import dataclasses
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -15,14 +16,21 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, chat_server
 from tiny_mimic import crowd
+from typer.testing import CliRunner
 
+from clinragen.cli import app
+from clinragen.stages import given, rationales
 from clinragen.teaching import TeacherSettings, teach_cohort, teach_shard
 from dataset_builder.build import build_cohort
 from dataset_builder.files import read_json
+from dataset_builder.governance import is_credentialed, read_provenance, write_provenance
+from dataset_builder.knowledge import write_knowledge
+from dataset_builder.language_models.asking import Prices
 from dataset_builder.language_models.opening import ModelSettings
 from dataset_builder.rationales.teaching import Shard
 from dataset_builder.schema import SPLITS, load_examples
-from modeling_clinragen.errors import GovernanceError, SettingsError
+from dataset_builder.vocabulary import RESOURCES
+from modeling_clinragen.errors import GovernanceError, InputDataError, SettingsError
 
 SCRIPT = Path(sys.executable).parent / "clinragen"
 # What the server makes of a question about a patient with these diagnoses.
@@ -71,8 +79,9 @@ def test_a_served_model_teaches_a_cohort_and_a_second_run_asks_nothing(
     asked = server.counts()["asked"]
     assert sum(asked.values()) >= len(said)
     provenance = read_json(tmp_path / "out" / "provenance.json")
-    assert provenance["steps"][-1]["service"]["local"] is True
+    assert [service["local"] for service in provenance["steps"][-1]["services"]] == [True]
     assert provenance["rationales"]["settings"]["model"] == "a-model"
+    assert report["usage"]["answers"] == sum(asked.values())
     again = teach_cohort(cohort, None, settings(server), tmp_path / "again", tmp_path / "journal", silent)
     assert server.counts()["asked"] == asked
     assert again == report
@@ -109,16 +118,53 @@ def test_shards_fill_one_journal_from_which_the_cohort_is_written(
         teach_shard(cohort, None, TeacherSettings(), Shard(1, 2), tmp_path / "journal", silent)
 
 
-def test_credentialed_examples_go_nowhere_else(cohort: Path, tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    subprocess.run(["cp", "-r", str(cohort), str(closed)], check=True)
-    provenance = read_json(closed / "provenance.json")
-    (closed / "provenance.json").write_text(json.dumps({**provenance, "credentialed": True}))
+def test_a_shard_is_asked_for_in_the_words_of_the_whole(server: ChatServer, cohort: Path, tmp_path: Path) -> None:
+    server.behave(pattern=DIAGNOSES, reply=SAYS)
+    own = shutil.copytree(cohort, tmp_path / "own")
+    (own / "vocabulary").mkdir()
+    shipped = (RESOURCES / "variables.yaml").read_text()
+    (own / "vocabulary" / "variables.yaml").write_text(shipped.replace("name: heart rate", "name: pulse"))
+    teach_shard(own, None, settings(server), Shard(1, 1), tmp_path / "own-taught.journal", silent)
+    asked = server.counts()["asked"]
+    assert any("- pulse (bpm): " in question for question in asked)
+    rationales(tmp_path / "own-taught", given(own, "cohort"), None, settings(server)).run()
+    assert server.counts()["asked"] == asked
+    assert (tmp_path / "own-taught" / "vocabulary" / "variables.yaml").is_file()
+
+
+def test_sampling_is_seeded(server: ChatServer, cohort: Path, tmp_path: Path) -> None:
+    for temperature, seed in ((0.0, None), (0.7, 5)):
+        chosen = dataclasses.replace(settings(server), temperature=temperature, seed=5)
+        teach_shard(cohort, None, chosen, Shard(1, 9), tmp_path / "journal", silent)
+        sent = server.counts()["last"]["body"]
+        assert (sent["temperature"], sent.get("seed")) == (temperature, seed)
+
+
+@pytest.mark.parametrize("closed", ["cohort", "knowledge"])
+def test_credentialed_examples_and_terms_go_nowhere_else(
+    server: ChatServer, cohort: Path, tmp_path: Path, closed: str
+) -> None:
+    cohort = shutil.copytree(cohort, tmp_path / "cohort")
+    base = tmp_path / "knowledge"
+    write_knowledge(base, [], parents=[read_provenance(cohort)])
+    provenance = read_provenance(tmp_path / closed)
+    write_provenance(tmp_path / closed, {**provenance, "release": "closed", "credentialed": True})
     model = ModelSettings("openai", "a-model", "https://service.example/v1")
+
+    def teach(teacher: TeacherSettings) -> None:
+        teach_cohort(cohort, base / "knowledge.json", teacher, tmp_path / "out", tmp_path / "journal", silent)
+
     with pytest.raises(GovernanceError, match="stay on this machine"):
-        teach_cohort(closed, None, TeacherSettings("openai", model=model), tmp_path / "o", tmp_path / "j", silent)
-    assert not (tmp_path / "o").exists()
-    assert not (tmp_path / "j").exists()
+        teach(TeacherSettings("openai", model=model))
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "journal").exists()
+    # What was made here is as closed as what it was made of, and still of this cohort.
+    teach(TeacherSettings())
+    made = read_provenance(tmp_path / "out")
+    assert is_credentialed(made)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o700
+    assert made["settings"] == read_provenance(cohort)["settings"]
+    assert [step["step"] for step in made["steps"]] == ["build", "knowledge", "rationales"]
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:
@@ -126,31 +172,36 @@ def test_settings_that_do_not_fit_are_refused() -> None:
         ({"teacher": "parrot"}, "parrot"),
         ({"teacher": "rules", "base_url": "http://127.0.0.1"}, "base_url"),
         ({"teacher": "openai", "warmth": 1}, "warmth"),
+        ({"teacher": "openai", "concurrency": "many"}, "concurrency cannot be 'many'"),
+        ({"teacher": "openai", "kind": "openai"}, "kind"),
+        ({"teacher": "openai", "prices": {"prompt": 1}}, "prices must say prompt, completion"),
+        ({"teacher": "openai", "prices": 3}, "prices must say"),
+        ({"teacher": "openai", "acknowledgement": {"keeps_nothing": True}}, "must say keeps_nothing, trains_on"),
     ):
         with pytest.raises(SettingsError, match=named):
             TeacherSettings.of(wrong, seed=0)
     chosen = TeacherSettings.of({"teacher": "transformers", "model_name": "m", "max_tokens": 9}, seed=1)
     assert (chosen.model, chosen.max_tokens) == (ModelSettings("transformers", "m"), 9)
+    priced = {"model_name": "m", "timeout": 60, "prices": {"prompt": 1, "completion": 2}}
+    assert TeacherSettings.of({"teacher": "openai", **priced}, seed=1).model == ModelSettings(
+        "openai", "m", timeout=60, prices=Prices(1, 2)
+    )
+    with pytest.raises(SettingsError, match="runs in this process"):
+        ModelSettings("transformers", "m", "http://127.0.0.1:1").open({})
     elsewhere = TeacherSettings.of({"teacher": "openai", "model_name": "m", "base_url": "http://127.0.0.1:1"}, seed=1)
     here = TeacherSettings.of({"teacher": "openai", "model_name": "m", "base_url": "http://127.0.0.1:2"}, seed=1)
     assert elsewhere.decisive == here.decisive
-
-
-def command(*words: object) -> list[str]:
-    return [str(SCRIPT), "rationales", *map(str, words)]
 
 
 def test_killed_and_started_again_the_command_line_repeats_no_answer(
     server: ChatServer, cohort: Path, tmp_path: Path
 ) -> None:
     server.behave(pattern=DIAGNOSES, reply=SAYS, latency=0.2)
-    words = command(
-        *("--dataset", cohort, "--output", tmp_path / "out", "--teacher", "openai", "--model-name", "a-model"),
-        *("--base-url", server.url, "--concurrency", 2),
-    )
-    process = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    words = ["rationales", "--dataset", str(cohort), "--output", str(tmp_path / "out"), "--concurrency", "2"]
+    words += ["--teacher", "openai", "--model-name", "a-model", "--base-url", server.url]
+    process = subprocess.Popen([str(SCRIPT), *words], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while sum(server.counts()["answered"].values()) < 12:
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -159,15 +210,32 @@ def test_killed_and_started_again_the_command_line_repeats_no_answer(
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not (tmp_path / "out").exists()
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "200"})
-    assert done.returncode == 0, done.stderr[-1500:]
-    assert "kept" in done.stdout
-    # At most those in flight when it was killed were answered twice.
-    assert sum(server.counts()["answered"].values()) <= 2 * len(texts(tmp_path / "out")) + 2
-    assert not [text for text in (done.stdout, done.stderr) if "It goes with" in text]
+    server.behave(pattern=DIAGNOSES, reply=SAYS)
+    before = len(next((tmp_path / "out.journal").iterdir()).read_text().splitlines())
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output[-1500:]
+    assert "kept" in done.output
+    answers = read_json(tmp_path / "out" / "rationales.json")["usage"]["answers"]
+    assert f"in all {answers} answers of the teacher, {15 * answers} tokens" in done.output
+    # The server may finish what those in flight had asked for when they were killed.
+    assert 0 < before < answers
+    assert answers - before <= sum(server.counts()["answered"].values()) <= answers - before + 2
+    assert "It goes with" not in done.output
+
+
+def test_an_output_in_the_cohort_is_refused_before_anything_is_asked(server: ChatServer, cohort: Path) -> None:
+    server.behave()
+    words = ["--cohort", cohort, "--output", cohort / "lessons", "--shard", "1/2"]
+    asked = ["--teacher", "openai", "--model-name", "m", "--base-url", server.url]
+    done = CliRunner().invoke(app, ["rationales", *map(str, words), *asked])
+    assert isinstance(done.exception, InputDataError)
+    assert "lies in the input" in str(done.exception)
+    assert not server.counts()["asked"]
+    assert not list(cohort.glob("lessons*"))
 
 
 def test_the_prompt_can_be_read_without_a_cohort() -> None:
-    done = subprocess.run(command("--show-prompt"), capture_output=True, text=True, check=True)
-    assert "<note>" in done.stdout
-    assert "<measurements>" in done.stdout
+    done = CliRunner().invoke(app, ["rationales", "--show-prompt"])
+    assert done.exit_code == 0
+    assert "<note>" in done.output
+    assert "<measurements>" in done.output

@@ -83,6 +83,15 @@ def test_a_model_of_the_layout_learns_generates_and_comes_back(
     assert model.generate(**again, max_new_tokens=3).shape[0] == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("norm_type", "batchnorm"), ("scaling", "std"), ("do_mask_input", True), ("use_cls_token", True)],
+)
+def test_what_the_lab_encoder_does_not_do_cannot_be_configured(name: str, value: Any) -> None:
+    with pytest.raises(SettingsError, match=f"lab_config.{name} is '{value}'"):
+        ClinRaGenConfig(lab_config={**ClinRaGenConfig().lab_config.to_dict(), name: value})
+
+
 def test_layouts_that_cannot_work_are_refused(make_model: Any, make_processor: Any, make_series: Any) -> None:
     with pytest.raises(SettingsError, match="lab_layout 'flat' is unknown"):
         ClinRaGenConfig(lab_layout="flat")

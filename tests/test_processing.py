@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,17 @@ def test_malformed_texts_say_what_is_wrong(make_processor: Any) -> None:
     assert parse("### Disease Diagnosed: No disease is diagnosed. ### Rationale: y").diagnoses == ()
 
 
+def test_a_tokenizer_without_a_padding_token_serves_as_well(make_processor: Any, make_series: Any) -> None:
+    notes, series = ["Fever.", "Dyspnea and fever, no chest pain."], [make_series(3), None]
+    plain, llamas = make_processor(), make_processor()
+    llamas.tokenizer = copy.deepcopy(plain.tokenizer)
+    llamas.tokenizer.pad_token = None
+    expected, found = plain(notes, series), llamas(notes, series)
+    np.testing.assert_array_equal(found["attention_mask"], expected["attention_mask"])
+    read = expected["attention_mask"].bool()
+    np.testing.assert_array_equal(found["input_ids"][read], expected["input_ids"][read])
+
+
 def test_saving_and_loading_keeps_every_setting(make_processor: Any, make_series: Any, tmp_path: Path) -> None:
     processor = make_processor(instruction="Read:", lab_marker="L:", layout="rationale-first", max_source_tokens=77)
     processor.save_pretrained(tmp_path)
@@ -159,9 +171,9 @@ def test_weights_of_the_disease_list_have_mean_one(make_processor: Any) -> None:
         {"note": "b", "series": None, "target": processor.target([], "x")},
     ]
     plain = PhaseCollator(processor, reads_labs=False)(items)
-    assert "label_weights" not in plain
+    assert "target_weights" not in plain
     batch = PhaseCollator(processor, reads_labs=False, diagnosis_weight=4.0)(items)
-    for labels, weights in zip(batch["labels"], batch["label_weights"], strict=True):
+    for labels, weights in zip(batch["labels"], batch["target_weights"], strict=True):
         counted = weights[labels != -100]
         assert float(counted.mean()) == pytest.approx(1.0, rel=1e-5)
         assert sorted({round(float(value / counted.min()), 4) for value in counted}) == [1.0, 4.0]

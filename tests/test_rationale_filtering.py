@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scripted_teacher import ScriptedTeacher, taught
 from tiny_mimic import crowd
@@ -21,7 +24,7 @@ from dataset_builder.schema import SPLITS, load_examples
 from dataset_builder.vocabulary import load_range_set
 from evaluation.claims_filter import REASONS, filter_rationale
 from evaluation.rationale_judge import RationaleJudge
-from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.errors import InputDataError, SettingsError
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +32,12 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("filtered")
     build_cohort("mimic-iv", crowd(40).write(folder / "tables"), folder / "cohort", note_policy="structured")
     return folder / "cohort"
+
+
+@pytest.fixture
+def copied(cohort: Path, tmp_path: Path) -> Path:
+    """A cohort that may be spoilt."""
+    return shutil.copytree(cohort, tmp_path / "cohort")
 
 
 def judge() -> RationaleJudge:
@@ -148,6 +157,7 @@ def test_a_prompt_tells_note_anomalies_knowledge_diagnoses_and_numbers(cohort: P
 
 def test_the_shown_prompt_holds_every_part() -> None:
     shown = Prompt(load_knowledge(), load_range_set()).shown()
+    assert shown.startswith(f"[version {load_prompt()['version']}]")
     for part in ("<note>", "<anomalies>", "<diagnoses>", "<knowledge>", "<measurements>", "[system]", "[assistant]"):
         assert part in shown
 
@@ -167,6 +177,44 @@ def test_shards_part_the_examples(cohort: Path) -> None:
     names = [name for part in parts for name in part]
     assert sorted(names) == sorted(row["example_id"] for row in rows(cohort))
     assert all(parts)
+
+
+def test_an_interruption_waits_for_no_other_example(cohort: Path) -> None:
+    async def interrupted() -> int:
+        told: list[int] = []
+
+        def interrupt(count: int, total: int) -> None:
+            told.append(count)
+            task.cancel()
+
+        teacher = RuleTeacher(load_knowledge(), load_range_set())
+        task = asyncio.create_task(teach(cohort, teacher, judge(), on_progress=interrupt))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return len(told)
+
+    assert asyncio.run(interrupted()) == 1
+
+
+def test_examples_that_share_an_identifier_are_refused(copied: Path) -> None:
+    path = copied / "data" / "train.parquet"
+    table = pq.read_table(path)
+    pq.write_table(pa.concat_tables([table, table.slice(3, 1)]), path)
+    with pytest.raises(InputDataError, match="share an example_id"):
+        asyncio.run(teach(copied, ScriptedTeacher(right), judge()))
+
+
+def test_a_cohort_that_changes_meanwhile_gets_no_rationales(copied: Path, tmp_path: Path) -> None:
+    path = copied / "data" / "test.parquet"
+    whole = pq.read_table(path)
+
+    def meddles(example: Mapping[str, Any]) -> Rationale:
+        pq.write_table(whole.slice(1), path)
+        return right(example)
+
+    with pytest.raises(InputDataError, match="has changed while its rationales were written"):
+        taught(copied, tmp_path / "out", ScriptedTeacher(meddles), judge=judge())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "a/b", "1/2/3", "-1/2", "1/0", "²/3"])

@@ -11,8 +11,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from email.message import Message
-from email.utils import format_datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,10 +24,11 @@ from physionet_site import Behaviour, drop_after, stall, status
 from dataset_builder.retrieval.passages import Passage
 from dataset_builder.retrieval.pubmed import PubMed
 from dataset_builder.retrieval.retrieving import Source, open_sources, retrieve
-from dataset_builder.retrieval.settings import RetrievalSettings
+from dataset_builder.retrieval.settings import RetrievalSettings, web_sources
 from dataset_builder.retrieval.topics import Topic
-from dataset_builder.retrieval.web import asked_to_wait, patiently
+from dataset_builder.retrieval.web import patiently
 from dataset_builder.retrieval.wikipedia import Wikipedia
+from dataset_builder.retry_after import retry_after
 from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError
 
 SEPSIS = Topic("septicemia", "Septicemia", "disease", '"Sepsis"[Majr]', ("Sepsis",), "sepsis")
@@ -205,29 +204,20 @@ def test_a_server_that_asks_to_wait_gets_its_time(site: KnowledgeSite, tool: str
     assert "asks to wait 3600 s; run the same command again after that" in refused(lambda: source.passages(SEPSIS, 1))
 
 
-@pytest.mark.parametrize(
-    ("value", "least", "most"),
-    [
-        ("7", 7, 7),
-        (format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True), 7100, 7201),
-        ((datetime.now(UTC) + timedelta(hours=2)).strftime("%a, %d %b %Y %H:%M:%S -0000"), 7100, 7201),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_as_a_date(value: str, least: float, most: float) -> None:
-    headers = Message()
-    headers["Retry-After"] = value
-    wait = asked_to_wait(headers)
-    assert wait is not None
-    assert least <= wait <= most
+@pytest.mark.parametrize(("value", "wait"), [("7", 7), (" 0.25 ", 0.25), ("Wed, 21 Oct 2015 07:28:00 GMT", 0)])
+def test_retry_after_is_read_as_seconds_or_as_a_date(value: str, wait: float) -> None:
+    assert retry_after(value) == wait
 
 
-@pytest.mark.parametrize("value", [None, "", "soon", "-1", "1e9", "Wed, 99 Oct 2015 07:28:00 GMT"])
+@pytest.mark.parametrize("zone", ["GMT", "-0000"])
+def test_a_date_to_come_is_waited_for(zone: str) -> None:
+    then = datetime.now(UTC) + timedelta(hours=2)
+    assert retry_after(then.strftime(f"%a, %d %b %Y %H:%M:%S {zone}")) == pytest.approx(7200, abs=30)
+
+
+@pytest.mark.parametrize("value", [None, "", "soon", "-1", "1e9", "nan", "Wed, 99 Oct 2015 07:28:00 GMT"])
 def test_an_unreadable_retry_after_is_none(value: str | None) -> None:
-    headers = Message()
-    if value is not None:
-        headers["Retry-After"] = value
-    assert asked_to_wait(headers) is None
+    assert retry_after(value) is None
 
 
 def test_a_certificate_that_is_not_valid_is_no_passing_fault() -> None:
@@ -384,7 +374,9 @@ def test_each_topic_gets_each_source_in_order_and_a_passage_once(site: Knowledge
     assert told == [(1, 4, "wikipedia"), (2, 4, "pubmed"), (3, 4, "wikipedia"), (4, 4, "pubmed")]
 
 
-def test_an_interrupted_run_goes_on_and_what_is_here_is_not_asked_for(site: KnowledgeSite, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_and_what_is_here_is_not_asked_for(
+    site: KnowledgeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(per_topic: int = 3) -> dict[str, list[Passage]]:
         sources = open_sources(["pubmed", "wikipedia"], site.settings())
         return retrieve([SEPSIS, SHOCK], sources, per_topic=per_topic, cache_dir=tmp_path / "cache")
@@ -399,9 +391,13 @@ def test_an_interrupted_run_goes_on_and_what_is_here_is_not_asked_for(site: Know
     assert run() == whole
     assert not site.requests
     assert [len(passages) for passages in whole.values()] == [6, 4]
-    # Another question is another answer.
+    # Another question is another answer, and so are other sections.
     assert len(run(per_topic=4)["septicemia"]) == 8
     assert site.requests
+    site.requests.clear()
+    monkeypatch.setitem(web_sources()["wikipedia"], "left_out", [])
+    run()
+    assert {request.tool for request in site.requests} == {"api.php"}
 
 
 def test_nothing_found_is_said_and_kept_too(

@@ -5,22 +5,26 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from datasets import DatasetDict
+from safetensors.torch import load_file, save_file
 
+from clinragen.inference import Explainer
 from dataset_builder.schema import load_examples
-from modeling_clinragen.errors import SettingsError, StageError
+from modeling_clinragen.errors import ClinRaGenError, SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+from trainers.data import MULTIMODAL_VIEW, NOTE_VIEW, PhaseExamples
 from trainers.lab_trainer import LabConfig, LabTrainer
 from trainers.model_building import ModelConfig, build_model, knowledge_token_ids, normalisation
 from trainers.multimodal_trainer import MultimodalConfig, MultimodalTrainer
 from trainers.muon import MuonWithAdamW, split_parameters
 from trainers.note_trainer import NoteConfig, NoteTrainer
-from trainers.running import last_whole_checkpoint, parse_yaml, train_phase
+from trainers.running import last_whole_checkpoint, load_parent, parse_yaml, train_phase
 from trainers.tokenizer import train_tokenizer
 
 SHAPE = {
@@ -136,6 +140,14 @@ def test_phases_out_of_order_and_missing_rationales_are_refused(
         NoteTrainer(model, arguments(NoteConfig, tmp_path), cohort["train"])
 
 
+def test_an_example_whose_rationales_were_rejected_is_left_out(built: tuple[Any, Any], cohort: DatasetDict) -> None:
+    taught = cohort["train"].add_column("place", range(len(cohort["train"])))
+    taught = taught.map(lambda row: {**row, "rationale_lab": row["rationale_lab"] if row["place"] % 3 == 0 else ""})
+    views = (NOTE_VIEW, MULTIMODAL_VIEW)
+    left = PhaseExamples(taught, views, built[1])
+    assert [item["note"] for item in left.items] == [note for note in list(taught["note"])[::3] for _ in views]
+
+
 def test_one_batch_of_eight_learns_as_two_accumulated_halves(
     built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
 ) -> None:
@@ -167,9 +179,10 @@ logging_steps: 1
 """
 
 
-def test_a_resumed_run_ends_where_a_straight_one_does(cohort: DatasetDict, tmp_path: Path) -> None:
+@pytest.mark.parametrize("order", ["random", "group_by_length"])
+def test_a_resumed_run_ends_where_a_straight_one_does(order: str, cohort: DatasetDict, tmp_path: Path) -> None:
     (tmp_path / "t5.json").write_text(json.dumps(SHAPE))
-    (tmp_path / "note.yaml").write_text(PHASE_YAML)
+    (tmp_path / "note.yaml").write_text(f"{PHASE_YAML}train_sampling_strategy: {order}\n")
     model_config = ModelConfig(scratch=str(tmp_path / "t5.json"), **SETTINGS)
 
     class StopError(Exception):
@@ -276,13 +289,86 @@ def test_attention_is_computed_as_the_phase_asks(built: tuple[Any, Any], cohort:
     assert losses["sdpa"] == pytest.approx(losses["eager"], rel=1e-3)
 
 
-def test_normalisation_and_knowledge_tokens(cohort: DatasetDict, tiny_tokenizer: Any) -> None:
+def test_normalisation_and_knowledge_tokens(cohort: DatasetDict, built: tuple[Any, Any], tiny_tokenizer: Any) -> None:
     means, stds = normalisation(cohort)
     rates = [row[3] for values in cohort["train"]["lab_values"] for row in values if row[3] is not None]
     assert means[3] == pytest.approx(sum(rates) / len(rates), rel=1e-5)
     assert all(std > 0 for std in stds)
     ids = knowledge_token_ids(["chest pain", "chest pain", "fever"], tiny_tokenizer)
     assert len(ids) == len(set(ids)) > 0
+    tokens = built[0].knowledge_token_ids.tolist()
+    with pytest.raises(SettingsError, match=f"1 of {len(tokens)} knowledge tokens are outside .* of 700"):
+        built[0].set_knowledge_tokens([*tokens[1:], 700])
+
+
+@pytest.mark.parametrize("weight", [1.0, 4.0])
+@pytest.mark.parametrize("generating", [False, True])
+def test_an_evaluation_in_between_has_a_loss(
+    weight: float, generating: bool, built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+) -> None:
+    model, processor = built
+    args = arguments(
+        NoteConfig,
+        tmp_path,
+        max_steps=1,
+        diagnosis_weight=weight,
+        predict_with_generate=generating,
+        eval_strategy="steps",
+    )
+    trainer = NoteTrainer(model, args, cohort["train"], cohort["train"], processing_class=processor)
+    trainer.train()
+    curve = trainer.write_curve(tmp_path / "curve.json")
+    assert any("eval_loss" in entry for entry in curve)
+    # What is shown is the loss that is learned from.
+    batch = trainer.data_collator(list(trainer.eval_dataset))
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(model.eval()(**batch).loss.item(), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [({"attention": "quick"}, "attention 'quick' cannot"), ({"label_smoothing_factor": 0.1}, "leave it at 0")],
+)
+def test_settings_that_cannot_work_are_refused(
+    setting: dict[str, Any], message: str, built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        NoteTrainer(built[0], arguments(NoteConfig, tmp_path, **setting), cohort["train"], processing_class=built[1])
+
+
+def without_lab_encoder(weights: Path) -> None:
+    kept = {name: value for name, value in load_file(weights).items() if not name.startswith("lab_encoder.")}
+    save_file(kept, weights, {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without_lab_encoder, r"lacks \d+ of the model's tensors, such as lab_encoder\."),
+        (lambda weights: weights.write_bytes(b"half"), "missing or damaged|no model that can be loaded"),
+        (Path.unlink, "missing or damaged|no model that can be loaded"),
+    ],
+)
+@pytest.mark.parametrize("load", [load_parent, Explainer.from_pretrained])
+def test_a_model_that_is_not_whole_is_refused(
+    load: Callable[[Path], Any], damage: Callable[[Path], None], message: str, built: tuple[Any, Any], tmp_path: Path
+) -> None:
+    for part in built:
+        part.save_pretrained(tmp_path)
+    load(tmp_path)
+    damage(tmp_path / "model.safetensors")
+    with pytest.raises(ClinRaGenError, match=message):
+        load(tmp_path)
+
+
+def test_a_backbone_too_short_for_the_longest_example_is_refused(cohort: DatasetDict, tmp_path: Path) -> None:
+    shape = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1, "max_position_embeddings": 150}
+    (tmp_path / "opt.json").write_text(json.dumps({"model_type": "opt", "word_embed_proj_dim": 32, **shape}))
+    settings = ModelConfig(scratch=str(tmp_path / "opt.json"), lora_targets=["q_proj"], **SETTINGS)
+    with pytest.raises(SettingsError, match="takes 180 positions but this opt has 150; lower max_source_tokens"):
+        build_model(settings, cohort, TERMS, 0)
+    (tmp_path / "opt.json").write_text(json.dumps({"model_type": "octopus"}))
+    with pytest.raises(SettingsError, match="model_type is 'octopus'"):
+        build_model(settings, cohort, TERMS, 0)
 
 
 def test_settings_files_name_their_faults(tmp_path: Path) -> None:
@@ -291,5 +377,12 @@ def test_settings_files_name_their_faults(tmp_path: Path) -> None:
     (tmp_path / "odd.yaml").write_text("learning_rat: 1\n")
     with pytest.raises(SettingsError, match=r"odd.yaml.*learning_rat"):
         parse_yaml(NoteConfig, tmp_path / "odd.yaml", output_dir=tmp_path)
+    for text, fault in (
+        ("max_steps: ten", "invalid int value: 'ten'"),
+        ("max_steps: [1", "line 1, column 12 expected"),
+    ):
+        (tmp_path / "odd.yaml").write_text(text)
+        with pytest.raises(SettingsError, match=rf"odd\.yaml: .*{fault}.*NoteConfig has"):
+            parse_yaml(NoteConfig, tmp_path / "odd.yaml", output_dir=tmp_path)
     with pytest.raises(SettingsError, match="either a backbone or a scratch"):
         ModelConfig()

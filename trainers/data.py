@@ -17,6 +17,8 @@ from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 
 logger = logging.getLogger(__name__)
 
+CHARACTERS_PER_TOKEN = 4
+
 
 @dataclass(frozen=True)
 class View:
@@ -43,7 +45,10 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
         columns = {name: list(examples[name]) for view in views for name in view.rationales}
         taught = [all(texts) for texts in zip(*columns.values(), strict=True)]
         if taught and not any(taught):
-            raise StageError(f"{' and '.join(columns)} are empty for all examples; run `clinragen rationales` first")
+            raise StageError(
+                f"{' and '.join(columns)} are empty for all examples; run `clinragen rationales` first, and see its "
+                "rationales.json if all were rejected"
+            )
         if not all(taught):
             logger.info("%d of %d examples have no rationale and are left out", taught.count(False), len(taught))
         notes = list(examples["note"])
@@ -65,6 +70,15 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.items[index]
 
+    def lengths(self, processor: ClinRaGenProcessor) -> list[int]:
+        """About how many positions each example takes: enough to put examples of like length together."""
+        patches = processor.feature_extractor.num_positions
+        return [
+            min(len(item["note"]) // CHARACTERS_PER_TOKEN, processor.max_source_tokens)
+            + (0 if item["series"] is None else patches(len(item["series"]["hours"])))
+            for item in self.items
+        ]
+
 
 class PhaseCollator:
     """Turns items of `PhaseExamples` into a padded batch. A phase that reads no labs gets no lab tensors.
@@ -79,7 +93,7 @@ class PhaseCollator:
         self.diagnosis_weight = diagnosis_weight
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Collate; the batch has the keys of `ClinRaGenProcessor.__call__`, and `label_weights` where needed."""
+        """Collate; the batch has the keys of `ClinRaGenProcessor.__call__`, and `target_weights` where needed."""
         series = [item["series"] for item in items] if self.reads_labs else None
         targets = [item["target"] for item in items]
         batch = dict(self.processor([item["note"] for item in items], series, targets))
@@ -92,5 +106,5 @@ class PhaseCollator:
                 listed = torch.tensor(self.processor.diagnosis_positions(target))
                 weight = torch.where(listed, self.diagnosis_weight, 1.0)
                 weights[row, : len(listed)] = weight / weight.mean()
-            batch["label_weights"] = weights
+            batch["target_weights"] = weights
         return batch

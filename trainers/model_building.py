@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from datasets import DatasetDict
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from dataset_builder.cohort_splits import provenance_of
 from dataset_builder.columns import series_column
@@ -110,6 +110,9 @@ def build_model(
             tokenizer.
         terms: The knowledge base's terms.
         seed: Seed of the random initialisation.
+
+    Raises:
+        SettingsError: There is no such backbone, or the longest example does not fit into it.
     """
     set_seed(seed)
     diseases = [disease.name for disease in load_diseases()]
@@ -153,11 +156,17 @@ def build_model(
         # T5 has no default for the token that a decoder starts from; its authors start from padding.
         special["decoder_start_token_id"] = tokenizer.pad_token_id
         shape = read_json(Path(str(settings.scratch)))
-        if "model_type" not in shape:
-            raise SettingsError(f"{settings.scratch}: has no model_type; say which kind of language model to build")
-        text_config = AutoConfig.for_model(**{**shape, **special, "vocab_size": len(tokenizer)})
-        config = ClinRaGenConfig(text_config=text_config.to_dict(), **fields)
+        config = ClinRaGenConfig(text_config={**shape, **special, "vocab_size": len(tokenizer)}, **fields)
         model = ClinRaGenForConditionalGeneration(config)
+    positions = settings.max_source_tokens + extractor.num_positions(settings.lab_max_steps)
+    positions += len(knowledge) if settings.knowledge_fusion == "tokens" else 0
+    positions += 0 if model.config.is_encoder_decoder else settings.max_target_tokens
+    limit = model.config.text_max_positions
+    if limit is not None and positions > limit:
+        raise SettingsError(
+            f"the longest example takes {positions} positions but this {model.config.text_config.model_type} has "
+            f"{limit}; lower max_source_tokens"
+        )
     model.set_knowledge_tokens(knowledge)
     model.generation_config.max_new_tokens = settings.max_target_tokens
     logger.info("Built a model of %d parameters, %d knowledge tokens", model.num_parameters(), len(knowledge))
@@ -183,9 +192,6 @@ def config_fields(
             "attention_dropout": settings.lab_dropout,
             "ff_dropout": settings.lab_dropout,
             "channel_attention": settings.lab_channel_attention,
-            "norm_type": "layernorm",
-            "scaling": None,
-            "do_mask_input": False,
         },
         "diseases": diseases,
         "variables": extractor.variables,

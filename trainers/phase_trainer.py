@@ -17,6 +17,7 @@ from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGenerat
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from trainers.data import PhaseCollator, PhaseExamples, View
 from trainers.muon import MuonWithAdamW, split_parameters
+from trainers.sampling import EpochSeededLengthSampler
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class PhaseTrainer(Seq2SeqTrainer):
     Raises:
         GovernanceError: The model is to be pushed to the Hub, and it learns or learned from credentialed data.
         StageError: The parent has not been through the phase before, or examples have no rationale.
-        SettingsError: The model has no adapters and the backbone is not to be trained, or the other way round.
+        SettingsError: The model has no adapters and the backbone is not to be trained, or a setting cannot work.
     """
 
     _name: ClassVar[str] = ""
@@ -112,6 +113,8 @@ class PhaseTrainer(Seq2SeqTrainer):
                 f"the phase '{self.phase}' starts from {wanted}, but this checkpoint's last phase is '{parent}'; "
                 "train the phases in order, or set allow_skipped_phases"
             )
+        if args.label_smoothing_factor:
+            raise SettingsError("label_smoothing_factor needs logits that no phase computes; leave it at 0")
         if is_credentialed(UNRECORDED if provenance is None else provenance):
             model.config.credentialed = True
         if args.push_to_hub:
@@ -124,7 +127,10 @@ class PhaseTrainer(Seq2SeqTrainer):
             knowledge_attention=self.knowledge_attention_learns,
         )
         if args.attention is not None:
-            model.set_attn_implementation(args.attention)
+            try:
+                model.set_attn_implementation(args.attention)
+            except (ValueError, ImportError) as error:
+                raise SettingsError(f"attention '{args.attention}' cannot be used here; give sdpa or eager") from error
         model.config.phase = self.phase
         trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         total = sum(parameter.numel() for parameter in model.parameters())
@@ -142,6 +148,22 @@ class PhaseTrainer(Seq2SeqTrainer):
             processing_class=processing_class,
             **kwargs,
         )
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        by_length = self._by_length(self.train_dataset, batch_size)
+        return super()._get_train_sampler(train_dataset) if by_length is None else by_length
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        by_length = self._by_length(eval_dataset, self.args.eval_batch_size)
+        return super()._get_eval_sampler(eval_dataset) if by_length is None else by_length
+
+    def _by_length(self, examples: PhaseExamples, batch_size: int) -> EpochSeededLengthSampler | None:
+        # transformers groups by length what is tokenised already; notes are tokenised batch by batch.
+        if self.args.train_sampling_strategy != "group_by_length":
+            return None
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return EpochSeededLengthSampler(examples.lengths(self.processing_class), batch_size, seed)
 
     def create_optimizer(self, model: Any = None) -> Any:
         """AdamW, or Muon with AdamW where the phase asks for it."""

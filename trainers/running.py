@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import shutil
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from datasets import DatasetDict
 from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback, TrainerState
@@ -21,6 +24,7 @@ from dataset_builder.files import file_digest, make_private, read_json
 from dataset_builder.governance import carry_provenance, is_credentialed, read_provenance, write_provenance
 from modeling_clinragen.errors import InputDataError, SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+from modeling_clinragen.pretrained_clinragen import require_whole
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.registration import register_auto_classes
 from trainers.backbone_trainer import BackboneConfig, BackboneTrainer
@@ -46,18 +50,22 @@ def parse_yaml(kind: type, path: Path, overrides: list[str] | None = None, **fix
     """Read a dataclass from a YAML file through TRL's parser; command-line style overrides win.
 
     Raises:
-        SettingsError: The file is missing, or has a field that the dataclass does not know.
+        SettingsError: The file is missing or no YAML, or has a field or a value that the dataclass does not know.
     """
     if not path.is_file():
         raise SettingsError(f"{path}: is missing; check the path in the recipe")
     arguments = ["--config", str(path), *(overrides or [])]
     for name, value in fixed.items():
         arguments += [f"--{name}", str(value)]
+    said = io.StringIO()
     try:
-        (parsed,) = TrlParser((kind,)).parse_args_and_config(args=arguments)
-    except (ValueError, TypeError) as error:
+        with contextlib.redirect_stderr(said):
+            (parsed,) = TrlParser((kind,)).parse_args_and_config(args=arguments)
+    except (ValueError, TypeError, yaml.YAMLError, SystemExit) as error:
+        # Of a value of the wrong type the parser prints a list of all fields, then one line, and ends the program.
+        fault = said.getvalue().rpartition("error: ")[2] if isinstance(error, SystemExit) else str(error)
         raise SettingsError(
-            f"{path}: {error}; {kind.__name__} has {len(fields(kind))} fields, see docs/training.md"
+            f"{path}: {' '.join(fault.split())}; {kind.__name__} has {len(fields(kind))} fields, see docs/training.md"
         ) from error
     return parsed
 
@@ -71,12 +79,16 @@ def load_model_config(path: Path) -> ModelConfig:
 
 
 def load_parent(folder: Path) -> tuple[ClinRaGenForConditionalGeneration, ClinRaGenProcessor]:
-    """Load a model folder. Raises `StageError` when it is not one."""
+    """Load a model folder. Raises `StageError` when it is not one, `InputDataError` when it is not whole."""
     if not (folder / "config.json").is_file():
         raise StageError(f"{folder}: is not a model folder (config.json is missing); train the phase before first")
     # The processor finds its feature extractor through the Auto classes.
     register_auto_classes()
-    model = ClinRaGenForConditionalGeneration.from_pretrained(folder)
+    try:
+        model, found = ClinRaGenForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
+    except (OSError, SafetensorError) as error:
+        raise InputDataError(f"{folder}: the model's weights are missing or damaged; train the phase again") from error
+    require_whole(folder, found)
     return model, ClinRaGenProcessor.from_pretrained(folder)
 
 

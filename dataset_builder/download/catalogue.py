@@ -9,8 +9,7 @@ from importlib.resources import files
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
+from dataset_builder.files import read_yaml
 from dataset_builder.location import SUFFIXES
 from dataset_builder.source import Source
 from modeling_clinragen.errors import InputDataError, SettingsError
@@ -41,8 +40,7 @@ class DownloadSpec:
 
 @lru_cache(maxsize=1)
 def _catalogue() -> Mapping[str, Any]:
-    text = (files("dataset_builder.download") / "physionet.yaml").read_text(encoding="utf-8")
-    content: Mapping[str, Any] = yaml.safe_load(text)
+    content: Mapping[str, Any] = read_yaml(files("dataset_builder.download") / "physionet.yaml")
     return content
 
 

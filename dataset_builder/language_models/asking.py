@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dataset_builder.language_models.journal import Journal
 from dataset_builder.language_models.types import Answer, LanguageModel, Request, TransientError
@@ -21,6 +22,10 @@ class Prices:
 
     prompt: float
     completion: float
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """What so many tokens cost."""
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ class Asker:
         self._on_progress = on_progress
         self._settings = model.settings
         self._in_flight: dict[str, asyncio.Task[Answer]] = {}
+        self._given: dict[str, Answer] = {}
         self._stopped: SettingsError | None = None
         self._started: float | None = None
         self._answered = self._from_journal = self._prompt_tokens = self._completion_tokens = 0
@@ -110,6 +116,7 @@ class Asker:
         fingerprint = request.fingerprint(self._settings)
         known = self._journal.find(fingerprint)
         if known is not None:
+            self._given[fingerprint] = known
             self._from_journal += 1
             self._report()
             return known
@@ -126,10 +133,7 @@ class Asker:
         """How far it is."""
         seconds = 0.0 if self._started is None else asyncio.get_running_loop().time() - self._started
         rate = self._answered / seconds if self._answered and seconds else None
-        cost = remaining = None
-        if self._prices is not None:
-            cost = self._prompt_tokens * self._prices.prompt + self._completion_tokens * self._prices.completion
-            cost /= 1e6
+        remaining = None
         if self._expected is not None and rate is not None:
             remaining = max(self._expected - self._answered - self._from_journal, 0) / rate
         return Progress(
@@ -138,11 +142,33 @@ class Asker:
             failures=dict(self._failures),
             prompt_tokens=self._prompt_tokens,
             completion_tokens=self._completion_tokens,
-            cost=cost,
+            cost=None if self._prices is None else self._prices.of(self._prompt_tokens, self._completion_tokens),
             seconds=seconds,
             per_second=rate,
             remaining=remaining,
         )
+
+    @property
+    def services(self) -> list[Mapping[str, Any]]:
+        """What was recorded of every service that gave one of the answers, those of the journal included."""
+        found: list[Mapping[str, Any]] = []
+        for answer in self._given.values():
+            if answer.service is not None and answer.service not in found:
+                found.append(answer.service)
+        return found
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """The answers that were given, each counted once, their tokens and cost, those of the journal included."""
+        answers = self._given.values()
+        prompt_tokens = sum(answer.prompt_tokens or 0 for answer in answers)
+        completion_tokens = sum(answer.completion_tokens or 0 for answer in answers)
+        return {
+            "answers": len(answers),
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "cost": None if self._prices is None else self._prices.of(prompt_tokens, completion_tokens),
+        }
 
     def _report(self) -> None:
         if self._on_progress is not None:
@@ -160,6 +186,7 @@ class Asker:
                 self._started = asyncio.get_running_loop().time()
             answer = await self._attempts(request)
             await self._journal.keep(fingerprint, request, answer)
+        self._given[fingerprint] = answer
         self._answered += 1
         self._prompt_tokens += answer.prompt_tokens or 0
         self._completion_tokens += answer.completion_tokens or 0
@@ -174,7 +201,7 @@ class Asker:
             started = now()
             try:
                 answer = await self.model.answer(request)
-                return replace(answer, attempts=attempt, seconds=now() - started)
+                return replace(answer, attempts=attempt, seconds=now() - started, service=self.model.governance)
             except TransientError as failure:
                 self._failures[failure.kind] += 1
                 kind, pause = failure.kind, self._pause(attempt, failure.retry_after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -55,6 +56,7 @@ class InProcessModel:
         self._turn = asyncio.Lock()
         # Of one thread: the model does one thing at a time, and the event loop goes on meanwhile.
         self._worker = ThreadPoolExecutor(1, "language-model")
+        self._closed = threading.Event()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -77,7 +79,8 @@ class InProcessModel:
                 self._waiting.remove(asked)
 
     async def close(self) -> None:
-        """End the thread, after what it is doing."""
+        """End the thread; a batch that it is at is given up at its next token."""
+        self._closed.set()
         await asyncio.to_thread(self._worker.shutdown, cancel_futures=True)
 
     def _encode(self, request: Request) -> list[int]:
@@ -119,6 +122,10 @@ class InProcessModel:
 
     def _generate(self, batch: Sequence[_Asked]) -> list[Answer]:
         import torch
+        from transformers import StoppingCriteriaList
+
+        def given_up(rows: torch.Tensor, scores: torch.Tensor, **settings: Any) -> torch.Tensor:
+            return torch.full((len(rows),), self._closed.is_set(), device=rows.device)
 
         request = batch[0].request
         sampling: dict[str, Any] = {"do_sample": False}
@@ -130,7 +137,11 @@ class InProcessModel:
         inputs = inputs.to(self._model.device)
         with torch.inference_mode():
             rows = self._model.generate(
-                **inputs, max_new_tokens=request.max_tokens, pad_token_id=self._tokenizer.pad_token_id, **sampling
+                **inputs,
+                max_new_tokens=request.max_tokens,
+                pad_token_id=self._tokenizer.pad_token_id,
+                stopping_criteria=StoppingCriteriaList([given_up]),
+                **sampling,
             )
         # A decoder goes on after the prompt; an encoder-decoder starts with a token of its own.
         start = 1 if self._model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
@@ -158,7 +169,8 @@ def _load(name: str, device: str | None) -> tuple[Any, Any]:
     try:
         config = AutoConfig.from_pretrained(name, local_files_only=True)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        model = kind.from_pretrained(name, local_files_only=True, dtype="auto")
+        # Never a pickle, whatever lies there.
+        model = kind.from_pretrained(name, local_files_only=True, dtype="auto", use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError) as error:
         raise InputDataError(f"{name}: holds no language model that transformers can load; give its folder") from error

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from dataset_builder.files import PRIVATE_FILE, disk_errors_named, folder_lock, private_folder
 from dataset_builder.language_models.types import Answer, Request
@@ -107,15 +108,23 @@ def read_journal(path: Path) -> tuple[dict[str, Answer], int]:
     A last line without an end is passed over: it is being written, or its writer was killed. Raises `InputDataError`.
     """
     answers: dict[str, Answer] = {}
+    services: dict[str, Any] = {}
     whole = 0
-    with path.open("rb") as stream:
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise InputDataError(f"{path}: cannot be read ({error.strerror}); check what lies there") from error
+    with stream:
         for number, line in enumerate(stream, 1):
             if not line.endswith(b"\n"):
                 break
             try:
                 entry = json.loads(line)
-                answers[entry["fingerprint"]] = Answer(**entry["answer"])
-            except (ValueError, KeyError, TypeError):
+                content = entry["answer"]
+                # One object for all the answers of a service.
+                service = services.setdefault(repr(content["service"]), content["service"])
+                answers[entry["fingerprint"]] = Answer(**{**content, "service": service})
+            except (ValueError, RecursionError, KeyError, TypeError):
                 # Not chained: the cause may quote the answer.
                 raise InputDataError(
                     f"{path}: line {number} is damaged; remove that line, and its request is asked again"

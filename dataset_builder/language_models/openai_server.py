@@ -7,13 +7,12 @@ import json
 import logging
 import os
 import re
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from dataset_builder.governance import ServiceAcknowledgement, require_local
 from dataset_builder.language_models.types import Answer, Request, TransientError
+from dataset_builder.retry_after import retry_after
 from modeling_clinragen.errors import ClinRaGenError, ModelInputError, SettingsError
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -22,7 +21,13 @@ KEY_VARIABLE = "OPENAI_API_KEY"
 _TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
 _TRANSIENT = {408: "time-out", 409: "conflict", 425: "too early", 429: "too many requests"}
 # What servers write where one request alone is at fault, and none like it can be answered.
-_TOO_LONG = ("context_length_exceeded", "exceed_context_size_error", "context length", "`inputs` must have less than")
+_TOO_LONG = (
+    "context_length_exceeded",
+    "exceed_context_size_error",
+    "context length",
+    "`inputs` must have less than",
+    "`max_new_tokens` must be <=",
+)
 _FILTERED = ("content_filter", "content_policy_violation")
 _NO_CREDIT = "insufficient_quota"
 _NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}", re.ASCII)
@@ -60,7 +65,8 @@ class OpenAIServer:
         limit_field: str = "max_tokens",
     ) -> None:
         self.governance = require_local(provenance, base_url, acknowledgement)
-        if self.governance["host"] == "unreadable":
+        # A query could be a key, and the address is named in errors.
+        if self.governance["host"] == "unreadable" or {"?", "#"} & set(base_url):
             # Not repeated: it may hold a password.
             raise SettingsError("the base URL is not just scheme, host, port and path; write http://127.0.0.1:8000/v1")
         self.address = base_url.rstrip("/")
@@ -81,7 +87,7 @@ class OpenAIServer:
         text = await self._post(self._body(request), request)
         try:
             return _read(json.loads(text), self.name)
-        except ValueError:
+        except (ValueError, RecursionError):
             failure = "no JSON"
         except (KeyError, IndexError, TypeError, AttributeError):
             failure = "no choices"
@@ -144,7 +150,7 @@ class OpenAIServer:
             status, answer = error.status_code, error.response
             if (status in _TRANSIENT and _NO_CREDIT not in answer.text) or status >= 500:
                 kind = _TRANSIENT.get(status, f"status {status}")
-                failure = TransientError(kind, _retry_after(answer.headers.get("retry-after")))
+                failure = TransientError(kind, retry_after(answer.headers.get("retry-after")))
             else:
                 failure = self._refusal(status, answer.text, request)
         # Raised here, not there: the library's errors carry the request and the server's words.
@@ -200,24 +206,12 @@ def _read(body: Any, model: str) -> Answer:
     )
 
 
-def _retry_after(header: str | None) -> float | None:
-    """Seconds to wait, from a number of seconds or a date."""
-    try:
-        wanted = float(header) if header else None
-    except ValueError:
-        try:
-            wanted = parsedate_to_datetime(header or "").timestamp() - time.time()
-        except ValueError:
-            return None
-    return wanted if wanted is not None and wanted > 0 else None
-
-
 def _what(text: str) -> str:
     """The server's own code and the field it names; its sentences may quote the request."""
     try:
         error = json.loads(text)["error"]
         found = [error.get("code"), error.get("param")]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return ""
     words = [word for word in found if isinstance(word, str) and _NAME.fullmatch(word)]
     return f" ({', '.join(words)})" if words else ""

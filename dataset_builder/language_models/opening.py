@@ -45,6 +45,8 @@ class ModelSettings:
         if self.model_name is None:
             raise SettingsError(f"'{self.kind}' needs a model; name it with --model-name")
         if self.kind == "transformers":
+            if self.base_url is not None:
+                raise SettingsError("'transformers' runs in this process; leave --base-url out, or choose openai")
             from dataset_builder.language_models.in_process import InProcessModel
 
             return InProcessModel(self.model_name, batch_size=self.batch_size)

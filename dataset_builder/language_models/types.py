@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 from dataset_builder.files import fingerprint
@@ -41,12 +41,13 @@ class Request:
         return fingerprint(dict(settings), question)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a model answered. The tokens are None where a server does not count them.
 
     `finish_reason` is the protocol's: "stop", "length" where `max_tokens` cut the text off, "content_filter", ….
-    `attempts` is how often it was asked, `seconds` how long the last attempt took.
+    `attempts` is how often it was asked, `seconds` how long the last attempt took, and `service` the model's
+    `governance`; an `Asker` adds these three.
     """
 
     text: str
@@ -56,6 +57,7 @@ class Answer:
     model: str
     attempts: int = 1
     seconds: float = 0.0
+    service: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 class LanguageModel(Protocol):

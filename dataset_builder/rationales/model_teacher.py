@@ -26,28 +26,52 @@ class ModelTeacher:
         prompt: What it is asked.
         max_tokens: Longest answer; each rationale is one.
         temperature: 0 for the likeliest answer.
+        seed: Of the sampling, with another temperature.
         concurrency: Examples at once.
     """
 
     def __init__(
-        self, asker: Asker, prompt: Prompt, *, max_tokens: int = 400, temperature: float = 0.0, concurrency: int = 32
+        self,
+        asker: Asker,
+        prompt: Prompt,
+        *,
+        max_tokens: int = 400,
+        temperature: float = 0.0,
+        seed: int = 0,
+        concurrency: int = 32,
     ) -> None:
         self._asker = asker
         self._prompt = prompt
         self._max_tokens = max_tokens
         self._temperature = temperature
+        self._seed = seed if temperature else None
         self.concurrency = concurrency
 
     @property
     def name(self) -> str:
-        """The kind of teacher."""
+        """The model's own name."""
         return self._asker.model.name
 
     @property
     def settings(self) -> dict[str, Any]:
         """Model, sampling and prompt version."""
-        own = {"max_tokens": self._max_tokens, "temperature": self._temperature, "prompt": self._prompt.version}
-        return {**self._asker.model.settings, **own}
+        return {
+            **self._asker.model.settings,
+            "max_tokens": self._max_tokens,
+            "temperature": self._temperature,
+            "seed": self._seed,
+            "prompt": self._prompt.version,
+        }
+
+    @property
+    def services(self) -> Sequence[Mapping[str, Any]]:
+        """Who gave the answers, in this run or an earlier one."""
+        return self._asker.services
+
+    @property
+    def usage(self) -> Mapping[str, Any]:
+        """Answers, tokens and cost."""
+        return self._asker.usage
 
     async def rationale(self, example: Mapping[str, Any]) -> Rationale:
         """R_m, then, with R_m in view, R_t."""
@@ -63,7 +87,9 @@ class ModelTeacher:
         return self._prompt.parts(await self._answer(self._prompt.about_faults(told, rationale, complaints), parts=2))
 
     async def _answer(self, messages: tuple[Message, ...], parts: int = 1) -> str:
-        request = Request(messages, max_tokens=parts * self._max_tokens, temperature=self._temperature)
+        request = Request(
+            messages, max_tokens=parts * self._max_tokens, temperature=self._temperature, seed=self._seed
+        )
         try:
             return (await self._asker.ask(request)).text.strip()
         except ModelInputError as error:

@@ -113,11 +113,12 @@ class Prompt:
         return Rationale(note, lab)
 
     def shown(self) -> str:
-        """The whole conversation with names of places instead of a patient, for a reader."""
+        """The version, and the whole conversation with names of places instead of a patient, for a reader."""
         told = Told(**{name: f"<{name}>" for name in Told.__annotations__})
         complaints = [Complaint(reason, "<claim>", "<what the data say>") for reason in self._prompt["complaints"]]
         messages = self.about_faults(told, Rationale("<R_m>", "<R_t>"), complaints)
-        return "\n\n".join(f"[{message.role}]\n{message.content}" for message in messages)
+        turns = (f"[{message.role}]\n{message.content}" for message in messages)
+        return "\n\n".join((f"[version {self.version}]", *turns))
 
     def _filled(self, template: str, told: Told) -> str:
         return str(self._prompt[template]).format(**vars(told))

@@ -38,6 +38,8 @@ class RuleTeacher:
 
     name = "rules"
     concurrency = 1
+    services = ()
+    usage: Mapping[str, Any] = {}
 
     def __init__(self, knowledge: KnowledgeBase, range_set: RangeSet, seed: int = 0) -> None:
         self._range_set = range_set

@@ -77,6 +77,16 @@ class Teacher(Protocol):
     @property
     def concurrency(self) -> int: ...
 
+    @property
+    def services(self) -> Sequence[Mapping[str, Any]]:
+        """What `governance.require_local` recorded of whoever was asked; nobody, for a teacher that asks nobody."""
+        ...
+
+    @property
+    def usage(self) -> Mapping[str, Any]:
+        """JSON-able: what its answers took, tokens and cost; empty for a teacher that asks nobody."""
+        ...
+
     async def rationale(self, example: Mapping[str, Any]) -> Rationale:
         """The rationales of one example of the data contract, given its `diagnoses`."""
         ...

@@ -75,12 +75,15 @@ async def teach(
 ) -> dict[str, Rationale]:
     """The rationale of every example of `shard` by `example_id`; `REJECTED` where none may be distilled.
 
-    What the judge does not keep gets one repair by the teacher, then it is rejected.
+    What the judge does not keep gets one repair by the teacher, then it is rejected. Raises `InputDataError` where two
+    examples share an identifier.
     """
     import pyarrow.parquet as pq
 
     paths = cohort_files(cohort).values()
     identifiers = [name for path in paths for name in pq.read_table(path, columns=["example_id"])[0].to_pylist()]
+    if len(set(identifiers)) != len(identifiers):
+        raise InputDataError(f"{cohort}: two examples share an example_id; build the cohort again")
     total = sum(map(shard.has, identifiers))
     examples = (example for example in _examples(paths) if shard.has(example["example_id"]))
     taught: dict[str, Rationale] = {}
@@ -91,6 +94,8 @@ async def teach(
             taught[example["example_id"]] = await _one(example, teacher, judge)
             if on_progress is not None:
                 on_progress(len(taught), total)
+            # A teacher that never waits would keep an interruption waiting until the last example.
+            await asyncio.sleep(0)
 
     workers = [asyncio.create_task(work()) for _ in range(teacher.concurrency)]
     try:

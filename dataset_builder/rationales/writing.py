@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.files import atomic_folder, file_digest, read_json, write_json
-from dataset_builder.governance import PROVENANCE, carry_provenance, is_credentialed
+from dataset_builder.governance import ORIGIN, PROVENANCE, carry_provenance, is_credentialed, read_provenance
 from dataset_builder.rationales.teacher import REJECTED, Judge, Rationale, Teacher, V
 from dataset_builder.rationales.teaching import BATCH_ROWS, Progress, cohort_files, teach
 from dataset_builder.vocabulary import load_diseases
@@ -28,24 +28,30 @@ async def write_rationales(
     teacher: Teacher,
     judge: Judge[V],
     *,
-    service: Mapping[str, Any] | None = None,
+    knowledge: Path | None = None,
     on_progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Fill `rationale_note` and `rationale_lab` of every example and write the result as a new cohort, atomically.
 
     An example whose rationale `judge` rejects, also after the teacher's repair, keeps both empty: no phase learns from
-    it. Everything else in `cohort` is copied; `provenance.json` gets the key "rationales" and a step, with `service`,
-    what `governance.require_local` recorded of a served teacher, and `rationales.json` is the report that is also
-    returned. Raises `InputDataError` when `cohort` is not a built cohort.
+    it. Everything else in `cohort` is copied; `provenance.json` gets the key "rationales" and a step, with who was
+    asked, and `rationales.json` is the report that is also returned. `knowledge` is the folder of the teacher's
+    knowledge base, None for the shipped one: what that comes from, the rationales come from too.
+
+    Raises `InputDataError` when `cohort` is not a built cohort, or becomes another one meanwhile.
     """
     cohort, output = Path(cohort), Path(output)
     if cohort.resolve() == output.resolve():
         raise InputDataError(f"{output}: is the cohort itself; choose another output folder")
     paths = cohort_files(cohort)
     provenance = read_json(cohort / PROVENANCE)
+    parents = [provenance, *([] if knowledge is None else [read_provenance(knowledge)])]
+    inputs = _digests(paths)
     taught = await teach(cohort, teacher, judge, on_progress=on_progress)
+    if _digests(paths) != inputs:
+        raise InputDataError(f"{cohort}: has changed while its rationales were written; run again")
     counts = _Counts()
-    with atomic_folder(output, private=is_credentialed(provenance)) as folder:
+    with atomic_folder(output, private=any(map(is_credentialed, parents))) as folder:
         for item in sorted(cohort.iterdir()):
             if item.name not in ("data", PROVENANCE):
                 (shutil.copytree if item.is_dir() else shutil.copy2)(item, folder / item.name)
@@ -53,14 +59,19 @@ async def write_rationales(
         for path in paths.values():
             _fill(path, folder / "data" / path.name, taught, counts)
         made_by = {"teacher": teacher.name, "settings": teacher.settings}
-        report = {**made_by, **counts.report(), "filter": judge.report()}
-        inputs = {f"data/{path.name}": file_digest(path) for path in paths.values()}
-        step = {"teacher": teacher.name} if service is None else {"teacher": teacher.name, "service": dict(service)}
-        carried = carry_provenance([provenance], "rationales", step)
-        write_json(folder / PROVENANCE, {**carried, "rationales": {**made_by, "inputs": inputs}})
+        report = {**made_by, **counts.report(), "filter": judge.report(), "usage": dict(teacher.usage)}
+        step = {"teacher": teacher.name, "services": [dict(service) for service in teacher.services]}
+        carried = carry_provenance(parents, "rationales", step)
+        # Beside origins and steps it is the cohort's, also where the base is of credentialed data and the cohort not.
+        own = {key: value for key, value in provenance.items() if key not in (*ORIGIN, "origins", "steps")}
+        write_json(folder / PROVENANCE, {**carried, **own, "rationales": {**made_by, "inputs": inputs}})
         write_json(folder / REPORT, report)
     logger.info("rationales: %d of %d examples by the %s teacher", counts.kept, counts.examples, teacher.name)
     return report
+
+
+def _digests(paths: Mapping[str, Path]) -> dict[str, str]:
+    return {f"data/{path.name}": file_digest(path) for path in paths.values()}
 
 
 def _fill(source: Path, target: Path, taught: Mapping[str, Rationale], counts: _Counts) -> None:

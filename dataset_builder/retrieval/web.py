@@ -9,12 +9,10 @@ import time
 import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.message import Message
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from dataset_builder.download import Patience
+from dataset_builder.retry_after import retry_after
 from modeling_clinragen.errors import InputDataError
 
 logger = logging.getLogger(__name__)
@@ -32,20 +30,6 @@ class InterruptionError(Exception):
     def __init__(self, problem: str, wait: float | None = None) -> None:
         super().__init__(problem)
         self.wait = wait
-
-
-def asked_to_wait(headers: Message) -> float | None:
-    """The seconds that a Retry-After header asks for, as a number or as a date; None without a readable one."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())
 
 
 def patiently(ask: Callable[[], T], what: str, patience: Patience) -> T:
@@ -86,7 +70,9 @@ def _faults_named(what: str) -> Iterator[None]:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in TRANSIENT or error.code >= 500:
-            raise InterruptionError(f"the server answered {error.code}", asked_to_wait(error.headers)) from None
+            raise InterruptionError(
+                f"the server answered {error.code}", retry_after(error.headers.get("Retry-After"))
+            ) from None
         if 300 <= error.code < 400:
             raise InputDataError(f"{what}: is redirected ({error.code}); give the server's new address") from None
         raise InputDataError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
-from email.message import Message
 from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
@@ -19,7 +18,8 @@ from dataset_builder.download.server import check_base_url
 from dataset_builder.retrieval.passages import Passage
 from dataset_builder.retrieval.settings import RetrievalSettings, web_sources
 from dataset_builder.retrieval.topics import Topic
-from dataset_builder.retrieval.web import InterruptionError, asked_to_wait, patiently
+from dataset_builder.retrieval.web import InterruptionError, patiently
+from dataset_builder.retry_after import retry_after
 from modeling_clinragen.errors import InputDataError
 
 MAXLAG = 5  # seconds that the servers may lag behind before they ask to come back later
@@ -52,8 +52,9 @@ class Wikipedia:
         self._address = check_base_url(settings.wikipedia_address, credentialed=False)
 
     def asked(self, topic: Topic) -> dict[str, Any]:
-        """What decides the answer: address and titles."""
-        return {"address": self._address, "titles": topic.wikipedia}
+        """What decides the answer: address, titles, and which sections are left out."""
+        left_out = web_sources()["wikipedia"]["left_out"]
+        return {"address": self._address, "titles": topic.wikipedia, "left_out": left_out}
 
     def passages(self, topic: Topic, count: int) -> list[Passage]:
         """At most `count` sections, none where no article is found.
@@ -96,14 +97,14 @@ class Wikipedia:
 
     def _answer(self, request: urllib.request.Request, wanted: str, what: str) -> Any:
         with urllib.request.urlopen(request, timeout=self._patience.silence) as answer:
-            content, headers = answer.read(), answer.headers
+            content, wait = answer.read(), retry_after(answer.headers.get("Retry-After"))
         try:
             answered = json.loads(content)
         except (ValueError, RecursionError) as error:
             raise InterruptionError("the answer is no JSON") from error
         if not isinstance(answered, dict):
             raise InterruptionError("the answer is not the API's")
-        _refuse_errors(answered, headers, what)
+        _refuse_errors(answered, wait, what)
         query = answered.get("query")
         found = query.get(wanted) if isinstance(query, dict) else None
         if not found and found != []:
@@ -111,13 +112,13 @@ class Wikipedia:
         return found
 
 
-def _refuse_errors(answered: dict[str, Any], headers: Message, what: str) -> None:
+def _refuse_errors(answered: dict[str, Any], wait: float | None, what: str) -> None:
     if "error" not in answered:
         return
     error = answered["error"]
     code = str(error.get("code") if isinstance(error, dict) else error)[:60]
     if code in PASSING or code.startswith("internal_api_error"):
-        raise InterruptionError(f"the API answered '{code}'", asked_to_wait(headers))
+        raise InterruptionError(f"the API answered '{code}'", wait)
     raise InputDataError(f"{what}: the API refuses ('{code}'); check the address and the title")
 
 
