@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinragen.recipe_settings import split_settings
 from dataset_builder.language_models.opening import KINDS, ModelSettings, open_asker
 from modeling_clinragen.errors import SettingsError
 
@@ -66,6 +67,18 @@ class KnowledgeSettings:
             raise SettingsError("only one language model reads the passages; choose openai or transformers")
         if asked != ([] if self.model is None else [self.model.kind]):
             raise SettingsError("a language model is named by --extract openai or transformers and by --model-name")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> KnowledgeSettings:
+        """From the `knowledge` part of a recipe. Raises `SettingsError` for what is no setting, or cannot be one."""
+        chosen, asked = split_settings("knowledge", settings, cls)
+        kind = next((name for name in chosen.get("extract", ()) if name in KINDS), None)
+        if kind is None and asked:
+            raise SettingsError(
+                f"knowledge: '{min(asked)}' is a language model's; extract by openai or transformers"
+            )
+        model = None if kind is None else ModelSettings(kind, asked.pop("model_name", None), **asked)
+        return cls(**chosen, model=model)
 
     @property
     def folders(self) -> tuple[Path, ...]:

@@ -26,6 +26,7 @@ class Recipe:
     model: Path
     train: dict[str, Path]
     synthesize: dict[str, Any] | None = None
+    knowledge: dict[str, Any] = field(default_factory=dict)
     rationales: dict[str, Any] = field(default_factory=dict)
     evaluate: dict[str, Any] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
@@ -46,7 +47,7 @@ def load_recipe(path: Path) -> Recipe:
         raise SettingsError(f"{path}: is not a readable YAML file; check its syntax") from error
     if not isinstance(content, dict):
         raise SettingsError(f"{path}: is not a recipe; it must map stages to their settings")
-    allowed = {"synthesize", "build", "rationales", "model", "train", "evaluate", "notices"}
+    allowed = {"synthesize", "build", "knowledge", "rationales", "model", "train", "evaluate", "notices"}
     unknown = sorted(set(content) - allowed)
     if unknown:
         raise SettingsError(f"{path}: '{unknown[0]}' is no part of a recipe; it may have {', '.join(sorted(allowed))}")
@@ -62,6 +63,7 @@ def load_recipe(path: Path) -> Recipe:
         path=path,
         synthesize=content.get("synthesize"),
         build=content["build"],
+        knowledge=content.get("knowledge") or {},
         rationales=content.get("rationales") or {},
         model=folder / content["model"],
         train={phase: folder / content["train"][phase] for phase in phases},

@@ -306,7 +306,7 @@ def all_stages(recipe: Recipe, output: Path, seed: int, root: str | None, report
     else:
         tables = tables_of(root, recipe.build)
     built = build(output / "build", tables, recipe.build, report)
-    base = knowledge(output / "knowledge", built)
+    base = knowledge(output / "knowledge", built, KnowledgeSettings.of(recipe.knowledge), report)
     taught = rationales(output / "rationales", built, base, TeacherSettings.of(recipe.rationales, seed), report)
     stages += [built, base, taught]
     trained: dict[str, Stage] = {}

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset_builder.governance import ServiceAcknowledgement
-from dataset_builder.language_models.asking import Prices
+from clinragen.recipe_settings import split_settings
 from dataset_builder.language_models.opening import KINDS, ModelSettings, open_asker
 from modeling_clinragen.errors import SettingsError
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from evaluation.rationale_judge import RationaleJudge
 
 RULES = "rules"
-_NESTED: dict[str, type] = {"acknowledgement": ServiceAcknowledgement, "prices": Prices}
 
 Report = Callable[[float, float | None, str], None]
 
@@ -51,28 +49,12 @@ class TeacherSettings:
     @classmethod
     def of(cls, settings: Mapping[str, Any], seed: int) -> TeacherSettings:
         """From the `rationales` part of a recipe. Raises `SettingsError` for what is no setting, or cannot be one."""
-        own = {field.name: field.default for field in fields(cls) if field.name != "model"}
-        models = {field.name: field.default for field in fields(ModelSettings) if field.name != "kind"}
-        for name, value in settings.items():
-            if name not in own | models:
-                raise SettingsError(f"rationales: '{name}' is no setting of a teacher")
-            if not _fits(value, (own | models)[name]):
-                raise SettingsError(f"rationales: {name} cannot be '{value}'; see docs/rationales.md")
-        chosen = {"seed": seed, **{name: value for name, value in settings.items() if name in own}}
-        asked = {name: value for name, value in settings.items() if name in models}
+        chosen, asked = split_settings("rationales", settings, cls)
         teacher = chosen.get("teacher", RULES)
-        for name, kind in _NESTED.items():
-            if asked.get(name) is None:
-                continue
-            try:
-                asked[name] = kind(**asked[name])
-            except TypeError as error:
-                parts = ", ".join(field.name for field in fields(kind))
-                raise SettingsError(f"rationales: {name} must say {parts}, each once") from error
         if teacher == RULES and asked:
             raise SettingsError(f"rationales: '{min(asked)}' is of no use to the rules; name another teacher")
         model = None if teacher == RULES else ModelSettings(teacher, asked.pop("model_name", None), **asked)
-        return cls(**chosen, model=model)
+        return cls(**{"seed": seed, **chosen}, model=model)
 
     @property
     def decisive(self) -> dict[str, Any]:
@@ -80,13 +62,6 @@ class TeacherSettings:
         content = asdict(self)
         content["model"] = None if self.model is None else self.model.model_name
         return content
-
-
-def _fits(value: Any, default: Any) -> bool:
-    """Whether a recipe's value is of the kind of a setting's default, as far as that tells."""
-    if not isinstance(default, (str, bool, int, float)):
-        return True
-    return isinstance(value, (int, float) if isinstance(default, float) else type(default))
 
 
 @dataclass(frozen=True)

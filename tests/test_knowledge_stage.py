@@ -14,9 +14,11 @@ from tiny_mimic import HR, TinyMimic
 from typer.testing import CliRunner, Result
 
 from clinragen.cli import app
+from clinragen.knowledge_making import KnowledgeSettings
 from dataset_builder.build import build_cohort
 from dataset_builder.governance import PROVENANCE, read_provenance, write_provenance
 from dataset_builder.knowledge import load_knowledge
+from dataset_builder.language_models.opening import ModelSettings
 from dataset_builder.retrieval.passages import write_passages
 from dataset_builder.vocabulary import RESOURCES, vocabulary_of
 from modeling_clinragen.errors import ClinRaGenError, GovernanceError, InputDataError, SettingsError
@@ -180,7 +182,7 @@ def test_a_random_model_in_process_reads_every_passage_and_adds_nothing(
     assert sources == {"extracted: statistical"}
     counts = content["made_by"]["extractors"][-1]["counts"]
     assert (counts["passages"], counts["asked_again"], counts["failed"], counts["terms"]) == (6, 6, 6, 0)
-    assert read_provenance(tmp_path / "out")["steps"][-1]["service"]["local"] is True
+    assert read_provenance(tmp_path / "out")["steps"][-1]["services"][0]["local"] is True
     assert len((tmp_path / "out.journal" / "answers.jsonl").read_text().splitlines()) == 12
 
 
@@ -233,3 +235,18 @@ def test_a_corpus_made_of_patients_goes_nowhere(run: Run, cohort: Path, tmp_path
     run(cohort, "--source", tmp_path / "corpus", "--extract", "curated")
     assert read_provenance(tmp_path / "out")["credentialed"] is True
     assert (tmp_path / "out" / PROVENANCE).stat().st_mode & 0o077 == 0
+
+
+def test_a_recipe_says_what_the_knowledge_is_made_of() -> None:
+    chosen = KnowledgeSettings.of({"sources": ["pubmed"], "extract": ["openai"], "model_name": "m", "per_topic": 5})
+    assert (chosen.sources, chosen.extract, chosen.per_topic) == (("pubmed",), ("openai",), 5)
+    assert chosen.model == ModelSettings("openai", "m")
+    assert KnowledgeSettings.of({}) == KnowledgeSettings()
+    for wrong, named in (
+        ({"sources": "pubmed"}, "sources cannot be"),
+        ({"depth": 3}, "'depth' is no setting"),
+        ({"extract": ["curated"], "model_name": "m"}, "'model_name' is a language model's"),
+        ({"extract": ["transformers"], "prices": 3}, "prices must say"),
+    ):
+        with pytest.raises(SettingsError, match=named):
+            KnowledgeSettings.of(wrong)
