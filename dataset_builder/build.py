@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dataset_builder.audit import LeakageAudit
 from dataset_builder.card import write_card
 from dataset_builder.cohort import refuse_empty, select_stays
 from dataset_builder.engine import check_engine, connect, count_rows, store
+from dataset_builder.example_files import example_writer
 from dataset_builder.examples import assemble
 from dataset_builder.extraction import extract_measurements, window_hours
 from dataset_builder.files import atomic_folder, output_folder, write_json
-from dataset_builder.grid import make_grid
+from dataset_builder.grid import SeriesReader
 from dataset_builder.labels import extract_labels
 from dataset_builder.location import LocatedSource, locate
 from dataset_builder.note import check_note_policy, make_note_reader
 from dataset_builder.origin import origin
-from dataset_builder.schema import SPLITS, example_features
+from dataset_builder.schema import SPLITS
 from dataset_builder.settings import CohortSettings
 from dataset_builder.source import load_source
 from dataset_builder.splits import assign_splits
@@ -68,11 +67,12 @@ def build_cohort(
         write_vocabulary(folder, variables=chosen.variables, phenotypes=chosen.phenotypes)
         scratch = folder / "scratch"  # spilled rows are patient data: they stay in the user's own folder
         scratch.mkdir()
-        with vocabulary_of(folder):
+        with vocabulary_of(folder), ThreadPoolExecutor(max_workers=1) as thread:
+            described = thread.submit(origin, located, chosen)  # reads every table, as the engine does meanwhile
             with connect(chosen.engine, located, scratch) as con:
                 found = _write_examples(con, located, folder, chosen, on_progress or _silent)
             shutil.rmtree(scratch)
-            provenance = {**origin(located, chosen), **found}
+            provenance = {**described.result(), **found}
             write_json(folder / "provenance.json", provenance)
             write_card(folder, provenance)
     audit = provenance["leakage_audit"]
@@ -102,9 +102,9 @@ def _write_examples(
     refuse_empty(filter_counts, located)
     on_progress("measurements", 0, 1)
     measurements, reject_log = extract_measurements(con, located, variables, stays, settings.window)
-    grid, series_counts = make_grid(con, measurements, settings.grid, len(variables), max_steps=settings.max_steps)
+    series = SeriesReader(measurements, settings.grid, len(variables), max_steps=settings.max_steps)
     if "has_events" in settings.filters:
-        stays = store(con, "stays_with_events", stays.semi_join(grid, "stay_id"))
+        stays = store(con, "stays_with_events", stays.semi_join(measurements, "stay_id"))
         filter_counts.append({"filter": "has_events", "stays": count_rows(stays)})
         refuse_empty(filter_counts, located, reject_log)
     on_progress("labels and notes", 0, 1)
@@ -121,48 +121,36 @@ def _write_examples(
         fractions=settings.split_fractions,
         split_file=settings.split_file,
     )
+    split_of_stay = pa.array([SPLITS.index(splits[subject]) for subject in table["subject_id"].to_pylist()], pa.int8())
+    table = table.append_column("split", split_of_stay)
     audit = LeakageAudit(diseases)
-    with ExitStack() as stack:
-        writers = {split: stack.enter_context(_writer(folder / "data" / f"{split}.parquet")) for split in SPLITS}
+    with example_writer(folder / "data", audit) as write:
         for start in range(0, len(table), PART):
             on_progress("examples", start, len(table))
-            part = table.slice(start, PART)
-            first, last = part["stay_id"][0].as_py(), part["stay_id"][-1].as_py()
-            made = assemble(
+            part = table.slice(start, PART).sort_by([("split", "ascending"), ("stay_id", "ascending")])
+            examples = assemble(
                 located.release.name,
                 part,
-                grid.filter(grid.stay_id.between(first, last)).order_by("stay_id", "hours").to_pyarrow(),
+                series.read(part),
                 labels=labels,
                 notes=notes.read(part),
                 note_policy=settings.note_policy,
                 diseases=diseases,
                 range_set=load_range_set(settings.range_set),
             )
-            split_of_row = np.array([splits[subject] for subject in part["subject_id"].to_pylist()])
-            for split, writer in writers.items():
-                of_split = made.filter(pa.array(split_of_row == split))
-                if of_split.num_rows:
-                    writer.write_table(of_split)
-                    audit.add(split, of_split)
+            write(examples, part["split"].to_numpy())
     on_progress("examples", len(table), len(table))
     return {
         "cohort": filter_counts,
         "patients": len(splits),
         "examples": {**audit.examples, "total": len(table)},
-        "series": series_counts,
+        "series": series.counts,
         "items": reject_log,
         "labels": label_counts,
         "positives": audit.positives(),
         "notes": notes.counts,
         "leakage_audit": audit.result(),
     }
-
-
-@contextmanager
-def _writer(path: Path) -> Iterator[pq.ParquetWriter]:
-    path.parent.mkdir(exist_ok=True)
-    with pq.ParquetWriter(path, example_features().arrow_schema, compression="zstd") as writer:
-        yield writer
 
 
 def _in_words(counts: Mapping[str, int]) -> str:

@@ -41,10 +41,7 @@ def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tu
         if name not in located.source.tables:
             continue
         tables[name] = store(con, f"{name}_read", read_table(con, located, name), located.paths[name])
-        _check_ids(tables[name], located, name)
-        if count_rows(tables[name].select(key).distinct()) != count_rows(tables[name]):
-            column = located.source.tables[name].columns[key]
-            raise InputDataError(f"{located.paths[name]}: has repeated values of '{column}'; keep one row of each")
+        _check_ids(tables[name], located, name, only_one=key)
     stays = tables["stays"]
     for name, key in (("admissions", "hadm_id"), ("patients", "subject_id")):
         if name in tables and key in stays.columns:
@@ -108,14 +105,24 @@ def refuse_empty(
             )
 
 
-def _check_ids(table: ibis.Table, located: LocatedSource, name: str) -> None:
-    for key in ("subject_id", "hadm_id", "stay_id"):
-        if key in table.columns and count_rows(table.filter(table[key].isnull())):
-            column = located.source.tables[name].columns[key]
+def _check_ids(table: ibis.Table, located: LocatedSource, name: str, *, only_one: str | None = None) -> None:
+    """Refuse ids that are no numbers, and repeated values of the column `only_one`."""
+    keys = [key for key in ("subject_id", "hadm_id", "stay_id") if key in table.columns]
+    counts = {"rows": table.count(), **{key: table[key].count() for key in keys}}
+    if only_one is not None:
+        counts["different"] = table[only_one].nunique()
+    (found,) = table.aggregate(**counts).to_pyarrow().to_pylist()
+    columns = located.source.tables[name].columns
+    for key in keys:
+        if found[key] != found["rows"]:
             raise InputDataError(
-                f"{located.paths[name]}: has cells of '{column}' that are no whole number of at most 18 digits; use "
-                "the table as it was published"
+                f"{located.paths[name]}: has cells of '{columns[key]}' that are no whole number of at most 18 digits; "
+                "use the table as it was published"
             )
+    if only_one is not None and found["different"] != found["rows"]:
+        raise InputDataError(
+            f"{located.paths[name]}: has repeated values of '{columns[only_one]}'; keep one row of each"
+        )
 
 
 def _number_subjects(stays: ibis.Table, located: LocatedSource) -> ibis.Table:

@@ -20,9 +20,10 @@ from modeling_clinragen.errors import InputDataError, SettingsError
 
 ENGINES = ("duckdb", "postgres", "spark")
 
-# Short enough to overflow on no engine: some give infinity, some raise.
-NUMBER = "^[+-]?([0-9]{1,30}[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,2})?$"
-WHOLE_NUMBER = "^[+-]?[0-9]{1,18}([.]0*)?$"
+# Short enough to overflow on no engine: some give infinity, some raise. All casts take blanks around a number.
+BLANKS = "[ \t\n\r\v\f]*"
+NUMBER = f"^{BLANKS}[+-]?([0-9]{{1,30}}[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{{1,2}})?{BLANKS}$"
+WHOLE_NUMBER = f"^{BLANKS}[+-]?[0-9]{{1,18}}([.]0*)?{BLANKS}$"
 
 
 class Engine(Protocol):
@@ -98,15 +99,14 @@ def number_of(text: ibis.Column) -> ibis.Column:
 
     The engines' own casts each take something else for a number ("1_000", "0x10", "1.5d"), or raise.
     """
-    bare = text.strip()
-    return ibis.ifelse(bare.re_search(NUMBER), bare, ibis.null("string")).cast("float64")
+    return ibis.ifelse(text.re_search(NUMBER), text, ibis.null("string")).cast("float64")
 
 
 def whole_number_of(text: ibis.Column) -> ibis.Column:
     """The whole number that a text is, int64; "12.0" is 12, as pandas writes ids. Null for any other text."""
-    bare = text.strip()
-    digits = bare.re_replace("[.]0*$", "")
-    return ibis.ifelse(bare.re_search(WHOLE_NUMBER), digits, ibis.null("string")).cast("int64")
+    # Few ids have a point: the others are spared a second pattern.
+    digits = ibis.ifelse(text.contains("."), text.re_replace(f"[.]0*{BLANKS}$", ""), text)
+    return ibis.ifelse(text.re_search(WHOLE_NUMBER), digits, ibis.null("string")).cast("int64")
 
 
 @contextmanager

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
+from dataset_builder.grid import Series
 from dataset_builder.lab_summary import count_levels, summary_text
-from dataset_builder.schema import example_features
+from dataset_builder.schema import example_schema
 from dataset_builder.vocabulary import Disease, RangeSet
 
 
 def assemble(
     source: str,
     stays: pa.Table,
-    rows: pa.Table,
+    series: Series,
     *,
     labels: Mapping[int, np.ndarray],
     notes: Mapping[int, str],
@@ -23,26 +25,26 @@ def assemble(
     diseases: Sequence[Disease],
     range_set: RangeSet,
 ) -> pa.Table:
-    """Examples in the order of `stays` (ordered by stay_id).
+    """Examples in the order of `stays`.
 
-    `rows` is the grid of exactly these stays, ordered by stay_id and hours: stay_id, hours, v0 ... `labels` and
-    `notes` go by stay_id; `stays` has subject_id, hadm_id, stay_id and prediction_time.
+    `series` are those of exactly these stays; `labels` and `notes` go by stay_id; `stays` has subject_id, hadm_id,
+    stay_id and prediction_time.
     """
     stay_ids = stays["stay_id"].to_numpy()
-    hours = rows["hours"].to_numpy().astype(np.float32)
-    columns = [name for name in rows.column_names if name.startswith("v")]
-    values = np.stack([rows[name].to_numpy().astype(np.float32) for name in columns], axis=1)
-    observed = ~np.isnan(values)
-    offsets = np.searchsorted(rows["stay_id"].to_numpy(), np.append(stay_ids, np.iinfo(np.int64).max)).astype(np.int32)
-
-    per_stay = _sums(count_levels(values, range_set), offsets)
+    offsets, values = series.offsets, series.values
+    levels = count_levels(values, range_set)
+    # Not in one reduceat over all stays, which takes a temporary array of eight times their size.
+    counts = (np.count_nonzero(levels[:, first:end], axis=1) for first, end in pairwise(offsets))
     none = np.zeros(len(diseases), dtype=np.int8)
     label_rows = [labels.get(stay_id, none) for stay_id in stay_ids.tolist()]
     names = [[disease.name for disease, present in zip(diseases, row, strict=True) if present] for row in label_rows]
     count = len(stay_ids)
     empty = [""] * count
 
-    flat_values = pa.array(values.ravel(), mask=~observed.ravel())
+    # Which values were observed, a bit each, is also what Arrow marks nulls by: neither array is copied.
+    observed = pa.py_buffer(np.packbits(~np.isnan(values), bitorder="little"))
+    flat_values = pa.Array.from_buffers(pa.float32(), values.size, [observed, pa.py_buffer(values)])
+    flat_observed = pa.Array.from_buffers(pa.bool_(), values.size, [None, observed])
     filled = {
         "example_id": [f"{source}-{stay_id}" for stay_id in stay_ids],
         "subject_id": stays["subject_id"],
@@ -51,28 +53,18 @@ def assemble(
         "source": [source] * count,
         "note": [notes.get(stay_id, "") for stay_id in stay_ids.tolist()],
         "note_policy": [note_policy] * count,
-        "lab_hours": pa.ListArray.from_arrays(offsets, pa.array(hours)),
-        "lab_values": _nested(offsets, flat_values, len(columns)),
-        "lab_observed": _nested(offsets, pa.array(observed.ravel()), len(columns)),
-        "lab_summary": [summary_text(per_stay[:, number]) for number in range(count)],
+        "lab_hours": pa.ListArray.from_arrays(offsets, pa.array(series.hours)),
+        "lab_values": _nested(offsets, flat_values, values.shape[1]),
+        "lab_observed": _nested(offsets, flat_observed, values.shape[1]),
+        "lab_summary": [summary_text(counts_of_stay) for counts_of_stay in counts],
         "labels": pa.FixedSizeListArray.from_arrays(np.concatenate([*label_rows, none[:0]]), len(diseases)),
         "diagnoses": pa.array(names, pa.list_(pa.string())),
         "rationale_note": empty,
         "rationale_lab": empty,
         "prediction_time": stays["prediction_time"].cast(pa.float32()),
     }
-    schema = example_features().arrow_schema
+    schema = example_schema()
     return pa.table([pa.chunked_array([_array(filled[name.name])]).cast(name.type) for name in schema], schema=schema)
-
-
-def _sums(levels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Sums over each stay's steps: (kinds, steps, variables) to (kinds, stays, variables)."""
-    sums = np.zeros((levels.shape[0], len(offsets) - 1, levels.shape[2]), dtype=np.int64)
-    # reduceat would give a stay without a step the first step of the next one.
-    filled = np.flatnonzero(np.diff(offsets))
-    if len(filled):
-        sums[:, filled] = np.add.reduceat(levels, offsets[filled], axis=1, dtype=np.int64)
-    return sums
 
 
 def _nested(offsets: np.ndarray, flat: pa.Array, width: int) -> pa.ListArray:

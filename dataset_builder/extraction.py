@@ -5,7 +5,7 @@ One set of ibis expressions for every source and engine; the item ids and conver
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
 from typing import Any
 
 import ibis
@@ -14,14 +14,22 @@ import pyarrow as pa
 from dataset_builder.engine import read_table, store
 from dataset_builder.expressions import hours_between, number_in
 from dataset_builder.location import LocatedSource
-from dataset_builder.source import Item, Piece, TableSpec
+from dataset_builder.source import Source, TableSpec
 from dataset_builder.vocabulary import Variable
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 WINDOWS: dict[str, float | None] = {"stay": None, "first-24h": 24.0, "first-48h": 48.0}
 
 # Why a row of a known item is not used, in the order in which the reasons are tried.
-REASONS = ("marked_as_error", "no_time", "not_a_number", "outside_stay", "after_window", "implausible")
+REASONS = (
+    "unknown_stay",
+    "marked_as_error",
+    "no_time",
+    "not_a_number",
+    "outside_stay",
+    "after_window",
+    "implausible",
+)
 
 
 def window_hours(window: str) -> float | None:
@@ -39,7 +47,8 @@ def extract_measurements(
     Measurements: stay_id, hours (float32, since ICU admission), variable (position in `variables`), value (float64, in
     the variable's unit), and `tie` (text) where the source settles several values at one time as text. Used are rows
     with 0 <= hours <= the window's end that lie inside the stay: mimic3-benchmarks keeps a row by its stay id or its
-    time, and drops what lies outside [0, length of stay] when it makes the task.
+    time, and drops what lies outside [0, length of stay] when it makes the task. Rows of other stays are not counted;
+    those whose id cannot be read are, as "unknown_stay".
 
     Tables of measurements without an item of `variables` are not read. Raises `InputDataError` when none of the others
     is there; a variable that only absent tables hold is never observed.
@@ -53,125 +62,151 @@ def extract_measurements(
         raise InputDataError(
             f"{located.root}: holds no table of measurements ({files}); put at least one of them there"
         )
-    rows = [_rows(con, located, table, variables, stays) for table in present]
+    rows = [_rows(con, located, table, variables, stays, end) for table in present]
     measured = ibis.union(*rows) if len(rows) > 1 else rows[0]
-    reasons = [
-        (measured.hours.isnull(), "no_time"),
-        (measured.value.isnull(), "not_a_number"),
-        ((measured.hours < 0) | (measured.hours > measured.stay_hours), "outside_stay"),
-        # Comparisons with NaN differ between engines; a NaN is implausible on each.
-        (measured.value.isnan() | (measured.value < measured.low) | (measured.value > measured.high), "implausible"),
-    ]
-    if end is not None:
-        reasons.insert(3, (measured.hours > end, "after_window"))
-    if located.source.marks_errors:
-        reasons.insert(0, (measured.error == 1, "marked_as_error"))
-    measured = store(con, "measured", measured.mutate(reason=ibis.cases(*reasons, else_=ibis.null("string"))))
-    used = measured.filter(measured.reason.isnull())
-    log = _reject_log(measured, located)
-    columns = ["stay_id", "variable", "value", *(["tie"] if located.source.last_as_text else [])]
-    return used.select(*columns, hours=used.hours.cast("float32")), log
+    log = _reject_log(measured, located.source)
+    used = measured.filter(measured.reason.isnull()).drop("item_number", "piece", "reason")
+    return store(con, "measurements", used, looked_up_by="stay_id"), log
 
 
 def _rows(
-    con: Any, located: LocatedSource, spec: TableSpec, variables: tuple[Variable, ...], stays: ibis.Table
+    con: Any,
+    located: LocatedSource,
+    spec: TableSpec,
+    variables: tuple[Variable, ...],
+    stays: ibis.Table,
+    end: float | None,
 ) -> ibis.Table:
-    """One event table's rows of known items in cohort stays, values converted; stored, so that it is read once."""
-    items = [item for item in located.source.items if item.table == spec.name]
-    position = {variable.key: number for number, variable in enumerate(variables)}
-    known = ibis.memtable(
-        pa.table(
-            {
-                "item": [item.item for item in items],
-                "variable": pa.array([position[item.variable] for item in items], pa.int8()),
-                "conversion": pa.array([item.conversion for item in items], pa.string()),
-                "low": pa.array([variables[position[item.variable]].plausible[0] for item in items], pa.float64()),
-                "high": pa.array([variables[position[item.variable]].plausible[1] for item in items], pa.float64()),
-            }
-        )
-    )
+    """One event table's rows of known items in cohort stays, values converted; stored, so that it is read once.
+
+    With the columns of measurements: item_number (position in the source's items), piece (which of its conversion's
+    pieces was used) and reason (position in `REASONS`, null for a row that is used).
+    """
+    known = _known_items(located.source, spec, variables)
+    items = known["item"].to_pylist()
     events = read_table(con, located, spec.name)
     if spec.wide:
-        events = _long(_in_stays(events, spec, stays).cross_join(known), items)
+        events = _long(_in_stays(events, spec, stays).cross_join(ibis.memtable(known)), items)
     else:
-        events = events.filter(events.item.isin([item.item for item in items])).join(known, "item")
+        events = events.filter(events.item.isin(items)).join(ibis.memtable(known), "item")
         events = _in_stays(events, spec, stays)
-    # The text is read only where there is no number: some rows carry the number there alone.
-    numbers = [events.number] if "number" in events.columns else []
-    if spec.has("text"):
-        numbers.append(number_in(events.text))
-    events = events.mutate(raw=ibis.coalesce(*numbers))
-    value, settled = _converted(events, located.source.conversions)
-    hours = hours_between(events.time, events.in_time)
-    events = events.mutate(value=value, settled=settled, hours=hours, source_table=ibis.literal(spec.name))
-    kept = ["stay_id", "source_table", "item", "variable", "hours", "value", "settled", "stay_hours", "low", "high"]
+    events = _converted(events.mutate(raw=_raw_number(events)), located.source)
+    events = events.mutate(hours=hours_between(events.time, events.in_time))
+    events = events.mutate(hours=events.hours.cast("float32"), reason=_reason(events, end))
+    columns = ["stay_id", "hours", "variable", "value", "item_number", "piece", "reason"]
     if located.source.last_as_text:
-        as_text = [position[key] for key in sorted(located.source.last_as_text)]
+        as_text = [number for number, variable in enumerate(variables) if variable.key in located.source.last_as_text]
         text = events.text if spec.has("text") else ibis.null("string")
         events = events.mutate(tie=ibis.ifelse(events.variable.isin(as_text), text, ibis.null("string")))
-        kept.append("tie")
-    if located.source.marks_errors:
-        events = events if spec.has("error") else events.mutate(error=ibis.null("int64"))
-        kept.append("error")
-    return store(con, f"{spec.name}_rows", events.select(*kept), located.paths[spec.name])
+        columns.append("tie")
+    return store(con, f"{spec.name}_rows", events.select(*columns), located.paths[spec.name])
 
 
-def _long(events: ibis.Table, items: list[Item]) -> ibis.Table:
+def _known_items(source: Source, spec: TableSpec, variables: tuple[Variable, ...]) -> pa.Table:
+    """A row per item of an event table: item, item_number, variable, low, high, and its conversion's pieces.
+
+    Piece n has the columns up_to_n, scale_n and offset_n; the last one of a short conversion is repeated.
+    """
+    position = {variable.key: number for number, variable in enumerate(variables)}
+    rows = []
+    for number, item in enumerate(source.items):
+        if item.table == spec.name:
+            low, high = variables[position[item.variable]].plausible
+            row = {"item": item.item, "item_number": number, "variable": position[item.variable]}
+            row |= {"low": low, "high": high}
+            pieces = source.pieces_of(item)
+            for place in range(source.most_pieces):
+                piece = pieces[min(place, len(pieces) - 1)]
+                row |= {f"up_to_{place}": piece.up_to, f"scale_{place}": piece.scale, f"offset_{place}": piece.offset}
+            rows.append(row)
+    types = {"item": pa.string(), "item_number": pa.int16(), "variable": pa.int8()}
+    return pa.Table.from_pylist(rows, pa.schema([(name, types.get(name, pa.float64())) for name in rows[0]]))
+
+
+def _raw_number(events: ibis.Table) -> ibis.Column:
+    """The number as it was charted. Some rows carry it in their text alone, which is read only there: that is slow."""
+    if "number" not in events.columns:
+        return number_in(events.text)
+    if "text" not in events.columns:
+        return events.number
+    only_text = ibis.ifelse(events.number.isnull(), events.text, ibis.null("string"))
+    return ibis.coalesce(events.number, number_in(only_text))
+
+
+def _converted(events: ibis.Table, source: Source) -> ibis.Table:
+    """Events with `value` in the variable's unit, and `piece`: which piece of the conversion `raw` fell into."""
+    last = source.most_pieces - 1
+    value, piece = events.raw * events[f"scale_{last}"] + events[f"offset_{last}"], ibis.literal(last, "int8")
+    for place in reversed(range(last)):
+        here = events.raw <= events[f"up_to_{place}"]
+        value = ibis.ifelse(here, events.raw * events[f"scale_{place}"] + events[f"offset_{place}"], value)
+        piece = ibis.ifelse(here, ibis.literal(place, "int8"), piece)
+    return events.mutate(value=value, piece=piece)
+
+
+def _reason(events: ibis.Table, end: float | None) -> ibis.Column:
+    """Why a row is not used, as its position in `REASONS`; null for one that is."""
+    applies = {
+        "unknown_stay": events.stay_id.isnull(),
+        "no_time": events.hours.isnull(),
+        "not_a_number": events.value.isnull(),
+        "outside_stay": (events.hours < 0) | (events.hours > events.stay_hours),
+        # Comparisons with NaN differ between engines; a NaN is implausible on each.
+        "implausible": events.value.isnan() | (events.value < events.low) | (events.value > events.high),
+    }
+    if "error" in events.columns:
+        applies["marked_as_error"] = events.error == 1
+    if end is not None:
+        applies["after_window"] = events.hours > end
+    cases = [(applies[reason], ibis.literal(n, "int8")) for n, reason in enumerate(REASONS) if reason in applies]
+    return ibis.cases(*cases, else_=ibis.null("int8"))
+
+
+def _long(events: ibis.Table, items: list[str]) -> ibis.Table:
     """A row per filled cell of a wide table, from its rows paired with every item."""
-    cells = [(events.item == item.item, events[item.item]) for item in items]
+    cells = [(events.item == item, events[item]) for item in items]
     events = events.mutate(number=ibis.cases(*cells, else_=ibis.null("float64")))
     return events.filter(events.number.notnull())
 
 
 def _in_stays(events: ibis.Table, spec: TableSpec, stays: ibis.Table) -> ibis.Table:
-    """Events with the stay they belong to: by stay id; without one by admission or patient, and time."""
-    keys = stays.select("stay_id", "in_time", "stay_hours", "subject_id", "hadm_id")
-    if spec.has("stay_id") and not spec.has("hadm_id"):
-        return events.join(keys.drop("subject_id", "hadm_id"), "stay_id")
-    keys = keys.rename(own_stay_id="stay_id", own_hadm_id="hadm_id")
+    """Events with the stay they belong to: by stay id; without one by admission or patient, and time.
+
+    Events of other stays are left out. Those whose id cannot be read are kept, with a null stay: they may be anyone's.
+    """
+    keys = stays.select(
+        "in_time", "stay_hours", **{f"own_{key}": stays[key] for key in ("stay_id", "hadm_id", "subject_id")}
+    )
+    found_by = "subject_id"
     if spec.has("stay_id"):
-        events = events.join(keys.drop("subject_id"), events.hadm_id == keys.own_hadm_id)
-        by_time = events.stay_id.isnull()
-        by_id = events.stay_id == events.own_stay_id
-    else:
-        events = events.join(keys, "subject_id")
-        by_time = events.hadm_id.isnull() | (events.hadm_id == events.own_hadm_id)
-        by_id = by_time & events.time.isnull()
+        found_by = "hadm_id" if spec.has("hadm_id") else "stay_id"
+    events = events.left_join(keys, events[found_by] == keys[f"own_{found_by}"])
     inside = hours_between(events.time, events.in_time).between(0, events.stay_hours)
-    events = events.filter(by_id | (by_time & inside))
+    belongs = events.own_stay_id.notnull()
+    if found_by == "hadm_id":
+        belongs &= (events.stay_id == events.own_stay_id) | (events.stay_id.isnull() & inside)
+    elif found_by == "subject_id":
+        belongs &= events.hadm_id.isnull() | (events.hadm_id == events.own_hadm_id)
+        belongs &= events.time.isnull() | inside
+    events = events.filter(belongs | events[found_by].isnull())
     return events.drop(*({"stay_id"} & set(events.columns))).rename(stay_id="own_stay_id")
 
 
-def _converted(events: ibis.Table, conversions: Mapping[str, tuple[Piece, ...]]) -> tuple[ibis.Column, ibis.Column]:
-    """The value in the variable's unit, and the words for a doubt that a conversion's pieces settled."""
-    values, settled = [], []
-    for name, pieces in conversions.items():
-        for piece in pieces:
-            applies = events.conversion == name
-            if piece.up_to != float("inf"):
-                applies &= events.raw <= piece.up_to
-            values.append((applies, events.raw * piece.scale + piece.offset))
-            words = ibis.null("string") if piece.counted_as is None else ibis.literal(piece.counted_as)
-            settled.append((applies & events.raw.notnull(), words))
-    if not values:
-        return events.raw, ibis.null("string")
-    return ibis.cases(*values, else_=events.raw), ibis.cases(*settled, else_=ibis.null("string"))
-
-
-def _reject_log(measured: ibis.Table, located: LocatedSource) -> list[dict[str, Any]]:
+def _reject_log(measured: ibis.Table, source: Source) -> list[dict[str, Any]]:
     """Per item: rows, rows used, rows rejected by reason, and doubts settled among the rows used."""
-    counts = measured.group_by("source_table", "item", "reason", "settled").agg(rows=measured.count()).to_pyarrow()
-    by_item: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in counts.to_pylist():
-        by_item.setdefault((row["source_table"], row["item"]), []).append(row)
+    counted = measured.group_by("item_number", "piece", "reason").agg(rows=measured.count()).to_pyarrow().to_pylist()
     log = []
-    for item in located.source.items:
-        rows = by_item.get((item.table, item.item), [])
-        rejected = {reason: sum(row["rows"] for row in rows if row["reason"] == reason) for reason in REASONS}
-        settled: dict[str, int] = {}
-        for row in rows:
-            if row["settled"] is not None and row["reason"] is None:
-                settled[row["settled"]] = settled.get(row["settled"], 0) + row["rows"]
+    for number, item in enumerate(source.items):
+        found = [row for row in counted if row["item_number"] == number]
+        rejected: Counter[str] = Counter()
+        settled: Counter[str] = Counter()
+        for row in found:
+            if row["reason"] is not None:
+                rejected[REASONS[row["reason"]]] += row["rows"]
+            else:
+                words = source.pieces_of(item)[row["piece"]].counted_as
+                settled.update({} if words is None else {words: row["rows"]})
+        rows = sum(row["rows"] for row in found)
         log.append(
             {
                 "variable": item.variable,
@@ -179,10 +214,10 @@ def _reject_log(measured: ibis.Table, located: LocatedSource) -> list[dict[str, 
                 "item": item.item,
                 "label": item.label,
                 "unit": item.unit,
-                "rows": sum(row["rows"] for row in rows),
-                "used": sum(row["rows"] for row in rows if row["reason"] is None),
-                "rejected": {reason: count for reason, count in rejected.items() if count},
-                "settled": settled,
+                "rows": rows,
+                "used": rows - rejected.total(),
+                "rejected": dict(rejected),
+                "settled": dict(settled),
             }
         )
     return log

@@ -8,13 +8,17 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from modeling_clinragen.errors import InputDataError
 
@@ -162,7 +166,11 @@ def atomic_folder(path: Path, *, resume: bool = False, private: bool = False) ->
     target = output_folder(path)
     with folder_lock(target):
         beside = target.with_name(target.name + PARTIAL)
+        # Not "<path>.old": that may be the user's own copy.
+        old = beside.with_name(beside.name + ".old")
         with disk_errors_named(path):
+            if old.exists() and not target.exists():  # a run was killed between the two moves below
+                old.replace(target)
             if beside.exists() and not resume:
                 shutil.rmtree(beside)
             if private:
@@ -173,8 +181,6 @@ def atomic_folder(path: Path, *, resume: bool = False, private: bool = False) ->
                 yield beside
                 if private:
                     make_private(beside)
-                # Not "<path>.old": that may be the user's own copy.
-                old = beside.with_name(beside.name + ".old")
                 if old.exists():
                     shutil.rmtree(old)
                 if target.exists():
@@ -202,6 +208,41 @@ def read_json(path: Path) -> Any:
         raise InputDataError(f"{path}: is missing") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputDataError(f"{path}: is not readable JSON; make it again") from error
+
+
+def read_text(path: Path | Traversable) -> str:
+    """Read a text file. Raises `InputDataError` that names the file when it cannot be read or is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputDataError(f"{path}: is no text file in UTF-8; save it as such") from error
+
+
+def parse_yaml(text: str, path: Path | Traversable | str) -> Any:
+    """What a YAML text says. Raises `InputDataError` that names the `path` it was read from."""
+    try:
+        return yaml.load(text, yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise InputDataError(f"{path}: is not a readable YAML file; check its syntax") from error
+
+
+def read_yaml(path: Path | Traversable) -> Any:
+    """Read a YAML file. Raises `InputDataError` as `read_text` and `parse_yaml` do."""
+    return parse_yaml(read_text(path), path)
+
+
+@contextmanager
+def faults_named(path: Path | Traversable) -> Iterator[None]:
+    """Turn the errors of taking apart what was read from `path` into an `InputDataError` that names it.
+
+    For files of which a complete one is shipped: a user's own can lack an entry, or have one of another kind.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, re.error) as error:
+        raise InputDataError(f"{path}: {error} is missing or malformed; see the shipped file") from error
 
 
 def file_digest(path: Path) -> str:

@@ -15,6 +15,7 @@ from dataset_builder.build import build_cohort, locate_for
 from dataset_builder.cohort_splits import CohortSplits
 from dataset_builder.files import folder_lock, private_folder
 from dataset_builder.governance import read_provenance
+from dataset_builder.location import is_database_url
 from dataset_builder.origin import cohort_fingerprint
 from dataset_builder.schema import SPLITS, example_features
 from dataset_builder.settings import CohortSettings
@@ -33,12 +34,12 @@ class CohortConfig(datasets.BuilderConfig):
 class CohortBuilder(datasets.ArrowBasedBuilder):
     """Builds a cohort and offers it as a `DatasetDict`; the configuration's name is the source's.
 
-    The cache is keyed by a fingerprint of the tables, the settings and this package's code, so that a changed input
-    never meets a stale cache; it lies in a folder that only its owner can open.
+    The cache is keyed by a fingerprint of the tables and their licence, the settings and this package's code, so that
+    a changed input never meets a stale cache; it lies in a folder that only its owner can open.
 
     Args:
         config_name: Source: "mimic-iii", "mimic-iv" or "eicu".
-        data_dir: Folder with the source's tables.
+        data_dir: Folder with the source's tables, or a database's URL.
         cache_dir: Where to keep the result; by default below the cache of the `datasets` library.
         settings: See `CohortSettings`; `note_policy` has no default.
 
@@ -63,6 +64,10 @@ class CohortBuilder(datasets.ArrowBasedBuilder):
         if data_dir is None:
             raise SettingsError(f"where are the tables of {config_name}? Give their folder as data_dir")
         chosen = CohortSettings.of(settings)
+        if is_database_url(data_dir):
+            from dataset_builder.engines.postgres_catalog import wait_for_counters
+
+            wait_for_counters(str(data_dir))  # they tell whether a table changed
         self._fingerprint = cohort_fingerprint(locate_for(config_name, data_dir, chosen), chosen)
         # A folder of our own: the one that is given may hold other things, which others may read.
         self._kept = private_folder(Path(cache_dir or datasets.config.HF_DATASETS_CACHE) / "clinragen")

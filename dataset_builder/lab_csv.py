@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from dataset_builder.files import atomic_file
+from dataset_builder.files import atomic_file, read_yaml
 from dataset_builder.lab_series import LabSeries
 from dataset_builder.vocabulary import RESOURCES, Variable, load_variables
 from modeling_clinragen.errors import InputDataError
@@ -34,7 +33,7 @@ class _Column:
 
 @lru_cache(maxsize=1)
 def _units() -> Mapping[str, Any]:
-    content: Mapping[str, Any] = yaml.safe_load((RESOURCES / "units.yaml").read_text(encoding="utf-8"))
+    content: Mapping[str, Any] = read_yaml(RESOURCES / "units.yaml")
     return content
 
 

@@ -148,13 +148,13 @@ def _find(folders: list[Path], stem: str) -> Path | None:
 
 
 def _find_version(source: Source, paths: Mapping[str, Path]) -> str:
-    """The version that the required tables' folders, or the two above, are named after; "unknown" where none says."""
+    """The version that the tables' folders, or the two above, are named after; "unknown" where none says."""
     named: dict[str, Path] = {}
-    for table, path in paths.items():
+    for path in paths.values():
         # Folders further up are the user's own: a project's name says nothing about the tables.
         nearest = "/".join(path.resolve().parent.parts[-NAMED_FOLDERS:]).lower()
         matches = re.findall(source.version_pattern, nearest)
-        if matches and not source.tables[table].optional:
+        if matches:
             # Of several, the folder nearest to the table counts.
             named.setdefault(matches[-1], path)
     if len(named) > 1:

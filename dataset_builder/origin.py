@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,16 @@ from dataset_builder.settings import CohortSettings
 
 
 def cohort_fingerprint(located: LocatedSource, settings: CohortSettings) -> str:
-    """Digest of the tables, the settings and the code: a cohort with another one is another cohort."""
+    """Digest of the tables, their licence, the settings and the code: with another one it is another cohort.
+
+    Where files lie makes no difference; a database is told by its URL, for two can have tables in the same state.
+    """
     package = Path(str(files("dataset_builder")))
     # A file more than the build reads only causes a rebuild too many; one less would hide a change.
-    folders = [package, package / "engines", package / "resources", package / "sources"]
-    code = [path for folder in folders for path in folder.glob("*.*") if path.is_file()]
-    tables = [*located.files, *sorted({*code, located.source.path})]
-    return fingerprint(settings.recorded(), dict(located.states), files=tables)
+    code = {path for path in package.rglob("*.*") if path.is_file() and path.suffix != ".pyc"}
+    database = None if isinstance(located.root, Path) else located.root
+    found = [database, dict(located.states), located.version, asdict(located.release)]
+    return fingerprint(settings.recorded(), found, files=[*located.files, *sorted({*code, located.source.path})])
 
 
 def origin(located: LocatedSource, settings: CohortSettings) -> dict[str, Any]:

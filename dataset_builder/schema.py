@@ -26,18 +26,19 @@ from dataset_builder.vocabulary import load_diseases, load_variables, vocabulary
 from modeling_clinragen.errors import InputDataError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import DatasetDict, Features
 
 SPLITS = ("train", "validation", "test")
 
 
-def example_features() -> Features:
-    """The `datasets.Features` of an example."""
-    from datasets import Features, List, Value
+def example_schema() -> pa.Schema:
+    """The Arrow schema of an example."""
+    import pyarrow as pa
 
     width = len(load_variables())
-    text, number = Value("string"), Value("int64")
-    return Features(
+    text, number, float32 = pa.string(), pa.int64(), pa.float32()
+    return pa.schema(
         {
             "example_id": text,
             "subject_id": number,
@@ -46,17 +47,24 @@ def example_features() -> Features:
             "source": text,
             "note": text,
             "note_policy": text,
-            "lab_hours": List(Value("float32")),
-            "lab_values": List(List(Value("float32"), length=width)),
-            "lab_observed": List(List(Value("bool"), length=width)),
+            "lab_hours": pa.list_(float32),
+            "lab_values": pa.list_(pa.list_(float32, width)),
+            "lab_observed": pa.list_(pa.list_(pa.bool_(), width)),
             "lab_summary": text,
-            "labels": List(Value("int8"), length=len(load_diseases())),
-            "diagnoses": List(text),
+            "labels": pa.list_(pa.int8(), len(load_diseases())),
+            "diagnoses": pa.list_(text),
             "rationale_note": text,
             "rationale_lab": text,
-            "prediction_time": Value("float32"),
+            "prediction_time": float32,
         }
     )
+
+
+def example_features() -> Features:
+    """The `datasets.Features` of an example."""
+    from datasets import Features
+
+    return Features.from_arrow_schema(example_schema())
 
 
 def load_examples(folder: Path) -> DatasetDict:

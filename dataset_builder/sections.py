@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import yaml
-
+from dataset_builder.files import read_yaml
 from dataset_builder.vocabulary import RESOURCES
 
 UNKNOWN = "unknown"
@@ -40,7 +39,7 @@ class Section:
 
 @lru_cache(maxsize=1)
 def _rules() -> Mapping[str, Any]:
-    content = yaml.safe_load((RESOURCES / "sections.yaml").read_text(encoding="utf-8"))
+    content = read_yaml(RESOURCES / "sections.yaml")
     names = {_plain(heading): name for name, headings in content["sections"].items() for heading in headings}
     inner = frozenset(_plain(heading) for heading in content["inner"])
     rest = {"containing": content["containing"], "policies": content["policies"]}

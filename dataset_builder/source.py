@@ -13,8 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dataset_builder.files import read_yaml
 from dataset_builder.vocabulary import Variable, check_item
 from modeling_clinragen.errors import InputDataError, SettingsError
 
@@ -70,6 +69,9 @@ class Piece:
     counted_as: str | None
 
 
+AS_IT_IS = Piece(float("inf"), 1.0, 0.0, None)
+
+
 @dataclass(frozen=True)
 class Item:
     """One item id that measures a variable, in `unit`; `conversion` names how it gets to the variable's unit."""
@@ -122,10 +124,14 @@ class Source:
     def event_tables(self) -> tuple[TableSpec, ...]:
         return tuple(table for table in self.tables.values() if table.events)
 
+    def pieces_of(self, item: Item) -> tuple[Piece, ...]:
+        """The pieces of an item's conversion; an item without one keeps its values."""
+        return (AS_IT_IS,) if item.conversion is None else self.conversions[item.conversion]
+
     @cached_property
-    def marks_errors(self) -> bool:
-        """Whether a table of measurements says which of its rows were charted in error."""
-        return any(table.has("error") for table in self.event_tables)
+    def most_pieces(self) -> int:
+        """How many pieces the longest conversion of an item has."""
+        return max(len(self.pieces_of(item)) for item in self.items)
 
 
 def source_names() -> list[str]:
@@ -144,13 +150,9 @@ def load_source(name: str, variables: tuple[Variable, ...]) -> Source:
         path = Path(str(SOURCES / f"{name}.yaml"))
     else:
         raise SettingsError(f"source '{name}' is unknown; choose one of {', '.join(source_names())} or a .yaml file")
+    content = read_yaml(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
         source = _parse(content, path, variables)
-    except OSError as error:
-        raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputDataError(f"{path}: is not a readable YAML file; check its syntax") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputDataError(f"{path}: is incomplete or malformed near {error}; see mimic-iv.yaml") from error
     _check(source, variables, path)

@@ -42,7 +42,8 @@ def assign_splits(
         if missing:
             raise InputDataError(f"{split_file}: lists no split for {missing} of the cohort's patients; add them")
         return {subject: listed[subject] for subject in subjects}
-    if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
+    # Asked so that NaN, which every comparison denies, is refused too.
+    if len(fractions) != len(SPLITS) or not (min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-9):
         raise SettingsError("split fractions must be three numbers of at least 0 that add up to 1")
     return {subject: split_of(subject, seed=seed, fractions=fractions) for subject in subjects}
 

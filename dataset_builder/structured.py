@@ -7,18 +7,18 @@ from functools import lru_cache
 from typing import Any
 
 import ibis
-import yaml
 
 from dataset_builder.cohort import OLDEST_AGE
 from dataset_builder.engine import read_table, store
 from dataset_builder.expressions import hours_between, seconds
+from dataset_builder.files import read_yaml
 from dataset_builder.location import LocatedSource
 from dataset_builder.vocabulary import RESOURCES
 
 
 @lru_cache(maxsize=1)
 def _template() -> Mapping[str, Any]:
-    content: Mapping[str, Any] = yaml.safe_load((RESOURCES / "structured_note.yaml").read_text(encoding="utf-8"))
+    content: Mapping[str, Any] = read_yaml(RESOURCES / "structured_note.yaml")
     return content
 
 

@@ -18,8 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dataset_builder.files import parse_yaml, read_text, read_yaml
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 RESOURCES = files("dataset_builder") / "resources"
@@ -242,21 +241,11 @@ def _texts(listed: Any, where: str) -> tuple[str, ...]:
 
 def _content(path: Path | None) -> str | None:
     """A user's file, read again each time so that a change is noticed; None for the shipped one."""
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputDataError(f"{path}: is no text file in UTF-8; save it as such") from error
+    return None if path is None else read_text(path)
 
 
 def _read_list(path: Path | None, content: str | None, default: str) -> list[Any]:
-    try:
-        entries = yaml.safe_load((RESOURCES / default).read_text(encoding="utf-8") if content is None else content)
-    except yaml.YAMLError as error:
-        raise InputDataError(f"{path or default}: is not a readable YAML file; check its syntax") from error
+    entries = read_yaml(RESOURCES / default) if content is None else parse_yaml(content, path or default)
     if not isinstance(entries, list) or not entries:
         raise InputDataError(f"{path or default}: is no list of entries; see the shipped {default}")
     return entries
@@ -271,7 +260,7 @@ def _refuse_repeated(keys: list[str], path: Path | None, default: str) -> None:
 @lru_cache(maxsize=8)
 def load_range_set(name: str = "clinical") -> RangeSet:
     """Read one range set ("clinical", the default, or "paper"). Raises `SettingsError` for an unknown name."""
-    sets = yaml.safe_load((RESOURCES / "ranges.yaml").read_text(encoding="utf-8"))
+    sets = read_yaml(RESOURCES / "ranges.yaml")
     if name not in sets:
         raise SettingsError(f"range set '{name}' is unknown; choose one of {', '.join(sorted(sets))}")
     entry = sets[name]

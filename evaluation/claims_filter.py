@@ -16,6 +16,7 @@ from dataset_builder.rationales.teacher import Complaint
 from dataset_builder.vocabulary import Disease, RangeSet, load_diseases
 from evaluation.claims import check_rationale
 from evaluation.claims_types import CONTRADICTED, KINDS, VERDICTS, Claim
+from evaluation.diagnosis import fold
 from modeling_clinragen.errors import InputDataError
 
 # Why a rationale is rejected, in the order in which reasons are told.
@@ -72,8 +73,9 @@ def filter_rationale(
     """Judge one rationale, as one text or as (R_m, R_t), against its example of the data contract.
 
     `diseases` are the names of the known diseases, those of the example unless told otherwise. A disease is named by
-    its exact name, case aside, outside quotations. A contradicted guess ("possibly febrile") counts as contradicted;
-    what cannot be verified does not count. Raises `InputDataError` for a name that is no disease of the vocabulary.
+    its exact name, case and line breaks aside, outside quotations. A contradicted guess ("possibly febrile") counts as
+    contradicted; what cannot be verified does not count. Raises `InputDataError` for a name that is no disease of the
+    vocabulary.
     """
     parts = (text,) if isinstance(text, str) else tuple(text)
     vocabulary = load_diseases()
@@ -106,10 +108,12 @@ def filter_rationale(
 
 def named_diseases(text: str, diseases: Sequence[Disease]) -> set[str]:
     """Keys of the diseases that a text names outside quotations; in a longer name the shorter one does not count."""
-    keys = {disease.name.lower(): disease.key for disease in diseases}
+    keys = {fold(disease.name): disease.key for disease in diseases}
     names = sorted(keys, key=len, reverse=True)
-    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)", re.IGNORECASE)
-    return {keys[found.group().lower()] for found in pattern.finditer(_QUOTE.sub(" ", text))}
+    # A line may break within a name.
+    spelled = "|".join(r"\s+".join(map(re.escape, name.split())) for name in names)
+    pattern = re.compile(rf"(?<!\w)(?:{spelled})(?!\w)", re.IGNORECASE)
+    return {keys[fold(found.group())] for found in pattern.finditer(_QUOTE.sub(" ", text))}
 
 
 def _reason(claim: Claim) -> str:

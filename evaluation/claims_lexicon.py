@@ -10,12 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dataset_builder.files import faults_named, read_yaml
 from dataset_builder.rationales.term_index import TermIndex
 from dataset_builder.vocabulary import RESOURCES, Variable, load_diseases, load_variables
 from evaluation.claims_types import Predicate, Quantifier, Subject, When
-from modeling_clinragen.errors import InputDataError
 
 CLAIMS = files("evaluation") / "resources" / "claims.yaml"
 
@@ -73,8 +71,8 @@ def load_lexicon(path: Path | None = None) -> Lexicon:
 @lru_cache(maxsize=4)
 def _build(path: Path | None, variables: tuple[Variable, ...], diseases: tuple[str, ...]) -> Lexicon:
     source = path if path is not None else CLAIMS
-    try:
-        content: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_yaml(source)
+    with faults_named(source):
         extents = {
             name: Extent(
                 (float(entry["supported"][0]), float(entry["supported"][1])),
@@ -97,12 +95,6 @@ def _build(path: Path | None, variables: tuple[Variable, ...], diseases: tuple[s
             abbreviations=frozenset(content["abbreviations"]),
             variables={variable.key: variable for variable in variables},
         )
-    except OSError as error:
-        raise InputDataError(f"{source}: cannot be read ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputDataError(f"{source}: is not a readable YAML file; check its syntax") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputDataError(f"{source}: {error} is missing or malformed; see the shipped file") from error
 
 
 def _phrases(content: Mapping[str, Any], variables: tuple[Variable, ...]) -> Iterable[tuple[str, Entry]]:
@@ -157,7 +149,7 @@ def _phrases(content: Mapping[str, Any], variables: tuple[Variable, ...]) -> Ite
 
 def _units(spellings: Mapping[str, Any], variables: tuple[Variable, ...]) -> dict[str, dict[str, Conversion]]:
     """Conversions by variable and spelling (lower case, no blanks), the variable's own unit first."""
-    shipped = yaml.safe_load((RESOURCES / "units.yaml").read_text(encoding="utf-8"))["variables"]
+    shipped = read_yaml(RESOURCES / "units.yaml")["variables"]
     result: dict[str, dict[str, Conversion]] = {}
     for variable in variables:
         found = {fold_unit(variable.unit): Conversion(1.0, 0.0)}

@@ -10,11 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from dataset_builder.files import faults_named, read_yaml
 from dataset_builder.lab_summary import number_in_words
 from evaluation.claims_types import Quantifier, When
-from modeling_clinragen.errors import InputDataError
 
 PATTERNS = files("evaluation") / "resources" / "claims_patterns.yaml"
 # "before hour 4" leaves out what was measured at that hour.
@@ -41,8 +39,8 @@ class Patterns:
 def load_patterns(path: Path | None = None) -> Patterns:
     """Read the patterns. Raises `InputDataError` naming what is missing or malformed."""
     source = path if path is not None else PATTERNS
-    try:
-        content: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_yaml(source)
+    with faults_named(source):
         parts = content["parts"]
         reader = _CountReader(content["operators"], content["multiples"], content["shares"])
         made = {"count": reader.count, "more": reader.more, "percent": reader.percent, "share": reader.share}
@@ -52,12 +50,6 @@ def load_patterns(path: Path | None = None) -> Patterns:
             denied=_compile(content["quotation"]["denied"], parts),
             past=_compile(content["quotation"]["past"], parts),
         )
-    except OSError as error:
-        raise InputDataError(f"{source}: cannot be read ({error.strerror}); check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputDataError(f"{source}: is not a readable YAML file; check its syntax") from error
-    except (KeyError, TypeError, AttributeError, re.error) as error:
-        raise InputDataError(f"{source}: {error} is missing or malformed; see the shipped file") from error
 
 
 def _compile(pattern: str, parts: Mapping[str, str]) -> re.Pattern[str]:

@@ -97,11 +97,13 @@ def _trend(
     lexicon: Lexicon,
 ) -> tuple[str, str]:
     predicate = statement.predicate
-    scale = load_sign_rules().scales[readings.key]
     word = predicate.word
     reason = f"from {values[0]:g} to {values[-1]:g}, least {values.min():g}, greatest {values.max():g}"
     if word == "resolving":
         return _resolving(readings, hours, values, range_set, lexicon), reason
+    scale = load_sign_rules().scales.get(readings.key)
+    if scale is None:
+        return UNVERIFIABLE, "nothing says what a change of this variable is"
     ends, slope = float(values[-1] - values[0]), _slope(hours, values)
     if word == "erratic":
         swing = float(np.abs(np.diff(values)).mean())

@@ -23,25 +23,30 @@ from psycopg import sql
 SCHEMAS = {"hosp": "mimiciv_hosp", "icu": "mimiciv_icu", "note": "mimiciv_note"}
 PASSWORD = "S3CRETPASSW0RD"
 
-# The types that mimic-code's schemas give these columns; everything else is a text there too.
-TYPES = {
-    column: kind
-    for kind, columns in {
-        "integer": """subject_id hadm_id stay_id icustay_id itemid seq_num note_seq row_id labevent_id specimen_id
-            caregiver_id microevent_id micro_specimen_id spec_itemid test_seq test_itemid org_itemid ab_itemid
-            pharmacy_id poe_seq first_wardid last_wardid cgid""",
-        "smallint": "icd_version anchor_age anchor_year hospital_expire_flag warning isolate_num error expire_flag",
-        "timestamp": "admittime dischtime deathtime edregtime edouttime intime outtime transfertime",
-        "timestamp(0)": "charttime storetime starttime stoptime startdate enddate chartdate dob",
-        "date": "dod",
-        "double precision": "valuenum ref_range_lower ref_range_upper los dilution_value",
-        "real": "doses_per_24_hrs",
-        "character(1)": "gender",
-        "character(2)": "note_type",
-        "character(7)": "icd_code",
-        "character varying(200)": "value",
-    }.items()
-    for column in columns.split()
+# The types that the schemas of mimic-code and eicu-code give these columns; everything else is a text there too.
+MIMIC = {
+    "integer": """subject_id hadm_id stay_id icustay_id itemid seq_num note_seq row_id labevent_id specimen_id
+        caregiver_id microevent_id micro_specimen_id spec_itemid test_seq test_itemid org_itemid ab_itemid
+        pharmacy_id poe_seq first_wardid last_wardid cgid""",
+    "smallint": "icd_version anchor_age anchor_year hospital_expire_flag warning isolate_num error expire_flag",
+    "timestamp": "admittime dischtime deathtime edregtime edouttime intime outtime transfertime",
+    "timestamp(0)": "charttime storetime starttime stoptime startdate enddate chartdate dob",
+    "date": "dod",
+    "double precision": "valuenum ref_range_lower ref_range_upper los dilution_value",
+    "real": "doses_per_24_hrs",
+    "character(1)": "gender",
+    "character(2)": "note_type",
+    "character(7)": "icd_code",
+    "character varying(200)": "value",
+}
+EICU = {
+    "bigint": """patientunitstayid patienthealthsystemstayid hospitaladmitoffset hospitaldischargeoffset
+        unitdischargeoffset observationoffset diagnosisoffset nursingchartoffset respchartoffset labresultoffset
+        drugstartoffset pasthistoryoffset pasthistoryenteredoffset sao2 heartrate respiration systemicsystolic
+        systemicdiastolic systemicmean""",
+    "double precision": "noninvasivesystolic noninvasivediastolic noninvasivemean",
+    "numeric(11,4)": "temperature labresult",
+    "numeric(10,2)": "admissionweight",
 }
 
 
@@ -64,12 +69,15 @@ class PostgresServer:
             for statement in statements:
                 connection.execute(statement)
 
-    def load(self, database: str, root: Path) -> str:
-        """Create a database with the .csv.gz tables below `root`; return the URL of the role that only reads."""
+    def load(self, database: str, root: Path, schema: str = "mimiciii") -> str:
+        """Create a database with the .csv.gz tables below `root`; return the URL of the role that only reads.
+
+        Tables that do not lie in a folder of MIMIC-IV's go to `schema`.
+        """
         self.execute("postgres", f"CREATE DATABASE {database}")
         with psycopg.connect(self.url(database, "owner")) as connection:
             for path in sorted(root.rglob("*.csv.gz")):
-                _load_table(connection, path, SCHEMAS.get(path.parent.name, "mimiciii"))
+                _load_table(connection, path, SCHEMAS.get(path.parent.name, schema))
         return self.url(database)
 
 
@@ -138,10 +146,12 @@ def _wait_until_ready(server: PostgresServer, process: subprocess.Popen[bytes]) 
 
 def _load_table(connection: psycopg.Connection, path: Path, schema: str) -> None:
     table = sql.Identifier(schema, path.name.removesuffix(".csv.gz").lower())
+    listed = EICU if schema == "eicu_crd" else MIMIC
+    types = {column: kind for kind, columns in listed.items() for column in columns.split()}
     with gzip.open(path, "rb") as stream:
         header = next(csv.reader([stream.readline().decode()]))
         columns = sql.SQL(", ").join(
-            sql.SQL("{} {}").format(sql.Identifier(name.lower()), sql.SQL(TYPES.get(name.lower(), "text")))
+            sql.SQL("{} {}").format(sql.Identifier(name.lower()), sql.SQL(types.get(name.lower(), "text")))
             for name in header
         )
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))

@@ -4,42 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from tiny_mimic import DBP, HR, SPO2, START, TinyMimic, build, crowd, digests, examples_of
+from tiny_mimic import DBP, HR, SPO2, START, TinyMimic, build, crowd, digests, examples_of, item_log, values_of
 
 from dataset_builder.build import build_cohort
 from dataset_builder.lab_series import LabSeries
 from dataset_builder.schema import SPLITS, load_examples
-from dataset_builder.vocabulary import load_diseases, load_variables
+from dataset_builder.vocabulary import load_diseases
 from modeling_clinragen.errors import SettingsError
 
-KEYS = [variable.key for variable in load_variables()]
 FIO2, TEMP_F, TEMP_C, LBS = 223835, 223761, 223762, 226531
 PH_LAB, GLUCOSE_LAB, URINE_GLUCOSE = 50820, 50931, 51478
-
-
-def values_of(row: dict[str, Any], key: str) -> list[tuple[float, float]]:
-    """(hours, value) of one variable, where it was measured."""
-    column = KEYS.index(key)
-    return [
-        (round(hour, 4), pytest.approx(step[column], abs=1e-4))
-        for hour, step in zip(row["lab_hours"], row["lab_values"], strict=True)
-        if step[column] is not None
-    ]
-
-
-def item_log(provenance: dict[str, Any], item: int) -> dict[str, Any]:
-    return next(entry for entry in provenance["items"] if entry["item"] == str(item))
 
 
 def test_values_are_converted_by_their_item_and_its_rules(tmp_path: Path) -> None:
@@ -322,20 +302,6 @@ def test_a_source_without_notes_names_the_policy_that_works(tmp_path: Path) -> N
     assert not (tmp_path / "cohort").exists()
 
 
-def test_notes_may_lie_in_a_folder_of_their_own_beside_the_tables(tmp_path: Path) -> None:
-    hospital = TinyMimic()
-    hospital.stay(1, note="Chief Complaint:\nFever")
-    hospital.chart(1, 1, HR, 80)
-    root = hospital.write(tmp_path / "files" / "mimiciv" / "2.2")
-    notes = tmp_path / "files" / "mimic-iv-note" / "2.2" / "note"
-    notes.parent.mkdir(parents=True)
-    (root / "note").rename(notes)
-    provenance = build_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full")
-    assert examples_of(tmp_path / "cohort")[1]["note"] == "Chief Complaint:\nFever"
-    assert provenance["version"] == "2.2"
-    assert provenance["credentialed"] is True  # no licence file: the strictest case
-
-
 def test_tables_may_be_parquet_or_plain_csv_and_lie_in_the_root(tmp_path: Path) -> None:
     import pyarrow.csv
     import pyarrow.parquet
@@ -364,33 +330,6 @@ def test_a_second_build_is_byte_identical(tmp_path: Path) -> None:
     _, second = build(hospital, tmp_path)
     assert digests(tmp_path / "cohort") == before
     assert first == second == json.loads((tmp_path / "cohort" / "provenance.json").read_text())
-
-
-def test_a_killed_build_leaves_no_output_and_the_next_one_is_the_same(tmp_path: Path) -> None:
-    hospital = crowd(60)
-    build(hospital, tmp_path)
-    expected = digests(tmp_path / "cohort")
-    script = (
-        "import sys, time; from pathlib import Path; from dataset_builder.build import build_cohort\n"
-        "def stop(step, done, total):\n"
-        "    if step == 'examples' and done:\n"
-        "        print('now', flush=True); time.sleep(60)\n"
-        "build_cohort('mimic-iv', Path(sys.argv[1]), Path(sys.argv[2]), note_policy='full', on_progress=stop)\n"
-    )
-    again = tmp_path / "again"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "tables"), str(again)],
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parents[1],
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"now\n"
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not again.exists()
-    build_cohort("mimic-iv", tmp_path / "tables", again, note_policy="full")
-    assert digests(again) == expected
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "cohort", "tables"]
 
 
 def test_the_datasets_library_reads_the_folder(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from tiny_mimic import examples_of, write_rows
+from tiny_eicu import COLUMNS, TinyEicu
+from tiny_mimic import build, examples_of, item_log, values_of
 
 from dataset_builder.build import build_cohort
 from dataset_builder.source import SOURCES
@@ -18,81 +19,6 @@ from modeling_clinragen.errors import InputDataError
 
 KEYS = [variable.key for variable in load_variables()]
 
-# file -> columns, a subset of the published ones
-COLUMNS = {
-    "patient": "patientunitstayid patienthealthsystemstayid gender age hospitaladmitoffset hospitaldischargeoffset "
-    "unittype unitadmitsource unitstaytype admissionweight unitdischargeoffset uniquepid",
-    "diagnosis": "diagnosisid patientunitstayid diagnosisoffset icd9code",
-    "vitalPeriodic": "vitalperiodicid patientunitstayid observationoffset temperature sao2 heartrate respiration "
-    "systemicsystolic systemicdiastolic systemicmean",
-    "vitalAperiodic": "vitalaperiodicid patientunitstayid observationoffset noninvasivesystolic noninvasivediastolic "
-    "noninvasivemean",
-    "nurseCharting": "patientunitstayid nursingchartoffset nursingchartcelltypevallabel nursingchartcelltypevalname "
-    "nursingchartvalue",
-    "respiratoryCharting": "respchartid patientunitstayid respchartoffset respchartvaluelabel respchartvalue",
-    "lab": "labid patientunitstayid labresultoffset labname labresult labresulttext",
-    "medication": "medicationid patientunitstayid drugstartoffset drugname",
-    "pastHistory": "patientunitstayid pasthistoryoffset pasthistoryenteredoffset pasthistorypath pasthistoryvalue",
-}
-
-
-class TinyEicu:
-    """Unit stay 1000 + n of hospital admission 100 + n; offsets are in minutes since unit admission."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
-
-    def stay(self, number: int, *, codes: tuple[str | None, ...] = ("584.9, N17.9",), **cells: Any) -> None:
-        usual = {
-            "patientunitstayid": 1000 + number,
-            "patienthealthsystemstayid": 100 + number,
-            "gender": "Female",
-            "age": "60",
-            "hospitaladmitoffset": -300,
-            "hospitaldischargeoffset": 9000,
-            "unittype": "MICU",
-            "unitadmitsource": "Emergency Department",
-            "unitstaytype": "admit",
-            "unitdischargeoffset": 72 * 60,
-            "uniquepid": f"002-{number}",
-        }
-        self.rows["patient"].append({**usual, **cells})
-        for code in codes:
-            self.add("diagnosis", number, diagnosisoffset=50, icd9code=code)
-
-    def add(self, table: str, number: int, **cells: Any) -> None:
-        self.rows[table].append({"patientunitstayid": 1000 + number, **cells})
-
-    def lab(self, number: int, minutes: float, name: str, value: Any, text: Any = None) -> None:
-        self.add("lab", number, labresultoffset=minutes, labname=name, labresult=value, labresulttext=text or value)
-
-    def respiratory(self, number: int, minutes: float, label: str, value: Any) -> None:
-        cells = {"respchartoffset": minutes, "respchartvaluelabel": label, "respchartvalue": value}
-        self.add("respiratoryCharting", number, **cells)
-
-    def write(self, root: Path, *, leave_out: tuple[str, ...] = ()) -> Path:
-        root.mkdir(parents=True, exist_ok=True)
-        for name, columns in COLUMNS.items():
-            if name in leave_out:
-                continue
-            with (root / f"{name}.csv").open("w", newline="") as stream:
-                write_rows(stream, columns.split(), self.rows[name])
-        return root
-
-
-def build(hospital: TinyEicu, folder: Path, **settings: Any) -> tuple[dict[int, dict[str, Any]], dict[str, Any]]:
-    """The examples by stay number, and the provenance."""
-    provenance = build_cohort(
-        "eicu", hospital.write(folder / "tables"), folder / "cohort", **{"note_policy": "structured", **settings}
-    )
-    return examples_of(folder / "cohort"), provenance
-
-
-def series(row: dict[str, Any], key: str) -> list[tuple[float, float]]:
-    place = KEYS.index(key)
-    cells = zip(row["lab_hours"], row["lab_values"], strict=True)
-    return [(round(hour, 3), round(values[place], 3)) for hour, values in cells if values[place] is not None]
-
 
 def test_minutes_become_hours_inside_stay_and_window(tmp_path: Path) -> None:
     hospital = TinyEicu()
@@ -100,9 +26,9 @@ def test_minutes_become_hours_inside_stay_and_window(tmp_path: Path) -> None:
     for minutes, value in ((-1, 90), (0, 91), (90, 92), (24 * 60, 93), (24 * 60 + 1, 94), (30 * 60 + 1, 95)):
         hospital.lab(1, minutes, "glucose", value)
     rows, provenance = build(hospital, tmp_path, window="first-24h")
-    assert series(rows[1], "glucose") == [(0, 91), (1.5, 92), (24, 93)]
+    assert values_of(rows[1], "glucose") == [(0, 91), (1.5, 92), (24, 93)]
     assert rows[1]["prediction_time"] == 24
-    log = next(item for item in provenance["items"] if item["item"] == "glucose")
+    log = item_log(provenance, "glucose")
     assert log["rejected"] == {"outside_stay": 2, "after_window": 1}
 
 
@@ -110,18 +36,18 @@ def test_wide_tables_give_a_value_per_filled_cell(tmp_path: Path) -> None:
     hospital = TinyEicu()
     hospital.stay(1, admissionweight=81.5)
     hospital.stay(2)
-    hospital.add("vitalPeriodic", 1, observationoffset=60, heartrate=80, sao2=97, temperature=37.2, respiration=18)
-    hospital.add("vitalPeriodic", 1, observationoffset=65, heartrate=82, systemicsystolic=120, systemicmean=85)
-    hospital.add("vitalAperiodic", 1, observationoffset=65, noninvasivesystolic=125, noninvasivediastolic=60)
+    hospital.chart("vitalPeriodic", 1, observationoffset=60, heartrate=80, sao2=97, temperature=37.2, respiration=18)
+    hospital.chart("vitalPeriodic", 1, observationoffset=65, heartrate=82, systemicsystolic=120, systemicmean=85)
+    hospital.chart("vitalAperiodic", 1, observationoffset=65, noninvasivesystolic=125, noninvasivediastolic=60)
     rows, provenance = build(hospital, tmp_path)
     assert set(rows) == {1}
-    assert series(rows[1], "heart_rate") == [(1, 80), (1.083, 82)]
-    assert series(rows[1], "systolic_blood_pressure") == [(1.083, 125)]  # of two at one time the larger
-    assert series(rows[1], "diastolic_blood_pressure") == [(1.083, 60)]
-    assert series(rows[1], "mean_blood_pressure") == [(1.083, 85)]
-    assert series(rows[1], "oxygen_saturation") == [(1, 97)]
-    assert series(rows[1], "temperature") == [(1, 37.2)]
-    assert series(rows[1], "weight") == [(0, 81.5)]
+    assert values_of(rows[1], "heart_rate") == [(1, 80), (1.083, 82)]
+    assert values_of(rows[1], "systolic_blood_pressure") == [(1.083, 125)]  # of two at one time the larger
+    assert values_of(rows[1], "diastolic_blood_pressure") == [(1.083, 60)]
+    assert values_of(rows[1], "mean_blood_pressure") == [(1.083, 85)]
+    assert values_of(rows[1], "oxygen_saturation") == [(1, 97)]
+    assert values_of(rows[1], "temperature") == [(1, 37.2)]
+    assert values_of(rows[1], "weight") == [(0, 81.5)]
     counted = {item["item"]: item["rows"] for item in provenance["items"] if item["table"] == "vital_periodic"}
     assert counted["heartrate"] == 2
     assert counted["systemicdiastolic"] == 0
@@ -144,16 +70,16 @@ def test_charted_texts_are_read_by_label_and_converted(tmp_path: Path) -> None:
         (60, "Invasive BP Mean", "70"),
     ):
         cells = {"nursingchartoffset": minutes, "nursingchartcelltypevalname": name, "nursingchartvalue": value}
-        hospital.add("nurseCharting", 1, **cells)
+        hospital.chart("nurseCharting", 1, **cells)
     rows, provenance = build(hospital, tmp_path)
-    assert series(rows[1], "fraction_inspired_oxygen") == [(0, 0.4), (1, 0.6), (2, 0.5)]
-    assert series(rows[1], "respiratory_rate") == [(0, 22)]
-    assert series(rows[1], "ph") == [(1, 7.31), (3, 7.29)]
-    assert series(rows[1], "temperature") == [(0, 37), (2, 37)]
-    assert series(rows[1], "heart_rate") == [(1, 77)]
-    assert series(rows[1], "mean_blood_pressure") == [(1, 70)]
-    assert series(rows[1], "glucose") == []
-    log = next(item for item in provenance["items"] if item["item"] == "FiO2" and item["table"] != "lab")
+    assert values_of(rows[1], "fraction_inspired_oxygen") == [(0, 0.4), (1, 0.6), (2, 0.5)]
+    assert values_of(rows[1], "respiratory_rate") == [(0, 22)]
+    assert values_of(rows[1], "ph") == [(1, 7.31), (3, 7.29)]
+    assert values_of(rows[1], "temperature") == [(0, 37), (2, 37)]
+    assert values_of(rows[1], "heart_rate") == [(1, 77)]
+    assert values_of(rows[1], "mean_blood_pressure") == [(1, 70)]
+    assert values_of(rows[1], "glucose") == []
+    log = item_log(provenance, "FiO2")
     assert log["rejected"] == {"not_a_number": 1, "implausible": 1}
     assert log["settled"] == {"read as a fraction": 1}
 
@@ -261,13 +187,13 @@ def test_absent_tables_are_named_and_their_variables_never_observed(tmp_path: Pa
     hospital = TinyEicu()
     hospital.stay(1)
     hospital.lab(1, 5, "glucose", 100)
-    hospital.add("vitalPeriodic", 1, observationoffset=60, heartrate=80)
+    hospital.chart("vitalPeriodic", 1, observationoffset=60, heartrate=80)
     root = hospital.write(tmp_path / "t", leave_out=("vitalPeriodic", "nurseCharting", "medication"))
     provenance = build_cohort("eicu", root, tmp_path / "c", note_policy="structured")
     assert provenance["absent_tables"] == ["nurse_charting", "prescriptions", "vital_periodic"]
     row = examples_of(tmp_path / "c")[1]
-    assert series(row, "heart_rate") == []
-    assert series(row, "glucose") == [(0.083, 100)]
+    assert values_of(row, "heart_rate") == []
+    assert values_of(row, "glucose") == [(0.083, 100)]
 
 
 def test_without_any_table_of_measurements_the_build_is_refused(tmp_path: Path) -> None:
@@ -289,8 +215,10 @@ def test_the_note_holds_what_was_entered_before_the_unit(tmp_path: Path) -> None
     hospital.stay(1)
     hospital.lab(1, 5, "glucose", 100)
     for minutes, name in ((-10, "COPD"), (7, "hypertension")):
-        hospital.add("pastHistory", 1, pasthistoryoffset=-10, pasthistoryenteredoffset=minutes, pasthistoryvalue=name)
-        hospital.add("medication", 1, drugstartoffset=minutes, drugname=f"Drug for {name}")
+        hospital.chart(
+            "pastHistory", 1, pasthistoryoffset=-10, pasthistoryenteredoffset=minutes, pasthistoryvalue=name
+        )
+        hospital.chart("medication", 1, drugstartoffset=minutes, drugname=f"Drug for {name}")
     rows, _ = build(hospital, tmp_path)
     assert "Past history: copd.\n" in rows[1]["note"]
     assert rows[1]["note"].endswith("before the ICU: drug for copd.")

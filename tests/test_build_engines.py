@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,23 +13,33 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ibis
 import psycopg
+import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from postgres_server import PASSWORD, PostgresServer, find_postgres, postgres_server
+from tiny_eicu import TinyEicu
 from tiny_mimic import DBP, HR, SPO2, START, TinyMimic, crowd, digests, examples_of
 
-from dataset_builder.build import build_cohort
+import clinragen
+from dataset_builder.build import build_cohort, locate_for
+from dataset_builder.engine import ENGINES, connect, number_of, whole_number_of
+from dataset_builder.settings import CohortSettings
 from modeling_clinragen.errors import ClinRaGenError, SettingsError
 
-ROOTS = ("hospital", "demo", "tricky", "demo_iii")
 SETTINGS: dict[str, dict[str, Any]] = {
     "hospital": {"source": "mimic-iv", "note_policy": "admission"},
     "demo": {"source": "mimic-iv", "note_policy": "structured"},
     "tricky": {"source": "mimic-iv", "note_policy": "full", "grid": "hourly", "window": "stay"},
     "demo_iii": {"source": "mimic-iii", "note_policy": "structured"},
+    "eicu": {"source": "eicu", "note_policy": "structured", "grid": "hourly", "window": "stay"},
+    "demo_eicu": {"source": "eicu", "note_policy": "structured"},
 }
+SPARK = ("hospital", "demo", "eicu")  # the other tricky cells are read by Spark further down
 
 
 # What CI installs must be there; elsewhere the tests say what they need.
@@ -85,12 +97,42 @@ def tricky() -> TinyMimic:
             # Thirds of an hour: quotients that no binary number holds.
             hospital.chart(number, event / 3, (HR, DBP, SPO2)[event % 3], 60 + (event * 7 * number) % 39 + 0.1)
     hospital.chart(2, None, HR, 80)
+    hospital.add("icu/chartevents", charttime=START, itemid=HR, valuenum=80)  # of a stay that nobody knows
     # Fractions of a second are cut off; mimic-code's loader rounds those of chart times.
     for fraction in (".2", ".400"):
         cells = {"charttime": f"2150-03-02 23:00:07{fraction}", "itemid": HR, "value": 90, "valuenum": 90}
         hospital.add("icu/chartevents", subject_id=2, stay_id=1002, **cells)
     for value in (7.1, 7.35, 7.4):
         hospital.lab(3, 5.5, 50820, value, hadm_id=None)
+    return hospital
+
+
+def tricky_eicu() -> TinyEicu:
+    """The same for tables with a column per variable, cells of several codes and times in minutes."""
+    hospital = TinyEicu()
+    hospital.stay(1, codes=("401.9, I10", " 038.9;a41.9/E87.2 ", "", "X, 401.9.9", None), admissionweight=81.55)
+    hospital.stay(2, codes=("V45.81\t584.9",), age="> 89", uniquepid="123-45678", gender=None, unitadmitsource="É r")
+    hospital.stay(3, codes=("E785",), unitdischargeoffset=29)
+    hospital.stay(4, age="")
+    for number in (1, 2, 3, None):
+        stay = None if number is None else 1000 + number
+        for event in range(40):
+            cells = {"patientunitstayid": stay, "observationoffset": event * 7 - 3}
+            wide = {
+                "temperature": 36.65 + event * 2,
+                "sao2": event * 3,
+                "heartrate": None if event % 3 else 60 + event,
+            }
+            hospital.add("vitalPeriodic", **cells, **wide)
+            hospital.add("vitalAperiodic", **cells, noninvasivesystolic=100.1 + event, noninvasivemean=event)
+    for event, text in enumerate(("40", "60%", "0.5", " 1 ", "on", "1e400", "nan", "0x28", "7.35", "21 %")):
+        hospital.respiratory(1, event * 11, "FiO2", text)
+        hospital.lab(2, event * 11, "pH", None, text)
+        hospital.lab(2, event * 11, "glucose", 100.25 + event, text)
+    for minutes, name in ((-10, "COPD"), (-10, " aspirin "), (0, "late"), (None, "undated")):
+        entered = {"pasthistoryoffset": 0, "pasthistoryenteredoffset": minutes}
+        hospital.chart("pastHistory", 1, **entered, pasthistoryvalue=name)
+        hospital.chart("medication", 1, drugstartoffset=minutes, drugname=name)
     return hospital
 
 
@@ -106,6 +148,8 @@ def roots(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
         "demo": shared / "data" / "mimic-iv-demo",
         "tricky": tricky().write(folder / "tricky"),
         "demo_iii": shared / "data" / "mimic-iii-demo",
+        "eicu": tricky_eicu().write(folder / "eicu"),
+        "demo_eicu": shared / "data" / "eicu-demo",
     }
 
 
@@ -125,7 +169,8 @@ def expected(roots: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def databases(server: PostgresServer, roots: dict[str, Path]) -> dict[str, str]:
-    return {name: server.load(name, root) for name, root in roots.items()}
+    schemas = {"demo_iii": "mimiciii", "eicu": "eicu_crd", "demo_eicu": "eicu_crd"}
+    return {name: server.load(name, root, schemas.get(name, "")) for name, root in roots.items()}
 
 
 def same(provenance: Any, other: Any) -> None:
@@ -154,11 +199,11 @@ def test_what_duckdb_makes_of_tricky_cells(expected: Any) -> None:
     assert rows[3]["note"].endswith("B capital")
     assert rows[3]["lab_hours"] == list(range(14))  # the last event is 13 hours after the second the stay began in
     log = next(entry for entry in provenance["items"] if entry["item"] == str(HR))
-    assert log["rejected"] == {"no_time": 1, "not_a_number": 8}
+    assert log["rejected"] == {"unknown_stay": 1, "no_time": 1, "not_a_number": 8}
     assert log["used"] == 3 * 14 + 7 + 2
 
 
-@pytest.mark.parametrize("name", ROOTS)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_postgres_gives_the_same_bytes(
     name: str, server: PostgresServer, databases: dict[str, str], expected: Any, tmp_path: Path
 ) -> None:
@@ -172,7 +217,7 @@ def test_postgres_gives_the_same_bytes(
     assert "reader" not in (tmp_path / "cohort" / "provenance.json").read_text()
 
 
-@pytest.mark.parametrize("name", ["hospital", "demo"])  # Spark reads the tricky cells below
+@pytest.mark.parametrize("name", SPARK)
 @pytest.mark.usefixtures("java")
 def test_spark_gives_the_same_bytes(
     name: str, roots: dict[str, Path], expected: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -213,6 +258,49 @@ def test_parquet_and_plain_csv_give_the_same_bytes(
             (root / f"{stem}.csv").write_bytes(gzip.decompress(path.read_bytes()))
     build_cohort(root=root, output=tmp_path / "cohort", engine=engine, **SETTINGS["tricky"])
     assert digests(tmp_path / "cohort") == digests(expected("tricky")[0])
+
+
+# Digits, what the engines' own casts take beside them, and characters that one of them takes for a blank or an end.
+NUMBER_LIKE = st.one_of(
+    st.text("0123456789+-.eE _xdfinIN%,\t\n\v\f\r\x1c\x85\xa0\u2028\u0663", max_size=8),
+    st.from_regex(
+        r"[ \t\n\v\f\r]?[+-]?[0-9]{0,20}[.]?[0-9]{0,3}([eE][+-]?[0-9]{1,3})?[ \n\x85\u2028]?", fullmatch=True
+    ),
+)
+
+
+def numbers_of(text: str) -> tuple[float | None, int | None]:
+    """What a text is as a decimal and as a whole number, by the rules that `dataset_builder.engine` documents."""
+    bare = text.strip(" \t\n\v\f\r")
+    decimal = re.fullmatch(r"[+-]?([0-9]{1,30}\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?", bare)
+    whole = re.fullmatch(r"([+-]?[0-9]{1,18})(\.0*)?", bare)
+    return float(bare) if decimal else None, int(whole[1]) if whole else None
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_text_is_the_same_number_everywhere(
+    engine: str, roots: dict[str, Path], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if engine == "spark":
+        request.getfixturevalue("java")
+    root = request.getfixturevalue("databases")["tricky"] if engine == "postgres" else roots["tricky"]
+    names = (f"numbers_{place}" for place in itertools.count())
+    with connect(
+        engine, locate_for("mimic-iv", root, CohortSettings(note_policy="full", engine=engine)), tmp_path
+    ) as con:
+
+        @settings(max_examples=8, deadline=None)
+        @given(texts=st.lists(NUMBER_LIKE, min_size=100, max_size=100))
+        @example(
+            texts=["7\x85", "7\u2028", "7\n", "\v7", "12.0 ", "12.", "1_0", "0x7", "1e400", "9" * 18, "9" * 19, "-0.0"]
+        )
+        def check(texts: list[str]) -> None:
+            table = ibis.memtable(pa.table({"place": range(len(texts)), "text": pa.array(texts, pa.string())}))
+            read = table.select("place", decimal=number_of(table.text), whole=whole_number_of(table.text))
+            found = con.keep(next(names), read, None).order_by("place").to_pyarrow().drop("place").to_pylist()
+            assert [(row["decimal"], row["whole"]) for row in found] == [numbers_of(text) for text in texts]
+
+        check()
 
 
 def test_the_role_needs_no_right_but_to_read_and_to_make_temporary_tables(
@@ -305,6 +393,35 @@ def test_an_error_in_the_database_quotes_no_row(
     assert "SECRETCELL" not in message
 
 
+def test_a_changed_database_never_meets_a_stale_cohort(
+    server: PostgresServer, databases: dict[str, str], tmp_path: Path
+) -> None:
+    """Two copies of one database, changed alike in different rows, and one of them again from a session that stays."""
+    server.execute("postgres", *(f"CREATE DATABASE {name}_copy TEMPLATE tricky" for name in ("left", "right")))
+    change = "UPDATE mimiciv_icu.chartevents SET valuenum = 150 WHERE itemid = {} AND stay_id = {}"
+
+    def highest(database: str) -> dict[int, float]:
+        splits = clinragen.load_cohort(
+            "mimic-iv", server.url(database), cache_dir=tmp_path, note_policy="structured", engine="postgres"
+        )
+        rows = [row for split in splits.values() for row in split]
+        return {row["stay_id"]: max(value or 0 for step in row["lab_values"] for value in step) for row in rows}
+
+    first = highest("left_copy")
+    assert max(first.values()) < 150
+    server.execute("left_copy", change.format(HR, 1001))
+    server.execute("right_copy", change.format(HR, 1002))
+    assert highest("left_copy") == {**first, 1001: 150}
+    assert highest("right_copy") == {**first, 1002: 150}
+    with psycopg.connect(server.url("left_copy", "owner"), autocommit=True) as staying:
+        staying.execute(change.format(HR, 1002))
+        staying.execute(change.format(HR, 1003))
+        assert highest("left_copy") == dict.fromkeys(first, 150)
+    built = len(list((tmp_path / "clinragen" / "cohorts").iterdir()))
+    assert highest("left_copy") == dict.fromkeys(first, 150)
+    assert len(list((tmp_path / "clinragen" / "cohorts").iterdir())) == built == 4
+
+
 def test_a_database_s_state_follows_its_rows(server: PostgresServer, databases: dict[str, str]) -> None:
     from dataset_builder.engines.postgres_catalog import find_tables
 
@@ -325,6 +442,10 @@ def test_a_database_s_state_follows_its_rows(server: PostgresServer, databases: 
     after = state()
     assert after["chartevents"] != before["chartevents"]
     assert after["icustays"] == before["icustays"]
+    server.execute("changing", "SELECT pg_stat_reset()")
+    reset = state()
+    server.execute("changing", "SELECT pg_stat_reset()")
+    assert len({before["icustays"], reset["icustays"], state()["icustays"]}) == 3
 
 
 @pytest.mark.usefixtures("java")

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from tiny_mimic import START, examples_of, write_rows
+from tiny_mimic import START, build, examples_of, item_log, values_of
+from tiny_mimic_iii import TinyMimic3
 
 from dataset_builder.build import build_cohort
 from dataset_builder.source import SOURCES, load_source
@@ -27,102 +27,6 @@ KEYS = [variable.key for variable in load_variables()]
 DISEASES = [disease.key for disease in load_diseases()]
 HR, NBP_MEAN, RR, GLUCOSE, TEMP_F, WEIGHT_OZ, FIO2 = 211, 456, 618, 811, 678, 3582, 3420
 LAB_GLUCOSE, URINE_GLUCOSE = 50931, 51478
-
-# file -> columns, a subset of the published ones; the first stays' rows are added by `stay`
-COLUMNS = {
-    "PATIENTS": "row_id subject_id gender dob",
-    "ADMISSIONS": "row_id subject_id hadm_id admittime dischtime admission_type admission_location",
-    "ICUSTAYS": "subject_id hadm_id icustay_id first_careunit last_careunit first_wardid last_wardid intime outtime",
-    "DIAGNOSES_ICD": "row_id subject_id hadm_id seq_num icd9_code",
-    "D_ICD_DIAGNOSES": "row_id icd9_code short_title",
-    "PRESCRIPTIONS": "row_id hadm_id startdate drug_type drug",
-    "MICROBIOLOGYEVENTS": "row_id hadm_id charttime spec_type_desc org_name",
-    "NOTEEVENTS": "row_id subject_id hadm_id chartdate charttime category description iserror text",
-    "CHARTEVENTS": "row_id subject_id hadm_id icustay_id itemid charttime value valuenum error",
-    "LABEVENTS": "row_id subject_id hadm_id itemid charttime value valuenum",
-}
-
-
-class TinyMimic3:
-    """Stay n is patient n, admission 100 + n, stay 1000 + n; it begins at START and lasts 72 hours."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
-        for code in ("5849", "0389", "4019"):
-            self.add("D_ICD_DIAGNOSES", icd9_code=code)
-
-    def add(self, table: str, **cells: Any) -> None:
-        self.rows[table].append({"row_id": len(self.rows[table]) + 1, **cells})
-
-    def stay(
-        self,
-        number: int,
-        *,
-        born: datetime = datetime(2090, 1, 1),
-        admission: int | None = None,
-        units: tuple[str, str, int, int] = ("MICU", "MICU", 7, 7),
-        codes: tuple[str, ...] = ("5849",),
-    ) -> None:
-        hadm = admission or 100 + number
-        if admission is None:
-            self.add("PATIENTS", subject_id=number, gender="F", dob=born)
-            self.add(
-                "ADMISSIONS",
-                subject_id=number,
-                hadm_id=hadm,
-                admittime=START - timedelta(hours=5),
-                dischtime=START + timedelta(hours=100),
-                admission_type="EMERGENCY",
-                admission_location="EMERGENCY ROOM ADMIT",
-            )
-            for place, code in enumerate(codes, start=1):
-                self.add("DIAGNOSES_ICD", subject_id=number, hadm_id=hadm, seq_num=place, icd9_code=code)
-        unit = dict(zip(("first_careunit", "last_careunit", "first_wardid", "last_wardid"), units, strict=True))
-        times = {"intime": START, "outtime": START + timedelta(hours=72)}
-        self.add("ICUSTAYS", subject_id=hadm - 100, hadm_id=hadm, icustay_id=1000 + number, **unit, **times)
-
-    def chart(self, number: int, hours: float, item: int, value: Any, **cells: Any) -> None:
-        """A chart event; its text is `value`, its number too when `value` is one."""
-        keys = {"subject_id": number, "hadm_id": 100 + number, "icustay_id": 1000 + number, "error": 0}
-        self._event("CHARTEVENTS", hours, item, value, {**keys, **cells})
-
-    def lab(self, number: int, hours: float, item: int, value: Any, **cells: Any) -> None:
-        self._event("LABEVENTS", hours, item, value, {"subject_id": number, "hadm_id": 100 + number, **cells})
-
-    def _event(self, table: str, hours: float, item: int, value: Any, cells: Mapping[str, Any]) -> None:
-        number = value if isinstance(value, int | float) else None
-        time = START + timedelta(seconds=round(hours * 3600))
-        self.add(table, **{"itemid": item, "charttime": time, "value": value, "valuenum": number, **cells})
-
-    def note(self, number: int, text: str, **cells: Any) -> None:
-        kind = {"category": "Discharge summary", "description": "Report", "chartdate": START}
-        self.add("NOTEEVENTS", **{"subject_id": number, "hadm_id": 100 + number, **kind, "text": text, **cells})
-
-    def write(self, root: Path, *, leave_out: tuple[str, ...] = (), lower: bool = False) -> Path:
-        root.mkdir(parents=True, exist_ok=True)
-        for name, columns in COLUMNS.items():
-            if name in leave_out:
-                continue
-            with (root / f"{name.lower() if lower else name}.csv").open("w", newline="") as stream:
-                write_rows(stream, columns.split(), self.rows[name])
-        return root
-
-
-def build(hospital: TinyMimic3, folder: Path, **settings: Any) -> tuple[dict[int, dict[str, Any]], dict[str, Any]]:
-    """The examples by stay number, and the provenance."""
-    given = {"note_policy": "structured", **settings}
-    provenance = build_cohort("mimic-iii", hospital.write(folder / "tables"), folder / "cohort", **given)
-    return examples_of(folder / "cohort"), provenance
-
-
-def series(row: dict[str, Any], key: str) -> list[tuple[float, float]]:
-    place = KEYS.index(key)
-    cells = zip(row["lab_hours"], row["lab_values"], strict=True)
-    return [(round(hour, 3), round(values[place], 4)) for hour, values in cells if values[place] is not None]
-
-
-def item_log(provenance: dict[str, Any], item: int) -> dict[str, Any]:
-    return next(entry for entry in provenance["items"] if entry["item"] == str(item))
 
 
 def test_transfers_several_stays_and_children_are_left_out(tmp_path: Path) -> None:
@@ -152,7 +56,7 @@ def test_rows_charted_in_error_are_out_and_counted(tmp_path: Path) -> None:
     hospital.chart(1, 3, HR, 82, error=1)
     hospital.chart(1, -3, HR, 83, error=1)
     rows, provenance = build(hospital, tmp_path)
-    assert series(rows[1], "heart_rate") == [(1, 80), (2, 81)]
+    assert values_of(rows[1], "heart_rate") == [(1, 80), (2, 81)]
     log = item_log(provenance, HR)
     assert log["rows"] == 4
     assert log["used"] == 2
@@ -172,9 +76,9 @@ def test_rows_without_a_stay_or_admission_find_it_by_time(tmp_path: Path) -> Non
     hospital.lab(2, 6, LAB_GLUCOSE, 101, hadm_id=999)
     hospital.lab(2, 7, URINE_GLUCOSE, 102)
     rows, _ = build(hospital, tmp_path)
-    assert series(rows[1], "heart_rate") == [(1, 80), (2, 81)]
-    assert series(rows[2], "heart_rate") == []
-    assert series(rows[2], "glucose") == [(5, 100)]
+    assert values_of(rows[1], "heart_rate") == [(1, 80), (2, 81)]
+    assert values_of(rows[2], "heart_rate") == []
+    assert values_of(rows[2], "glucose") == [(5, 100)]
 
 
 def test_several_values_at_one_time_are_settled_as_the_original_does(tmp_path: Path) -> None:
@@ -193,10 +97,10 @@ def test_several_values_at_one_time_are_settled_as_the_original_does(tmp_path: P
     hospital.chart(1, 3, HR, None, valuenum=70.0)
     hospital.chart(1, 3, HR, None, valuenum=71.0)
     rows, provenance = build(hospital, tmp_path)
-    assert series(rows[1], "respiratory_rate") == [(1, 8)]
-    assert series(rows[1], "mean_blood_pressure") == [(1, 59.5)]
-    assert series(rows[1], "heart_rate") == [(1, 99), (2, 60), (3, 71)]
-    assert series(rows[1], "glucose") == [(1, 100)]
+    assert values_of(rows[1], "respiratory_rate") == [(1, 8)]
+    assert values_of(rows[1], "mean_blood_pressure") == [(1, 59.5)]
+    assert values_of(rows[1], "heart_rate") == [(1, 99), (2, 60), (3, 71)]
+    assert values_of(rows[1], "glucose") == [(1, 100)]
     assert provenance["series"]["merged_at_the_same_time"] == 6
 
 
@@ -211,9 +115,9 @@ def test_both_charting_systems_and_all_units_are_read(tmp_path: Path) -> None:
     hospital.chart(1, 1, FIO2, 40)
     hospital.chart(1, 2, 189, 0.4)
     rows, provenance = build(hospital, tmp_path)
-    assert series(rows[1], "temperature") == [(1, 37), (2, 37), (3, 37)]
-    assert series(rows[1], "weight") == [(1, 80.0024), (2, 79.8323)]
-    assert series(rows[1], "fraction_inspired_oxygen") == [(1, 0.4), (2, 0.4)]
+    assert values_of(rows[1], "temperature") == [(1, 37), (2, 37), (3, 37)]
+    assert values_of(rows[1], "weight") == [(1, 80.0024), (2, 79.8323)]
+    assert values_of(rows[1], "fraction_inspired_oxygen") == [(1, 0.4), (2, 0.4)]
     assert item_log(provenance, 189)["settled"] == {"read as a fraction": 1}
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 from tiny_mimic import START, build, crowd, examples_of
 
 from dataset_builder.schema import SPLITS, load_examples
+from dataset_builder.settings import CohortSettings
 from dataset_builder.splits import assign_splits, read_splits, split_of
 from modeling_clinragen.errors import InputDataError, SettingsError
 
@@ -113,5 +116,16 @@ def test_a_list_must_hold_every_patient(tmp_path: Path) -> None:
     path.write_text("subject_id,split\n1,test\n")
     with pytest.raises(InputDataError, match="no split for 2 of the cohort's patients"):
         assign_splits([1, 2, 3], split_file=path)
-    with pytest.raises(SettingsError, match="add up to 1"):
-        assign_splits([1], fractions=(0.7, 0.1, 0.1))
+
+
+@pytest.mark.parametrize(
+    "fractions",
+    [(0.7, 0.1, 0.1), (0.5, 0.5), (1.2, -0.1, -0.1), (math.inf, 0, 0), *permutations((math.nan, 0.5, 0.5))],
+)
+def test_fractions_that_are_none_are_refused(fractions: tuple[float, float, float]) -> None:
+    for refused in (
+        lambda: assign_splits([1], fractions=fractions),
+        lambda: CohortSettings(note_policy="full", split_fractions=fractions),
+    ):
+        with pytest.raises(SettingsError, match="three numbers of at least 0 that add up to 1"):
+            refused()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from clinragen.pipeline import Stage
-from dataset_builder.files import OURS, atomic_folder, folder_lock, output_folder, write_json
+from dataset_builder.files import OURS, atomic_folder, faults_named, folder_lock, output_folder, read_yaml, write_json
 from modeling_clinragen.errors import InputDataError
 
 ROOT = Path(__file__).parents[1]
@@ -224,3 +225,24 @@ def test_a_stage_made_of_credentialed_data_is_its_owner_s_alone(
     for folder in (built.folder, scored.folder):
         assert all(bool(path.stat().st_mode & 0o077) != private for path in (folder, *folder.iterdir()))
     assert bool(seen[0] & 0o077) != private
+
+
+# --- what is read
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read"),
+        (b"a: [1", "is not a readable YAML file; check its syntax"),
+        (b"a: caf\xe9", "is no text file in UTF-8; save it as such"),
+        (b"a: 1", "'b' is missing or malformed; see the shipped file"),
+        (b"b: {c: 1}", "is missing or malformed; see the shipped file"),
+    ],
+)
+def test_a_faulty_yaml_file_is_named_with_what_is_wrong(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "own.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputDataError, match=f"{re.escape(str(path))}: .*{re.escape(message)}"), faults_named(path):
+        int(read_yaml(path)["b"])

@@ -6,22 +6,34 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
-from test_build_mimic_iii import TinyMimic3
 from tiny_mimic import HR, TinyMimic, examples_of
+from tiny_mimic_iii import TinyMimic3
 from typer.testing import CliRunner
 
 from clinragen.cli import app
 from dataset_builder.build import build_cohort
 from dataset_builder.cohort import select_stays
 from dataset_builder.engine import connect
+from dataset_builder.lab_series import LabSeries
 from dataset_builder.labels import extract_labels
 from dataset_builder.location import locate
+from dataset_builder.rationales.series_signs import find_signs, load_sign_rules
 from dataset_builder.schema import load_examples
 from dataset_builder.settings import CohortSettings
 from dataset_builder.source import SOURCES, load_source
-from dataset_builder.vocabulary import Disease, load_diseases, load_variables, vocabulary_of, write_vocabulary
+from dataset_builder.vocabulary import (
+    Disease,
+    load_diseases,
+    load_range_set,
+    load_variables,
+    vocabulary_of,
+    write_vocabulary,
+)
+from evaluation.claims import check_rationale
+from evaluation.claims_types import SUPPORTED, UNVERIFIABLE
 from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError
 
 LACTATE = 50813
@@ -84,6 +96,19 @@ def test_a_cohort_with_own_variables_and_phenotypes_carries_them(tmp_path: Path)
         assert [disease.name for disease in load_diseases()] == ["Gout", "Asthma"]
     assert len(load_variables()) == 11
     assert len(load_diseases()) == 25
+
+
+def test_a_variable_without_thresholds_shows_no_sign_and_its_trends_are_not_judged(tmp_path: Path) -> None:
+    assert set(load_sign_rules().scales) == {variable.key for variable in load_variables()}
+    write_vocabulary(tmp_path / "own", variables=written(tmp_path, "mine.yaml", VARIABLES))
+    with vocabulary_of(tmp_path / "own"):
+        hours = np.arange(9, dtype=np.float32)
+        series = LabSeries.from_values(hours, np.stack([60 + 12 * hours, 1 + hours], axis=1))
+        found = find_signs(series, load_range_set("clinical"), load_sign_rules())
+        told = "Heart rate is rising. Lactate is rising. Lactate is stable."
+        claims = check_rationale(told, series.hours, series.values, series.observed)
+    assert {variable for variable, _ in found} == {"heart_rate"}
+    assert [claim.verdict for claim in claims] == [SUPPORTED, UNVERIFIABLE, UNVERIFIABLE]
 
 
 def test_a_variable_that_nothing_measures_is_refused(tmp_path: Path) -> None:

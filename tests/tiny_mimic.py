@@ -1,4 +1,4 @@
-"""Writes tables in MIMIC-IV's layout that are small enough to compute every expectation by hand, and builds them."""
+"""Tables small enough to compute every expectation by hand, MIMIC-IV's among them, and what builds and reads them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
+import pytest
 
 from dataset_builder.build import build_cohort
 from dataset_builder.schema import SPLITS
+from dataset_builder.vocabulary import load_variables
 
 START = datetime(2150, 3, 1, 8, 0, 0)
 HR, SPO2, DBP = 220045, 220277, 220180
@@ -34,11 +36,57 @@ COLUMNS = {
 }
 
 
-class TinyMimic:
-    """A hospital of a few stays. Stay n is patient n, admission 100 + n, stay 1000 + n; it begins at START."""
+class TinyHospital:
+    """Rows of a source's `tables` (name -> columns, a subset of the published ones); stay n has the id 1000 + n."""
+
+    source: ClassVar[str]
+    tables: ClassVar[Mapping[str, str]]
+    note_policy: ClassVar[str] = "structured"
 
     def __init__(self) -> None:
-        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
+        self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in self.tables}
+
+    def add(self, table: str, **cells: Any) -> None:
+        self.rows[table].append(cells)
+
+    def write(
+        self,
+        root: Path,
+        *,
+        leave_out: Sequence[str] = (),
+        rename: Mapping[str, str] | None = None,
+        lower: bool = False,
+        tables: Mapping[str, str] | None = None,
+    ) -> Path:
+        """Write all tables but those in `leave_out` as .csv.gz below `root`; what a row does not have is empty.
+
+        `rename` renames columns, `lower` gives files names in lower case, `tables` has other columns.
+        """
+        root.mkdir(parents=True, exist_ok=True)
+        for name, columns in (tables or self.tables).items():
+            if name in leave_out:
+                continue
+            path = root / f"{name.lower() if lower else name}.csv.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Without the time of writing in it, the same rows make the same bytes.
+            with (
+                path.open("wb") as raw,
+                gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed,
+                io.TextIOWrapper(packed, encoding="utf-8", newline="") as stream,
+            ):
+                writer = csv.writer(stream)
+                writer.writerow([(rename or {}).get(column, column) for column in columns.split()])
+                for row in self.rows[name]:
+                    writer.writerow(["" if row.get(column) is None else row[column] for column in columns.split()])
+        return root
+
+
+class TinyMimic(TinyHospital):
+    """A hospital of a few stays. Stay n is patient n, admission 100 + n; it begins at START."""
+
+    source = "mimic-iv"
+    tables = COLUMNS
+    note_policy = "full"
 
     def stay(
         self,
@@ -90,6 +138,9 @@ class TinyMimic:
         )
         return 1000 + number
 
+    def heart_rate(self, number: int, hours: float, value: Any) -> None:
+        self.chart(number, hours, HR, value)
+
     def note(self, hadm_id: int, text: str, *, kind: str = "DS", sequence: int = 1) -> None:
         self.add("note/discharge", hadm_id=hadm_id, note_type=kind, note_seq=sequence, charttime=START, text=text)
 
@@ -102,9 +153,6 @@ class TinyMimic:
         hadm = 100 + number if hadm_id == "own" else hadm_id
         self._event("hosp/labevents", number, hours, item, value, None, hadm_id=hadm)
 
-    def add(self, table: str, **cells: Any) -> None:
-        self.rows[table].append(cells)
-
     def _event(
         self, table: str, number: int, hours: float | None, item: int, value: Any, number_column: Any, **keys: Any
     ) -> None:
@@ -112,48 +160,33 @@ class TinyMimic:
         numeric = value if number_column is None and isinstance(value, int | float) else number_column
         self.add(table, subject_id=number, charttime=time, itemid=item, value=value, valuenum=numeric, **keys)
 
-    def write(self, root: Path, *, leave_out: Sequence[str] = (), rename: Mapping[str, str] | None = None) -> Path:
-        """Write every table but those in `leave_out` as .csv.gz below `root`; `rename` renames columns."""
-        for name, columns in COLUMNS.items():
-            if name in leave_out:
-                continue
-            path = root / f"{name}.csv.gz"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Without the time of writing in it, the same rows make the same bytes.
-            with (
-                path.open("wb") as raw,
-                gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as packed,
-                _text(packed) as stream,
-            ):
-                write_rows(stream, columns.split(), self.rows[name], rename)
-        return root
 
-
-def _text(stream: gzip.GzipFile) -> io.TextIOWrapper:
-    return io.TextIOWrapper(stream, encoding="utf-8", newline="")
-
-
-def write_rows(
-    stream: TextIO, columns: Sequence[str], rows: Sequence[Mapping[str, Any]], rename: Mapping[str, str] | None = None
-) -> None:
-    """Write rows as CSV under a header; what a row does not have is an empty cell."""
-    writer = csv.writer(stream)
-    writer.writerow([(rename or {}).get(column, column) for column in columns])
-    for row in rows:
-        writer.writerow(["" if row.get(column) is None else row[column] for column in columns])
-
-
-def build(hospital: TinyMimic, folder: Path, **settings: Any) -> tuple[dict[int, dict[str, Any]], dict[str, Any]]:
+def build(hospital: TinyHospital, folder: Path, **settings: Any) -> tuple[dict[int, dict[str, Any]], dict[str, Any]]:
     """Build and return the examples by stay number, and the provenance."""
     root = hospital.write(folder / "tables")
-    settings = {"note_policy": "full", **settings}
-    provenance = build_cohort("mimic-iv", root, folder / "cohort", **settings)
+    settings = {"note_policy": hospital.note_policy, **settings}
+    provenance = build_cohort(hospital.source, root, folder / "cohort", **settings)
     return examples_of(folder / "cohort"), provenance
 
 
 def examples_of(cohort: Path) -> dict[int, dict[str, Any]]:
     tables = [pq.read_table(cohort / "data" / f"{split}.parquet") for split in SPLITS]
     return {row["stay_id"] - 1000: row for table in tables for row in table.to_pylist()}
+
+
+def values_of(row: Mapping[str, Any], key: str) -> list[tuple[float, Any]]:
+    """(hours, value) of one variable of an example, where it was measured."""
+    column = [variable.key for variable in load_variables()].index(key)
+    return [
+        (round(hour, 3), pytest.approx(step[column], abs=1e-4))
+        for hour, step in zip(row["lab_hours"], row["lab_values"], strict=True)
+        if step[column] is not None
+    ]
+
+
+def item_log(provenance: Mapping[str, Any], item: int | str) -> dict[str, Any]:
+    """What became of the rows of the first item with this id."""
+    return next(entry for entry in provenance["items"] if entry["item"] == str(item))
 
 
 def crowd(count: int, *, events: int = 30) -> TinyMimic:

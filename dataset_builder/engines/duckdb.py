@@ -13,13 +13,24 @@ import ibis
 
 THREADS = 2
 MEMORY = "1GB"
+# Bytes; also the longest row. One thread unpacks a buffer: of buffers a fourth of DuckDB's own size the next is
+# unpacked while others are read.
+CSV_BUFFER = 8 * 2**20
 
+# What DuckDB says of a CSV file, what that means, and what to do.
 CSV_ERRORS = {
-    "^Invalid unicode": "has bytes that are no UTF-8; copy it again, or convert it (iconv -f LATIN1 -t UTF-8)",
-    "^Maximum line size": "has a row of more than 2 MB; if it is meant to be so long, save the table as .parquet, "
-    "otherwise copy it again",
-    "Error when sniffing|^Expected Number of Columns": "has rows of another form than its header (number of cells, "
-    "quotes or line ends); it was edited or cut off, copy it again",
+    "^Invalid unicode": (
+        "has bytes that are no UTF-8",
+        "copy it again, or convert it (iconv -f LATIN1 -t UTF-8)",
+    ),
+    "^Maximum line size": (
+        f"has a row of more than {CSV_BUFFER // 2**20} MB",
+        "if it is meant to be so long, save the table as .parquet, otherwise copy it again",
+    ),
+    "Error when sniffing|^Expected Number of Columns": (
+        "has rows of another form than its header (number of cells, quotes or line ends)",
+        "it was edited or cut off, copy it again",
+    ),
 }
 
 
@@ -36,9 +47,12 @@ class DuckdbEngine:
         if place.suffix == ".parquet":
             return self._backend.read_parquet(place)
         # Every cell as text: a type guessed from the first rows would lose the zeros that ICD-9 codes begin with.
-        return self._backend.read_csv(place, all_varchar=True, header=True, delim=",", quote='"', escape='"')
+        form = {"header": True, "delim": ",", "quote": '"', "escape": '"'}
+        return self._backend.read_csv(place, all_varchar=True, buffer_size=CSV_BUFFER, **form)
 
     def keep(self, name: str, table: ibis.Table, looked_up_by: str | None) -> ibis.Table:
+        if looked_up_by is not None:
+            table = table.order_by(looked_up_by)  # blocks of rows then hold few of its values each
         return self._backend.create_table(name, table, temp=True)
 
     def advice(self, error: Exception) -> str:
@@ -46,9 +60,10 @@ class DuckdbEngine:
         if isinstance(error, duckdb.OutOfMemoryException):
             return f"needs more than {MEMORY} of memory or more room on the output's disk ({kind}); free some space"
         # Told by DuckDB's own words: only the kind of error is safe to pass on, the rest quotes rows.
-        for pattern, meaning in CSV_ERRORS.items():
+        line = re.search(r"CSV Error on Line: (\d+)$", str(error), re.MULTILINE)
+        for pattern, (problem, cure) in CSV_ERRORS.items():
             if re.search(pattern, str(error), re.MULTILINE):
-                return f"{meaning} ({kind})"
+                return f"{problem}{f' (line {line[1]})' if line else ''}; {cure} ({kind})"
         return f"cannot be read to its end ({kind}); it is damaged or cut off, copy it again"
 
 

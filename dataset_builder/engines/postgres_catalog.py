@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,8 +12,9 @@ from dataset_builder.engines.postgres import connect_database
 from modeling_clinragen.errors import InputDataError
 
 # A table's state is told by the file it lies in, its size and the server's counters of changed rows, those of its
-# partitions and children included. Of views and foreign tables the server counts no changes: their state is the
-# newest transaction, so that it never looks unchanged when it could have changed.
+# partitions and children included, and by when the counters were last reset, by hand or in a crash. Where the server
+# counts no changes (views, foreign tables, track_counts off) the state is the newest transaction, so that it never
+# looks unchanged when it could have changed.
 TABLES = """
 WITH RECURSIVE wanted AS (
     SELECT c.oid, n.nspname, c.relname, c.relkind
@@ -27,12 +29,18 @@ WITH RECURSIVE wanted AS (
         pg_relation_size(parts.oid), s.n_tup_ins, s.n_tup_upd, s.n_tup_del), ', ' ORDER BY parts.oid) AS state
     FROM parts LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = parts.oid
     GROUP BY parts.root
+), counted AS (
+    SELECT concat_ws(' ', d.stats_reset, b.stats_reset) AS since
+    FROM pg_catalog.pg_stat_database d CROSS JOIN pg_catalog.pg_stat_bgwriter b WHERE d.datname = current_database()
 )
 SELECT w.nspname, w.relname,
     has_schema_privilege(w.nspname, 'USAGE') AND has_table_privilege(w.oid, 'SELECT'),
-    CASE WHEN w.relkind IN ('v', 'f') THEN pg_current_snapshot()::text ELSE states.state END
-FROM wanted w JOIN states ON states.root = w.oid
+    CASE WHEN w.relkind IN ('v', 'f') OR current_setting('track_counts') = 'off' THEN pg_current_snapshot()::text
+        ELSE concat_ws(' since ', states.state, counted.since) END
+FROM wanted w JOIN states ON states.root = w.oid CROSS JOIN counted
 """
+OTHER_SESSIONS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+LATE = 10.5  # seconds; the server's own PGSTAT_IDLE_INTERVAL is 10
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,23 @@ class FoundTable:
     name: str
     readable: bool
     state: str
+
+
+def wait_for_counters(url: str) -> None:
+    """Return when the counters that tell a table's state hold every change that was committed before.
+
+    A session adds what it changed to them when it ends, and while it is idle up to ten seconds late: so long does this
+    wait where there are others. Raises `InputDataError` when the server cannot be reached.
+    """
+    with connect_database(url) as connection:
+        end = time.monotonic() + LATE
+        try:
+            waiting = set(connection.execute(OTHER_SESSIONS).fetchall())
+            while waiting and time.monotonic() < end:
+                time.sleep(0.2)
+                waiting &= set(connection.execute(OTHER_SESSIONS).fetchall())
+        except psycopg.Error as error:
+            raise _unreadable(url, error) from None
 
 
 def find_tables(url: str, schemas: Sequence[str], names: Sequence[str]) -> tuple[list[FoundTable], list[str]]:
@@ -59,10 +84,14 @@ def find_tables(url: str, schemas: Sequence[str], names: Sequence[str]) -> tuple
             ).fetchone()
             found = connection.execute(TABLES, {"schemas": list(schemas), "names": list(names)}).fetchall()
         except psycopg.Error as error:
-            raise InputDataError(f"{url}: its catalog cannot be read ({type(error).__name__}); try again") from None
+            raise _unreadable(url, error) from None
     may_make_temporary_tables, present = row or (False, [])
     if not may_make_temporary_tables:
         raise InputDataError(
             f"{url}: the role may make no temporary tables; ask for GRANT TEMP ON DATABASE (nothing else is written)"
         )
     return [FoundTable(*entry) for entry in found], list(present)
+
+
+def _unreadable(url: str, error: psycopg.Error) -> InputDataError:
+    return InputDataError(f"{url}: its catalog cannot be read ({type(error).__name__}); try again")

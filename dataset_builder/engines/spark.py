@@ -52,6 +52,10 @@ class _Compiler(PySparkCompiler):
             return self.cast(made, dtype)
         return made
 
+    def visit_RegexSearch(self, op: ops.RegexSearch, *, arg: Any, pattern: Any) -> Any:
+        # Java's $ stands before some last characters, too ("7\u2028"): it takes them for line breaks without (?d).
+        return super().visit_RegexSearch(op, arg=arg, pattern=self.f.concat("(?d)", pattern))
+
 
 class _Backend(Backend):
     """ibis's backend without its detour over pandas, which turns missing texts and whole numbers into NaN."""

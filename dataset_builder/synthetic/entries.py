@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
+from dataset_builder.files import read_yaml
 from modeling_clinragen.errors import InputDataError
 
 _NOTHING: Any = object()
@@ -24,12 +23,7 @@ class Entry:
     @classmethod
     def read(cls, path: Path) -> Entry:
         """Read a YAML file. Raises `InputDataError` when it is missing or not YAML."""
-        try:
-            return cls(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader), path.name)
-        except OSError as error:
-            raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputDataError(f"{path}: is not a readable YAML file; check its syntax") from error
+        return cls(read_yaml(path), path.name)
 
     def fail(self, problem: str) -> NoReturn:
         """Raise `InputDataError` naming this entry."""
