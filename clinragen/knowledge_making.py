@@ -74,9 +74,7 @@ class KnowledgeSettings:
         chosen, asked = split_settings("knowledge", settings, cls)
         kind = next((name for name in chosen.get("extract", ()) if name in KINDS), None)
         if kind is None and asked:
-            raise SettingsError(
-                f"knowledge: '{min(asked)}' is a language model's; extract by openai or transformers"
-            )
+            raise SettingsError(f"knowledge: '{min(asked)}' is a language model's; extract by openai or transformers")
         model = None if kind is None else ModelSettings(kind, asked.pop("model_name", None), **asked)
         return cls(**chosen, model=model)
 
