@@ -67,6 +67,15 @@ def example_features() -> Features:
     return Features.from_arrow_schema(example_schema())
 
 
+def split_files(cohort: Path) -> dict[str, Path]:
+    """The parquet file of every split of a built cohort folder. Raises `InputDataError` naming one that is missing."""
+    paths = {split: cohort / "data" / f"{split}.parquet" for split in SPLITS}
+    missing = [str(path) for path in paths.values() if not path.is_file()]
+    if missing:
+        raise InputDataError(f"{missing[0]}: is missing; {cohort} is not a built cohort, run `clinragen build` first")
+    return paths
+
+
 def load_examples(folder: Path) -> DatasetDict:
     """Read a built cohort folder (parquet per split). Raises `InputDataError` naming what is missing or different."""
     from datasets import Dataset
@@ -76,10 +85,7 @@ def load_examples(folder: Path) -> DatasetDict:
     from dataset_builder.cohort_splits import CohortSplits
 
     folder = Path(folder)
-    paths = {split: folder / "data" / f"{split}.parquet" for split in SPLITS}
-    missing = [str(path) for path in paths.values() if not path.is_file()]
-    if missing:
-        raise InputDataError(f"{missing[0]}: is missing; {folder} is not a built cohort, run `clinragen build` first")
+    paths = split_files(folder)
     with vocabulary_of(folder):
         expected = example_features()
     splits = {}

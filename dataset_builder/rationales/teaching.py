@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.rationales.teacher import REJECTED, Judge, Rationale, Teacher, V
-from dataset_builder.schema import SPLITS, example_features
+from dataset_builder.schema import example_features, split_files
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 Progress = Callable[[int, int], None]
@@ -49,10 +49,8 @@ def cohort_files(cohort: Path) -> dict[str, Path]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    paths = {split: cohort / "data" / f"{split}.parquet" for split in SPLITS}
+    paths = split_files(cohort)
     for path in paths.values():
-        if not path.is_file():
-            raise InputDataError(f"{path}: is missing; {cohort} is not a built cohort, run `clinragen build` first")
         try:
             names = set(pq.ParquetFile(path).schema_arrow.names)
         except pa.ArrowInvalid as error:
