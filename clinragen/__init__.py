@@ -18,6 +18,6 @@ def __getattr__(name: str) -> Any:
     # Lazy: whoever only wants the Auto classes need not load the query engine.
     if name != "load_cohort":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dataset_builder.hf_builder import load_cohort
+    from dataset_builder.cohort.hf_builder import load_cohort
 
     return load_cohort

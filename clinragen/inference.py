@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataset_builder.lab_series import LabSeries
+from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.errors import StageError
 
 if TYPE_CHECKING:
-    from modeling_clinragen.constrained_decoding_clinragen import DiseaseListConstraint
+    from modeling_clinragen.generation_clinragen import DiseaseListConstraint
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Explainer:
 
     @cached_property
     def _constraint(self) -> DiseaseListConstraint:
-        from modeling_clinragen.constrained_decoding_clinragen import DiseaseListConstraint
+        from modeling_clinragen.generation_clinragen import DiseaseListConstraint
 
         return DiseaseListConstraint(self.processor, self.model.config)
 

@@ -43,7 +43,8 @@ def minilm() -> Path:
 @pytest.fixture(scope="session")
 def tiny_tokenizer() -> Any:
     """A byte-level tokenizer with the disease names as whole tokens."""
-    from dataset_builder.vocabulary import load_diseases
+    from dataset_builder.contract.vocabulary import load_diseases
+
     from modeling_clinragen.processing_clinragen import DIAGNOSIS_MARK, NO_DIAGNOSIS, RATIONALE_MARK
     from trainers.tokenizer import train_tokenizer
 
@@ -54,7 +55,8 @@ def tiny_tokenizer() -> Any:
 @pytest.fixture(scope="session")
 def make_processor(tiny_tokenizer: Any) -> Callable[..., Any]:
     """Build a processor for the 11 variables with simple statistics."""
-    from dataset_builder.vocabulary import load_variables
+    from dataset_builder.contract.vocabulary import load_variables
+
     from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
     from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 
@@ -163,8 +165,8 @@ TEXT_CONFIGS: dict[str, dict[str, Any]] = {
 def make_model(tiny_tokenizer: Any) -> Callable[..., Any]:
     """Build a tiny random model around one kind of language model."""
     import torch
+    from dataset_builder.contract.vocabulary import load_diseases, load_variables
 
-    from dataset_builder.vocabulary import load_diseases, load_variables
     from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
     from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 
@@ -214,7 +216,7 @@ def make_model(tiny_tokenizer: Any) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def make_series() -> Callable[..., dict[str, np.ndarray]]:
     """Build a random series with about half of its values missing."""
-    from dataset_builder.vocabulary import load_variables
+    from dataset_builder.contract.vocabulary import load_variables
 
     def build(steps: int, seed: int = 0) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(seed)
@@ -275,7 +277,7 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of `clinragen quickstart` with the tiny recipe."""
-    from clinragen.whole_run import run_recipe
+    from clinragen.pipeline.run import run_recipe
 
     output = tmp_path_factory.mktemp("run") / "tiny"
     run_recipe(tiny_recipe, output, 0, root=None)

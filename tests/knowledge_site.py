@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import physionet_site
 
+from clinragen.retrieval.config import RetrievalSettings
 from dataset_builder.download import Patience
-from dataset_builder.retrieval.settings import RetrievalSettings
 
 DATA = Path(__file__).parent / "data" / "retrieval"
 KEY, EMAIL = "0123456789abcdef-the-key", "someone@example.org"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from dataset_builder.contract.vocabulary import load_variables
 from torch import nn
 
-from dataset_builder.vocabulary import load_variables
 from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
 
 NOTES = ["Dyspnea and fever.", "", "No chest pain. History of hypertension and diabetes, now with cough."]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.rationales.teacher import Complaint, Rationale, Teacher
-from dataset_builder.rationales.writing import write_rationales
+from clinragen.teachers.teacher import Complaint, Rationale, Teacher
+from clinragen.teachers.write_cohort import write_rationales
 
 
 class ScriptedTeacher:

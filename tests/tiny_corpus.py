@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.knowledge.building import build_knowledge
-from dataset_builder.knowledge.curated import NOTHING_CURATED, Curated
-from dataset_builder.knowledge.extraction import Extractor
-from dataset_builder.retrieval.passages import Passage, write_passages
-from dataset_builder.retrieval.topics import Topic, load_topics
-from dataset_builder.vocabulary import vocabulary_of
+from dataset_builder.contract.vocabulary import vocabulary_of
+
+from clinragen.knowledge.assemble import build_knowledge
+from clinragen.knowledge.curated import NOTHING_CURATED, Curated
+from clinragen.knowledge.extraction import Extractor
+from clinragen.retrieval.passages import Passage, write_passages
+from clinragen.retrieval.topics import Topic, load_topics
 
 PHENOTYPES = """
 - {key: gout, name: Gout, ccs: 54, kind: chronic, codes: {10: ["M10.9"]}}

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 import pytest
+from dataset_builder.contract.vocabulary import load_variables
 
-from dataset_builder.build import build_cohort
-from dataset_builder.schema import SPLITS
-from dataset_builder.vocabulary import load_variables
+from dataset_builder.cohort.build import build_cohort
+from dataset_builder.contract.schema import SPLITS
 
 START = datetime(2150, 3, 1, 8, 0, 0)
 HR, SPO2, DBP = 220045, 220277, 220180

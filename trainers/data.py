@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 
-from dataset_builder.columns import series_column
+from dataset_builder.contract.arrays import series_column
 from modeling_clinragen.errors import StageError
 from modeling_clinragen.modeling_clinragen import IGNORED, MULTIPLE
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor

@@ -7,8 +7,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.files import atomic_file, make_private, read_json
-from dataset_builder.governance import PROVENANCE, carry_provenance, is_credentialed, read_provenance, write_provenance
+from dataset_builder.storage.files import atomic_file, make_private, read_json
+from dataset_builder.storage.governance import (
+    PROVENANCE,
+    carry_provenance,
+    is_credentialed,
+    read_provenance,
+    write_provenance,
+)
 
 SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1")
 PHASES = {

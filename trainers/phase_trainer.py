@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from datasets import Dataset
 from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
 
-from dataset_builder.files import write_json
-from dataset_builder.governance import UNRECORDED, is_credentialed
+from dataset_builder.storage.files import write_json
+from dataset_builder.storage.governance import UNRECORDED, is_credentialed
 from modeling_clinragen.errors import SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
@@ -69,7 +69,7 @@ class PhaseTrainer(Seq2SeqTrainer):
     Args:
         model: The parent checkpoint. Its `config.phase` must be one of `parents`.
         args: The phase's config.
-        train_dataset, eval_dataset: Cohort splits (see `dataset_builder.schema`) with rationales.
+        train_dataset, eval_dataset: Cohort splits (see `dataset_builder.contract.schema`) with rationales.
         processing_class: The model's processor.
         provenance: Where the examples come from (the cohort's provenance.json). Without it they count as credentialed:
             the model's `config.credentialed` becomes true, which no later phase takes back.

@@ -2,7 +2,7 @@
 
 from dataset_builder.download.catalogue import dataset_names
 from dataset_builder.download.credentials import Credentials
-from dataset_builder.download.downloading import Downloaded, download
+from dataset_builder.download.fetch import Downloaded, download
 from dataset_builder.download.server import Patience
 
 __all__ = ["Credentials", "Downloaded", "Patience", "dataset_names", "download"]

@@ -9,9 +9,9 @@ from importlib.resources import files
 from pathlib import PurePosixPath
 from typing import Any
 
-from dataset_builder.files import read_yaml
-from dataset_builder.location import SUFFIXES
-from dataset_builder.source import Source
+from dataset_builder.sources.locate import SUFFIXES
+from dataset_builder.sources.spec import Source
+from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 

@@ -19,7 +19,7 @@ import urllib3
 from requests.auth import AuthBase
 
 from dataset_builder.download.credentials import HOW_TO_GIVE, Credentials
-from dataset_builder.files import PARTIAL, PRIVATE_FILE, disk_errors_named, file_digest
+from dataset_builder.storage.files import PARTIAL, PRIVATE_FILE, disk_errors_named, file_digest
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 logger = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""What DuckDB, PostgreSQL and Spark do differently, one file each; `dataset_builder.engine` chooses among them."""
+"""What DuckDB, PostgreSQL and Spark do differently, one file each; `dataset_builder.cohort.session` chooses among them."""

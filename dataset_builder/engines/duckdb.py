@@ -35,7 +35,7 @@ CSV_ERRORS = {
 
 
 class DuckdbEngine:
-    """See `dataset_builder.engine.Engine`."""
+    """See `dataset_builder.cohort.session.Engine`."""
 
     title = "DuckDB"
     errors: tuple[type[Exception], ...] = (duckdb.Error,)

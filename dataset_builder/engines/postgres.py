@@ -22,7 +22,7 @@ from ibis.backends.sql.compilers.postgres import PostgresCompiler
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from dataset_builder.location import DatabaseTable
+from dataset_builder.sources.locate import DatabaseTable
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 TIMEOUT = 15  # seconds for a connection
@@ -92,7 +92,7 @@ class _Backend(Backend):
 
 
 class PostgresEngine:
-    """See `dataset_builder.engine.Engine`. What is kept goes to temporary tables, which other sessions cannot see."""
+    """See `dataset_builder.cohort.session.Engine`. What is kept goes to temporary tables, which other sessions cannot see."""
 
     title = "PostgreSQL"
     errors: tuple[type[Exception], ...] = (psycopg.Error,)

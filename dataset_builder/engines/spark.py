@@ -79,7 +79,7 @@ _Backend.register_options()  # which ibis does for its own backends
 
 
 class SparkEngine:
-    """See `dataset_builder.engine.Engine`. What is kept goes to Parquet files under `scratch`."""
+    """See `dataset_builder.cohort.session.Engine`. What is kept goes to Parquet files under `scratch`."""
 
     title = "Spark"
     errors: tuple[type[Exception], ...] = (PySparkException, Py4JError, ConnectionError)

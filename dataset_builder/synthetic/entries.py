@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dataset_builder.files import read_yaml
+from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.errors import InputDataError
 
 _NOTHING: Any = object()

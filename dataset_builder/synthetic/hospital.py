@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builder.files import atomic_folder
+from dataset_builder.storage.files import atomic_folder
 from dataset_builder.synthetic.notes import NoteWriter
 from dataset_builder.synthetic.patients import MOST_PATIENTS, Admission, Patient, PatientMaker, Stay
 from dataset_builder.synthetic.phrasebook import load_phrasebook

@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from dataset_builder.contract.vocabulary import load_diseases, load_variables
 from dataset_builder.synthetic.entries import Entry
 from dataset_builder.synthetic.world import (
     Artifact,
@@ -27,7 +28,6 @@ from dataset_builder.synthetic.world import (
     World,
     WorldDisease,
 )
-from dataset_builder.vocabulary import load_diseases, load_variables
 
 EVIDENCE = ("note", "labs", "both", "ambiguous")
 KINDS = ("negated", "family", "historical", "differential")

@@ -11,12 +11,12 @@ from typing import Any
 
 import matplotlib
 import torch
+from dataset_builder.contract.vocabulary import load_diseases, load_variables
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from dataset_builder.files import atomic_file
-from dataset_builder.vocabulary import load_diseases, load_variables
+from dataset_builder.storage.files import atomic_file
 from modeling_clinragen import ClinRaGenConfig, ClinRaGenForConditionalGeneration
 from trainers.lab_trainer import LabTrainer
 from trainers.multimodal_trainer import MultimodalTrainer

@@ -1,0 +1,230 @@
+"""Levels, limits and values against the readings: in how many of them, from when, until when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clinragen.claims.lexicon import Lexicon
+from clinragen.claims.readings import Readings, count_runs, evidence, flipped, holds, is_absence, window_of
+from clinragen.claims.types import (
+    CONTRADICTED,
+    SUPPORTED,
+    UNVERIFIABLE,
+    Evidence,
+    Predicate,
+    Quantifier,
+    Statement,
+    When,
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The verdict on one side of a statement."""
+
+    kind: str
+    verdict: str
+    evidence: Evidence
+
+
+def check_readings(statement: Statement, readings: Readings, lexicon: Lexicon) -> list[Outcome]:
+    """A statement that is true or false of each reading: its count, its time, or that it occurs at all."""
+    predicate = statement.predicate
+    at = holds(readings, predicate, lexicon)
+    kind = _kind(predicate)
+    if at is None:
+        reason = "it has no reference range" if predicate.kind == "level" else "the unit is not one of this variable's"
+        return [Outcome(kind, UNVERIFIABLE, Evidence(reason))]
+    bounds = [when for when in statement.times if when.kind in ("from", "until")]
+    points = [when for when in statement.times if when.kind == "at"]
+    timed = predicate.kind == "compare" or (predicate.kind == "level" and not is_absence(predicate))
+    quantifier = statement.quantifier or _implied(statement)
+    outcomes: list[Outcome] = []
+    if timed and not statement.negation and bounds:
+        outcomes += [Outcome("timing", *_edge(readings, at, when, lexicon)) for when in bounds]
+        if statement.quantifier is None:
+            return outcomes
+    if points and statement.quantifier is not None and not statement.negation:
+        outcomes += [Outcome("timing", *_occurs(readings, at, when, lexicon)) for when in points]
+    if quantifier is not None:
+        named = "count" if statement.quantifier is not None else kind
+        outcomes.append(Outcome(named, *_counted(statement, readings, at, quantifier, bool(outcomes), lexicon)))
+        return outcomes
+    window = window_of(readings, statement.times, lexicon)
+    if window.unknown:
+        return [Outcome(kind, UNVERIFIABLE, Evidence(window.unknown))]
+    limited = any(when.kind != "whole" for when in statement.times)
+    named = "timing" if limited and predicate.kind == "level" else kind
+    return [Outcome(named, *_plain(statement, readings, at, window.mask, lexicon))]
+
+
+def _kind(predicate: Predicate) -> str:
+    if predicate.kind != "level":
+        return "value"
+    return "normality" if predicate.word in ("normal", "abnormal") else "level"
+
+
+def _implied(statement: Statement) -> Quantifier | None:
+    """What "stays" and "between" say about how many readings are meant."""
+    predicate = statement.predicate
+    if statement.negation:
+        return None
+    if predicate.kind == "between":
+        return Quantifier("every")
+    if not statement.persistent:
+        return None
+    if predicate.kind == "level" and not is_absence(predicate):
+        return Quantifier("persistent")
+    return Quantifier("every") if predicate.kind != "near" else None
+
+
+def is_sign(at: np.ndarray, lexicon: Lexicon) -> bool:
+    """Whether so many readings are at a level that it is no stray one."""
+    limits, count, share = lexicon.limits, int(at.sum()), float(at.mean())
+    several = count >= limits["sign_readings"] and share >= limits["sign_share"]
+    return several or (count > 0 and share >= limits["sign_alone"])
+
+
+def _plain(
+    statement: Statement, readings: Readings, at: np.ndarray, window: np.ndarray, lexicon: Lexicon
+) -> tuple[str, Evidence]:
+    """A statement without a word of quantity."""
+    predicate = statement.predicate
+    told = at & window
+    count, total = int(told.sum()), int(window.sum())
+    if predicate.kind != "level":
+        verdict = SUPPORTED if count else CONTRADICTED
+    elif is_absence(predicate):
+        beyond = ~at[window]
+        verdict = SUPPORTED if not beyond.any() else CONTRADICTED if is_sign(beyond, lexicon) else UNVERIFIABLE
+    else:
+        verdict = CONTRADICTED if not count else SUPPORTED if is_sign(at[window], lexicon) else UNVERIFIABLE
+    if statement.negation == "never":
+        verdict = CONTRADICTED if count else SUPPORTED
+    elif statement.negation:
+        verdict = flipped(verdict)
+    against = window & ~at if is_absence(predicate) else told
+    shown = against if against.any() else window
+    return verdict, evidence(f"{count} of {total} readings are {_words(predicate)}", readings, shown, lexicon)
+
+
+def _words(predicate: Predicate) -> str:
+    if predicate.kind == "level":
+        return predicate.word
+    return {"compare": f"{predicate.word.replace('_', ' ')} the limit", "between": "between the two"}.get(
+        predicate.kind, "at the value"
+    )
+
+
+def _counted(
+    statement: Statement,
+    readings: Readings,
+    at: np.ndarray,
+    quantifier: Quantifier,
+    also_whole: bool,
+    lexicon: Lexicon,
+) -> tuple[str, Evidence]:
+    """A number or a share of readings. With "from hour 4" it may be meant of all readings or of those since."""
+    times = statement.times
+    if quantifier.count is not None:
+        # "once at hour 12" counts all readings: there is no other one.
+        times = tuple(when for when in times if when.kind != "at")
+    windows = [window_of(readings, times, lexicon)]
+    if also_whole:
+        windows.append(window_of(readings, (), lexicon))
+    best = (UNVERIFIABLE, Evidence(windows[0].unknown))
+    order = (SUPPORTED, UNVERIFIABLE, CONTRADICTED)
+    judged = []
+    for window in windows:
+        if not window.unknown:
+            told = at & window.mask
+            verdict = _quantity(told[window.mask], quantifier, lexicon)
+            verdict = flipped(verdict) if statement.negation else verdict
+            reason = f"{int(told.sum())} of {int(window.mask.sum())} readings are {_words(statement.predicate)}"
+            shown = told if told.any() else window.mask
+            judged.append((verdict, evidence(reason, readings, shown, lexicon)))
+    return min(judged, key=lambda item: order.index(item[0]), default=best)
+
+
+def _quantity(at: np.ndarray, quantifier: Quantifier, lexicon: Lexicon) -> str:
+    count, total = int(at.sum()), len(at)
+    share = count / total
+    if quantifier.name == "intermittent":
+        if count in (0, total):
+            return CONTRADICTED
+        return SUPPORTED if count_runs(at) > 1 or count_runs(~at) > 1 else UNVERIFIABLE
+    if quantifier.name:
+        extent = lexicon.extents[quantifier.name]
+        amount = count if extent.counted else share
+        if _inside(amount, count, extent.supported, extent.strictly_above):
+            return SUPPORTED
+        inside = _inside(amount, count, extent.tolerated, extent.strictly_above)
+        return UNVERIFIABLE if inside else CONTRADICTED
+    if quantifier.share is not None:
+        band = lexicon.limits["share_band" if quantifier.operator == "~" else "percent_band"]
+        agrees = {
+            ">=": share >= quantifier.share - 1e-9,
+            "<=": share <= quantifier.share + 1e-9,
+        }.get(quantifier.operator, abs(share - quantifier.share) <= band)
+        return SUPPORTED if agrees else CONTRADICTED
+    wanted = quantifier.count or 0
+    if quantifier.total is not None and quantifier.total != total:
+        return CONTRADICTED
+    amounts = {count, count_runs(at)} if quantifier.runs else {count}
+    slack = max(1.0, lexicon.limits["count_band"] * wanted) if quantifier.operator == "~" else 0.0
+    agrees = {
+        ">=": max(amounts) >= wanted,
+        "<=": min(amounts) <= wanted,
+    }.get(quantifier.operator, any(abs(amount - wanted) <= slack for amount in amounts))
+    return SUPPORTED if agrees else CONTRADICTED
+
+
+def _inside(amount: float, count: int, bounds: tuple[float, float], strictly_above: bool) -> bool:
+    low, high = bounds
+    if low == 0 and high > 0 and count == 0:
+        return False
+    return (amount > low if strictly_above else amount >= low - 1e-9) and amount <= high + 1e-9
+
+
+def _edge(readings: Readings, at: np.ndarray, when: When, lexicon: Lexicon) -> tuple[str, Evidence]:
+    """ "from hour 4": nothing before, much after. "until" is the same with time running backwards."""
+    limits = lexicon.limits
+    reach = limits["onset_hours"] * (2 if when.approximate else 1)
+    hours, edge = readings.hours, when.first
+    if when.kind == "until":
+        hours, edge, at = -hours[::-1], -edge, at[::-1]
+    beyond, outside = at & (hours >= edge - reach), at & (hours < edge - reach)
+    within = hours >= edge - reach
+    order = slice(None, None, -1) if when.kind == "until" else slice(None)
+
+    def told(verdict: str, reason: str, mask: np.ndarray) -> tuple[str, Evidence]:
+        return verdict, evidence(reason, readings, mask[order], lexicon)
+
+    if not at.any():
+        return told(CONTRADICTED, "no reading is at that level", np.ones(len(hours), dtype=np.bool_))
+    if not beyond.any():
+        return told(CONTRADICTED, "no reading on that side is at that level", at)
+    if outside.any():
+        stray = outside.sum() == 1 and beyond.sum() >= limits["sign_readings"] and outside.sum() <= 0.1 * len(at)
+        verdict = UNVERIFIABLE if stray else CONTRADICTED
+        return told(verdict, "readings on the other side of that hour are at that level too", outside)
+    nearest = float(hours[beyond][0])
+    between = ~at & (hours >= edge) & (hours < nearest)
+    if nearest > edge + reach and between.any():
+        return told(CONTRADICTED, "the readings next to that hour are not at that level", between)
+    share = float(at[within].mean())
+    if share < limits["onset_least"]:
+        return told(CONTRADICTED, "few readings on that side are at that level", beyond)
+    verdict = SUPPORTED if share >= limits["onset_share"] else UNVERIFIABLE
+    return told(verdict, "the level begins or ends at that hour", beyond)
+
+
+def _occurs(readings: Readings, at: np.ndarray, when: When, lexicon: Lexicon) -> tuple[str, Evidence]:
+    """ "once at hour 12": a reading then is at the level."""
+    window = window_of(readings, (when,), lexicon).mask
+    if (at & window).any():
+        return SUPPORTED, evidence("a reading at that hour is at that level", readings, at & window, lexicon)
+    shown = window if window.any() else at
+    return CONTRADICTED, evidence("no reading at that hour is at that level", readings, shown, lexicon)

@@ -1,0 +1,209 @@
+"""A rationale as a row of items: names, levels, numbers with units, times, counts, negations, and what is between."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
+
+from clinragen.claims.lexicon import Entry, Lexicon, fold_unit
+from clinragen.claims.patterns import load_patterns
+from clinragen.claims.types import Quantity
+
+T = TypeVar("T")
+
+# Stands for what is not read: quotations, disease names, masked phrases. No word and no gap of a phrase contains it.
+BLANK = "\x01"
+
+_QUOTE = re.compile(r"[\"“”„«][^\"“”„«»\n]{0,400}[\"“”»]")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One piece of a text. `kind` is that of an `Entry`, or "number", "pair", "span", "word", "comma", "stop" ..."""
+
+    kind: str
+    start: int
+    end: int
+    entry: Entry | None = None
+    other: Entry | None = None  # a second meaning of the same word ("increased": level or trend)
+    text: str = ""
+    numbers: tuple[Quantity, ...] = ()
+    joined: str = ""
+
+
+_NUMBER = r"(?<![\w.])(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,6})(?:\.\d{1,4})?(?![\w]*\d)"
+_DECADE = re.compile(
+    r"(?<![\w.])(?P<part>(?:low|lower|mid|middle|high|upper)[ -])?(?P<a>\d{1,2}0)['’]?s\b", re.IGNORECASE
+)
+_PAIR = re.compile(r"(?<![\w./])(?P<a>\d{2,3}) ?/ ?(?P<b>\d{2,3})(?![\w/]|\.\d)")
+_PLAIN = re.compile(rf"{_NUMBER}")
+_SYMBOLS = {"<": "below", ">": "above", "≤": "at_most", "≥": "at_least", "<=": "at_most", ">=": "at_least"}
+_PIECE = re.compile(r"<=|>=|[<>≤≥]|[~≈±]|[A-Za-z][A-Za-z’']*|[,;:()/—–\n]|\.+|[!?]| - |[\x01]+")
+_LAST_WORD = re.compile(r"[A-Za-z.]+\Z")
+_NEW_LINE = re.compile(r"\n[ \t]{0,20}(?:$|[-*•\n]|[A-Z0-9\x01])")
+
+
+def read_items(text: str, lexicon: Lexicon) -> list[Item]:
+    """The items of a text in order; quotations and disease names are not read."""
+    blanked = _blank(text, [_QUOTE, lexicon.diseases])
+    pieces = list(blanked)
+    for match in lexicon.index.find(blanked):
+        if match.owners[0].kind == "masks":
+            pieces[match.start : match.end] = BLANK * (match.end - match.start)
+    patterns = load_patterns()
+    blanked, times = _take("".join(pieces), patterns.times)
+    blanked, counts = _take(blanked, patterns.counts)
+    # A time without a meaning is a duration: it is passed over.
+    items = [Item("time" if when else "filler", *span, Entry("time", when=when)) for span, when in times]
+    items += [Item("quantifier", *span, Entry("quantifier", quantifier=told)) for span, told in counts]
+    blanked = _take_numbers(blanked, items, lexicon)
+    taken = bytearray(len(blanked) + 1)
+    for item in items:
+        taken[item.start : item.end] = b"\x01" * (item.end - item.start)
+    for match in lexicon.index.find(blanked):
+        entry = match.owners[0]
+        other = match.owners[1] if len(match.owners) > 1 else None
+        items.append(Item(entry.kind, match.start, match.end, entry, other, blanked[match.start : match.end]))
+        taken[match.start : match.end] = b"\x01" * (match.end - match.start)
+    items += _pieces(blanked, taken, lexicon.abbreviations)
+    items.sort(key=lambda item: item.start)
+    # "T 38.5, P 110": a letter is a name only if its number follows.
+    followed = {item.start for item, following in pairwise(items) if following.kind == "number"}
+    return [item for item in items if item.kind != "name" or len(item.text) > 1 or item.start in followed]
+
+
+def _blank(text: str, patterns: list[re.Pattern[str]]) -> str:
+    for pattern in patterns:
+        text = pattern.sub(lambda found: BLANK * len(found.group()), text)
+    return text
+
+
+def _take(
+    text: str, patterns: Iterable[tuple[re.Pattern[str], Callable[[re.Match[str]], T]]]
+) -> tuple[str, list[tuple[tuple[int, int], T]]]:
+    """The text without what the patterns find, and that with its place; the first pattern takes first."""
+    made: list[tuple[tuple[int, int], T]] = []
+    for pattern, make in patterns:
+        found_here = list(pattern.finditer(text))
+        if found_here:
+            made += [(found.span(), make(found)) for found in found_here]
+            text = pattern.sub(lambda found: BLANK * len(found.group()), text)
+    return text, made
+
+
+def _take_numbers(text: str, items: list[Item], lexicon: Lexicon) -> str:
+    """Numbers, "120/80", "60 to 80", "the low 120s"; each with the unit behind it."""
+    numbers: list[Item] = []
+    pieces = list(text)
+
+    def take(kind: str, start: int, end: int, quantities: tuple[Quantity, ...], joined: str = "") -> None:
+        unit = lexicon.unit_pattern.match(text, end)
+        if unit is not None:
+            end = unit.end()
+            folded = fold_unit(unit["unit"])
+            quantities = tuple(Quantity(item.low, item.high, item.decimals, folded) for item in quantities)
+        numbers.append(Item(kind, start, end, text=text[start:end], numbers=quantities, joined=joined))
+        pieces[start:end] = BLANK * (end - start)
+
+    for found in _DECADE.finditer(text):
+        take("number", *found.span(), (_decade(found),))
+    for found in _PAIR.finditer("".join(pieces)):
+        both = tuple(Quantity(float(found[name]), float(found[name]), 0) for name in ("a", "b"))
+        take("pair", *found.span(), both)
+    for found in _PLAIN.finditer("".join(pieces)):
+        take("number", *found.span(), (_quantity(found.group()),))
+    numbers.sort(key=lambda item: item.start)
+    items += _joined(numbers, text)
+    return "".join(pieces)
+
+
+_BETWEEN = re.compile(
+    r"\s?(?:-|–|—|−)\s?|\s(?:to|and|through)\s(?:about |approximately |around |near |~)?", re.IGNORECASE
+)
+_LEAD = re.compile(
+    r"\b(?P<word>from|between)\s(?P<about>about |approximately |around |near |roughly |~)?$", re.IGNORECASE
+)
+_ABOUT_WORD = re.compile(r"about|approx|around|near|roughly|~", re.IGNORECASE)
+
+
+def _joined(numbers: list[Item], text: str) -> list[Item]:
+    """Two numbers with "to", "and" or a dash between become one span where they belong together."""
+    result: list[Item] = []
+    for item in numbers:
+        before = result[-1] if result else None
+        if before is not None and before.kind == item.kind == "number":
+            gap = text[before.end : item.start]
+            lead = _LEAD.search(text[max(0, before.start - 30) : before.start])
+            word = lead["word"].lower() if lead else ""
+            fits = _BETWEEN.fullmatch(gap)
+            if fits and ("and" not in gap.lower() or word == "between"):
+                about = bool(_ABOUT_WORD.search(gap)) or bool(lead and lead["about"])
+                unit = item.numbers[0].unit or before.numbers[0].unit
+                both = tuple(
+                    Quantity(part.low, part.high, part.decimals, part.unit or unit, about)
+                    for part in (*before.numbers, *item.numbers)
+                )
+                start = before.start - (len(lead.group()) if lead else 0)
+                joined = word or ("to" if "to" in gap.lower() else "-")
+                result[-1] = Item("span", start, item.end, text=text[start : item.end], numbers=both, joined=joined)
+                continue
+        result.append(item)
+    return result
+
+
+def _decade(found: re.Match[str]) -> Quantity:
+    low = float(found["a"])
+    part = (found["part"] or "").lower()
+    third = {"l": (0.0, 3.9), "m": (3.0, 6.9), "h": (6.0, 9.9), "u": (6.0, 9.9)}.get(part[:1], (0.0, 9.9))
+    return Quantity(low + third[0], low + third[1], -1)
+
+
+def _quantity(text: str) -> Quantity:
+    _, _, fraction = text.partition(".")
+    value = float(text.replace(",", ""))
+    return Quantity(value, value, len(fraction))
+
+
+def _ends_sentence(text: str, start: int, end: int, abbreviations: frozenset[str]) -> bool:
+    """Whether a mark at `start` ends a sentence: not inside "7.25", "e.g." or "approx. 30"."""
+    if end < len(text) and not text[end].isspace() and text[end] != BLANK:
+        return False
+    word = _LAST_WORD.search(text[max(0, start - 12) : start])
+    return text[start] != "." or word is None or not (len(word.group()) == 1 or word.group().lower() in abbreviations)
+
+
+def _pieces(text: str, taken: bytearray, abbreviations: frozenset[str]) -> list[Item]:
+    """Marks and the words that no phrase has taken."""
+    items: list[Item] = []
+    for found in _PIECE.finditer(text):
+        start, end = found.span()
+        if taken[start]:
+            continue
+        piece = found.group()
+        if piece in _SYMBOLS:
+            items.append(Item("compare", start, end, Entry("compare", _SYMBOLS[piece])))
+        elif piece in "~≈±":
+            items.append(Item("approximately", start, end))
+        elif piece[0] == BLANK:
+            items.append(Item("blank", start, end))
+        elif piece[0] in ".!?":
+            if _ends_sentence(text, start, end, abbreviations):
+                items.append(Item("stop", start, end))
+        elif piece == "\n":
+            if _NEW_LINE.match(text, start):
+                items.append(Item("stop", start, end))
+        elif piece == ";":
+            items.append(Item("break", start, end))
+        elif piece == ":":
+            items.append(Item("colon", start, end))
+        elif piece in ("—", " - ", "–", ","):
+            items.append(Item("comma", start, end))
+        elif piece == "/":
+            items.append(Item("conjunction", start, end, Entry("conjunction", "/")))
+        elif piece not in "()":
+            kind = "soft" if piece.lower().endswith(("ly", "ing", "ed")) else "word"
+            items.append(Item(kind, start, end, text=piece))
+    return items

@@ -1,0 +1,203 @@
+"""The readings of one variable, and what a number or a time that is told means for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from dataset_builder.contract.vocabulary import RangeSet, load_variables
+
+from clinragen.claims.lexicon import Lexicon
+from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Evidence, Predicate, Quantity, When
+from dataset_builder.contract.lab_series import LabSeries
+from dataset_builder.contract.lab_summary import count_levels
+
+# Values come as float32: a limit told as 7.35 must not lie a rounding error beside the reading 7.35.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """One variable's measured values: `hours` and `values` (readings,), `low` and `high` (readings,) by the range."""
+
+    key: str
+    hours: np.ndarray
+    values: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    ranged: bool
+
+    def __len__(self) -> int:
+        return len(self.hours)
+
+
+def split_readings(series: LabSeries, range_set: RangeSet) -> dict[str, Readings]:
+    """The readings of every variable, by key; without any where it was never measured."""
+    low, high, _ = count_levels(series.values, range_set)
+    result = {}
+    for column, variable in enumerate(load_variables()):
+        seen = series.observed[:, column]
+        result[variable.key] = Readings(
+            variable.key,
+            series.hours[seen].astype(np.float64),
+            series.values[seen, column].astype(np.float64),
+            low[seen, column],
+            high[seen, column],
+            variable.key in range_set.bounds,
+        )
+    return result
+
+
+@dataclass(frozen=True)
+class Band:
+    """A told number in the variable's unit: `low` to `high` as told, and how far a reading may be off."""
+
+    low: float
+    high: float
+    tolerance: float
+
+    def holds(self, values: np.ndarray) -> np.ndarray:
+        """Which values agree with the number."""
+        slack = self.tolerance + _ROUNDING * max(1.0, abs(self.high))
+        return (values >= self.low - slack) & (values <= self.high + slack)
+
+
+def read_band(quantity: Quantity, key: str, lexicon: Lexicon, *, change: bool = False) -> Band | None:
+    """The number in the variable's unit; None when its unit is none of this variable's.
+
+    A number without a unit is in the first unit, of those the variable may come in, that makes it plausible. With
+    `change` the number is a difference, so that the scales' zero points do not matter.
+    """
+    variable = lexicon.variables[key]
+    units = lexicon.units[key]
+    if quantity.unit is not None:
+        if quantity.unit not in units:
+            return None
+        chosen = units[quantity.unit]
+        # "degrees" alone may be either scale.
+        doubtful = quantity.unit in ("°", "degrees")
+    else:
+        chosen = next(iter(units.values()))
+        doubtful = True
+        if quantity.high <= 1 and variable.unit == "%" and "fraction" in units:
+            chosen, doubtful = units["fraction"], False
+    if doubtful and not change:
+        low, high = variable.plausible
+        for conversion in units.values():
+            if low <= quantity.low * conversion.scale + conversion.offset <= high:
+                chosen = conversion
+                break
+    told = 0.5 * 10.0**-quantity.decimals * chosen.scale if quantity.decimals >= 0 else 0.0
+    tolerance = max(told, 0.5 * 10.0**-variable.decimals)
+    if quantity.approximate:
+        tolerance = max(tolerance, lexicon.near.get(key, 0.0))
+    offset = 0.0 if change else chosen.offset
+    low, high = (value * chosen.scale + offset for value in (quantity.low, quantity.high))
+    return Band(low, high, tolerance)
+
+
+def holds(readings: Readings, predicate: Predicate, lexicon: Lexicon) -> np.ndarray | None:
+    """Which readings a predicate is true of; None when that cannot be told (no range, a unit of something else)."""
+    if predicate.kind == "level":
+        if not readings.ranged:
+            return None
+        beyond = readings.low | readings.high
+        masks = {"low": readings.low, "high": readings.high, "abnormal": beyond, "normal": ~beyond}
+        masks |= {"not low": ~readings.low, "not high": ~readings.high}
+        return masks[predicate.word]
+    if predicate.first is None:
+        return None
+    band = read_band(predicate.first, readings.key, lexicon)
+    if band is None:
+        return None
+    values = readings.values
+    slack = _ROUNDING * max(1.0, abs(band.high))
+    loose = band.tolerance if predicate.first.approximate else 0.0
+    if predicate.kind == "compare":
+        compared = {
+            "above": values > band.high + slack - loose,
+            "below": values < band.low - slack + loose,
+            "at_least": values >= band.low - slack - loose,
+            "at_most": values <= band.high + slack + loose,
+        }
+        return compared[predicate.word]
+    if predicate.kind == "between" and predicate.second is not None:
+        other = read_band(predicate.second, readings.key, lexicon)
+        if other is None:
+            return None
+        first, last = sorted((band, other), key=lambda item: item.low)
+        return Band(first.low, last.high, max(first.tolerance, last.tolerance)).holds(values)
+    return band.holds(values)
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """The readings that a time speaks of; `unknown` says why none can be meant."""
+
+    mask: np.ndarray
+    unknown: str = ""
+
+
+def window_of(readings: Readings, times: Sequence[When], lexicon: Lexicon) -> Window:
+    """The readings within all of `times`."""
+    mask = np.ones(len(readings), dtype=np.bool_)
+    for when in times:
+        part = _one_window(readings, when, lexicon)
+        if part is None:
+            return Window(np.zeros(len(readings), dtype=np.bool_), "it was not measured near admission")
+        mask &= part
+    return Window(mask, "" if mask.any() else "it was not measured then")
+
+
+def _one_window(readings: Readings, when: When, lexicon: Lexicon) -> np.ndarray | None:
+    limits, hours = lexicon.limits, readings.hours
+    first, last = float(hours[0]), float(hours[-1])
+    if when.kind in ("start", "admission"):
+        if when.kind == "admission" and first > limits["admission_hours"]:
+            return None
+        return np.asarray(hours <= first + limits["start_hours"])
+    if when.kind == "end":
+        return np.asarray(hours >= last - limits["end_hours"])
+    if when.kind == "early":
+        return np.asarray(hours <= first + (last - first) / 3)
+    if when.kind == "later":
+        return np.asarray(hours >= first + (last - first) / 3)
+    if when.kind == "final":
+        return np.asarray(hours >= last - when.first)
+    if when.kind == "at":
+        reach = limits["at_hours"] * (2 if when.approximate else 1)
+        return np.asarray(np.abs(hours - when.first) <= reach)
+    if when.kind == "from":
+        return np.asarray(hours >= when.first - 0.5)
+    if when.kind == "until":
+        return np.asarray(hours <= when.first + 0.5)
+    if when.kind == "window":
+        slack = limits["onset_hours"] if when.approximate else 0.5 if np.isfinite(when.last) and when.first > 0 else 0
+        return np.asarray((hours >= when.first - slack) & (hours <= when.last + slack))
+    return np.ones(len(hours), dtype=np.bool_)
+
+
+def evidence(reason: str, readings: Readings, mask: np.ndarray, lexicon: Lexicon) -> Evidence:
+    """A reason with the first of the readings that decide."""
+    chosen = np.flatnonzero(mask)[: int(lexicon.limits["evidence"])]
+    return Evidence(
+        reason,
+        tuple(round(float(hour), 3) for hour in readings.hours[chosen]),
+        tuple(round(float(value), 4) for value in readings.values[chosen]),
+    )
+
+
+def is_absence(predicate: Predicate) -> bool:
+    """Whether a level means that nothing out of the ordinary is seen, which every reading must bear out."""
+    return predicate.kind == "level" and predicate.word in ("normal", "not low", "not high")
+
+
+def flipped(verdict: str) -> str:
+    """The verdict on the opposite."""
+    return {SUPPORTED: CONTRADICTED, CONTRADICTED: SUPPORTED}.get(verdict, UNVERIFIABLE)
+
+
+def count_runs(mask: np.ndarray) -> int:
+    """Episodes: unbroken runs of readings."""
+    return int((np.diff(mask.astype(np.int8), prepend=0) == 1).sum())

@@ -1,0 +1,226 @@
+"""Directions, changes and extremes against the readings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from dataset_builder.contract.vocabulary import RangeSet
+
+from clinragen.claims.levels import Outcome, is_sign
+from clinragen.claims.lexicon import Lexicon
+from clinragen.claims.readings import Band, Readings, evidence, flipped, read_band, window_of
+from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Evidence, Quantity, Statement
+from dataset_builder.contract.series_signs import SLOPE_POINTS, load_sign_rules
+
+# So many readings make a part of a series that has a direction of its own.
+PART_READINGS = 3
+_STATISTICS: Mapping[str, Callable[[np.ndarray], Any]] = {
+    "min": np.min,
+    "max": np.max,
+    "mean": np.mean,
+    "median": np.median,
+}
+_UNIT = Evidence("the unit is not one of this variable's")
+
+
+def check_extreme(statement: Statement, readings: Readings, lexicon: Lexicon) -> Outcome:
+    """ "peaking near 130", "ranged from 60 to 80", "peaked at hour 20"."""
+    predicate = statement.predicate
+    points = tuple(when for when in statement.times if when.kind == "at")
+    chosen = window_of(readings, [when for when in statement.times if when.kind != "at"], lexicon)
+    if predicate.first is None:
+        points, chosen = statement.times, window_of(readings, (), lexicon)
+    if chosen.unknown:
+        return Outcome("extreme", UNVERIFIABLE, Evidence(chosen.unknown))
+    values = readings.values[chosen.mask]
+    sides: list[tuple[str, Quantity | None]] = [(predicate.word, predicate.first)]
+    if predicate.kind == "range" and predicate.first is not None and predicate.second is not None:
+        least, greatest = sorted((predicate.first, predicate.second), key=lambda number: number.low)
+        sides = [("min", least), ("max", greatest)]
+    agrees = True
+    shown = np.zeros(len(readings), dtype=np.bool_)
+    told = []
+    for word, number in sides:
+        value = float(_STATISTICS[word](values))
+        told.append(f"the {word} is {value:g}")
+        places = chosen.mask & (readings.values == value)
+        shown |= places
+        if number is not None:
+            band = read_band(number, readings.key, lexicon)
+            if band is None:
+                return Outcome("extreme", UNVERIFIABLE, _UNIT)
+            if word in ("mean", "median"):
+                band = Band(band.low, band.high, max(band.tolerance, lexicon.near.get(readings.key, 0.0)))
+            agrees &= bool(band.holds(np.array([value]))[0])
+        if points and word in ("min", "max"):
+            agrees &= bool((places & window_of(readings, points, lexicon).mask).any())
+    verdict = SUPPORTED if agrees else CONTRADICTED
+    return _negated(
+        statement, Outcome("extreme", verdict, evidence("; ".join(told), readings, shown | ~shown.any(), lexicon))
+    )
+
+
+def check_trend(statement: Statement, readings: Readings, range_set: RangeSet, lexicon: Lexicon) -> Outcome:
+    """ "rises from 80 to 130", "is stable", "improves", "swings"."""
+    # "dipped to 88 % at hour 20" tells where the change has come to by then.
+    times = [replace(when, kind="until") if when.kind == "at" else when for when in statement.times]
+    if {when.kind for when in times} >= {"admission", "end"} or {when.kind for when in times} >= {"start", "end"}:
+        times = []  # between the two
+    window = window_of(readings, times, lexicon)
+    if window.unknown:
+        return Outcome("trend", UNVERIFIABLE, Evidence(window.unknown))
+    hours, values = readings.hours[window.mask], readings.values[window.mask]
+    if len(values) < 2 and statement.predicate.word != "resolving":
+        return Outcome("trend", UNVERIFIABLE, Evidence("there are fewer than two readings"))
+    verdict, reason = _trend(statement, readings, hours, values, range_set, lexicon)
+    ends = np.zeros(len(readings), dtype=np.bool_)
+    places = np.flatnonzero(window.mask)
+    ends[[places[0], places[-1], places[int(values.argmin())], places[int(values.argmax())]]] = True
+    return _negated(statement, Outcome("trend", verdict, evidence(reason, readings, ends, lexicon)))
+
+
+def _negated(statement: Statement, outcome: Outcome) -> Outcome:
+    if not statement.negation:
+        return outcome
+    return Outcome(outcome.kind, flipped(outcome.verdict), outcome.evidence)
+
+
+def _trend(
+    statement: Statement,
+    readings: Readings,
+    hours: np.ndarray,
+    values: np.ndarray,
+    range_set: RangeSet,
+    lexicon: Lexicon,
+) -> tuple[str, str]:
+    predicate = statement.predicate
+    word = predicate.word
+    reason = f"from {values[0]:g} to {values[-1]:g}, least {values.min():g}, greatest {values.max():g}"
+    if word == "resolving":
+        return _resolving(readings, hours, values, range_set, lexicon), reason
+    scale = load_sign_rules().scales.get(readings.key)
+    if scale is None:
+        return UNVERIFIABLE, "nothing says what a change of this variable is"
+    ends, slope = float(values[-1] - values[0]), _slope(hours, values)
+    if word == "erratic":
+        swing = float(np.abs(np.diff(values)).mean())
+        return (
+            SUPPORTED if swing >= scale.swing else CONTRADICTED if swing < scale.swing / 2 else UNVERIFIABLE
+        ), reason
+    if word == "stable":
+        swing = float(np.abs(np.diff(values)).mean())
+        if swing >= scale.swing or min(abs(ends), abs(slope)) >= scale.change:
+            return CONTRADICTED, reason
+        return (SUPPORTED if max(abs(ends), abs(slope)) < scale.change else UNVERIFIABLE), reason
+    sign = {"rising": 1, "falling": -1}.get(word, 0)
+    if not sign:
+        sign = _toward_normal(readings.key, values, range_set) * (-1 if word == "worsening" else 1)
+        if not sign:
+            return UNVERIFIABLE, "nothing says which direction is the better one"
+    if predicate.by is not None:
+        band = read_band(predicate.by, readings.key, lexicon, change=True)
+        if band is None:
+            return UNVERIFIABLE, _UNIT.reason
+        changes = np.array([sign * ends, values.max() - values.min()])
+        slack = Band(band.low, band.high, max(2 * band.tolerance, scale.step / 2))
+        return (SUPPORTED if slack.holds(changes).any() and sign * ends > 0 else CONTRADICTED), reason
+    if predicate.first is None and predicate.second is None:
+        verdict = _direction(sign, ends, slope, scale.change / 2)
+        if verdict == CONTRADICTED and _in_part(sign, hours, values, scale.change):
+            return UNVERIFIABLE, f"only for a part of the time; {reason}"
+        return verdict, reason
+    verdict = _between_numbers(statement, readings.key, values, sign, scale.change, lexicon)
+    return verdict, reason if verdict != UNVERIFIABLE else _UNIT.reason
+
+
+def _direction(sign: int, ends: float, slope: float, least: float) -> str:
+    """Both the ends and the robust slope must go that way; one alone may be two outliers."""
+    ends, slope = sign * ends, sign * slope
+    if min(ends, slope) >= least - 1e-4:
+        return SUPPORTED
+    return CONTRADICTED if max(ends, slope) < least else UNVERIFIABLE
+
+
+def _in_part(sign: int, hours: np.ndarray, values: np.ndarray, change: float) -> bool:
+    """Whether the readings up to the extreme, or from the opposite one on, do go that way."""
+    signed = sign * values
+    parts = (slice(0, int(signed.argmax()) + 1), slice(int(signed.argmin()), None))
+    for part in parts:
+        if len(signed[part]) >= PART_READINGS:
+            ends, slope = float(signed[part][-1] - signed[part][0]), _slope(hours[part], signed[part])
+            if min(ends, slope) >= change:
+                return True
+    return False
+
+
+def _between_numbers(
+    statement: Statement, key: str, values: np.ndarray, sign: int, change: float, lexicon: Lexicon
+) -> str:
+    """The numbers of a change: where it starts is the first value or the turning point, where it ends the last one."""
+    predicate = statement.predicate
+    start, end = (
+        read_band(number, key, lexicon) if number is not None else None
+        for number in (predicate.first, predicate.second)
+    )
+    if (start is None and predicate.first is not None) or (end is None and predicate.second is not None):
+        return UNVERIFIABLE
+    signed = sign * values
+    if start is not None and end is not None and sign * (end.low - start.high) <= 0:
+        return CONTRADICTED
+    starts = start.holds(values) if start is not None else np.ones(len(values), dtype=np.bool_)
+    if start is not None:
+        keep = np.zeros(len(values), dtype=np.bool_)
+        keep[0] = True
+        keep |= signed <= signed.min() + 1e-9
+        starts &= keep
+    finishes = np.zeros(len(values), dtype=np.bool_)
+    finishes[-1] = True
+    finishes |= signed >= signed.max() - 1e-9
+    if end is not None:
+        finishes &= end.holds(values)
+    if not starts.any() or not finishes.any():
+        return CONTRADICTED
+    # Of all starts before an end, one must lie clearly on the other side of it.
+    lowest = np.minimum.accumulate(np.where(starts, signed, np.inf))
+    least = change / 4
+    return SUPPORTED if (signed[finishes] - lowest[finishes] >= least).any() else CONTRADICTED
+
+
+def _slope(hours: np.ndarray, values: np.ndarray) -> float:
+    """The change over the window by the median of all slopes (Theil-Sen)."""
+    chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), SLOPE_POINTS)).astype(int))
+    x, y = hours[chosen], values[chosen]
+    earlier, later = np.triu_indices(len(chosen), k=1)
+    return float(np.median((y[later] - y[earlier]) / (x[later] - x[earlier])) * (hours[-1] - hours[0]))
+
+
+def _distance(key: str, values: np.ndarray, range_set: RangeSet) -> np.ndarray | None:
+    """How far values lie outside the range, with the sign of the side."""
+    if key not in range_set.bounds:
+        return None
+    low, high = range_set.bounds[key]
+    return np.where(values < low, values - low, np.where(values > high, values - high, 0.0))
+
+
+def _toward_normal(key: str, values: np.ndarray, range_set: RangeSet) -> int:
+    """The direction that leads the worst reading back to normal, or 0 where none is abnormal."""
+    distance = _distance(key, values, range_set)
+    if distance is None or not distance.any():
+        return 0
+    return -int(np.sign(distance[int(np.abs(distance).argmax())]))
+
+
+def _resolving(
+    readings: Readings, hours: np.ndarray, values: np.ndarray, range_set: RangeSet, lexicon: Lexicon
+) -> str:
+    """Abnormal before, normal at the last. A window that begins after the abnormal readings counts those as well."""
+    distance = _distance(readings.key, values, range_set)
+    if distance is None:
+        return UNVERIFIABLE
+    before = _distance(readings.key, readings.values[readings.hours <= hours[-1]], range_set)
+    if before is None or not before.any() or distance[-1]:
+        return CONTRADICTED
+    return SUPPORTED if is_sign(before != 0, lexicon) else UNVERIFIABLE

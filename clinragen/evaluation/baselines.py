@@ -1,0 +1,167 @@
+"""What a model must beat: the prevalence guess and a logistic regression on words and lab statistics.
+
+Neither sees a test label: both are fitted on the training split, and everything that is chosen (regularisation,
+decision thresholds) is chosen on the validation split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from clinragen.evaluation.lab_statistics import lab_statistics
+from clinragen.evaluation.thresholds import choose_thresholds
+from modeling_clinragen.errors import InputDataError, SettingsError
+
+Examples = Iterable[Mapping[str, Any]]
+Inputs = Literal["both", "note", "labs"]
+Predictor = Callable[[Any], np.ndarray]
+
+C_GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+SEED = 0
+
+
+class PrevalenceGuess:
+    """Gives everybody the same diseases: the set with the highest expected micro F1 under the training prevalences.
+
+    With prevalences p and a set S the expected outcomes per person are sum(p in S) true positives, |S| given and
+    sum(p) true, so F1 = 2 sum(p in S) / (|S| + sum(p)). For every size the most prevalent diseases are best, so all
+    sizes are tried; of equal ones the smallest is taken, and ties between diseases go by vocabulary order.
+    """
+
+    def __init__(self) -> None:
+        self.given = np.zeros(0, dtype=np.int8)
+
+    def fit(self, labels: np.ndarray) -> PrevalenceGuess:
+        """Choose the set from training labels (examples, diseases). Raises `InputDataError` when there are none."""
+        truth = np.asarray(labels, dtype=float)
+        if truth.ndim != 2 or not len(truth):
+            raise InputDataError("the training split has no labels; build a larger cohort")
+        prevalence = truth.mean(axis=0)
+        order = np.argsort(-prevalence, kind="stable")
+        sizes = np.arange(1, len(order) + 1)
+        expected = 2 * np.cumsum(prevalence[order]) / (sizes + prevalence.sum())
+        self.given = np.zeros(len(order), dtype=np.int8)
+        if prevalence.any():
+            self.given[order[: int(np.argmax(expected)) + 1]] = 1
+        return self
+
+    def predict(self, examples: int) -> np.ndarray:
+        """The same 0/1 row for every example: (examples, diseases)."""
+        return np.tile(self.given, (examples, 1))
+
+
+class LogisticBaseline:
+    """One-vs-rest logistic regression on TF-IDF of the note (words and word pairs) and statistics of the series.
+
+    Lab statistics are imputed by the training median, standardised, clipped at 5 standard deviations and divided by
+    the square root of their number: rows of both blocks then have about length 1, and one C suits both. C and the
+    thresholds are those with the highest validation micro F1. `features` drops a block for a single-modality baseline.
+    Everything is deterministic. After `fit`, `choices` says what was chosen.
+    """
+
+    def __init__(self, features: Inputs = "both", *, c_grid: Sequence[float] = C_GRID) -> None:
+        if features not in get_args(Inputs):
+            raise SettingsError(f"baseline features '{features}' are unknown; choose one of both, note, labs")
+        if not c_grid or min(c_grid) <= 0:
+            raise SettingsError("c_grid needs at least one value, all above 0")
+        self.features = features
+        self.c_grid = tuple(sorted(c_grid))
+        self.choices: dict[str, Any] = {}
+        self._extractor: Any = None
+        self._predictors: list[Predictor] = []
+        self._thresholds = np.zeros(0)
+
+    def fit(self, train: Examples, validation: Examples) -> LogisticBaseline:
+        """Fit on the training rows (data contract of `dataset_builder.contract.schema`) and choose on the validation rows.
+
+        Raises `InputDataError` when a split is empty or the training notes hold no words though notes are asked for.
+        """
+        train, validation = list(train), list(validation)
+        if not train or not validation:
+            raise InputDataError("the logistic regression needs training and validation examples; enlarge the cohort")
+        self._extractor = self._union(train)
+        inputs, chosen_on = self._extractor.fit_transform(train), self._extractor.transform(validation)
+        labels, wanted = _labels(train), _labels(validation)
+        subjects = [example["subject_id"] for example in validation]
+        best = -1.0
+        for c in self.c_grid:
+            predictors = [_fit_one(inputs, labels[:, column], c) for column in range(labels.shape[1])]
+            probabilities = _probabilities(predictors, chosen_on)
+            thresholds, kind, reached = choose_thresholds(wanted, probabilities, subjects)
+            if reached > best:
+                best = reached
+                self._predictors, self._thresholds = predictors, thresholds
+                self.choices = {"C": c, "thresholds": kind, "validation_micro_f1": reached}
+        self.choices["features"] = self.features
+        self.choices["columns"] = int(inputs.shape[1])
+        return self
+
+    def predict(self, examples: Examples) -> np.ndarray:
+        """0/1 decisions, int8 (examples, diseases). Raises `SettingsError` before `fit`."""
+        return (self.probabilities(examples) >= self._thresholds).astype(np.int8)
+
+    def probabilities(self, examples: Examples) -> np.ndarray:
+        """Probabilities (examples, diseases). Raises `SettingsError` before `fit`."""
+        if not self._predictors:
+            raise SettingsError("the logistic regression is not fitted; call fit first")
+        return _probabilities(self._predictors, self._extractor.transform(list(examples)))
+
+    def _union(self, train: list[Mapping[str, Any]]) -> Any:
+        """The unfitted feature extractor: rows of the contract to a matrix (examples, columns)."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.impute import SimpleImputer
+        from sklearn.pipeline import make_pipeline, make_union
+        from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+        blocks = []
+        if self.features != "labs":
+            words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=3 if len(train) >= 100 else 1)
+            analyse = words.build_analyzer()
+            if not any(analyse(note) for note in _notes(train)):
+                raise InputDataError("the training notes hold no words; use features='labs' or build with notes")
+            blocks.append(make_pipeline(FunctionTransformer(_notes), words))
+        if self.features != "note":
+            numbers = (SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+            blocks.append(
+                make_pipeline(FunctionTransformer(lab_statistics), *numbers, FunctionTransformer(_clip_to_unit))
+            )
+        return make_union(*blocks)
+
+
+def _notes(examples: list[Mapping[str, Any]]) -> list[str]:
+    return [example["note"] for example in examples]
+
+
+def _clip_to_unit(standardised: np.ndarray) -> np.ndarray:
+    return np.clip(standardised, -5, 5) / np.sqrt(standardised.shape[1])
+
+
+def _labels(examples: list[Mapping[str, Any]]) -> np.ndarray:
+    return np.array([example["labels"] for example in examples], dtype=np.int8)
+
+
+def _fit_one(inputs: Any, target: np.ndarray, c: float) -> Predictor:
+    """A function from inputs to the probability of one disease."""
+    if target.min() == target.max():
+        constant = float(target[0])
+        return lambda rows: np.full(rows.shape[0], constant)
+    from sklearn.linear_model import LogisticRegression
+
+    # With more columns than rows the dual solver takes a tenth of lbfgs' time. It shuffles, hence the seed.
+    # That liblinear also penalises the intercept is nothing beside the loss of a thousand rows at these C.
+    model = LogisticRegression(
+        C=c,
+        solver="liblinear",
+        dual=inputs.shape[1] > inputs.shape[0],
+        tol=0.01,
+        max_iter=1000,
+        random_state=SEED,
+    ).fit(inputs, target)
+    return lambda rows: model.predict_proba(rows)[:, 1]
+
+
+def _probabilities(predictors: list[Predictor], inputs: Any) -> np.ndarray:
+    return np.stack([predictor(inputs) for predictor in predictors], axis=1)

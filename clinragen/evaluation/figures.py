@@ -1,0 +1,222 @@
+"""The report's figures. One look for all: Okabe-Ito colours, which colour-blind readers can tell apart, plus a marker
+per system, so that nothing depends on colour alone. Figures are built without pyplot and leave no global state."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from dataset_builder.contract.vocabulary import (
+    Disease,
+    RangeSet,
+    Variable,
+    load_diseases,
+    load_range_set,
+    load_variables,
+)
+
+from clinragen.evaluation.comparison import MAIN, system_name
+from dataset_builder.storage.files import atomic_file
+from modeling_clinragen.errors import InputDataError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, PURPLE, RED, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
+INK, GREY, PALE = "#222222", "#767676", "#DDDDDD"
+MARKS = {
+    "full": (BLUE, "o"),
+    "logistic_regression": (ORANGE, "s"),
+    "note_only": (GREEN, "^"),
+    "labs_only": (PURPLE, "D"),
+    "prevalence": (GREY, "x"),
+}
+WITH_INTERVAL = ("full", "logistic_regression")
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": PALE,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+}
+
+
+@contextmanager
+def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure of that size in inches; written to `path` as PNG, whole or not at all, when the block ends."""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.07))
+        yield figure
+        with atomic_file(path) as beside:
+            # Without the software tag the same numbers give the same bytes.
+            figure.savefig(beside, format="png", dpi=150, metadata={"Software": None})
+
+
+def _points(records: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
+    pairs = [(record["step"], record[key]) for record in records if key in record]
+    return [step for step, _ in pairs], [value for _, value in pairs]
+
+
+def plot_curves(path: Path, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Training (`loss`) and validation (`eval_loss`) loss by `step`, one panel per phase.
+
+    Records are those of a Trainer's `log_history`; other keys are ignored. Raises `InputDataError` when a phase has no
+    loss at all.
+    """
+    with _figure(path, max(3.6 * len(curves), 5), 3.4) as figure:
+        panels = figure.subplots(1, len(curves), squeeze=False)[0]
+        shown = {}
+        for axes, (phase, records) in zip(panels, curves.items(), strict=True):
+            train, validation = _points(records, "loss"), _points(records, "eval_loss")
+            if not train[0] and not validation[0]:
+                raise InputDataError(f"training curve of phase '{phase}' has no loss; pass the trainer's log history")
+            if train[0]:
+                (shown["training"],) = axes.plot(*train, color=BLUE, linewidth=1.4)
+            if validation[0]:
+                (shown["validation"],) = axes.plot(*validation, "--o", color=RED, linewidth=1.4, ms=4)
+            axes.set_title(f"Phase: {phase}")
+            axes.set_xlabel("step")
+            axes.locator_params(axis="x", nbins=5, integer=True)
+        panels[0].set_ylabel("loss")
+        panels[-1].legend(list(shown.values()), list(shown))
+
+
+def disease_order(metrics: Mapping[str, Any], diseases: Sequence[Disease]) -> list[Disease]:
+    """Diseases by the full model's F1, best first; diseases without a held-out case last, then vocabulary order."""
+    scores = metrics["per_disease"][MAIN]
+
+    def rank(disease: Disease) -> tuple[bool, float]:
+        score = scores[disease.key]
+        return score["positives"] == 0, -(score["value"] or 0.0)
+
+    return sorted(diseases, key=rank)
+
+
+def plot_diseases(path: Path, metrics: Mapping[str, Any]) -> None:
+    """F1 per disease, all systems; intervals for the full model and for the logistic regression."""
+    from matplotlib.transforms import blended_transform_factory
+
+    ordered = disease_order(metrics, load_diseases())
+    shift = {"full": -0.15, "logistic_regression": 0.15}
+    with _figure(path, 10, 1.4 + 0.45 * len(ordered)) as figure:
+        axes = figure.subplots()
+        margin = blended_transform_factory(axes.transAxes, axes.transData)
+        # The main systems are drawn last, on top of the small marks.
+        for name in sorted(metrics["per_disease"], key=lambda name: name in WITH_INTERVAL):
+            colour, marker = MARKS.get(name, (SKY, "v"))
+            scores = [metrics["per_disease"][name][disease.key] for disease in ordered]
+            known = [row for row, score in enumerate(scores) if score["value"] is not None]
+            height = np.array(known) + shift.get(name, 0.0)
+            values = np.array([scores[row]["value"] for row in known])
+            if name in WITH_INTERVAL:
+                low, high = (np.array([scores[row][side] for row in known]) for side in ("low", "high"))
+                axes.hlines(height, low, high, color=colour, linewidth=1.6)
+                axes.plot(values, height, marker, color=colour, ms=6, label=system_name(name))
+            else:
+                axes.plot(values, height, marker, color=colour, ms=5, markerfacecolor="none", label=system_name(name))
+        for row, disease in enumerate(ordered):
+            positives = metrics["per_disease"][MAIN][disease.key]["positives"]
+            axes.text(1.015, row, f"{positives}", transform=margin, va="center", ha="left", color=INK)
+        axes.text(1.015, -0.85, "cases", transform=margin, va="center", ha="left", color=GREY)
+        axes.set_yticks(range(len(ordered)), [textwrap.fill(disease.name, 50) for disease in ordered])
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(ordered) - 0.4, -0.6)
+        axes.set_xlim(-0.02, 1.0)
+        axes.set_xlabel("F1 on the held-out patients (lines: 95 % interval over patients)")
+        handles, names = axes.get_legend_handles_labels()
+        shown = dict(zip(names, handles, strict=True))
+        labels = [system_name(name) for name in metrics["per_disease"]]
+        figure.legend([shown[label] for label in labels], labels, loc="outside upper center", ncols=len(labels))
+
+
+def variable_title(variable: Variable) -> str:
+    """ "Heart rate (bpm)"; a variable whose unit is its own name (pH) is written once."""
+    name = variable.name[0].upper() + variable.name[1:] if variable.name.islower() else variable.name
+    return name if variable.unit == variable.name else f"{name} ({variable.unit})"
+
+
+def _plot_variable(
+    axes: Axes, variable: Variable, hours: np.ndarray, values: np.ndarray, ranges: RangeSet, end: float
+) -> None:
+    seen = ~np.isnan(values)
+    axes.set_title(variable_title(variable))
+    axes.set_xlim(min(0.0, float(hours.min(initial=0.0))), end)
+    if not seen.any():
+        # No range is shown either: green without a point would look like a normal finding.
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color=GREY)
+        axes.set_yticks([])
+        axes.grid(False)
+        return
+    band = ranges.bounds.get(variable.key)
+    if band is not None:
+        axes.axhspan(*band, color=GREEN, alpha=0.13, linewidth=0)
+    steps = np.flatnonzero(seen)
+    for before, after in pairwise(steps):
+        colour, line = (GREY, ":") if after - before > 1 else (BLUE, "-")
+        axes.plot(hours[[before, after]], values[[before, after]], color=colour, linestyle=line, linewidth=1.2)
+    levels = np.array([ranges.level(variable.key, float(value)) or "normal" for value in values[seen]])
+    for level, colour, marker in (("normal", BLUE, "o"), ("low", RED, "v"), ("high", RED, "^")):
+        chosen = levels == level
+        axes.plot(hours[seen][chosen], values[seen][chosen], marker, color=colour, ms=4)
+    shown = np.append(values[seen], [] if band is None else band)
+    room = 0.12 * (np.ptp(shown) or abs(shown[0]) or 1.0)
+    axes.set_ylim(shown.min() - room, shown.max() + room)
+    axes.plot(hours[~seen], np.zeros((~seen).sum()), "|", color=GREY, ms=7, transform=axes.get_xaxis_transform())
+
+
+def plot_series(path: Path, patient: Mapping[str, Any]) -> None:
+    """The 11 variables of one example over the hours since ICU admission, with the clinical range.
+
+    Points outside the range point up or down; a dotted line crosses steps at which the variable was not measured, and
+    those steps are ticked on the axis. `patient` needs `lab_hours` (steps,), `lab_values` and `lab_observed`
+    (steps, 11).
+    """
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    variables, ranges = load_variables(), load_range_set()
+    hours = np.asarray(patient["lab_hours"], dtype=float)
+    values = np.array(patient["lab_values"], dtype=float).reshape(len(hours), len(variables))
+    observed = np.array(patient["lab_observed"], dtype=bool).reshape(values.shape)
+    values = np.where(observed, values, np.nan)
+    end = max(float(hours.max(initial=0.0)) * 1.02, 1.0)
+    with _figure(path, 10.5, 9.5) as figure:
+        figure.supxlabel("hours since ICU admission", fontsize=10)
+        panels = figure.subplots(4, 3).ravel()
+        for column, (axes, variable) in enumerate(zip(panels, variables, strict=False)):
+            _plot_variable(axes, variable, hours, values[:, column], ranges, end)
+        key = panels[len(variables)]
+        key.axis("off")
+        dot: dict[str, Any] = {"linestyle": "none", "ms": 5}
+        key.legend(
+            handles=[
+                Line2D([], [], color=BLUE, marker="o", ms=5, label="measured"),
+                Line2D([], [], color=RED, marker="^", label="above the range", **dot),
+                Line2D([], [], color=RED, marker="v", label="below the range", **dot),
+                Line2D([], [], color=GREY, linestyle=":", label="gap between measurements"),
+                Line2D([], [], color=GREY, marker="|", label="step without a measurement", **dot),
+                Patch(color=GREEN, alpha=0.13, label="clinical range"),
+            ],
+            loc="center left",
+        )

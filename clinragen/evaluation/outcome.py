@@ -1,0 +1,79 @@
+"""Does the full model beat the others? Computed from the numbers, never written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clinragen.evaluation.comparison import MAIN, in_order, system_name
+
+Interval = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The full model against one other system in micro F1.
+
+    `difference` is full minus other, paired on the same resampled patients. `beats` is True only when its whole
+    interval lies above zero, `worse` when it lies below. `apart` says whether the two systems' own intervals do not
+    overlap, which is a stricter and cruder question.
+    """
+
+    other: str
+    difference: Interval
+    beats: bool
+    worse: bool
+    apart: bool
+
+    @property
+    def answer(self) -> str:
+        """ "yes", or "no" with the reason."""
+        if self.beats:
+            return "yes"
+        return "no, it is worse" if self.worse else "no, the interval includes zero"
+
+
+def plain(interval: Interval) -> str:
+    """A value with its interval: "0.612 (0.598 to 0.627)"."""
+    return f"{interval['value']:.3f} ({interval['low']:.3f} to {interval['high']:.3f})"
+
+
+def signed(interval: Interval) -> str:
+    """A difference with its interval: "+0.021 (+0.010 to +0.032)"; never "-0.000"."""
+    value, low, high = (round(interval[name], 3) + 0.0 for name in ("value", "low", "high"))
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
+def verdicts(metrics: Mapping[str, Any]) -> list[Verdict]:
+    """One verdict per compared system, in the order of `in_order`."""
+    result = []
+    ours = metrics["systems"][MAIN]["micro_f1"]
+    for name, scores in in_order(metrics["systems"]):
+        if name == MAIN:
+            continue
+        difference = metrics["differences"][f"{MAIN}_minus_{name}"]["micro_f1"]
+        theirs = scores["micro_f1"]
+        apart = ours["low"] > theirs["high"] or theirs["low"] > ours["high"]
+        result.append(Verdict(name, difference, difference["low"] > 0, difference["high"] < 0, apart))
+    return result
+
+
+def verdict_sentence(metrics: Mapping[str, Any]) -> str:
+    """What the comparison shows, in words: which systems the full model beats in micro F1 and which it does not."""
+
+    def named(which: list[Verdict]) -> str:
+        return "; ".join(f"{system_name(item.other).lower()}, {signed(item.difference)}" for item in which)
+
+    items = verdicts(metrics)
+    parts = [f"The full model's micro F1 is {plain(metrics['systems'][MAIN]['micro_f1'])}."]
+    beaten = [item for item in items if item.beats]
+    worse = [item for item in items if item.worse]
+    unclear = [item for item in items if not item.beats and not item.worse]
+    if beaten:
+        parts.append(f"It beats: {named(beaten)}.")
+    if unclear:
+        parts.append(f"It is not shown to beat (the interval includes zero): {named(unclear)}.")
+    if worse:
+        parts.append(f"It is worse than: {named(worse)}.")
+    return " ".join(parts)

@@ -1,0 +1,181 @@
+"""A model in this process, through `transformers`."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+from clinragen.llm.types import Answer, Request
+from modeling_clinragen.errors import InputDataError, ModelInputError, SettingsError
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+@dataclass(eq=False)
+class _Asked:
+    """A request that waits, or its place in the batch that answers it."""
+
+    request: Request
+    prompt: list[int]
+    batch: asyncio.Future[list[Answer]] | None = None
+    place: int = 0
+
+    def goes_with(self, other: _Asked) -> bool:
+        """Whether one batch can answer both. A sampled answer is drawn alone, so that its seed decides."""
+        greedy = not self.request.temperature and not other.request.temperature
+        return greedy and self.request.max_tokens == other.request.max_tokens
+
+
+class InProcessModel:
+    """A causal or encoder-decoder language model; greedy requests of one length are answered in batches.
+
+    Whoever has a chat template gets the messages through it, everybody else their contents, one paragraph each. JSON
+    schemas are not enforced.
+
+    Args:
+        model: A folder, or a name on the Hub that was downloaded before; nothing is fetched.
+        batch_size: Requests at a time.
+        device: Where it runs; CUDA where there is one.
+
+    Raises `InputDataError` where there is no such model here.
+    """
+
+    address = None
+
+    def __init__(self, model: str, *, batch_size: int = 8, device: str | None = None) -> None:
+        self.name = model
+        self.governance: dict[str, Any] = {"host": None, "local": True, "acknowledgement": None}
+        self._batch_size = batch_size
+        self._model, self._tokenizer = _load(model, device)
+        self._waiting: list[_Asked] = []
+        self._turn = asyncio.Lock()
+        # Of one thread: the model does one thing at a time, and the event loop goes on meanwhile.
+        self._worker = ThreadPoolExecutor(1, "language-model")
+        self._closed = threading.Event()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The library and the model."""
+        return {"kind": "transformers", "model": self.name, "enforces_schema": False}
+
+    async def answer(self, request: Request) -> Answer:
+        """One attempt; see `LanguageModel.answer`."""
+        prompt = await self._in_thread(self._encode, request)
+        asked = _Asked(request, prompt)
+        self._waiting.append(asked)
+        try:
+            async with self._turn:
+                # Turns come in the order of waiting: this one is the first that waits, or was taken along before.
+                answers = asked.batch or self._take_along(asked)
+                await asyncio.wait([answers])
+            return answers.result()[asked.place]
+        finally:
+            if asked in self._waiting:
+                self._waiting.remove(asked)
+
+    async def close(self) -> None:
+        """End the thread; a batch that it is at is given up at its next token."""
+        self._closed.set()
+        await asyncio.to_thread(self._worker.shutdown, cancel_futures=True)
+
+    def _encode(self, request: Request) -> list[int]:
+        import jinja2
+
+        messages = [asdict(message) for message in request.messages]
+        if self._tokenizer.chat_template is None:
+            prompt = self._tokenizer("\n\n".join(message["content"] for message in messages)).input_ids
+        else:
+            try:
+                text = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            except jinja2.TemplateError:
+                # Not chained: the cause may quote the messages.
+                raise SettingsError(
+                    f"{self.name}: its chat template does not know the roles of these messages; use a model that does"
+                ) from None
+            prompt = self._tokenizer(text, add_special_tokens=False).input_ids
+        longest = self._model.config.get_text_config().to_dict().get("max_position_embeddings")
+        apart = self._model.config.is_encoder_decoder
+        needed = max(len(prompt), request.max_tokens) if apart else len(prompt) + request.max_tokens
+        if longest is not None and needed > longest:
+            raise ModelInputError(
+                f"{request.key or 'a request'}: is with its answer longer than the {longest} tokens of {self.name}; "
+                "shorten the note, or take a model with a longer context"
+            )
+        return prompt
+
+    def _take_along(self, first: _Asked) -> asyncio.Future[list[Answer]]:
+        batch = [first, *(asked for asked in self._waiting if asked is not first and asked.goes_with(first))]
+        batch = batch[: self._batch_size]
+        answers = self._in_thread(self._generate, batch)
+        for place, asked in enumerate(batch):
+            asked.batch, asked.place = answers, place
+            self._waiting.remove(asked)
+        return answers
+
+    def _in_thread(self, work: Callable[[A], B], given: A) -> asyncio.Future[B]:
+        return asyncio.get_running_loop().run_in_executor(self._worker, work, given)
+
+    def _generate(self, batch: Sequence[_Asked]) -> list[Answer]:
+        import torch
+        from transformers import StoppingCriteriaList
+
+        def given_up(rows: torch.Tensor, scores: torch.Tensor, **settings: Any) -> torch.Tensor:
+            return torch.full((len(rows),), self._closed.is_set(), device=rows.device)
+
+        request = batch[0].request
+        sampling: dict[str, Any] = {"do_sample": False}
+        if request.temperature:
+            sampling = {"do_sample": True, "temperature": request.temperature}
+            if request.seed is not None:
+                torch.manual_seed(request.seed)
+        inputs = self._tokenizer.pad({"input_ids": [asked.prompt for asked in batch]}, return_tensors="pt")
+        inputs = inputs.to(self._model.device)
+        with torch.inference_mode():
+            rows = self._model.generate(
+                **inputs,
+                max_new_tokens=request.max_tokens,
+                pad_token_id=self._tokenizer.pad_token_id,
+                stopping_criteria=StoppingCriteriaList([given_up]),
+                **sampling,
+            )
+        # A decoder goes on after the prompt; an encoder-decoder starts with a token of its own.
+        start = 1 if self._model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
+        ends = self._model.generation_config.eos_token_id
+        ends = set(ends if isinstance(ends, list) else [ends])
+        answers = []
+        for asked, row in zip(batch, rows[:, start:].tolist(), strict=True):
+            size = next((at for at, token in enumerate(row, 1) if token in ends), None)
+            answers.append(
+                Answer(
+                    text=self._tokenizer.decode(row[:size], skip_special_tokens=True),
+                    finish_reason="length" if size is None else "stop",
+                    prompt_tokens=len(asked.prompt),
+                    completion_tokens=len(row) if size is None else size,
+                    model=self.name,
+                )
+            )
+        return answers
+
+
+def _load(name: str, device: str | None) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    try:
+        config = AutoConfig.from_pretrained(name, local_files_only=True)
+        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        # Never a pickle, whatever lies there.
+        model = kind.from_pretrained(name, local_files_only=True, dtype="auto", use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputDataError(f"{name}: holds no language model that transformers can load; give its folder") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    # A decoder goes on from the last token: nothing may stand between it and the answer.
+    tokenizer.padding_side = "right" if config.is_encoder_decoder else "left"
+    return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu")), tokenizer

@@ -1,0 +1,124 @@
+"""A teacher and a judge go through a cohort: which rationale, if any, may be distilled for each example."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clinragen.teachers.teacher import REJECTED, Judge, Rationale, Teacher, V
+from dataset_builder.contract.schema import example_features, split_files
+from modeling_clinragen.errors import InputDataError, SettingsError
+
+Progress = Callable[[int, int], None]
+"""Called with the examples done and their total."""
+
+# Rows in memory at a time: a thousand steps of 11 variables each stay far below 1 GB.
+BATCH_ROWS = 128
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every `of`-th example, by a stable hash of its identifier: part `number` of 1 to `of`."""
+
+    number: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read "2/8". Raises `SettingsError`."""
+        match = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", text)
+        if match is not None and 1 <= int(match[1]) <= int(match[2]):
+            return cls(int(match[1]), int(match[2]))
+        raise SettingsError(f"shard '{text}' is not one of a number of parts; write for instance 2/8")
+
+    def has(self, example_id: str) -> bool:
+        """Whether an example belongs to this part."""
+        return zlib.crc32(example_id.encode()) % self.of == self.number - 1
+
+
+WHOLE = Shard()
+
+
+def cohort_files(cohort: Path) -> dict[str, Path]:
+    """The parquet file of every split. Raises `InputDataError` naming one that is missing, damaged or different."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    paths = split_files(cohort)
+    for path in paths.values():
+        try:
+            names = set(pq.ParquetFile(path).schema_arrow.names)
+        except pa.ArrowInvalid as error:
+            raise InputDataError(f"{path}: is not a readable parquet file; build the cohort again") from error
+        odd = sorted(names ^ set(example_features()))
+        if odd:
+            raise InputDataError(
+                f"{path}: columns differ from the contract ({', '.join(odd)}); build the cohort again"
+            )
+    return paths
+
+
+async def teach(
+    cohort: Path,
+    teacher: Teacher,
+    judge: Judge[V],
+    *,
+    shard: Shard = WHOLE,
+    on_progress: Progress | None = None,
+) -> dict[str, Rationale]:
+    """The rationale of every example of `shard` by `example_id`; `REJECTED` where none may be distilled.
+
+    What the judge does not keep gets one repair by the teacher, then it is rejected. Raises `InputDataError` where two
+    examples share an identifier.
+    """
+    import pyarrow.parquet as pq
+
+    paths = cohort_files(cohort).values()
+    identifiers = [name for path in paths for name in pq.read_table(path, columns=["example_id"])[0].to_pylist()]
+    if len(set(identifiers)) != len(identifiers):
+        raise InputDataError(f"{cohort}: two examples share an example_id; build the cohort again")
+    total = sum(map(shard.has, identifiers))
+    examples = (example for example in _examples(paths) if shard.has(example["example_id"]))
+    taught: dict[str, Rationale] = {}
+
+    async def work() -> None:
+        # The workers share one iterator: each takes the next example when it is done with one.
+        for example in examples:
+            taught[example["example_id"]] = await _one(example, teacher, judge)
+            if on_progress is not None:
+                on_progress(len(taught), total)
+            # A teacher that never waits would keep an interruption waiting until the last example.
+            await asyncio.sleep(0)
+
+    workers = [asyncio.create_task(work()) for _ in range(teacher.concurrency)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    return taught
+
+
+async def _one(example: Mapping[str, Any], teacher: Teacher, judge: Judge[V]) -> Rationale:
+    rationale = await teacher.rationale(example)
+    first = final = judge.judge(example, rationale)
+    if not first.kept:
+        again = await teacher.repaired(example, rationale, first.complaints)
+        if again is not None:
+            rationale, final = again, judge.judge(example, again)
+    judge.settle(example, first, final)
+    return rationale if final.kept else REJECTED
+
+
+def _examples(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    for path in paths:
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS):
+            yield from batch.to_pylist()

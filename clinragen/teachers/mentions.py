@@ -1,0 +1,135 @@
+"""The affirmed, current mentions of diseases in a note, as exact quotes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from clinragen.knowledge import TERM_KINDS, KnowledgeBase, ValueRule
+from clinragen.text.context import ContextRules, NoteContext, read_context
+from clinragen.text.term_index import Match, TermIndex, Word, split_words
+
+_DRUG = TERM_KINDS.index("drug")
+# Effects that make a mention no evidence at all. A past mention is judged by disease, a drug of the past is none.
+_EXCLUDING = frozenset(("negated", "uncertain", "family", "hypothetical"))
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_SERIES = re.compile(r"-|–|→|>")
+_DOSE = re.compile(r"\s?(?:m?c?g|gm|units?|meq|ml|tab|puff|drop)s?\b(?!/)", re.IGNORECASE)
+_VALUE_REST = re.compile(r"%|/\d+")  # "88%", "80/40"
+_SPACES = re.compile(r"\s+")
+# Between the name of a measurement and its value stand at most this many words.
+VALUE_WORDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A quote from a note that supports a disease. `rank` orders mentions: the lowest says most about the disease."""
+
+    disease: str
+    term: str
+    start: int
+    end: int
+    quote: str
+    rank: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    disease: str
+    term: str
+    kind: int
+    cited: bool
+    rule: ValueRule | None = None
+
+
+class MentionFinder:
+    """Looks for the terms and the measurements of a knowledge base in notes; built once, used for every note."""
+
+    def __init__(self, knowledge: KnowledgeBase, rules: ContextRules) -> None:
+        self._rules = rules
+        self._history_counts = {entry.key: entry.history_counts for entry in knowledge.diseases}
+        phrases: list[tuple[str, _Owner]] = []
+        for entry in knowledge.diseases:
+            for term in entry.terms:
+                owner = _Owner(entry.key, term.term, TERM_KINDS.index(term.kind), term.cited)
+                phrases += [(surface, owner) for surface in term.surfaces]
+            finding = TERM_KINDS.index("finding")
+            for rule in entry.values:
+                owner = _Owner(entry.key, rule.names[0], finding, True, rule)
+                phrases += [(name, owner) for name in rule.names]
+        # A masking phrase has an owner that supports nothing, so that the terms inside it are not read.
+        nobody = _Owner("", "", len(TERM_KINDS), False)
+        self._index = TermIndex(phrases + [(mask, nobody) for mask in rules.masks])
+
+    def find(self, note: str) -> dict[str, list[Mention]]:
+        """The mentions by disease key, best first. Negated, doubtful, family and bygone ones are left out."""
+        words = split_words(note)
+        matches = [match for match in self._index.find(note, words) if any(owner.cited for owner in match.owners)]
+        if not matches:
+            return {}
+        context = read_context(note, self._rules, words)
+        by_start = {word.start: number for number, word in enumerate(words)}
+        found: dict[str, list[Mention]] = {}
+        for match in matches:
+            effects = context.effects(match.start, match.end)
+            if effects & _EXCLUDING:
+                continue
+            for owner in match.owners:
+                if not owner.cited:
+                    continue
+                if "historical" in effects and (not self._history_counts[owner.disease] or owner.kind == _DRUG):
+                    continue
+                span = self._span(note, words, by_start[match.start], match, owner, context)
+                if span is None:
+                    continue
+                quote = _SPACES.sub(" ", note[slice(*span)])
+                rank = (owner.kind, len(match.owners), match.start)
+                found.setdefault(owner.disease, []).append(Mention(owner.disease, owner.term, *span, quote, rank))
+        return {disease: sorted(mentions, key=lambda item: item.rank) for disease, mentions in found.items()}
+
+    def _span(
+        self, note: str, words: list[Word], first: int, match: Match[_Owner], owner: _Owner, context: NoteContext
+    ) -> tuple[int, int] | None:
+        if owner.rule is not None:
+            end = self._value_end(note, words, first, match.end, owner.rule, context)
+            return None if end is None else (match.start, end)
+        start = match.start
+        while first > 0 and words[first - 1].folded in self._rules.modifiers:
+            if note[words[first - 1].end : start] not in (" ", "-"):
+                break
+            first -= 1
+            start = words[first].start
+        return start, match.end
+
+    def _value_end(
+        self, note: str, words: list[Word], first: int, name_end: int, rule: ValueRule, context: NoteContext
+    ) -> int | None:
+        """Where a measurement ends whose value (the last of "1.0 -> 3.2") is beyond the limit; else None."""
+        _, sentence_end = context.sentence(name_end)
+        value = None
+        end = place = name_end
+        between = 0
+        for word in words[first:]:
+            if word.start < name_end:
+                continue
+            gap = note[place : word.start]
+            if word.end > sentence_end or any(mark in gap for mark in ",(;"):
+                break
+            number = _NUMBER.fullmatch(word.text) is not None
+            if value is not None and not (word.text == "to" or (number and (_SERIES.search(gap) or between))):
+                break
+            if number:
+                value, end, between = float(word.text), word.end, 0
+            elif word.folded in self._rules.value_links or word.text.lower() in self._rules.value_links:
+                between += 1
+                if between > VALUE_WORDS:
+                    break
+            else:
+                break
+            place = word.end
+        if value is None or not rule.holds(value) or _DOSE.match(note, end):
+            return None
+        rest = _VALUE_REST.match(note, end)
+        if rest is not None and rest.group().startswith("/") and rule.unit != "mmHg":
+            return None  # "BUN/creatinine 26.8/1.2", "H/H 8/24": which number is whose is not known
+        return rest.end() if rest else end

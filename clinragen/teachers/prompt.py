@@ -1,0 +1,161 @@
+"""What a language model is asked for a rationale: `resources/rationale_prompt.yaml`, filled with one example.
+
+Section 3.2 of the paper: the teacher is shown note, anomalies, knowledge and the known diagnoses, with examples in a
+clinician's style, and writes R_m, then R_t. The table of measurements is ours: the paper's anomalies alone leave no
+way to be right about times and numbers, which the claim checker looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import yaml
+from dataset_builder.contract.vocabulary import RangeSet, load_diseases, load_variables
+
+from clinragen.knowledge import KnowledgeBase
+from clinragen.llm.types import Message
+from clinragen.teachers.teacher import Complaint, Rationale
+from dataset_builder.contract.lab_series import LabSeries
+from dataset_builder.contract.lab_summary import count_levels
+
+RESOURCES = files("clinragen.teachers") / "resources"
+
+
+@lru_cache(maxsize=1)
+def load_prompt() -> Mapping[str, Any]:
+    """The shipped prompt: templates by name, `version`, worked `examples` and the names of `complaints`."""
+    content: Mapping[str, Any] = yaml.safe_load((RESOURCES / "rationale_prompt.yaml").read_text(encoding="utf-8"))
+    return content
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the prompt tells of a patient, as text."""
+
+    note: str
+    anomalies: str
+    diagnoses: str
+    knowledge: str
+    measurements: str
+
+
+class Prompt:
+    """The conversation about one patient: worked examples, the note, R_m, the measurements, R_t, a repair.
+
+    `knowledge` gives the terms of the known diagnoses, `range_set` what is counted as low and high.
+    """
+
+    def __init__(self, knowledge: KnowledgeBase, range_set: RangeSet) -> None:
+        self._prompt = load_prompt()
+        self._knowledge = knowledge
+        self._range_set = range_set
+        self._keys = {disease.name: disease.key for disease in load_diseases()}
+        self._opening = self._worked_examples()
+
+    @property
+    def version(self) -> int:
+        """Version of the wording, for the provenance."""
+        return int(self._prompt["version"])
+
+    def told(self, example: Mapping[str, Any]) -> Told:
+        """What is told of an example of the data contract."""
+        words = example["note"].split(" ")
+        terms = {name: self._knowledge.terms_for(self._keys[name]) for name in example["diagnoses"]}
+        limit = self._prompt["knowledge_terms"]
+        lines = [
+            self._prompt["knowledge_line"].format(disease=name, terms=", ".join(known[:limit]))
+            for name, known in terms.items()
+        ]
+        return Told(
+            note=" ".join(words[: self._prompt["note_words"]]).strip() or self._prompt["no_note"],
+            anomalies=example["lab_summary"] or self._prompt["no_anomalies"],
+            diagnoses=_listed(example["diagnoses"]) or self._prompt["no_diagnoses"],
+            knowledge="\n".join(lines) or self._prompt["no_knowledge"],
+            measurements=self._measurements(LabSeries.from_example(example)),
+        )
+
+    def about_note(self, told: Told) -> tuple[Message, ...]:
+        """The messages that ask for R_m."""
+        return (*self._opening, Message("user", self._filled("note_task", told)))
+
+    def about_labs(self, told: Told, note_rationale: str) -> tuple[Message, ...]:
+        """The messages that ask for R_t, after R_m."""
+        task = Message("user", self._filled("lab_task", told))
+        return (*self.about_note(told), Message("assistant", note_rationale), task)
+
+    def about_faults(self, told: Told, rationale: Rationale, complaints: Sequence[Complaint]) -> tuple[Message, ...]:
+        """The messages that ask for both again, without the faults."""
+        lines = [
+            self._prompt["complaints"][complaint.reason].format(subject=complaint.subject, evidence=complaint.evidence)
+            for complaint in complaints
+        ]
+        task = self._prompt["repair_task"].format(complaints="\n".join(lines), diagnoses=told.diagnoses)
+        said = (Message("assistant", rationale.lab), Message("user", task))
+        return (*self.about_labs(told, rationale.note), *said)
+
+    def parts(self, answer: str) -> Rationale | None:
+        """Both rationales of a repair; None where the line between them is missing or stands twice."""
+        pieces = [piece.strip() for piece in f"\n{answer}\n".split(f"\n{self._prompt['part_mark']}\n")]
+        if len(pieces) != 2:
+            return None
+        note, lab = pieces
+        return Rationale(note, lab)
+
+    def shown(self) -> str:
+        """The version, and the whole conversation with names of places instead of a patient, for a reader."""
+        told = Told(**{name: f"<{name}>" for name in Told.__annotations__})
+        complaints = [Complaint(reason, "<claim>", "<what the data say>") for reason in self._prompt["complaints"]]
+        messages = self.about_faults(told, Rationale("<R_m>", "<R_t>"), complaints)
+        turns = (f"[{message.role}]\n{message.content}" for message in messages)
+        return "\n\n".join((f"[version {self.version}]", *turns))
+
+    def _worked_examples(self) -> tuple[Message, ...]:
+        # The same before every patient.
+        opening = [Message("system", self._prompt["system"])]
+        for worked in self._prompt["examples"]:
+            texts = {name: worked[name] for name in Told.__annotations__}
+            shown = Told(**{**texts, "diagnoses": _listed(worked["diagnoses"])})
+            opening += [
+                Message("user", self._filled("note_task", shown)),
+                Message("assistant", worked["note_rationale"]),
+                Message("user", self._filled("lab_task", shown)),
+                Message("assistant", worked["lab_rationale"]),
+            ]
+        return tuple(opening)
+
+    def _filled(self, template: str, told: Told) -> str:
+        return str(self._prompt[template]).format(**vars(told))
+
+    def _measurements(self, series: LabSeries) -> str:
+        low, high, _ = count_levels(series.values, self._range_set).sum(axis=1)
+        lines = []
+        for column, variable in enumerate(load_variables()):
+            at = np.flatnonzero(series.observed[:, column])
+            if not at.size:
+                continue
+            values, hours = series.values[at, column], series.hours[at]
+            least, most = int(values.argmin()), int(values.argmax())
+            numbers = {"first": 0, "last": -1, "low": least, "high": most}
+            levels = self._prompt["levels"].format(low_count=low[column], high_count=high[column])
+            line = self._prompt["measured_line" if at.size > 1 else "measured_once"]
+            lines.append(
+                line.format(
+                    name=variable.name,
+                    unit=f" ({variable.unit})" if variable.unit else "",
+                    count=at.size,
+                    levels=levels if variable.key in self._range_set.bounds else "",
+                    **{name: f"{values[place]:.{variable.decimals}f}" for name, place in numbers.items()},
+                    **{f"{name}_hour": f"{hours[place]:.0f}" for name, place in numbers.items()},
+                )
+            )
+        return "\n".join(lines) or self._prompt["no_measurements"]
+
+
+def _listed(names: Sequence[str]) -> str:
+    # A semicolon stands inside some names.
+    return " | ".join(names)

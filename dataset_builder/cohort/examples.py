@@ -1,0 +1,77 @@
+"""Puts stays, grid rows, labels and notes together into tables of the data contract, without a loop over events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from dataset_builder.cohort.series_grid import Series
+from dataset_builder.contract.lab_summary import count_levels, summary_text
+from dataset_builder.contract.schema import example_schema
+from dataset_builder.contract.vocabulary import Disease, RangeSet
+
+
+def assemble(
+    source: str,
+    stays: pa.Table,
+    series: Series,
+    *,
+    labels: Mapping[int, np.ndarray],
+    notes: Mapping[int, str],
+    note_policy: str,
+    diseases: Sequence[Disease],
+    range_set: RangeSet,
+) -> pa.Table:
+    """Examples in the order of `stays`.
+
+    `series` are those of exactly these stays; `labels` and `notes` go by stay_id; `stays` has subject_id, hadm_id,
+    stay_id and prediction_time.
+    """
+    stay_ids = stays["stay_id"].to_numpy()
+    offsets, values = series.offsets, series.values
+    levels = count_levels(values, range_set)
+    # Not in one reduceat over all stays, which takes a temporary array of eight times their size.
+    counts = (np.count_nonzero(levels[:, first:end], axis=1) for first, end in pairwise(offsets))
+    none = np.zeros(len(diseases), dtype=np.int8)
+    label_rows = [labels.get(stay_id, none) for stay_id in stay_ids.tolist()]
+    names = [[disease.name for disease, present in zip(diseases, row, strict=True) if present] for row in label_rows]
+    count = len(stay_ids)
+    empty = [""] * count
+
+    # Which values were observed, a bit each, is also what Arrow marks nulls by: neither array is copied.
+    observed = pa.py_buffer(np.packbits(~np.isnan(values), bitorder="little"))
+    flat_values = pa.Array.from_buffers(pa.float32(), values.size, [observed, pa.py_buffer(values)])
+    flat_observed = pa.Array.from_buffers(pa.bool_(), values.size, [None, observed])
+    filled = {
+        "example_id": [f"{source}-{stay_id}" for stay_id in stay_ids],
+        "subject_id": stays["subject_id"],
+        "hadm_id": stays["hadm_id"],
+        "stay_id": stays["stay_id"],
+        "source": [source] * count,
+        "note": [notes.get(stay_id, "") for stay_id in stay_ids.tolist()],
+        "note_policy": [note_policy] * count,
+        "lab_hours": pa.ListArray.from_arrays(offsets, pa.array(series.hours)),
+        "lab_values": _nested(offsets, flat_values, values.shape[1]),
+        "lab_observed": _nested(offsets, flat_observed, values.shape[1]),
+        "lab_summary": [summary_text(counts_of_stay) for counts_of_stay in counts],
+        "labels": pa.FixedSizeListArray.from_arrays(np.concatenate([*label_rows, none[:0]]), len(diseases)),
+        "diagnoses": pa.array(names, pa.list_(pa.string())),
+        "rationale_note": empty,
+        "rationale_lab": empty,
+        "prediction_time": stays["prediction_time"].cast(pa.float32()),
+    }
+    schema = example_schema()
+    return pa.table([pa.chunked_array([_array(filled[name.name])]).cast(name.type) for name in schema], schema=schema)
+
+
+def _nested(offsets: np.ndarray, flat: pa.Array, width: int) -> pa.ListArray:
+    return pa.ListArray.from_arrays(offsets, pa.FixedSizeListArray.from_arrays(flat, width))
+
+
+def _array(column: list | pa.Array | pa.ChunkedArray) -> pa.Array:
+    if isinstance(column, pa.ChunkedArray):
+        return column.combine_chunks()
+    return pa.array(column, pa.string()) if isinstance(column, list) else column

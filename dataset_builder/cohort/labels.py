@@ -1,0 +1,105 @@
+"""Diagnosis labels from billing codes: ICD-9 and ICD-10 by each row's version, matched to the phenotypes' codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+
+from dataset_builder.cohort.session import count_rows, read_table, store
+from dataset_builder.contract.vocabulary import Disease
+from dataset_builder.sources.locate import LocatedSource
+from modeling_clinragen.errors import InputDataError
+
+BETWEEN_CODES = "[,;/ \t\r\n]+"
+# Whole codes, with or without the dot. ICD-9-CM: digits, V, or E and three digits (E000 to E030 and E800 to E999,
+# causes of injury). ICD-10-CM: a letter and a digit; E87.2 is told from ICD-9's E872 by its dot, E785 by its number.
+# ICD-10's short V codes (traffic accidents) pass for ICD-9 and mean no phenotype.
+ICD_9 = "^(([0-9]{3}|V[0-9]{2})([.]?[0-9]{1,2})?|E(0[0-2][0-9]|030|[89][0-9]{2})([.]?[0-9])?)$"
+ICD_10 = "^[A-Z][0-9][0-9A-Z]([.]?[0-9A-Z]{1,4})?$"
+
+
+def normalise_code(code: ibis.Column) -> ibis.Column:
+    """A code without dots, spaces or other marks, upper-case. Leading zeros are part of an ICD-9 code and stay."""
+    return code.upper().re_replace("[^0-9A-Z]", "")
+
+
+def extract_labels(
+    con: Any,
+    located: LocatedSource,
+    diseases: tuple[Disease, ...],
+    stays: ibis.Table,
+    *,
+    only_known_codes: bool = True,
+) -> tuple[dict[int, np.ndarray], dict[str, int]]:
+    """Per stay of `stays` (stay_id, hadm_id) with a label, an int8 vector (diseases,) of 0 and 1; and counts.
+
+    A stay that is not in the result has none of the diseases. Diagnoses go by stay where the source has them so,
+    otherwise by admission. Where the source has a dictionary of codes, `only_known_codes` leaves out what is not in
+    it; raises `InputDataError` when that dictionary is not there.
+    """
+    rows = read_table(con, located, "diagnoses")
+    key = "stay_id" if "stay_id" in rows.columns else "hadm_id"
+    rows = rows.join(stays.select(*{key, "stay_id"}), key)
+    if located.source.tables["diagnoses"].several_codes:
+        rows = _one_code_a_row(rows)
+    rows = rows.select("stay_id", "icd_version", code=normalise_code(rows.icd_code))
+    rows = store(con, "cohort_codes", rows, located.paths["diagnoses"])
+    counts = {"diagnosis_rows": count_rows(rows)}
+    if only_known_codes and "code_dictionary" in located.source.tables:
+        rows = _in_dictionary(con, located, rows)
+        counts["rows_not_in_the_code_dictionary"] = counts["diagnosis_rows"] - count_rows(rows)
+    listed = [
+        (number, version, code)
+        for number, disease in enumerate(diseases)
+        for version, codes in sorted(disease.codes.items())
+        for code in sorted(codes)
+    ]
+    codes = ibis.memtable(
+        pa.table(
+            {
+                "disease": pa.array([number for number, _, _ in listed], pa.int64()),
+                "icd_version": pa.array([version for _, version, _ in listed], pa.int64()),
+                "code": [code for _, _, code in listed],
+            }
+        )
+    )
+    versions = sorted({version for _, version, _ in listed})
+    found = (
+        rows.filter(rows.code != "")
+        .join(codes, ["icd_version", "code"])
+        .select("stay_id", "disease")
+        .distinct()
+        .to_pyarrow()
+    )
+    labels: dict[int, np.ndarray] = {}
+    for stay_id, disease in zip(found["stay_id"].to_pylist(), found["disease"].to_pylist(), strict=True):
+        labels.setdefault(stay_id, np.zeros(len(diseases), dtype=np.int8))[disease] = 1
+    unknown_version = rows.icd_version.isnull() | rows.icd_version.notin(versions)
+    unknown = rows.filter(unknown_version | (rows.code.fill_null("") == ""))
+    counts["rows_without_code_or_known_version"] = count_rows(unknown)
+    counts["labels"] = int(found.num_rows)
+    return labels, counts
+
+
+def _one_code_a_row(rows: ibis.Table) -> ibis.Table:
+    """Cells such as "401.9, I10" taken apart; the ICD version is told by a code's form, and null where it has none."""
+    text = rows.icd_code.fill_null("").re_replace(BETWEEN_CODES, ",").re_replace("^,|,$", "")
+    # A blank for an empty cell: some engines split an empty text into nothing, and the row would not be counted.
+    rows = rows.mutate(icd_code=ibis.ifelse(text == "", " ", text).split(",").unnest())
+    code = rows.icd_code.upper()
+    version = ibis.cases((code.re_search(ICD_9), 9), (code.re_search(ICD_10), 10), else_=ibis.null("int64"))
+    return rows.mutate(icd_version=version)
+
+
+def _in_dictionary(con: Any, located: LocatedSource, rows: ibis.Table) -> ibis.Table:
+    if "code_dictionary" not in located.paths:
+        raise InputDataError(
+            f"{located.root}: holds no table '{located.source.tables['code_dictionary'].file}', which says which "
+            "diagnosis codes count; put it there, or build with every code (only_known_codes off)"
+        )
+    listed = read_table(con, located, "code_dictionary")
+    listed = listed.select("icd_version", code=normalise_code(listed.icd_code)).distinct()
+    return store(con, "known_codes", rows.semi_join(listed, ["icd_version", "code"]), located.paths["code_dictionary"])

@@ -1,0 +1,223 @@
+"""Measurements of the cohort's stays: event tables become (stay, hour, variable, value), with a reject log.
+
+One set of ibis expressions for every source and engine; the item ids and conversions come from the source's yaml.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from dataset_builder.cohort.expressions import hours_between, number_in
+from dataset_builder.cohort.session import read_table, store
+from dataset_builder.contract.vocabulary import Variable
+from dataset_builder.sources.locate import LocatedSource
+from dataset_builder.sources.spec import Source, TableSpec
+from modeling_clinragen.errors import InputDataError, SettingsError
+
+WINDOWS: dict[str, float | None] = {"stay": None, "first-24h": 24.0, "first-48h": 48.0}
+
+# Why a row of a known item is not used, in the order in which the reasons are tried.
+REASONS = (
+    "unknown_stay",
+    "marked_as_error",
+    "no_time",
+    "not_a_number",
+    "outside_stay",
+    "after_window",
+    "implausible",
+)
+
+
+def window_hours(window: str) -> float | None:
+    """The window's end in hours since ICU admission; None for the whole stay."""
+    if window not in WINDOWS:
+        raise SettingsError(f"window '{window}' is unknown; choose one of {', '.join(WINDOWS)}")
+    return WINDOWS[window]
+
+
+def extract_measurements(
+    con: Any, located: LocatedSource, variables: tuple[Variable, ...], stays: ibis.Table, window: str
+) -> tuple[ibis.Table, list[dict[str, Any]]]:
+    """The usable measurements of `stays` and, per item, how many rows were used, rejected and why.
+
+    Measurements: stay_id, hours (float32, since ICU admission), variable (position in `variables`), value (float64, in
+    the variable's unit), and `tie` (text) where the source settles several values at one time as text. Used are rows
+    with 0 <= hours <= the window's end that lie inside the stay: mimic3-benchmarks keeps a row by its stay id or its
+    time, and drops what lies outside [0, length of stay] when it makes the task. Rows of other stays are not counted;
+    those whose id cannot be read are, as "unknown_stay".
+
+    Tables of measurements without an item of `variables` are not read. Raises `InputDataError` when none of the others
+    is there; a variable that only absent tables hold is never observed.
+    """
+    end = window_hours(window)
+    with_items = {item.table for item in located.source.items}
+    wanted = [table for table in located.source.event_tables if table.name in with_items]
+    present = [table for table in wanted if table.name in located.paths]
+    if not present:
+        files = ", ".join(sorted({table.file for table in wanted}))
+        raise InputDataError(
+            f"{located.root}: holds no table of measurements ({files}); put at least one of them there"
+        )
+    rows = [_rows(con, located, table, variables, stays, end) for table in present]
+    measured = ibis.union(*rows) if len(rows) > 1 else rows[0]
+    log = _reject_log(measured, located.source)
+    used = measured.filter(measured.reason.isnull()).drop("item_number", "piece", "reason")
+    return store(con, "measurements", used, looked_up_by="stay_id"), log
+
+
+def _rows(
+    con: Any,
+    located: LocatedSource,
+    spec: TableSpec,
+    variables: tuple[Variable, ...],
+    stays: ibis.Table,
+    end: float | None,
+) -> ibis.Table:
+    """One event table's rows of known items in cohort stays, values converted; stored, so that it is read once.
+
+    With the columns of measurements: item_number (position in the source's items), piece (which of its conversion's
+    pieces was used) and reason (position in `REASONS`, null for a row that is used).
+    """
+    known = _known_items(located.source, spec, variables)
+    items = known["item"].to_pylist()
+    events = read_table(con, located, spec.name)
+    if spec.wide:
+        events = _long(_in_stays(events, spec, stays).cross_join(ibis.memtable(known)), items)
+    else:
+        events = events.filter(events.item.isin(items)).join(ibis.memtable(known), "item")
+        events = _in_stays(events, spec, stays)
+    events = _converted(events.mutate(raw=_raw_number(events)), located.source)
+    events = events.mutate(hours=hours_between(events.time, events.in_time))
+    events = events.mutate(hours=events.hours.cast("float32"), reason=_reason(events, end))
+    columns = ["stay_id", "hours", "variable", "value", "item_number", "piece", "reason"]
+    if located.source.last_as_text:
+        as_text = [number for number, variable in enumerate(variables) if variable.key in located.source.last_as_text]
+        text = events.text if spec.has("text") else ibis.null("string")
+        events = events.mutate(tie=ibis.ifelse(events.variable.isin(as_text), text, ibis.null("string")))
+        columns.append("tie")
+    return store(con, f"{spec.name}_rows", events.select(*columns), located.paths[spec.name])
+
+
+def _known_items(source: Source, spec: TableSpec, variables: tuple[Variable, ...]) -> pa.Table:
+    """A row per item of an event table: item, item_number, variable, low, high, and its conversion's pieces.
+
+    Piece n has the columns up_to_n, scale_n and offset_n; the last one of a short conversion is repeated.
+    """
+    position = {variable.key: number for number, variable in enumerate(variables)}
+    rows = []
+    for number, item in enumerate(source.items):
+        if item.table == spec.name:
+            low, high = variables[position[item.variable]].plausible
+            row = {"item": item.item, "item_number": number, "variable": position[item.variable]}
+            row |= {"low": low, "high": high}
+            pieces = source.pieces_of(item)
+            for place in range(source.most_pieces):
+                piece = pieces[min(place, len(pieces) - 1)]
+                row |= {f"up_to_{place}": piece.up_to, f"scale_{place}": piece.scale, f"offset_{place}": piece.offset}
+            rows.append(row)
+    types = {"item": pa.string(), "item_number": pa.int16(), "variable": pa.int8()}
+    return pa.Table.from_pylist(rows, pa.schema([(name, types.get(name, pa.float64())) for name in rows[0]]))
+
+
+def _raw_number(events: ibis.Table) -> ibis.Column:
+    """The number as it was charted. Some rows carry it in their text alone, which is read only there: that is slow."""
+    if "number" not in events.columns:
+        return number_in(events.text)
+    if "text" not in events.columns:
+        return events.number
+    only_text = ibis.ifelse(events.number.isnull(), events.text, ibis.null("string"))
+    return ibis.coalesce(events.number, number_in(only_text))
+
+
+def _converted(events: ibis.Table, source: Source) -> ibis.Table:
+    """Events with `value` in the variable's unit, and `piece`: which piece of the conversion `raw` fell into."""
+    last = source.most_pieces - 1
+    value, piece = events.raw * events[f"scale_{last}"] + events[f"offset_{last}"], ibis.literal(last, "int8")
+    for place in reversed(range(last)):
+        here = events.raw <= events[f"up_to_{place}"]
+        value = ibis.ifelse(here, events.raw * events[f"scale_{place}"] + events[f"offset_{place}"], value)
+        piece = ibis.ifelse(here, ibis.literal(place, "int8"), piece)
+    return events.mutate(value=value, piece=piece)
+
+
+def _reason(events: ibis.Table, end: float | None) -> ibis.Column:
+    """Why a row is not used, as its position in `REASONS`; null for one that is."""
+    applies = {
+        "unknown_stay": events.stay_id.isnull(),
+        "no_time": events.hours.isnull(),
+        "not_a_number": events.value.isnull(),
+        "outside_stay": (events.hours < 0) | (events.hours > events.stay_hours),
+        # Comparisons with NaN differ between engines; a NaN is implausible on each.
+        "implausible": events.value.isnan() | (events.value < events.low) | (events.value > events.high),
+    }
+    if "error" in events.columns:
+        applies["marked_as_error"] = events.error == 1
+    if end is not None:
+        applies["after_window"] = events.hours > end
+    cases = [(applies[reason], ibis.literal(n, "int8")) for n, reason in enumerate(REASONS) if reason in applies]
+    return ibis.cases(*cases, else_=ibis.null("int8"))
+
+
+def _long(events: ibis.Table, items: list[str]) -> ibis.Table:
+    """A row per filled cell of a wide table, from its rows paired with every item."""
+    cells = [(events.item == item, events[item]) for item in items]
+    events = events.mutate(number=ibis.cases(*cells, else_=ibis.null("float64")))
+    return events.filter(events.number.notnull())
+
+
+def _in_stays(events: ibis.Table, spec: TableSpec, stays: ibis.Table) -> ibis.Table:
+    """Events with the stay they belong to: by stay id; without one by admission or patient, and time.
+
+    Events of other stays are left out. Those whose id cannot be read are kept, with a null stay: they may be anyone's.
+    """
+    keys = stays.select(
+        "in_time", "stay_hours", **{f"own_{key}": stays[key] for key in ("stay_id", "hadm_id", "subject_id")}
+    )
+    found_by = "subject_id"
+    if spec.has("stay_id"):
+        found_by = "hadm_id" if spec.has("hadm_id") else "stay_id"
+    events = events.left_join(keys, events[found_by] == keys[f"own_{found_by}"])
+    inside = hours_between(events.time, events.in_time).between(0, events.stay_hours)
+    belongs = events.own_stay_id.notnull()
+    if found_by == "hadm_id":
+        belongs &= (events.stay_id == events.own_stay_id) | (events.stay_id.isnull() & inside)
+    elif found_by == "subject_id":
+        belongs &= events.hadm_id.isnull() | (events.hadm_id == events.own_hadm_id)
+        belongs &= events.time.isnull() | inside
+    events = events.filter(belongs | events[found_by].isnull())
+    return events.drop(*({"stay_id"} & set(events.columns))).rename(stay_id="own_stay_id")
+
+
+def _reject_log(measured: ibis.Table, source: Source) -> list[dict[str, Any]]:
+    """Per item: rows, rows used, rows rejected by reason, and doubts settled among the rows used."""
+    counted = measured.group_by("item_number", "piece", "reason").agg(rows=measured.count()).to_pyarrow().to_pylist()
+    log = []
+    for number, item in enumerate(source.items):
+        found = [row for row in counted if row["item_number"] == number]
+        rejected: Counter[str] = Counter()
+        settled: Counter[str] = Counter()
+        for row in found:
+            if row["reason"] is not None:
+                rejected[REASONS[row["reason"]]] += row["rows"]
+            else:
+                words = source.pieces_of(item)[row["piece"]].counted_as
+                settled.update({} if words is None else {words: row["rows"]})
+        rows = sum(row["rows"] for row in found)
+        log.append(
+            {
+                "variable": item.variable,
+                "table": item.table,
+                "item": item.item,
+                "label": item.label,
+                "unit": item.unit,
+                "rows": rows,
+                "used": rows - rejected.total(),
+                "rejected": dict(rejected),
+                "settled": dict(settled),
+            }
+        )
+    return log

@@ -1,0 +1,171 @@
+"""The query engine under the extraction: reads a source's tables, stores what is needed again, names what fails.
+
+The extraction itself is ibis expressions and knows no engine. DuckDB is the default and needs no server; PostgreSQL
+reads the tables where mimic-code's loaders put them; Spark reads the files that DuckDB reads. One file per engine
+below `engines/` holds what they do differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import ibis
+
+from dataset_builder.sources.locate import LocatedSource, Place
+from dataset_builder.sources.spec import TableSpec
+from modeling_clinragen.errors import InputDataError, SettingsError
+
+ENGINES = ("duckdb", "postgres", "spark")
+
+# Short enough to overflow on no engine: some give infinity, some raise. All casts take blanks around a number.
+BLANKS = "[ \t\n\r\v\f]*"
+NUMBER = f"^{BLANKS}[+-]?([0-9]{{1,30}}[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{{1,2}})?{BLANKS}$"
+WHOLE_NUMBER = f"^{BLANKS}[+-]?[0-9]{{1,18}}([.]0*)?{BLANKS}$"
+
+
+class Engine(Protocol):
+    """An open engine. `errors` are the exceptions of its library, whose texts can quote patient rows."""
+
+    title: str
+    errors: tuple[type[Exception], ...]
+
+    def read(self, place: Any) -> ibis.Table:
+        """The table at `place` as it is there; cells of CSV files are text."""
+
+    def keep(self, name: str, table: ibis.Table, looked_up_by: str | None) -> ibis.Table:
+        """Run `table` and keep its rows until the engine is closed."""
+
+    def advice(self, error: Exception) -> str:
+        """What an error means and what to do, in words that hold no data."""
+
+
+@contextmanager
+def connect(engine: str, located: LocatedSource, scratch: Path) -> Iterator[Engine]:
+    """Open an engine on a located source, its temporary files under `scratch`; nothing of it is left afterwards.
+
+    `scratch` holds patient data; the caller removes it. Raises `SettingsError` when the engine's library is not
+    installed, `InputDataError` in place of the engine's own errors.
+    """
+    check_engine(engine, located)
+    with _open(engine, located, scratch) as con:
+        try:
+            yield con
+        except con.errors as error:
+            raise InputDataError(f"{located.root}: {con.title} stopped: {con.advice(error)}") from None
+
+
+def check_engine(engine: str, located: LocatedSource) -> None:
+    """Raises `SettingsError` for an unknown engine, or one that cannot read where the source lies."""
+    if engine not in ENGINES:
+        raise SettingsError(f"engine '{engine}' is unknown; choose one of {', '.join(ENGINES)}")
+    if isinstance(located.root, Path) and engine == "postgres":
+        raise SettingsError(f"{located.root}: is a folder; engine 'postgres' needs a postgresql:// URL as root")
+    if not isinstance(located.root, Path) and engine != "postgres":
+        raise SettingsError(f"{located.root}: is a database; engine '{engine}' reads files, use engine 'postgres'")
+
+
+def read_table(con: Engine, located: LocatedSource, name: str) -> ibis.Table:
+    """One logical table with its logical column names and types; a cell that is not of its type is null.
+
+    Raises `InputDataError` naming the file or database table and the column that is missing.
+    """
+    spec, place = located.source.tables[name], located.paths[name]
+    with errors_named(con, place):
+        table = con.read(place)
+    return _logical(table, spec, place)
+
+
+def store(
+    con: Engine, name: str, table: ibis.Table, path: Place | None = None, *, looked_up_by: str | None = None
+) -> ibis.Table:
+    """Run `table` once and keep its rows for the session. `path` is the place to name when it cannot be read.
+
+    `looked_up_by` names the column by whose values parts of the table will be fetched.
+    """
+    with errors_named(con, path):
+        return con.keep(name, table, looked_up_by)
+
+
+def count_rows(table: ibis.Table) -> int:
+    """How many rows a table has."""
+    return int(table.count().to_pyarrow().as_py())
+
+
+def number_of(text: ibis.Column) -> ibis.Column:
+    """The decimal number that a text is, float64; null for any other text, "inf" and "nan" among them.
+
+    The engines' own casts each take something else for a number ("1_000", "0x10", "1.5d"), or raise.
+    """
+    return ibis.ifelse(text.re_search(NUMBER), text, ibis.null("string")).cast("float64")
+
+
+def whole_number_of(text: ibis.Column) -> ibis.Column:
+    """The whole number that a text is, int64; "12.0" is 12, as pandas writes ids. Null for any other text."""
+    # Few ids have a point: the others are spared a second pattern.
+    digits = ibis.ifelse(text.contains("."), text.re_replace(f"[.]0*{BLANKS}$", ""), text)
+    return ibis.ifelse(text.re_search(WHOLE_NUMBER), digits, ibis.null("string")).cast("int64")
+
+
+@contextmanager
+def errors_named(con: Engine, place: Place | None) -> Iterator[None]:
+    """Turn an engine's error into one that names `place`; without a place, `connect` names the source."""
+    try:
+        yield
+    except con.errors as error:
+        if place is None:
+            raise
+        raise InputDataError(f"{place}: {con.advice(error)}") from None
+
+
+def _open(engine: str, located: LocatedSource, scratch: Path) -> AbstractContextManager[Engine]:
+    try:
+        if engine == "duckdb":
+            from dataset_builder.engines.duckdb import open_duckdb
+
+            return open_duckdb(scratch)
+        if engine == "postgres":
+            from dataset_builder.engines.postgres import open_postgres
+
+            return open_postgres(str(located.root))
+        from dataset_builder.engines.spark import open_spark
+
+        return open_spark(scratch)
+    except ImportError as error:
+        if (error.name or "psycopg").partition(".")[0] not in ("psycopg", "pyspark", "py4j"):
+            raise
+        raise SettingsError(f"engine '{engine}' is not installed; run: pip install 'clinragen[{engine}]'") from error
+
+
+def _logical(table: ibis.Table, spec: TableSpec, place: Place) -> ibis.Table:
+    present = {column.lower(): column for column in table.columns}
+    columns = {}
+    for logical, physical in spec.columns.items():
+        if physical.lower() not in present:
+            raise InputDataError(f"{place}: has no column '{physical}'; use the table as it was published")
+        column = table[present[physical.lower()]]
+        columns[logical] = _typed(column, spec.types.get(logical, "string"))
+    for logical, constant in spec.constants.items():
+        columns[logical] = ibis.literal(constant).cast(spec.types.get(logical, "string"))
+    result = table.select(**columns)
+    for column, values in spec.keep.items():
+        result = result.filter(result[column].isin(values))
+    return result
+
+
+def _typed(column: ibis.Column, kind: str) -> ibis.Column:
+    """The column as `kind`. Empty texts and NaN are what CSV files can only leave out: nulls."""
+    is_text = column.type().is_string()
+    if kind == "string":
+        # A database's padded CHAR and a file's text must come out alike.
+        return (column if is_text else column.cast("string")).nullif("")
+    if kind == "float64":
+        number = number_of(column) if is_text else column.cast("float64")
+        return number if is_text else ibis.ifelse(number.isnan(), ibis.null("float64"), number)
+    if kind == "int64":
+        return whole_number_of(column) if is_text else column.cast("int64")
+    if kind == "timestamp" and column.type().is_timestamp():
+        return column
+    return column.try_cast(kind) if is_text else column.cast(kind)

@@ -1,0 +1,88 @@
+"""Splits by patient: a stable hash of the subject, or the user's own list."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from dataset_builder.contract.schema import SPLITS
+from dataset_builder.storage.files import read_json
+from modeling_clinragen.errors import InputDataError, SettingsError
+
+# Training and validation together to test as 4 : 1, the paper's proportion.
+FRACTIONS = (0.7, 0.1, 0.2)
+
+
+def split_of(subject_id: int, *, seed: int = 0, fractions: tuple[float, float, float] = FRACTIONS) -> str:
+    """The split of one patient. It depends on nothing but the arguments, so other patients never move it."""
+    digest = hashlib.sha256(f"clinragen-split-{seed}:{subject_id}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    if place < fractions[0]:
+        return SPLITS[0]
+    return SPLITS[1] if place < fractions[0] + fractions[1] else SPLITS[2]
+
+
+def assign_splits(
+    subjects: Iterable[int],
+    *,
+    seed: int = 0,
+    fractions: tuple[float, float, float] = FRACTIONS,
+    split_file: Path | None = None,
+) -> dict[int, str]:
+    """The split of every subject, by hash or from `split_file`.
+
+    Raises `SettingsError` for impossible fractions and `InputDataError` when the file does not list every subject.
+    """
+    if split_file is not None:
+        listed = read_splits(split_file)
+        subjects = list(subjects)
+        missing = sum(subject not in listed for subject in subjects)
+        if missing:
+            raise InputDataError(f"{split_file}: lists no split for {missing} of the cohort's patients; add them")
+        return {subject: listed[subject] for subject in subjects}
+    # Asked so that NaN, which every comparison denies, is refused too.
+    if len(fractions) != len(SPLITS) or not (min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-9):
+        raise SettingsError("split fractions must be three numbers of at least 0 that add up to 1")
+    return {subject: split_of(subject, seed=seed, fractions=fractions) for subject in subjects}
+
+
+def read_splits(path: Path) -> dict[int, str]:
+    """Read a user's splits: a CSV with subject_id,split, or a JSON object {split: [subject_id, ...]}."""
+    path = Path(path)
+    pairs = _json_pairs(path) if path.suffix == ".json" else _csv_pairs(path)
+    splits: dict[int, str] = {}
+    for place, subject, split in pairs:
+        if split not in SPLITS:
+            raise InputDataError(f"{path}: {place} names an unknown split; use {', '.join(SPLITS)}")
+        if not subject.strip().isdecimal():
+            raise InputDataError(f"{path}: {place} has no whole number as subject_id; correct it")
+        if splits.setdefault(int(subject), split) != split:
+            raise InputDataError(f"{path}: {place} puts a patient into a second split; keep one")
+    return splits
+
+
+def _csv_pairs(path: Path) -> list[tuple[str, str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if reader.fieldnames is None or not {"subject_id", "split"} <= set(reader.fieldnames):
+                raise InputDataError(f"{path}: needs the columns subject_id and split")
+            rows = list(reader)
+    except OSError as error:
+        raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputDataError(f"{path}: is not a readable CSV file; save it as UTF-8") from error
+    return [(f"row {n}", row["subject_id"] or "", (row["split"] or "").strip()) for n, row in enumerate(rows, start=2)]
+
+
+def _json_pairs(path: Path) -> list[tuple[str, str, str]]:
+    content = read_json(path)
+    if not isinstance(content, dict) or not all(isinstance(subjects, list) for subjects in content.values()):
+        raise InputDataError(f'{path}: must be an object of lists, for example {{"train": [...], "test": [...]}}')
+    return [
+        (f"the list '{split}', entry {number},", str(subject), split)
+        for split, subjects in content.items()
+        for number, subject in enumerate(subjects, start=1)
+    ]

@@ -1,0 +1,159 @@
+"""Which ICU stays become examples: the filters of the mimic3-benchmarks phenotyping task, by name and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import ibis
+
+from dataset_builder.cohort.expressions import hours_between, number_in
+from dataset_builder.cohort.session import count_rows, read_table, store
+from dataset_builder.sources.locate import LocatedSource
+from modeling_clinragen.errors import InputDataError, SettingsError
+
+ADULT_AGE = 18
+OLDEST_AGE = 90  # MIMIC groups everyone older; the exact age of such a patient is not in the data
+
+# In the order of mimic3-benchmarks: transferred stays go first, and single_stay counts the stays that are left.
+# "coded" is ours: without any diagnosis row the labels of an admission are unknown, not absent.
+FILTERS = ("no_transfers", "single_stay", "adults", "coded", "has_events")
+
+
+def check_filters(filters: Sequence[str]) -> tuple[str, ...]:
+    """The chosen filters in their fixed order. Raises `SettingsError` for an unknown name."""
+    unknown = sorted(set(filters) - set(FILTERS))
+    if unknown:
+        raise SettingsError(f"cohort filter '{unknown[0]}' is unknown; choose from {', '.join(FILTERS)}")
+    return tuple(name for name in FILTERS if name in filters)
+
+
+def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tuple[ibis.Table, list[dict[str, Any]]]:
+    """The stays that pass every filter but "has_events", and the count of stays left after each filter.
+
+    Columns: subject_id, hadm_id, stay_id, in_time, admit_time, stay_hours, age, sex, admission_type,
+    admission_location, first_unit.
+    """
+    keys = {"stays": "stay_id", "admissions": "hadm_id", "patients": "subject_id"}
+    tables = {}
+    for name, key in keys.items():
+        if name not in located.source.tables:
+            continue
+        tables[name] = store(con, f"{name}_read", read_table(con, located, name), located.paths[name])
+        _check_ids(tables[name], located, name, only_one=key)
+    stays = tables["stays"]
+    for name, key in (("admissions", "hadm_id"), ("patients", "subject_id")):
+        if name in tables and key in stays.columns:
+            lost = count_rows(stays.anti_join(tables[name], key))
+            if lost:
+                column = located.source.tables["stays"].columns[key]
+                raise InputDataError(
+                    f"{located.paths['stays']}: {lost} stays have a '{column}' that {located.paths[name]} lacks; use "
+                    "tables of one version, as they were published"
+                )
+    if "admissions" in tables:
+        stays = stays.drop("subject_id").join(tables["admissions"], "hadm_id")
+    if "patients" in tables:
+        stays = stays.join(tables["patients"], "subject_id")
+    if "subject_code" in stays.columns:
+        stays = _number_subjects(stays, located)
+    hours = hours_between(stays.out_time, stays.in_time)
+    stays = stays.mutate(stay_hours=hours, age=_age(stays).clip(upper=OLDEST_AGE))
+    stays = store(con, "all_stays", stays.filter(stays.stay_hours > 0))
+    diagnoses = read_table(con, located, "diagnoses")
+    diagnoses = diagnoses.filter(diagnoses.icd_code.strip() != "")
+    coded_by = "stay_id" if "stay_id" in diagnoses.columns else "hadm_id"
+    coded = store(con, "coded", diagnoses.select(coded_by).distinct(), located.paths["diagnoses"])
+    _check_ids(coded, located, "diagnoses")
+
+    steps: dict[str, Callable[[ibis.Table], ibis.Table]] = {
+        "no_transfers": _no_transfers,
+        "single_stay": _single_stay,
+        "adults": lambda table: table.filter(table.age >= ADULT_AGE),
+        "coded": lambda table: table.semi_join(coded, coded_by),
+    }
+    counts = [
+        {"filter": "all ICU stays", "stays": count_rows(tables["stays"])},
+        {"filter": "known_times", "stays": count_rows(stays)},
+    ]
+    for name in filters:
+        if name in steps:
+            stays = steps[name](stays)
+            counts.append({"filter": name, "stays": count_rows(stays)})
+    columns = ["subject_id", "hadm_id", "stay_id", "in_time", "admit_time", "stay_hours", "age", "sex"]
+    return store(con, "cohort", stays.select(*columns, "admission_type", "admission_location", "first_unit")), counts
+
+
+def refuse_empty(
+    counts: Sequence[Mapping[str, Any]], located: LocatedSource, reject_log: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Raises `InputDataError` naming the first filter that left no stay, and why no measurement was used."""
+    for step in counts:
+        if step["stays"] == 0:
+            reasons: Counter[str] = Counter()
+            for item in reject_log:
+                reasons.update(item["rejected"])
+            why = ", ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
+            times = step["filter"] == "known_times" or "no_time" in reasons
+            raise InputDataError(
+                f"{located.root}: no ICU stay is left after the cohort filter '{step['filter']}'"
+                + (f" (measurements rejected: {why})" if why else "")
+                + "; check that the tables belong together"
+                + (" and that times are written like 2150-03-01 09:00:00" if times else "")
+                + ", or choose other filters"
+            )
+
+
+def _check_ids(table: ibis.Table, located: LocatedSource, name: str, *, only_one: str | None = None) -> None:
+    """Refuse ids that are no numbers, and repeated values of the column `only_one`."""
+    keys = [key for key in ("subject_id", "hadm_id", "stay_id") if key in table.columns]
+    counts = {"rows": table.count(), **{key: table[key].count() for key in keys}}
+    if only_one is not None:
+        counts["different"] = table[only_one].nunique()
+    (found,) = table.aggregate(**counts).to_pyarrow().to_pylist()
+    columns = located.source.tables[name].columns
+    for key in keys:
+        if found[key] != found["rows"]:
+            raise InputDataError(
+                f"{located.paths[name]}: has cells of '{columns[key]}' that are no whole number of at most 18 digits; "
+                "use the table as it was published"
+            )
+    if only_one is not None and found["different"] != found["rows"]:
+        raise InputDataError(
+            f"{located.paths[name]}: has repeated values of '{columns[only_one]}'; keep one row of each"
+        )
+
+
+def _number_subjects(stays: ibis.Table, located: LocatedSource) -> ibis.Table:
+    """Patients that are named "<digits>-<digits>" by number: first part times 10^9, plus the second; reversible."""
+    first, second = (stays.subject_code.re_extract("^([0-9]{1,9})-([0-9]{1,9})$", part) for part in (1, 2))
+    fits = stays.subject_code.re_search("^[0-9]{1,9}-[0-9]{1,9}$").fill_null(False)
+    if count_rows(stays.filter(~fits)):
+        column = located.source.tables["stays"].columns["subject_code"]
+        raise InputDataError(
+            f"{located.paths['stays']}: has cells of '{column}' that are no patient name (two numbers with a hyphen); "
+            "use the table as it was published"
+        )
+    return stays.mutate(subject_id=first.cast("int64") * 1_000_000_000 + second.cast("int64"))
+
+
+def _no_transfers(stays: ibis.Table) -> ibis.Table:
+    stays = stays.filter(stays.first_unit == stays.last_unit)
+    return stays.filter(stays.first_ward == stays.last_ward) if "first_ward" in stays.columns else stays
+
+
+def _single_stay(stays: ibis.Table) -> ibis.Table:
+    alone = stays.group_by("hadm_id").agg(stays=stays.count())
+    return stays.semi_join(alone.filter(alone.stays == 1), "hadm_id")
+
+
+def _age(stays: ibis.Table) -> ibis.Column:
+    """Age in years at admission: written ("87", "> 89"), by birth time, or by a year with a known age."""
+    if "age" in stays.columns:
+        return ibis.ifelse(stays.age.contains(">"), OLDEST_AGE, number_in(stays.age).cast("int64"))
+    if "birth_time" in stays.columns:
+        born, now = stays.birth_time, stays.admit_time
+        before_birthday = (now.month() * 100 + now.day()) < (born.month() * 100 + born.day())
+        return (now.year() - born.year() - before_birthday.cast("int64")).cast("int64")
+    return (stays.anchor_age + stays.admit_time.year() - stays.anchor_year).cast("int64")

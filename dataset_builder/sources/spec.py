@@ -1,0 +1,276 @@
+"""A data source as data: which files it has, what its columns mean, which items measure which variable.
+
+`sources/<name>.yaml` holds it; adding a source of the same kind adds a file there and no code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.contract.vocabulary import Variable, check_item
+from dataset_builder.storage.files import read_yaml
+from modeling_clinragen.errors import InputDataError, SettingsError
+
+SOURCES = files("dataset_builder.sources")
+
+# The logical columns that are not text; every source names its own columns after these.
+COLUMN_TYPES = {
+    **dict.fromkeys(("subject_id", "hadm_id", "stay_id", "anchor_age", "anchor_year", "icd_version"), "int64"),
+    **dict.fromkeys(("sequence", "error"), "int64"),
+    **dict.fromkeys(("in_time", "out_time", "admit_time", "discharge_time", "birth_time", "time"), "timestamp"),
+    "number": "float64",
+}
+TIME_UNITS = {"timestamp": "timestamp", "minutes_since_stay": "float64"}
+
+# What a cohort is selected by: one of the tables patients, admissions and stays has it, or all of a group's others.
+STAY_COLUMNS = ("hadm_id", "stay_id", "in_time", "out_time", "admit_time", "first_unit", "last_unit", "sex")
+STAY_CHOICES = ((("subject_id",), ("subject_code",)), (("age",), ("birth_time",), ("anchor_age", "anchor_year")))
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One logical table: `columns` maps logical names to the file's, `constants` gives columns the file lacks.
+
+    `keep` limits text columns to the listed values. `events` marks a table of measurements, `wide` one that has a
+    column per item in place of an item column. `whole_days`: its times are dates without a time of day.
+    `several_codes`: a cell lists diagnosis codes of both ICD versions, parted by commas, semicolons, slashes, spaces.
+    """
+
+    name: str
+    file: str
+    columns: Mapping[str, str]
+    constants: Mapping[str, Any]
+    types: Mapping[str, str]
+    keep: Mapping[str, tuple[str, ...]]
+    optional: bool
+    events: bool
+    wide: bool
+    whole_days: bool
+    several_codes: bool
+
+    def has(self, column: str) -> bool:
+        """Whether the table has a logical column."""
+        return column in self.columns or column in self.constants
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One linear piece of a conversion: for values up to `up_to`, value * scale + offset."""
+
+    up_to: float
+    scale: float
+    offset: float
+    counted_as: str | None
+
+
+AS_IT_IS = Piece(float("inf"), 1.0, 0.0, None)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item id that measures a variable, in `unit`; `conversion` names how it gets to the variable's unit."""
+
+    variable: str
+    table: str
+    item: str
+    label: str
+    unit: str
+    conversion: str | None
+
+
+@dataclass(frozen=True)
+class Release:
+    """One publication of a source, and what it may be used for. `credentialed` data stays on the user's machine.
+
+    `contains` are words of its licence file; the last release of a source has none and stands for all others.
+    """
+
+    contains: str | None
+    name: str
+    title: str
+    licence: str
+    licence_name: str
+    credentialed: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source's yaml file, checked.
+
+    `last_as_text` names the variables whose several values at one time are settled as text (see mimic-iii.yaml).
+    """
+
+    path: Path
+    name: str
+    title: str
+    folders: tuple[str, ...]
+    schemas: tuple[str, ...]
+    version_pattern: str
+    versions: tuple[str, ...]
+    licence_files: tuple[str, ...]
+    releases: tuple[Release, ...]
+    tables: Mapping[str, TableSpec]
+    conversions: Mapping[str, tuple[Piece, ...]]
+    items: tuple[Item, ...]
+    last_as_text: frozenset[str]
+
+    @cached_property
+    def event_tables(self) -> tuple[TableSpec, ...]:
+        return tuple(table for table in self.tables.values() if table.events)
+
+    def pieces_of(self, item: Item) -> tuple[Piece, ...]:
+        """The pieces of an item's conversion; an item without one keeps its values."""
+        return (AS_IT_IS,) if item.conversion is None else self.conversions[item.conversion]
+
+    @cached_property
+    def most_pieces(self) -> int:
+        """How many pieces the longest conversion of an item has."""
+        return max(len(self.pieces_of(item)) for item in self.items)
+
+
+def source_names() -> list[str]:
+    """The sources this package ships."""
+    return sorted(path.name.removesuffix(".yaml") for path in SOURCES.iterdir() if path.name.endswith(".yaml"))
+
+
+def load_source(name: str, variables: tuple[Variable, ...]) -> Source:
+    """Read a shipped source by name, or a user's own from a path that ends in .yaml.
+
+    Raises `SettingsError` for an unknown name and `InputDataError` for a faulty file.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+    elif name in source_names():
+        path = Path(str(SOURCES / f"{name}.yaml"))
+    else:
+        raise SettingsError(f"source '{name}' is unknown; choose one of {', '.join(source_names())} or a .yaml file")
+    content = read_yaml(path)
+    try:
+        source = _parse(content, path, variables)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputDataError(f"{path}: is incomplete or malformed near {error}; see mimic-iv.yaml") from error
+    _check(source, variables, path)
+    return source
+
+
+def _parse(content: Mapping[str, Any], path: Path, variables: tuple[Variable, ...]) -> Source:
+    # A variable of the user's own brings its items along; the source's own variables may be left out.
+    listed = {key: content["items"].get(key, ()) for key in (variable.key for variable in variables)}
+    listed |= {
+        variable.key: variable.items[content["name"]] for variable in variables if content["name"] in variable.items
+    }
+    for variable, entries in listed.items():
+        for entry in entries:
+            check_item(entry, f"{path}: {variable}")
+    items = tuple(
+        Item(variable, entry["table"], str(entry["item"]), entry["label"], entry["unit"], entry.get("conversion"))
+        for variable, entries in listed.items()
+        for entry in entries
+    )
+    time_type = TIME_UNITS[content.get("time_unit", "timestamp")]
+    tables = {
+        name: _parse_table(name, entry, time_type, [item.item for item in items if item.table == name])
+        for name, entry in content["tables"].items()
+    }
+    conversions = {
+        name: tuple(
+            Piece(
+                up_to=float(piece.get("up_to", "inf")),
+                scale=float(piece.get("scale", 1)),
+                offset=float(piece.get("offset", 0)),
+                counted_as=piece.get("counted_as"),
+            )
+            for piece in pieces
+        )
+        for name, pieces in content["conversions"].items()
+    }
+    releases = tuple(
+        Release(
+            contains=entry.get("contains"),
+            name=entry["name"],
+            title=entry["title"],
+            licence=entry["licence"],
+            licence_name=entry["licence_name"],
+            credentialed=bool(entry["credentialed"]),
+        )
+        for entry in content["releases"]
+    )
+    last_as_text = frozenset(content.get("last_as_text", ()))
+    for name in sorted(last_as_text - set(content["items"])):
+        raise InputDataError(
+            f"{path}: last_as_text names the unknown variable '{name}'; name one of those under items"
+        )
+    return Source(
+        path=path,
+        name=content["name"],
+        title=content["title"],
+        folders=tuple(content["folders"]),
+        schemas=tuple(content.get("schemas", ())),
+        version_pattern=content["version_pattern"],
+        versions=tuple(str(version) for version in content["versions"]),
+        licence_files=tuple(content["licence_files"]),
+        releases=releases,
+        tables=tables,
+        conversions=conversions,
+        items=items,
+        last_as_text=last_as_text & set(listed),
+    )
+
+
+def _parse_table(name: str, entry: Mapping[str, Any], time_type: str, items: list[str]) -> TableSpec:
+    wide = bool(entry.get("wide", False))
+    types = {column: time_type if kind == "timestamp" else kind for column, kind in COLUMN_TYPES.items()}
+    return TableSpec(
+        name=name,
+        file=entry["file"],
+        columns={**entry["columns"], **({item: item for item in items} if wide else {})},
+        constants=dict(entry.get("constants", {})),
+        types={**types, **(dict.fromkeys(items, "float64") if wide else {})},
+        keep={column: tuple(values) for column, values in entry.get("keep", {}).items()},
+        optional=bool(entry.get("optional", False)),
+        events=bool(entry.get("events", False)),
+        wide=wide,
+        whole_days=bool(entry.get("whole_days", False)),
+        several_codes=bool(entry.get("several_codes", False)),
+    )
+
+
+def _check(source: Source, variables: tuple[Variable, ...], path: Path) -> None:
+    for table in ("stays", "diagnoses"):
+        if table not in source.tables:
+            raise InputDataError(f"{path}: does not describe the table '{table}'; add it")
+    described = [source.tables[table] for table in ("stays", "admissions", "patients") if table in source.tables]
+    for choices in (*(((column,),) for column in STAY_COLUMNS), *STAY_CHOICES):
+        if not any(all(any(spec.has(name) for spec in described) for name in names) for names in choices):
+            wanted = " or ".join(" and ".join(names) for names in choices)
+            raise InputDataError(f"{path}: no table of stays, admissions and patients has {wanted}; add the column")
+    if [release.contains for release in source.releases].count(None) != 1 or source.releases[-1].contains is not None:
+        raise InputDataError(f"{path}: exactly the last release must be without 'contains'; correct it")
+    try:
+        groups = re.compile(source.version_pattern).groups
+    except re.error as error:
+        raise InputDataError(f"{path}: version_pattern is no regular expression ({error}); correct it") from error
+    if groups != 1:
+        raise InputDataError(f"{path}: version_pattern needs exactly one group, around the version; correct it")
+    known = {variable.key for variable in variables}
+    seen = set()
+    for item in source.items:
+        if item.table not in source.tables or not source.tables[item.table].events:
+            raise InputDataError(f"{path}: item {item.item} is in '{item.table}', which is no event table; correct it")
+        if item.conversion is not None and item.conversion not in source.conversions:
+            raise InputDataError(f"{path}: item {item.item} needs the conversion '{item.conversion}'; describe it")
+        if (item.table, item.item) in seen:
+            raise InputDataError(f"{path}: item {item.item} is listed twice; keep one")
+        seen.add((item.table, item.item))
+    for variable in sorted(known - {item.variable for item in source.items}):
+        raise InputDataError(f"{path}: no item measures the variable '{variable}'; add one under items")
+    for name, pieces in source.conversions.items():
+        bounds = [piece.up_to for piece in pieces]
+        if not pieces or bounds != sorted(bounds) or bounds[-1] != float("inf"):
+            raise InputDataError(f"{path}: conversion '{name}' needs rising up_to bounds and a last piece without one")

@@ -1,0 +1,281 @@
+"""Settings as dataclass fields: each with its help, unit, range, and whether it decides the result.
+
+The command line, the check of recipes and the reference page of all settings are made from these fields.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, field, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from modeling_clinragen.errors import SettingsError
+
+Config = TypeVar("Config")
+
+
+def setting(
+    default: Any = MISSING,
+    *,
+    help: str,  # noqa: A002 (the name that transformers' and TRL's parsers read)
+    unit: str | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    choices: Sequence[str] | None = None,
+    decides: bool = True,
+) -> Any:
+    """A dataclass field with what is known of a setting.
+
+    Args:
+        default: Its default; a setting without one must be given. A list or dict is copied for every instance.
+        help: One sentence for the command line and the reference page.
+        unit: What a number counts or measures.
+        at_least, at_most: The range of a number, inclusive.
+        choices: The values that a text may have.
+        decides: Whether the result depends on it; a batch size or an address does not decide anything.
+    """
+    metadata = {
+        "help": help,
+        "unit": unit,
+        "at_least": at_least,
+        "at_most": at_most,
+        "choices": tuple(choices) if choices is not None else None,
+        "decides": decides,
+    }
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def setting_types(kind: type) -> dict[str, Any]:
+    """The fields of a config that can be set, with their types."""
+    hints = get_type_hints(kind)
+    return {one.name: hints[one.name] for one in fields(kind) if one.init}
+
+
+def check_mapping(kind: type, content: Any, where: str, *, partial: bool = False) -> None:
+    """Check that a config could be made of `content`, without making it.
+
+    Args:
+        kind: The config's dataclass.
+        content: What a YAML file says.
+        where: What the message begins with: a file, or a file and a section.
+        partial: Whether settings without a default may be missing (they come from elsewhere).
+
+    Raises:
+        SettingsError: A key is unknown or missing, or a value has the wrong type; the message names `where`, the key,
+            and what was expected. Nested configs are checked as well.
+    """
+    if not isinstance(content, Mapping):
+        raise SettingsError(f"{where}: expected settings (key: value), got {_kind_of(content)}")
+    hints = setting_types(kind)
+    for name in content:
+        if name not in hints:
+            raise SettingsError(f"{where}: unknown setting '{name}'; expected one of {', '.join(hints)}")
+    for one in fields(kind):
+        if not one.init:
+            continue
+        if _is_required(one) and not partial and one.name not in content:
+            raise SettingsError(f"{where}: missing setting '{one.name}'; expected {expected(one, hints[one.name])}")
+        if one.name in content:
+            _check_value(content[one.name], hints[one.name], one, f"{where}: {one.name}")
+
+
+def make_config(kind: Callable[..., Config], content: Any, where: str, **more: Any) -> Config:
+    """A config of what a YAML file says.
+
+    Args:
+        kind: The config's dataclass.
+        content: A mapping of setting names to values; None counts as an empty one.
+        where: What a message begins with: a file, or a file and a section.
+        more: Settings that are not for the file to give; a value in the file wins over these.
+
+    Raises:
+        SettingsError: As `check_mapping`, and where the config itself refuses a combination of values.
+    """
+    content = {} if content is None else content
+    check_mapping(kind, content, where, partial=True)
+    merged = {**more, **content}
+    for one in fields(kind):
+        if _is_required(one) and one.name not in merged:
+            wanted = expected(one, setting_types(kind)[one.name])
+            raise SettingsError(f"{where}: missing setting '{one.name}'; expected {wanted}")
+    hints = setting_types(kind)
+    try:
+        return kind(**{name: _converted(value, hints[name], f"{where}: {name}") for name, value in merged.items()})
+    except SettingsError as error:
+        if str(error).startswith(where):
+            raise
+        raise SettingsError(f"{where}: {error}") from error
+
+
+def check_values(config: Any) -> None:
+    """Check types and ranges of a config that was made in Python; call it in `__post_init__`.
+
+    Raises:
+        SettingsError: A value has the wrong type, is out of its range, or is none of the choices.
+    """
+    hints = get_type_hints(type(config))
+    for one in fields(config):
+        _check_value(getattr(config, one.name), hints[one.name], one, one.name)
+
+
+def deciding(config: Any) -> dict[str, Any]:
+    """The settings that decide the result, JSON-able and by name; nested configs are included."""
+    found = {}
+    for one in fields(config):
+        if one.metadata.get("decides", True):
+            value = getattr(config, one.name)
+            found[one.name] = deciding(value) if is_dataclass(value) and not isinstance(value, type) else _plain(value)
+    return found
+
+
+def expected(one: Field[Any], hint: Any) -> str:
+    """What a setting takes, in words: "a number from 0 to 1", "one of event, hourly"."""
+    choices = one.metadata.get("choices")
+    text = f"one of {', '.join(choices)}" if choices else _type_in_words(hint)
+    low, high = one.metadata.get("at_least"), one.metadata.get("at_most")
+    if low is not None and high is not None:
+        text += f" from {low:g} to {high:g}"
+    elif low is not None:
+        text += f" of at least {low:g}"
+    elif high is not None:
+        text += f" of at most {high:g}"
+    unit = one.metadata.get("unit")
+    return f"{text} ({unit})" if unit else text
+
+
+def _is_required(one: Field[Any]) -> bool:
+    return one.init and one.default is MISSING and one.default_factory is MISSING
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _check_value(value: Any, hint: Any, one: Field[Any], where: str) -> None:
+    if not any(_fits(value, option, where) for option in _options(hint)):
+        raise SettingsError(f"{where}: expected {expected(one, hint)}, got {_kind_of(value)}")
+    choices = one.metadata.get("choices")
+    given = value if isinstance(value, (list, tuple)) else (value,)
+    for entry in given if choices else ():
+        if entry is not None and entry not in choices:
+            raise SettingsError(f"{where}: expected one of {', '.join(choices)}, got '{entry}'")
+    low, high = one.metadata.get("at_least"), one.metadata.get("at_most")
+    numbers = given if low is not None or high is not None else ()
+    for number in numbers:
+        if number is None:
+            continue
+        if (
+            not math.isfinite(float(number))
+            or (low is not None and float(number) < low)
+            or (high is not None and float(number) > high)
+        ):
+            raise SettingsError(f"{where}: expected {expected(one, hint)}, got {number}")
+
+
+def _fits(value: Any, hint: Any, where: str) -> bool:
+    """Whether a value has a type; a mapping for a nested config is checked down to its last key."""
+    origin = get_origin(hint)
+    if hint is Any or hint is object:
+        return True
+    if hint is None or hint is type(None):
+        return value is None
+    if origin is Literal:
+        return value in get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, option, where) for option in get_args(hint))
+    if origin in (list, tuple, Sequence):
+        arguments = get_args(hint)
+        if not isinstance(value, (list, tuple)):
+            return False
+        if origin is tuple and arguments and arguments[-1] is not Ellipsis:
+            return len(value) == len(arguments) and all(
+                _fits(entry, argument, where) for entry, argument in zip(value, arguments, strict=True)
+            )
+        return all(_fits(entry, arguments[0], where) for entry in value) if arguments else True
+    if origin in (dict, Mapping) or hint in (dict, Mapping):
+        return isinstance(value, Mapping)
+    if not isinstance(hint, type):
+        return True
+    if issubclass(hint, Enum):
+        return isinstance(value, hint) or value in [member.value for member in hint]
+    if is_dataclass(hint):
+        if isinstance(value, Mapping):
+            check_mapping(hint, value, where)
+            return True
+        return isinstance(value, hint)
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return (isinstance(value, (int, float)) and not isinstance(value, bool)) or _is_number(value)
+    if hint is Path:
+        return isinstance(value, (str, Path)) and str(value) != ""
+    return isinstance(value, hint)
+
+
+def _is_number(value: Any) -> bool:
+    # YAML 1.1 reads 1e-4 as a text: it wants a dot.
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _converted(value: Any, hint: Any, where: str) -> Any:
+    for option in _options(hint):
+        origin = get_origin(option)
+        if isinstance(option, type) and is_dataclass(option) and isinstance(value, Mapping):
+            return make_config(option, value, where)
+        if option is Path and isinstance(value, str):
+            return Path(value)
+        if option is float and isinstance(value, str) and _is_number(value):
+            return float(value)
+        if origin is tuple and isinstance(value, list):
+            return tuple(value)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    return value
+
+
+def _type_in_words(hint: Any) -> str:
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+    parts = []
+    for option in _options(hint):
+        origin = get_origin(option)
+        if option is type(None):
+            parts.append("nothing")
+        elif origin in (list, tuple, Sequence):
+            parts.append("a list")
+        elif origin in (dict, Mapping) or option is dict:
+            parts.append("a mapping")
+        elif isinstance(option, type) and is_dataclass(option):
+            parts.append(f"settings ({', '.join(setting_types(option))})")
+        else:
+            parts.append(words.get(option, getattr(option, "__name__", str(option))))
+    return " or ".join(dict.fromkeys(parts))
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return f"a list of {len(value)}"
+    return "nothing" if value is None else f"'{value}'"

@@ -1,0 +1,337 @@
+"""The report says what the numbers say, and its figures can be looked at."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dataset_builder.contract.vocabulary import load_diseases, load_variables
+from PIL import Image
+from rich.console import Console
+
+from clinragen.evaluation.comparison import compare_systems, system_name
+from clinragen.evaluation.metrics import SCORES
+from clinragen.evaluation.outcome import verdict_sentence, verdicts
+from clinragen.evaluation.rationale_scores import rationale_scores
+from clinragen.evaluation.report import note_excerpt, write_report
+from clinragen.evaluation.terminal import print_explanation, print_patient, print_table
+from modeling_clinragen.errors import InputDataError
+
+DISEASES = load_diseases()
+FIGURES = ("training_curves.png", "f1_per_disease.png", "patient_series.png")
+WARNING = "The hospital is synthetic: these numbers say nothing about real patients."
+
+
+@pytest.fixture(scope="module")
+def metrics() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((150, 25)) < np.linspace(0.5, 0.05, 25)).astype(int)
+    labels[:, 7] = 0
+
+    def system(share: float) -> np.ndarray:
+        return np.where(rng.random(labels.shape) < share, labels, rng.random(labels.shape) < 0.3).astype(int)
+
+    predictions = {"full": system(0.7), "note_only": system(0.69), "logistic_regression": system(0.5)}
+    predictions["prevalence"] = np.tile((np.arange(25) < 6).astype(int), (150, 1))
+    predictions["full"][:, 7] = 0
+    result = compare_systems(labels, predictions, rng.integers(0, 90, 150), DISEASES)
+    result["rationale"] = {"full": rationale_scores(["high heart rate", None], ["a high heart rate", "low glucose"])}
+    result["names"] = {"full": {"names": 512, "unmatched": 13, "unmatched_distinct": 4}}
+    return result
+
+
+@pytest.fixture(scope="module")
+def patient() -> dict[str, Any]:
+    rng = np.random.default_rng(3)
+    fills = np.array([variable.fill for variable in load_variables()])
+    values = fills * rng.normal(1.0, 0.2, size=(20, 11))
+    observed = rng.random(values.shape) < 0.6
+    observed[:, 3] = False
+    return {
+        "note": "Chief complaint: dyspnea [on exertion] | see ``` fence\n" + "history " * 300,
+        "lab_hours": np.sort(rng.uniform(0, 24, 20)).tolist(),
+        "lab_values": [
+            [v if o else None for v, o in zip(*r, strict=True)] for r in zip(values, observed, strict=True)
+        ],
+        "lab_observed": observed.tolist(),
+        "lab_summary": "glucose is higher than normal three times",
+        "diagnoses": [DISEASES[0].name, DISEASES[12].name],
+        "rationale_note": "The note reports dyspnea.",
+        "rationale_lab": "Glucose was high.",
+        "predicted": [DISEASES[12].name, "Gout | podagra"],
+        "generated_rationale": "High glucose supports it.",
+    }
+
+
+CURVES: dict[str, list[dict[str, float]]] = {
+    "note": [{"step": 10, "loss": 3.0}, {"step": 10, "eval_loss": 2.9}, {"step": 20, "loss": 2.0, "epoch": 1.0}],
+    "lab": [{"step": 10, "loss": 4.0}, {"step": 20, "eval_loss": 1.5}, {"step": 30, "eval_loss": 1.75}],
+}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory, metrics: dict[str, Any], patient: dict[str, Any]) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    write_report(folder, metrics=metrics, curves=CURVES, patient=patient, notes=[WARNING])
+    return folder
+
+
+def table_after(text: str, heading: str) -> list[dict[str, str]]:
+    """The first Markdown table below a heading, as rows by column name."""
+    lines = text.split(f"\n{heading}\n", 1)[1].splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    rows = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[2:]]
+
+
+def numbers(cell: str) -> list[float]:
+    return [float(number) for number in re.findall(r"[+-]?\d+\.\d+", cell)]
+
+
+def test_every_score_in_the_table_is_the_measured_one(report: Path, metrics: dict[str, Any]) -> None:
+    rows = {row["System"]: row for row in table_after((report / "report.md").read_text(), "## Diagnosis")}
+    assert set(rows) == {system_name(name) for name in metrics["systems"]}
+    for name, scores in metrics["systems"].items():
+        for score in SCORES:
+            level, kind = score.split("_")
+            cell = rows[system_name(name)][f"{level} {'F1' if kind == 'f1' else kind}"]
+            expected = [scores[score][side] for side in ("value", "low", "high")]
+            assert numbers(cell) == pytest.approx(expected, abs=0.00051)
+
+
+def test_every_disease_in_the_table_is_the_measured_one(report: Path, metrics: dict[str, Any]) -> None:
+    rows = table_after((report / "report.md").read_text(), "## F1 per disease")
+    by_name = {row["Disease"]: row for row in rows}
+    assert len(rows) == 25
+    for disease in DISEASES:
+        for system, scores in metrics["per_disease"].items():
+            score, cell = scores[disease.key], by_name[disease.name][system_name(system)]
+            if score["value"] is None:
+                assert cell == "undefined"
+            else:
+                assert numbers(cell) == pytest.approx([score[s] for s in ("value", "low", "high")], abs=0.0051)
+        assert int(by_name[disease.name]["Held-out cases"]) == metrics["per_disease"]["full"][disease.key]["positives"]
+    shown = [numbers(row["Full model"])[0] for row in rows if row["Held-out cases"] != "0"]
+    assert shown == sorted(shown, reverse=True)
+    assert rows[-1]["Disease"] == DISEASES[7].name
+
+
+def test_the_verdict_follows_the_paired_interval(report: Path, metrics: dict[str, Any]) -> None:
+    text = (report / "report.md").read_text()
+    rows = {row["Does the full model beat …"]: row for row in table_after(text, "## Verdict")}
+    for name in ("note_only", "logistic_regression", "prevalence"):
+        difference = metrics["differences"][f"full_minus_{name}"]["micro_f1"]
+        row = rows[system_name(name)]
+        expected = [difference[side] for side in ("value", "low", "high")]
+        assert numbers(row["Difference in micro F1"]) == pytest.approx(expected, abs=0.00051)
+        assert (row["Answer"] == "yes") == (difference["low"] > 0)
+    assert verdict_sentence(metrics) in text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "answer", "words"),
+    [
+        (0.01, 0.05, "yes", "It beats: note only, +0.030 (+0.010 to +0.050)."),
+        (-0.01, 0.07, "no, the interval includes zero", "not shown to beat"),
+        (0.0, 0.06, "no, the interval includes zero", "not shown to beat"),
+        (-0.09, -0.01, "no, it is worse", "It is worse than: note only"),
+    ],
+)
+def test_verdicts_are_honest(low: float, high: float, answer: str, words: str) -> None:
+    ours, theirs = {"value": 0.6, "low": 0.58, "high": 0.62}, {"value": 0.57, "low": 0.55, "high": 0.59}
+    made_up = {
+        "systems": {"full": {"micro_f1": ours}, "note_only": {"micro_f1": theirs}},
+        "differences": {"full_minus_note_only": {"micro_f1": {"value": (low + high) / 2, "low": low, "high": high}}},
+    }
+    (verdict,) = verdicts(made_up)
+    assert verdict.answer == answer
+    assert verdict.apart is False
+    sentence = verdict_sentence(made_up)
+    assert words in sentence
+    assert ("It beats" in sentence) == (answer == "yes")
+
+
+def test_warnings_stand_before_any_number(report: Path) -> None:
+    text = (report / "report.md").read_text()
+    assert text.index(WARNING) < text.index("## Verdict")
+    assert not re.search(r"\d\.\d", text[: text.index(WARNING)])
+
+
+def test_counts_losses_and_generated_text_are_reported(report: Path, metrics: dict[str, Any]) -> None:
+    text = (report / "report.md").read_text()
+    assert f"150 examples of {metrics['held_out']['subjects']} patients" in text
+    assert "lab: lowest validation loss 1.500 at step 20, last 1.750" in text
+    (row,) = table_after(text, "## Generated text")
+    assert numbers(row["BLEU of the rationale"]) == pytest.approx([metrics["rationale"]["full"]["bleu"]], abs=0.0051)
+    assert (row["Well-formed outputs"], row["Disease names written"], row["Outside the vocabulary"]) == (
+        "50.0 %",
+        "512",
+        "13",
+    )
+    assert metrics["rationale"]["full"]["signature"] in text
+
+
+def test_the_patient_is_shown_in_full_and_cannot_break_the_page(report: Path, patient: dict[str, Any]) -> None:
+    text = (report / "report.md").read_text()
+    part = text.split("## One patient in full", 1)[1]
+    # The note holds a fence of three, so its own fence is longer and nothing of it is Markdown.
+    assert "````text\nChief complaint: dyspnea [on exertion] | see ``` fence\n" in part
+    assert "more characters)" in part
+    rows = {row["Disease"]: (row["Given by the model"], row["True"]) for row in table_after(part, "### Diagnoses")}
+    assert rows == {
+        DISEASES[0].name: ("", "yes"),
+        DISEASES[12].name: ("yes", "yes"),
+        "Gout \\| podagra": ("yes", ""),
+    }
+    for piece in ("lab_summary", "rationale_note", "rationale_lab", "generated_rationale"):
+        assert patient[piece] in part
+
+
+def test_metrics_json_is_the_input_and_strict_json(report: Path, metrics: dict[str, Any]) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    assert json.loads((report / "metrics.json").read_text(), parse_constant=refuse) == metrics
+
+
+def test_figures_have_alt_text_and_content(report: Path) -> None:
+    shown = dict(re.findall(r"!\[(.+?)\]\((\S+?)\)", (report / "report.md").read_text()))
+    assert sorted(shown.values()) == sorted(FIGURES)
+    assert all(len(alt) > 40 for alt in shown)
+    for name in FIGURES:
+        with Image.open(report / name) as image:
+            image.verify()
+        with Image.open(report / name) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        assert min(pixels.shape[:2]) > 400
+        assert pixels.std() > 10
+        # Nothing is cut off: the outermost pixels are background.
+        frame = [pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]
+        assert all((edge == 255).all() for edge in frame), name
+
+
+def test_equal_input_gives_equal_bytes(
+    report: Path, tmp_path: Path, metrics: dict[str, Any], patient: dict[str, Any]
+) -> None:
+    write_report(tmp_path, metrics=metrics, curves=CURVES, patient=patient, notes=[WARNING])
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == sorted(["metrics.json", "report.md", *FIGURES])
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (report / name).read_bytes(), name
+
+
+def test_an_empty_patient_and_no_curves_still_make_a_report(
+    tmp_path: Path, metrics: dict[str, Any], patient: dict[str, Any]
+) -> None:
+    bare = {
+        **patient,
+        **{key: [] for key in ("lab_hours", "lab_values", "lab_observed", "diagnoses", "predicted")},
+        **dict.fromkeys(("note", "lab_summary", "rationale_note", "rationale_lab"), ""),
+        "generated_rationale": None,
+    }
+    write_report(tmp_path, metrics=metrics, curves={}, patient=bare, notes=[])
+    text = (tmp_path / "report.md").read_text()
+    for words in ("has no note", "nothing was measured", "could not be parsed", "the teacher wrote none"):
+        assert words in text
+    assert "No training curve was recorded." in text
+    assert "Read this before the numbers" not in text
+
+
+def test_what_is_missing_is_named_and_nothing_half_written(
+    tmp_path: Path, metrics: dict[str, Any], patient: dict[str, Any]
+) -> None:
+    without = {key: value for key, value in metrics.items() if key != "held_out"}
+    with pytest.raises(InputDataError, match="lack held_out"):
+        write_report(tmp_path, metrics=without, curves=CURVES, patient=patient, notes=[])
+    nameless = {key: value for key, value in patient.items() if key != "predicted"}
+    with pytest.raises(InputDataError, match="lacks predicted"):
+        write_report(tmp_path, metrics=metrics, curves=CURVES, patient=nameless, notes=[])
+    with pytest.raises(InputDataError, match="phase 'lab' has no loss"):
+        write_report(tmp_path, metrics=metrics, curves={"lab": [{"step": 1}]}, patient=patient, notes=[])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_leave_no_global_state(tmp_path: Path) -> None:
+    code = (
+        "import sys, matplotlib;"
+        # Reading the backend would make matplotlib import pyplot to choose one.
+        "state = lambda: {key: matplotlib.rcParams[key] for key in matplotlib.rcParams if key != 'backend'};"
+        "before = state();"
+        "from pathlib import Path; from clinragen.evaluation.figures import plot_curves;"
+        "plot_curves(Path(sys.argv[1]), {'note': [{'step': 1, 'loss': 2.0}, {'step': 2, 'loss': 1.0}]});"
+        "assert state() == before; assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    root = Path(__file__).resolve().parents[3]
+    target = str(tmp_path / "curves.png")
+    done = subprocess.run([sys.executable, "-c", code, target], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_note_excerpt_is_cut_at_a_word() -> None:
+    note = "alpha beta gamma"
+    assert note_excerpt(note, 16) == note
+    assert note_excerpt(note, 12) == "alpha beta … (6 more characters)"
+
+
+def printed(width: int = 130) -> Console:
+    return Console(file=StringIO(), width=width, color_system=None)
+
+
+def text_of(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return " ".join(re.sub(r"[│╭╮╰╯─]", " ", console.file.getvalue()).split())
+
+
+def test_the_terminal_table_shows_the_scores_and_the_verdict(metrics: dict[str, Any]) -> None:
+    console = printed()
+    print_table(console, metrics)
+    text = text_of(console)
+    for name, scores in metrics["systems"].items():
+        assert system_name(name) in text
+        assert f"{scores['micro_f1']['value']:.3f} ({scores['micro_f1']['low']:.3f}" in text
+    assert verdict_sentence(metrics) in text
+
+
+def test_the_terminal_patient_is_printed_as_written(patient: dict[str, Any]) -> None:
+    console = printed()
+    print_patient(console, patient)
+    text = text_of(console)
+    assert "dyspnea [on exertion]" in text
+    assert "The note reports dyspnea. Glucose was high." in text
+    assert re.search(rf"{re.escape(DISEASES[0].name)} - yes", text)
+    with pytest.raises(InputDataError, match="lacks note"):
+        print_patient(console, {key: value for key, value in patient.items() if key != "note"})
+
+
+@dataclass(frozen=True)
+class Said:
+    diagnoses: tuple[str, ...]
+    rationale: str
+    text: str
+    problem: str | None
+    probabilities: Mapping[str, float] | None = None
+
+
+def test_an_explanation_is_printed_and_a_malformed_one_is_shown_as_such() -> None:
+    console = printed()
+    print_explanation(Said(("Shock",), "Low [blood] pressure.", "raw text", None), console)
+    assert text_of(console) == "Diagnoses Shock Rationale Low [blood] pressure."
+    console = printed()
+    print_explanation(Said((), "", "raw [text]", "a mark is missing"), console)
+    assert text_of(console).endswith("The output is malformed (a mark is missing). As written: raw [text]")
+    console = printed()
+    print_explanation(Said(("Shock",), "x", "x", None, {"Gout": 0.04, "Shock": 0.875}), console)
+    assert text_of(console).endswith("Disease Probability Shock 87.5% Gout 4.0%")

@@ -1,0 +1,290 @@
+"""The shipped knowledge: complete, checkable, made as any other, refused when faulty, measured on notes."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dataset_builder.contract.vocabulary import RESOURCES, load_diseases, load_range_set, load_variables
+
+from clinragen.knowledge import KnowledgeBase, coverage, load_knowledge, write_knowledge
+from clinragen.knowledge.shipped import build_shipped
+from dataset_builder.storage.files import write_json
+from dataset_builder.storage.governance import PROVENANCE, read_provenance
+from modeling_clinragen.errors import InputDataError, SettingsError
+
+DISEASES = [disease.key for disease in load_diseases()]
+VARIABLES = [variable.key for variable in load_variables()]
+OPEN = {"source": "made up", "credentialed": False}
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> KnowledgeBase:
+    return load_knowledge()
+
+
+@pytest.fixture(scope="module")
+def content() -> dict[str, Any]:
+    return json.loads((RESOURCES / "knowledge.json").read_text(encoding="utf-8"))
+
+
+def test_the_shipped_file_is_what_the_code_makes_of_corpus_and_curated_terms(tmp_path: Path) -> None:
+    write_json(tmp_path / "again.json", build_shipped())
+    shipped = Path(str(RESOURCES / "knowledge.json"))
+    assert (tmp_path / "again.json").read_bytes() == shipped.read_bytes(), (
+        "make it again: python -m clinragen.knowledge.shipped"
+    )
+
+
+def test_every_disease_and_variable_has_enough_terms(knowledge: KnowledgeBase) -> None:
+    assert [entry.key for entry in knowledge.diseases] == DISEASES
+    assert [entry.key for entry in knowledge.variables] == VARIABLES
+    for entry in knowledge.diseases:
+        assert 12 <= len(entry.terms) <= 25, entry.key
+        assert sum(term.cited for term in entry.terms) >= 8, entry.key
+        assert entry.terms[0].kind == "name", entry.key
+    for topic in knowledge.variables:
+        assert 5 <= len(topic.terms) <= 12, topic.key
+        assert {term.kind for term in topic.terms} == {"high", "low"}, topic.key
+
+
+def test_every_entry_says_where_to_check_it(knowledge: KnowledgeBase) -> None:
+    sources = [term.source for topic in knowledge.topics for term in topic.terms]
+    sources += [rule.source for entry in knowledge.diseases for rule in entry.values]
+    kinds = re.compile(
+        r"^(MeSH|MedlinePlus|Wikipedia): \S|guideline|Guideline|Definition|report \(Global|Standards of Care"
+    )
+    for source in sources:
+        assert kinds.search(source), source
+        assert not re.search(r"PMID|pubmed|\d{6,}|https?:", source, re.IGNORECASE), source
+
+
+def test_every_shipped_term_stands_in_each_passage_that_is_said_to_support_it(knowledge: KnowledgeBase) -> None:
+    for topic in knowledge.topics:
+        assert len(topic.passages) == 2, topic.key
+        assert topic.extracted == (), topic.key
+        for term in topic.terms:
+            assert term.passages, (topic.key, term.term)
+            for name in term.passages:
+                text = re.sub(r"[\s-]+", " ", knowledge.passages[name].text.lower())
+                spelled = [re.sub(r"[\s-]+", " ", surface.lower()) for surface in term.surfaces]
+                assert any(surface.removesuffix("s") in text for surface in spelled), (topic.key, term.term)
+    for passage in knowledge.passages.values():
+        assert 60 <= len(passage.text.split()) <= 150, passage.id
+        assert passage.licence == "Apache-2.0"
+
+
+def test_terms_stand_once_per_disease_in_any_spelling(knowledge: KnowledgeBase) -> None:
+    for entry in knowledge.diseases:
+        surfaces = [surface.lower() for term in entry.terms for surface in term.surfaces]
+        assert len(set(surfaces)) == len(surfaces), entry.key
+
+
+def test_signs_can_be_judged(knowledge: KnowledgeBase) -> None:
+    """Each level sign has a range in one of the range sets; only lipid disorders and the like lack a bedside sign."""
+    ranged = set(load_range_set("clinical").bounds) | set(load_range_set("paper").bounds)
+    for entry in knowledge.diseases:
+        for sign in entry.signs:
+            assert sign.variable in VARIABLES
+            assert sign.direction in ("rising", "falling", "erratic") or sign.variable in ranged
+    without = {entry.key for entry in knowledge.diseases if not entry.signs}
+    assert without == {"coronary_atherosclerosis"}
+
+
+def test_textbook_signs_are_there(knowledge: KnowledgeBase) -> None:
+    def signs(key: str) -> set[tuple[str, str]]:
+        return {(sign.variable, sign.direction) for sign in knowledge.disease(key).signs}
+
+    assert ("temperature", "high") in signs("septicemia")
+    assert ("systolic_blood_pressure", "low") in signs("shock")
+    assert ("oxygen_saturation", "low") in signs("respiratory_failure")
+    assert ("glucose", "high") in signs("diabetes_without_complication")
+    assert ("heart_rate", "low") in signs("conduction_disorders")
+    assert ("systolic_blood_pressure", "high") in signs("essential_hypertension")
+
+
+def test_acute_diseases_do_not_count_history(knowledge: KnowledgeBase) -> None:
+    counts = {entry.key for entry in knowledge.diseases if entry.history_counts}
+    assert not counts & {
+        "pneumonia",
+        "septicemia",
+        "shock",
+        "acute_myocardial_infarction",
+        "gastrointestinal_hemorrhage",
+    }
+    assert {"copd", "chronic_kidney_disease", "essential_hypertension", "congestive_heart_failure"} <= counts
+
+
+def test_all_terms_are_unique_and_in_a_fixed_order(knowledge: KnowledgeBase) -> None:
+    terms = knowledge.all_terms()
+    assert len(terms) == len(set(terms))
+    assert terms == load_knowledge().all_terms()
+    assert terms[: len(knowledge.diseases[0].terms)] == knowledge.terms_for("acute_renal_failure")
+    every = [term for key in (*DISEASES, *VARIABLES) for term in knowledge.terms_for(key)]
+    assert set(terms) == set(every)
+    assert len(every) > len(terms)  # septic shock and others belong to two
+    with pytest.raises(SettingsError, match="gout"):
+        knowledge.terms_for("gout")
+
+
+Fault = Callable[[dict[str, Any]], Any]
+
+
+def shock(base: dict[str, Any]) -> dict[str, Any]:
+    return base["diseases"]["shock"]
+
+
+def in_shock(section: str, place: int = 0, **changes: Any) -> Fault:
+    """Changes one entry of the disease; None takes a field away."""
+
+    def change(base: dict[str, Any]) -> None:
+        entry = shock(base)[section][place]
+        entry.update(changes)
+        for name in [name for name, value in changes.items() if value is None]:
+            del entry[name]
+
+    return change
+
+
+def in_ph(**changes: Any) -> Fault:
+    return lambda base: base["variables"]["ph"]["terms"][0].update(changes)
+
+
+def in_passage(**changes: Any) -> Fault:
+    return lambda base: base["passages"]["clinragen:ph-1"].update(changes)
+
+
+def again(section: str, **changes: Any) -> Fault:
+    return lambda base: shock(base)[section].append({**shock(base)[section][0], **changes})
+
+
+def as_extracted(base: dict[str, Any]) -> None:
+    shock(base)["extracted"] = [{**shock(base)["terms"][0], "term": "new"}]
+
+
+ONE_LIMIT = "shock, values entry 1: must be a measurement with one limit"
+FAULTS: list[tuple[str, Fault]] = [
+    ("schema_version 2; write it again", lambda base: base.update(schema_version=1)),
+    ("'origin' is missing", lambda base: base.pop("origin")),
+    ("'colour' is unknown", lambda base: base.update(colour="red")),
+    ("'shock' in diseases is missing", lambda base: base["diseases"].pop("shock")),
+    ("'gout' in diseases", lambda base: base["diseases"].update(gout=shock(base))),
+    ("'ph' in variables is missing", lambda base: base["variables"].pop("ph")),
+    ("'diseases' must be an object", lambda base: base.update(diseases=[])),
+    ("diseases, shock: 'history_counts' must be true or false", lambda base: shock(base).update(history_counts="now")),
+    ("shock: has no term", lambda base: shock(base).update(terms=[])),
+    ("shock, terms entry 2: 'source' is missing", in_shock("terms", 1, source=None)),
+    ("shock, terms entry 2: 'kind' must be one of name", in_shock("terms", 1, kind="word")),
+    ("shock, terms entry 1: 'cited' is missing", in_shock("terms", cited=None)),
+    ("shock, terms entry 1: 'spellings' must be a list", in_shock("terms", spellings="x")),
+    ("shock, terms entry 1: must be an object", lambda base: shock(base)["terms"].insert(0, "shock")),
+    ("shock: term 'shock' stands in it twice", again("terms")),
+    ("shock, extracted entry 1: 'cited' must be false", as_extracted),
+    ("term 'shock': passage 'x:1' is not there", in_shock("terms", passages=["x:1"])),
+    ("shock, passages: passage 'x:1' is not there", lambda base: shock(base)["passages"].append("x:1")),
+    ("shock: sign 'bun' is none of", in_shock("signs", variable="bun")),
+    ("shock, signs entry 1: 'direction'", in_shock("signs", direction="odd")),
+    ("stands in it twice", again("signs", meaning="the same")),
+    (f"{ONE_LIMIT}, 'above' or 'below'", in_shock("values", above=1, below=2)),
+    (ONE_LIMIT, lambda base: shock(base)["values"].insert(0, {"names": ["x"], "unit": "mg/dL", "source": "MeSH: X"})),
+    ("shock, values entry 1: 'names' must have at least 1", in_shock("values", names=[])),
+    ("ph, terms entry 1: 'kind' must be one of high, low", in_ph(kind="up")),
+    ("ph, terms entry 1: 'term' must be a text without spaces", in_ph(term=" acid ")),
+    ("passages, clinragen:ph-1: 'date' must be like", in_passage(date="May")),
+    ("passages, clinragen:ph-1: is not named by", in_passage(id="ph-9")),
+]
+
+
+@pytest.mark.parametrize(("message", "fault"), FAULTS, ids=[f"{n} {message}" for n, (message, _) in enumerate(FAULTS)])
+def test_a_faulty_file_names_the_entry(
+    tmp_path: Path, content: dict[str, Any], message: str, fault: Callable[[dict[str, Any]], Any]
+) -> None:
+    broken = copy.deepcopy(content)
+    fault(broken)
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(broken))
+    with pytest.raises(InputDataError, match=re.escape(message)) as raised:
+        load_knowledge(path)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_or_damaged_file(tmp_path: Path) -> None:
+    with pytest.raises(InputDataError, match="missing"):
+        load_knowledge(tmp_path / "none.json")
+    (tmp_path / "half.json").write_text('{"schema_version": 1, ')
+    with pytest.raises(InputDataError, match="JSON"):
+        load_knowledge(tmp_path / "half.json")
+
+
+def test_coverage_by_hand(knowledge: KnowledgeBase) -> None:
+    notes = ["Septic shock on Levophed.", "No septic shock. Tachycardia and fever.", "A fall from a ladder."]
+    measured = coverage(notes, knowledge)
+    assert measured["notes"] == 3
+    shock = measured["diseases"]["shock"]
+    assert (shock["found"], shock["terms"]) == (2, len(knowledge.terms_for("shock")))
+    assert shock["share"] == round(2 / shock["terms"], 4)
+    assert shock["notes"] == round(2 / 3, 4)
+    assert measured["variables"]["heart_rate"]["found"] == 2  # tachycardia, fever
+    terms = len(knowledge.terms_for("lipid_disorders"))
+    nothing = {"terms": terms, "judged": terms, "found": 0, "share": 0.0, "notes": 0.0}
+    support = {"passages": 2, "supported": 1.0, "two_sources": 0.0}
+    assert measured["diseases"]["lipid_disorders"] == nothing | support
+    assert coverage([], knowledge)["diseases"]["shock"]["notes"] == 0.0
+
+
+def test_the_vocabulary_is_counted_in_tokens_of_a_tokenizer(knowledge: KnowledgeBase, tiny_tokenizer: Any) -> None:
+    counted = coverage([], knowledge, tiny_tokenizer)["vocabulary"]
+    text = " ".join(knowledge.all_terms())
+    assert counted["terms"] == len(knowledge.all_terms())
+    assert counted["words"] < len(text.split())
+    assert 50 < counted["tokens"] <= len(tiny_tokenizer)
+    assert coverage([], knowledge)["vocabulary"]["tokens"] is None
+
+
+def test_write_knowledge(tmp_path: Path, content: dict[str, Any]) -> None:
+    output = tmp_path / "stage"
+    report = write_knowledge(output, ["Septic shock."], parents=[OPEN], details={"extract": ["curated"]})
+    names = ["coverage.json", "coverage.png", "knowledge.json", PROVENANCE]
+    assert sorted(item.name for item in output.iterdir()) == names
+    assert load_knowledge(output / "knowledge.json") == load_knowledge()
+    assert json.loads((output / "coverage.json").read_text())["notes"] == 1
+    assert report["terms"] == len(load_knowledge().all_terms())
+    assert report["disease_terms_in_notes"] == 2  # septic shock is a term of two diseases
+    assert read_provenance(output)["steps"][-1] == {"step": "knowledge", "extract": ["curated"]}
+    write_knowledge(output, [], {**content, "origin": "mine"}, parents=[OPEN])
+    assert load_knowledge(output / "knowledge.json").origin == "mine"
+
+
+@pytest.mark.parametrize(
+    ("parents", "closed"),
+    [([OPEN], False), ([OPEN, {"credentialed": True}], True), ([], True)],
+    ids=["open", "one closed", "unrecorded"],
+)
+def test_counts_of_credentialed_notes_are_the_owners_alone(
+    tmp_path: Path, parents: list[dict[str, Any]], closed: bool
+) -> None:
+    write_knowledge(tmp_path / "stage", ["Septic shock."], parents=parents)
+    assert read_provenance(tmp_path / "stage")["credentialed"] is closed
+    for path in (tmp_path / "stage", *(tmp_path / "stage").iterdir()):
+        assert (path.stat().st_mode & 0o077 == 0) is closed, path
+
+
+def test_an_interrupted_write_leaves_the_old_folder(tmp_path: Path) -> None:
+    output = tmp_path / "stage"
+    write_knowledge(output, ["Septic shock."])
+    before = (output / "coverage.json").read_bytes()
+
+    def notes() -> Any:
+        yield "Melena."
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_knowledge(output, notes())
+    assert (output / "coverage.json").read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ["stage"]

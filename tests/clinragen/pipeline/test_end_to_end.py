@@ -1,0 +1,301 @@
+"""The tiny run of the whole method, through the real command line wherever a user would use it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dataset_builder.contract.vocabulary import load_variables
+
+from dataset_builder.contract.lab_csv import write_lab_csv
+from dataset_builder.contract.lab_series import LabSeries
+from dataset_builder.contract.schema import load_examples
+from dataset_builder.storage.files import read_json
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = Path(sys.executable).parent / "clinragen"
+
+
+def command(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [str(SCRIPT), *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        check=False,
+        timeout=300,
+    )
+
+
+def fails_with_one_line(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    lines = [line for line in done.stderr.splitlines() if line.startswith("clinragen: ")]
+    assert done.returncode not in (0, None)
+    assert len(lines) == 1, done.stderr[-1500:]
+    assert "Traceback" not in done.stderr
+    for part in parts:
+        assert part in lines[0], lines[0]
+
+
+def test_the_run_leaves_what_a_reader_needs(tiny_run: Path) -> None:
+    metrics = read_json(tiny_run / "evaluation" / "metrics.json")
+    assert set(metrics["systems"]) == {"full", "note_only", "labs_only", "logistic_regression", "prevalence"}
+    for scores in metrics["systems"].values():
+        score = scores["micro_f1"]
+        assert 0 <= score["low"] <= score["value"] <= score["high"] <= 1
+    report = (tiny_run / "evaluation" / "report.md").read_text()
+    assert "synthetic" in report
+    for picture in ("training_curves.png", "f1_per_disease.png", "patient_series.png"):
+        assert (tiny_run / "evaluation" / picture).stat().st_size > 5000
+        assert picture in report
+    card = (tiny_run / "model" / "README.md").read_text()
+    assert card.startswith("---\n")
+    assert "synthetic" in card
+    assert f"{metrics['systems']['full']['micro_f1']['value']:.3f}" in card
+    assert not list(tiny_run.rglob("*.partial"))
+    assert not [path for path in tiny_run.rglob("*") if path.suffix in {".pt", ".pth", ".bin", ".pkl"}]
+
+
+def test_patients_stay_in_one_split_and_rationales_are_there(tiny_run: Path) -> None:
+    splits = load_examples(tiny_run / "rationales")
+    seen = [set(split["subject_id"]) for split in splits.values()]
+    assert not seen[0] & seen[1]
+    assert not seen[0] & seen[2]
+    assert not seen[1] & seen[2]
+    assert all(text for split in splits.values() for text in split["rationale_note"])
+
+
+def test_a_second_run_does_nothing_and_a_changed_setting_reruns_what_it_touches(
+    tiny_run: Path, tiny_recipe: Path
+) -> None:
+    from clinragen.pipeline.recipe import load_recipe
+    from clinragen.pipeline.stages import all_stages
+
+    stages = all_stages(load_recipe(tiny_recipe), tiny_run, 0, None)
+    assert all(stage.finished() for stage in stages)
+    assert [stage.run() for stage in stages] == [False] * len(stages)
+    other = [stage.finished() for stage in all_stages(load_recipe(tiny_recipe), tiny_run, 1, None)]
+    assert not any(other)
+
+
+def test_predict_explains_a_patient_and_the_labs_matter(tiny_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("Chief Complaint:\ndyspnea\nHistory of Present Illness:\nFever and cough.\n")
+    hours = np.arange(12.0)
+    values = np.full((12, len(load_variables())), np.nan)
+    values[:, 3] = 130
+    write_lab_csv(tmp_path / "labs.csv", LabSeries.from_values(hours, values))
+    done = command("predict", tiny_run / "model", "--note", tmp_path / "note.txt", "--labs", tmp_path / "labs.csv")
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert "Diagnoses" in done.stdout
+    assert "Rationale" in done.stdout
+
+
+def test_bad_inputs_of_predict_end_in_one_line(tiny_run: Path, tmp_path: Path) -> None:
+    model = tiny_run / "model"
+    bad = {
+        "unknown.csv": ("hours,heart rait (bpm)\n0,80\n", "heart rait"),
+        "unit.csv": ("hours,heart rate (furlongs)\n0,80\n", "(bpm)"),
+        "empty.csv": ("", "empty"),
+    }
+    for name, (content, part) in bad.items():
+        (tmp_path / name).write_text(content)
+        fails_with_one_line(command("predict", model, "--labs", tmp_path / name), name, part)
+    fails_with_one_line(command("predict", model), "--note")
+    fails_with_one_line(command("predict", tmp_path, "--labs", ROOT / "README.md"), "README.md")
+    (tmp_path / "note.txt").write_text("Fever.")
+    fails_with_one_line(command("predict", tmp_path / "none", "--note", tmp_path / "note.txt"), "none")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    fails_with_one_line(command("predict", model, "--note", tmp_path / "latin.txt"), "UTF-8")
+
+
+def test_user_errors_end_in_one_line(tmp_path: Path) -> None:
+    cases: list[tuple[tuple[object, ...], str]] = [
+        (("run", tmp_path / "none.yaml"), "none.yaml"),
+        (("run", ROOT / "recipes" / "mimic-iv-demo.yaml"), "--root"),
+        (("build", "mimic-iv", "--root", tmp_path / "none", "--output", tmp_path / "out"), "none"),
+        (("build", "mimic-iv", "--root", tmp_path, "--output", tmp_path / "out"), "holds no table"),
+        (("build", "mimic-vii", "--root", tmp_path, "--output", tmp_path / "out"), "mimic-vii"),
+        (("demo", tmp_path / "none"), "none"),
+        (("synthesize", "--patients", "many", "--output", tmp_path / "out"), "--patients"),
+        (("no-such-verb",), "no-such-verb"),
+    ]
+    for words, part in cases:
+        fails_with_one_line(command(*words), part)
+        assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_full_disk_ends_in_one_line_without_half_output(tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(small)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small file system")
+    try:
+        done = command("synthesize", "--patients", "200", "--output", small / "out")
+        fails_with_one_line(done, "disk is full")
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def start(recipe: Path, output: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(SCRIPT), "quickstart", "--recipe", str(recipe), "--output", str(output)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test worker ignores Ctrl-C and hands that down; a user's shell does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[1][-1500:]
+        assert time.monotonic() < deadline, f"{path} never appeared"
+        time.sleep(0.02)
+
+
+def test_killed_and_interrupted_runs_go_on_to_the_same_result(
+    tiny_run: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "run"
+    process = start(tiny_recipe, output)
+    wait_for(output / "train" / "backbone.partial" / "checkpoints" / "checkpoint-2" / "trainer_state.json", process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (output / "rationales" / "stage.json").is_file()
+    assert not (output / "train" / "backbone").exists()
+    process = start(tiny_recipe, output)
+    wait_for(output / "train" / "note.partial", process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    done = command("quickstart", "--recipe", tiny_recipe, "--output", output)
+    assert done.returncode == 0, done.stderr[-1500:]
+    ours, theirs = (read_json(path / "evaluation" / "metrics.json") for path in (output, tiny_run))
+    assert ours["systems"]["logistic_regression"] == theirs["systems"]["logistic_regression"]
+    cohorts = [path / "rationales" / "data" / "test.parquet" for path in (output, tiny_run)]
+    assert cohorts[0].read_bytes() == cohorts[1].read_bytes()
+
+
+def test_every_stage_is_a_verb_of_its_own(tiny_recipe: Path, tmp_path: Path) -> None:
+    folder = tiny_recipe.parent
+    phase = ("--config", folder / "phase.yaml", "--cohort", tmp_path / "taught")
+    steps: list[tuple[object, ...]] = [
+        ("synthesize", "--patients", 40, "--output", tmp_path / "hospital"),
+        ("build", "mimic-iv", "--root", tmp_path / "hospital", "--output", tmp_path / "cohort"),
+        ("knowledge", "--cohort", tmp_path / "cohort", "--output", tmp_path / "knowledge"),
+        (
+            "rationales",
+            "--cohort",
+            tmp_path / "cohort",
+            "--knowledge",
+            tmp_path / "knowledge",
+            "--output",
+            tmp_path / "taught",
+        ),
+        (
+            "train",
+            "note",
+            *phase,
+            "--model",
+            folder / "model.yaml",
+            "--knowledge",
+            tmp_path / "knowledge",
+            "--output",
+            tmp_path / "note",
+            "--max_steps",
+            2,
+        ),
+        ("train", "lab", *phase, "--parent", tmp_path / "note", "--output", tmp_path / "lab", "--max_steps", 2),
+    ]
+    for words in steps:
+        done = command(*words)
+        assert done.returncode == 0, (words[:2], done.stderr[-1500:])
+    assert read_json(tmp_path / "lab" / "config.json")["phase"] == "lab"
+    curve = read_json(tmp_path / "lab" / "curve.json")
+    assert max(entry["step"] for entry in curve) == 2
+    wrong = command("train", "multimodal", *phase, "--parent", tmp_path / "note", "--output", tmp_path / "multi")
+    fails_with_one_line(wrong, "'multimodal' starts from 'lab'")
+
+
+def test_the_demo_recipe_runs_on_real_patients(shared: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe.parent / "real.yaml"
+    text = (ROOT / "recipes" / "mimic-iv-demo.yaml").read_text()
+    for shipped in ("tiny-t5/demo-backbone.yaml", "tiny-t5/demo-phase.yaml"):
+        assert shipped in text
+        text = text.replace(shipped, "phase.yaml")
+    recipe.write_text(text.replace("tiny-t5/model.yaml", "model.yaml"))
+    root = shared / "data" / "mimic-iv-demo"
+    done = command("run", recipe, "--root", root, "--output", tmp_path / "real")
+    assert done.returncode == 0, done.stderr[-1500:]
+    provenance = read_json(tmp_path / "real" / "rationales" / "provenance.json")
+    assert provenance["notes_are_structured"] is True
+    sentence = provenance["about_the_notes"]
+    outputs = [tmp_path / "real" / "evaluation" / "report.md", tmp_path / "real" / "model" / "README.md"]
+    outputs.append(tmp_path / "real" / "rationales" / "README.md")
+    for path in outputs:
+        assert sentence in path.read_text(), path
+    assert sentence[:60] in " ".join(done.stdout.split())
+
+
+def test_help_answers_without_the_heavy_libraries() -> None:
+    script = (
+        f"import sys; sys.argv = [{str(SCRIPT)!r}, '--help']\n"
+        "from clinragen.cli.main import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'duckdb', 'pandas', 'sklearn', 'numpy'} & set(sys.modules)\n"
+        "print('HEAVY', sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert "quickstart" in done.stdout
+    assert "HEAVY []" in done.stdout
+    assert "quickstart" in command("--help").stdout
+
+
+def test_importing_clinragen_registers_the_auto_classes_in_both_orders(tiny_run: Path) -> None:
+    orders = ("import clinragen, transformers", "import transformers, clinragen")
+    for imports in (*orders, "import clinragen, modeling_clinragen.feature_extraction_clinragen"):
+        script = (
+            f"{imports}\nfrom transformers import AutoModel, AutoModelForSeq2SeqLM, AutoConfig, AutoProcessor\n"
+            f"folder = {str(tiny_run / 'model')!r}\n"
+            "print(type(AutoModel.from_pretrained(folder)).__module__)\n"
+            "print(type(AutoProcessor.from_pretrained(folder)).__name__)\n"
+            "print(AutoConfig.from_pretrained(folder).model_type)\n"
+            "print(type(AutoModelForSeq2SeqLM.from_pretrained(folder)).__name__)"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
+        assert done.returncode == 0, done.stderr[-1500:]
+        assert done.stdout.split() == [
+            "modeling_clinragen.modeling_clinragen",
+            "ClinRaGenProcessor",
+            "clinragen",
+            "ClinRaGenForConditionalGeneration",
+        ]
+
+
+def test_nothing_of_a_patient_is_logged(tiny_recipe: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from clinragen.pipeline.run import run_recipe
+
+    with caplog.at_level("INFO"):
+        run_recipe(tiny_recipe, tmp_path / "run", 3, root=None)
+    test = load_examples(tmp_path / "run" / "rationales")["test"]
+    logged = caplog.text
+    for row in test:
+        assert str(row["subject_id"]) not in logged
+        assert row["note"][:60] not in logged

@@ -1,0 +1,256 @@
+"""Output folders: nobody else's files are replaced, and of several processes one writes at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clinragen.pipeline.stage import Stage
+from dataset_builder.storage.files import (
+    OURS,
+    atomic_folder,
+    faults_named,
+    folder_lock,
+    output_folder,
+    read_yaml,
+    write_json,
+)
+from modeling_clinragen.errors import InputDataError
+
+ROOT = Path(__file__).parents[3]
+
+
+def write(path: Path, text: str = "new") -> None:
+    with atomic_folder(path) as folder:
+        (folder / "file").write_text(text)
+
+
+def stage(folder: Path, work: Any = None, **options: Any) -> Stage:
+    return Stage("a", folder, work or (lambda target: None), {}, **options)
+
+
+# --- what may be replaced
+
+
+@pytest.mark.parametrize("mark", OURS)
+def test_what_this_project_wrote_is_replaced(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / mark).write_text("{}")
+    write(tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["file"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    write(tmp_path / "out")
+    assert (tmp_path / "out" / "file").is_file()
+
+
+@pytest.mark.parametrize("other", ["thesis.tex", "data/patients.csv", "nested/provenance.json"])
+def test_somebody_else_s_folder_stays_as_it_is(tmp_path: Path, other: str) -> None:
+    path = tmp_path / "out" / other
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    for attempt in (lambda: write(tmp_path / "out"), stage(tmp_path / "out").run):
+        with pytest.raises(InputDataError, match="would be lost"):
+            attempt()
+    assert path.read_text() == "mine"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_copy_beside_the_output_stays(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    write_json(tmp_path / "out" / "provenance.json", {})
+    (tmp_path / "out.old").mkdir()
+    (tmp_path / "out.old" / "copy").write_text("mine")
+    write(tmp_path / "out")
+    assert (tmp_path / "out.old" / "copy").read_text() == "mine"
+
+
+def test_the_root_and_the_current_folder_are_no_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    for path in (Path("/"), Path(), Path(".."), tmp_path / "in" / ".." / "in"):
+        for attempt in (lambda path=path: write(path), stage(path).run):
+            with pytest.raises(InputDataError, match="current folder"):
+                attempt()
+    write(Path("below"))
+    assert (tmp_path / "in" / "below" / "file").is_file()
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "file").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_an_output_that_overlaps_an_input_is_refused(tmp_path: Path) -> None:
+    given = tmp_path / "p" / "tables"
+    (given / "hosp").mkdir(parents=True)
+    (given / "stage.json").write_text('{"fingerprint": "f"}')
+    (tmp_path / "p" / "stage.json").write_text("{}")
+    (tmp_path / "link").symlink_to(given)
+    for path in (given, tmp_path / "p", given / "hosp", given / "new", tmp_path / "link", given / ".." / "tables"):
+        with pytest.raises(InputDataError, match="choose another output"):
+            output_folder(path, [given])
+        with pytest.raises(InputDataError, match="choose another output"):
+            stage(path, inputs=(stage(given),)).run()
+    assert (given / "hosp").is_dir()
+    assert output_folder(tmp_path / "p" / "other", [given]) == (tmp_path / "p" / "other").resolve()
+    with pytest.raises(InputDataError, match="input"):
+        stage(tmp_path / "p", files=(given / "stage.json",)).run()
+
+
+# --- one writer at a time
+
+
+def hold(path: Path, ready: Path) -> subprocess.Popen[str]:
+    """A process that is writing the folder `path` until it is killed."""
+    script = (
+        "import sys, time; from pathlib import Path; from dataset_builder.storage.files import atomic_folder\n"
+        "with atomic_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'half').write_text(''); Path(sys.argv[2]).touch(); time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(path), str(ready)], cwd=ROOT, text=True)
+    for _ in range(1000):
+        if ready.exists():
+            return process
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError("the other process did not start")
+
+
+def test_a_second_writer_waits_for_the_first_even_when_that_is_killed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = hold(tmp_path / "out", tmp_path / "ready")
+    try:
+        mine = threading.Thread(target=write, args=(tmp_path / "out",))
+        mine.start()
+        mine.join(0.5)
+        assert mine.is_alive()
+        assert (tmp_path / "out.partial" / "half").exists()  # what the other is writing
+        other.send_signal(signal.SIGKILL)
+        mine.join(10)
+        assert not mine.is_alive()
+    finally:
+        other.kill()
+        other.wait()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["file"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "ready"]
+    assert "waiting for it" in caplog.text
+
+
+def test_many_writers_of_one_folder_write_one_after_another(tmp_path: Path) -> None:
+    inside, most = 0, 0
+
+    def work(target: Path) -> None:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        time.sleep(0.02)
+        (target / "provenance.json").write_text("{}")
+        inside -= 1
+
+    def run() -> None:
+        with atomic_folder(tmp_path / "out") as folder:
+            work(folder)
+
+    threads = [threading.Thread(target=run) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_stage_that_another_process_finished_meanwhile_is_not_run_again(tmp_path: Path) -> None:
+    runs = []
+
+    def work(target: Path) -> None:
+        time.sleep(0.3)
+        runs.append(target)
+
+    def run() -> None:
+        had_to.append(stage(tmp_path / "out", work).run())
+
+    had_to: list[bool] = []
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(runs) == 1
+    assert sorted(had_to) == [False, False, True]
+
+
+def test_who_holds_a_folder_may_write_it_and_others_are_free(tmp_path: Path) -> None:
+    with folder_lock(tmp_path / "a"):
+        write(tmp_path / "a")
+        write(tmp_path / "b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+# --- privacy of stages
+
+
+@pytest.mark.parametrize(("credentialed", "private"), [(True, True), (False, False)])
+def test_a_stage_made_of_credentialed_data_is_its_owner_s_alone(
+    tmp_path: Path, credentialed: bool, private: bool
+) -> None:
+    before = os.umask(0o022)
+    seen = []
+
+    def build(target: Path) -> None:
+        write_json(target / "provenance.json", {"credentialed": credentialed})
+
+    def evaluate(target: Path) -> None:
+        seen.append(stat.S_IMODE(target.stat().st_mode))
+        write_json(target / "patient.json", {})
+
+    try:
+        built = stage(tmp_path / "build", build)
+        scored = stage(tmp_path / "evaluation", evaluate, inputs=(built,))
+        built.run()
+        scored.run()
+    finally:
+        os.umask(before)
+    for folder in (built.folder, scored.folder):
+        assert all(bool(path.stat().st_mode & 0o077) != private for path in (folder, *folder.iterdir()))
+    assert bool(seen[0] & 0o077) != private
+
+
+# --- what is read
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read"),
+        (b"a: [1", "is not a readable YAML file; check its syntax"),
+        (b"a: caf\xe9", "is no text file in UTF-8; save it as such"),
+        (b"a: 1", "'b' is missing or malformed; see the shipped file"),
+        (b"b: {c: 1}", "is missing or malformed; see the shipped file"),
+    ],
+)
+def test_a_faulty_yaml_file_is_named_with_what_is_wrong(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "own.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputDataError, match=f"{re.escape(str(path))}: .*{re.escape(message)}"), faults_named(path):
+        int(read_yaml(path)["b"])

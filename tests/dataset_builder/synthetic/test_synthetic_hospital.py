@@ -1,0 +1,433 @@
+"""The synthetic hospital: reproducible, streaming, in the layout of MIMIC-IV, with the world it claims to have."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import re
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+from dataset_builder.contract.vocabulary import load_diseases, load_variables
+
+from dataset_builder.storage.files import file_digest
+from dataset_builder.synthetic.hospital import write_hospital
+from dataset_builder.synthetic.patients import PatientMaker
+from dataset_builder.synthetic.phrasebook import SECTIONS, load_phrasebook
+from dataset_builder.synthetic.tables import COLUMNS, TRUTH
+from dataset_builder.synthetic.world_file import PRESSURES, load_world
+from modeling_clinragen.errors import SettingsError
+
+PATIENTS = 500
+HEADING = re.compile(r"\n \n(?=[A-Z][A-Za-z ]+:)")
+
+
+class Hospital:
+    """A written hospital: its folder, its counts, and its tables through duckdb."""
+
+    def __init__(self, folder: Path, counts: dict[str, int]) -> None:
+        self.folder = folder
+        self.counts = counts
+        self.connection = duckdb.connect()
+        self.connection.execute("set threads = 1")
+        with gzip.open(folder / TRUTH, "rt", encoding="utf-8") as stream:
+            self.truth: list[dict[str, Any]] = [json.loads(line) for line in stream]
+        self.notes = dict(self.query("select hadm_id, text from {note/discharge}"))
+
+    def query(self, sql: str) -> list[tuple]:
+        """Run SQL; {folder/table} stands for a table."""
+        sql = re.sub(r"\{(.+?)\}", lambda found: f"read_csv('{self.folder}/{found[1]}.csv.gz')", sql)
+        return self.connection.execute(sql).fetchall()
+
+    def sections(self, hadm_id: int) -> dict[str, str]:
+        """The note's sections by heading, split independently of the project's parser."""
+        parts = [part.split(":", 1) for part in HEADING.split(self.notes[hadm_id])]
+        return {part[0]: part[1] for part in parts}
+
+
+@pytest.fixture(scope="module")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
+    folder = tmp_path_factory.mktemp("synthetic") / "hospital"
+    return Hospital(folder, write_hospital(folder, patients=PATIENTS, seed=3))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): file_digest(path) for path in sorted(folder.rglob("*.gz"))}
+
+
+def rows_of(path: Path) -> list[str]:
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
+        return [json.dumps(row) for row in csv.reader(stream)]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        write_hospital(tmp_path / name, patients=40, seed=seed)
+    first, second, other = (digests(tmp_path / name) for name in "abc")
+    assert len(first) == len(COLUMNS) + 1
+    assert first == second
+    assert {path for path in first if first[path] == other[path]} <= {"hosp/d_labitems.csv.gz", "icu/d_items.csv.gz"}
+
+
+def test_a_patient_does_not_depend_on_the_number_of_patients(tmp_path: Path) -> None:
+    write_hospital(tmp_path / "few", patients=15)
+    write_hospital(tmp_path / "many", patients=40)
+    for table in COLUMNS:
+        few = rows_of(tmp_path / "few" / f"{table}.csv.gz")
+        many = rows_of(tmp_path / "many" / f"{table}.csv.gz")
+        assert many[: len(few)] == few, table
+        assert len(many) > len(few) or table.rsplit("/", 1)[1].startswith("d_")
+
+
+def test_progress_and_counts(hospital: Hospital, tmp_path: Path) -> None:
+    told: list[int] = []
+    write_hospital(tmp_path / "h", patients=3, on_progress=told.append)
+    assert told == [3]
+    for name, table in (
+        ("patients", "hosp/patients"),
+        ("admissions", "hosp/admissions"),
+        ("stays", "icu/icustays"),
+        ("chart_events", "icu/chartevents"),
+        ("lab_events", "hosp/labevents"),
+        ("notes", "note/discharge"),
+    ):
+        assert hospital.query(f"select count(*) from {{{table}}}") == [(hospital.counts[name],)], name
+    assert len(hospital.truth) == hospital.counts["admissions"]
+
+
+@pytest.mark.parametrize(("patients", "seed"), [(0, 0), (10_000_000, 0), (5, -1)])
+def test_impossible_requests_are_refused(tmp_path: Path, patients: int, seed: int) -> None:
+    with pytest.raises(SettingsError, match="must"):
+        write_hospital(tmp_path / "h", patients=patients, seed=seed)
+    assert not (tmp_path / "h").exists()
+
+
+def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
+    def stop(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_hospital(tmp_path / "h", patients=5, on_progress=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_does_not_grow_with_the_number_of_patients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A quarter of the chunk keeps the ratio of patients to chunks and makes the test four times faster.
+    monkeypatch.setattr("dataset_builder.synthetic.hospital.CHUNK", 100)
+    write_hospital(tmp_path / "warm", patients=2)
+    peaks = []
+    for patients in (100, 400):
+        tracemalloc.start()
+        write_hospital(tmp_path / str(patients), patients=patients)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.6 * peaks[0]
+
+
+def test_headers_are_those_of_mimic_iv(hospital: Hospital, shared: Path) -> None:
+    demo = shared / "data" / "mimic-iv-demo"
+    for table, columns in COLUMNS.items():
+        header = rows_of(hospital.folder / f"{table}.csv.gz")[0]
+        assert header == json.dumps(columns)
+        if table != "note/discharge":
+            with gzip.open(demo / f"{table}.csv.gz", "rt", encoding="utf-8") as stream:
+                assert header == json.dumps(next(csv.reader(stream))), table
+
+
+def test_the_items_are_those_of_mimic_iv(hospital: Hospital, shared: Path) -> None:
+    demo = shared / "data" / "mimic-iv-demo"
+    for table in ("icu/d_items", "hosp/d_labitems"):
+        ours = set(hospital.query(f"select itemid, label, category from {{{table}}}"))
+        theirs = set(hospital.query(f"select itemid, label, category from '{demo}/{table}.csv.gz'"))
+        assert ours <= theirs
+
+
+def test_identifiers_are_unique_and_in_range(hospital: Hospital) -> None:
+    for table, column, first in (
+        ("hosp/patients", "subject_id", 1),
+        ("hosp/admissions", "hadm_id", 2),
+        ("icu/icustays", "stay_id", 3),
+        ("hosp/transfers", "transfer_id", 3),
+        ("hosp/labevents", "labevent_id", 0),
+        ("hosp/prescriptions", "pharmacy_id", 0),
+        ("note/discharge", "note_id", 0),
+    ):
+        values = [value for (value,) in hospital.query(f"select {column} from {{{table}}}")]
+        assert len(set(values)) == len(values), table
+        if first:
+            assert {value // 10_000_000 for value in values} == {first}
+
+
+def test_times_are_in_order(hospital: Hospital) -> None:
+    assert hospital.query(
+        "select count(*) from {icu/icustays} s join {hosp/admissions} a using (hadm_id) where not "
+        "(a.admittime < s.intime and s.intime < s.outtime and s.outtime < a.dischtime) or abs(s.los - "
+        "(epoch(s.outtime) - epoch(s.intime)) / 86400) > 1e-6"
+    ) == [(0,)]
+    assert hospital.query("select count(*) from {hosp/transfers} where intime > outtime") == [(0,)]
+    assert hospital.query("select min(anchor_age) >= 18, max(anchor_age) <= 91 from {hosp/patients}") == [(True, True)]
+
+
+def test_the_untidiness_that_cohort_filters_remove_is_there(hospital: Hospital) -> None:
+    twice = "select count(*) from (select {} from {{{}}} group by 1 having count(*) = 2)"
+    (second,) = hospital.query(twice.format("hadm_id", "icu/icustays"))
+    (moved,) = hospital.query("select count(*) from {icu/icustays} where first_careunit != last_careunit")
+    (outside,) = hospital.query(
+        "select count(distinct stay_id) from {icu/chartevents} e join {icu/icustays} s using (stay_id) "
+        "where e.charttime < s.intime - interval 5 minute or e.charttime > s.outtime"
+    )
+    (again,) = hospital.query(twice.format("subject_id", "hosp/admissions"))
+    for (count,), rate in ((second, 0.05), (moved, 0.05), (outside, 0.03), (again, 0.08)):
+        assert 0.3 * rate * PATIENTS < count < 2.5 * rate * PATIENTS
+
+
+def test_untidy_readings(hospital: Hospital) -> None:
+    (wrong,) = hospital.query(
+        "select sum((itemid = 220277 and valuenum = 0)::int), sum((itemid = 220045 and valuenum = 999)::int), "
+        "sum((itemid = 223761 and valuenum < 60)::int), sum((itemid = 223762 and valuenum > 60)::int) "
+        "from {icu/chartevents}"
+    )
+    assert all(1 <= count < 0.05 * PATIENTS for count in wrong)
+    (kinds,) = hospital.query(
+        "select sum((itemid = 223762)::int), sum((itemid = 223761)::int), "
+        "sum((itemid = 223835 and valuenum <= 1)::int), sum((itemid = 223835 and valuenum > 20)::int), "
+        "sum((itemid = 220052)::int), sum((itemid = 220181)::int) from {icu/chartevents}"
+    )
+    assert all(kinds)
+    assert kinds[0] < kinds[1]
+    assert kinds[2] < kinds[3]
+    distinct = "count(distinct (stay_id, itemid, charttime, valuenum))"
+    assert hospital.query(f"select count(*) > {distinct} from {{icu/chartevents}}") == [(True,)]
+    per_stay = hospital.counts["chart_events"] / hospital.counts["stays"]
+    assert 200 < per_stay < 420
+
+
+def test_prevalences_exclusions_and_correlations() -> None:
+    world = load_world()
+    maker = PatientMaker(world)
+    counts: Counter[str] = Counter()
+    pairs: Counter[tuple[str, str]] = Counter()
+    together = (("pneumonia", "septicemia"), ("chronic_kidney_disease", "acute_renal_failure"))
+    size = 6000
+    for index in range(size):
+        present = maker.make(index, np.random.default_rng([11, index])).admissions[0].findings
+        counts.update(list(present))
+        pairs.update(pair for pair in (*world.exclusive, *together) if set(pair) <= set(present))
+    for key, disease in world.diseases.items():
+        assert abs(counts[key] / size - disease.prevalence) < 0.02, key
+    assert not any(pairs[pair] for pair in world.exclusive)
+    for first, second in together:
+        assert pairs[first, second] > 1.3 * counts[first] * counts[second] / size
+
+
+def test_chronic_diseases_stay_on_the_next_admission(hospital: Hospital) -> None:
+    chronic = {disease.key for disease in load_diseases() if disease.kind == "chronic"}
+    seen: dict[int, set[str]] = {}
+    repeated = 0
+    for record in hospital.truth:
+        here = chronic & set(record["diseases"])
+        if record["subject_id"] in seen:
+            repeated += 1
+            assert seen[record["subject_id"]] == here
+        seen[record["subject_id"]] = here
+    assert repeated > 10
+
+
+def test_every_code_of_the_world_belongs_to_its_disease() -> None:
+    world = load_world()
+    known = {disease.key: disease.codes for disease in load_diseases()}
+    for key, disease in world.diseases.items():
+        for version, codes in disease.codes.items():
+            assert codes
+            assert set(codes) <= known[key][version], key
+    listed = {(version, code) for codes in known.values() for version in codes for code in codes[version]}
+    for condition in world.conditions:
+        assert not {(version, code) for version, code in condition.codes.items()} & listed, condition.names
+
+
+def test_coded_diseases_are_those_of_the_truth(hospital: Hospital) -> None:
+    owners: dict[tuple[int, str], set[str]] = {}
+    for disease in load_diseases():
+        for version, codes in disease.codes.items():
+            for code in codes:
+                owners.setdefault((version, code), set()).add(disease.key)
+    labels: dict[int, set[str]] = {}
+    for hadm_id, code, version in hospital.query("select hadm_id, icd_code, icd_version from {hosp/diagnoses_icd}"):
+        labels.setdefault(hadm_id, set()).update(owners.get((version, code), set()))
+    uncoded = total = 0
+    for record in hospital.truth:
+        coded = {key for key, disease in record["diseases"].items() if disease["coded"]}
+        assert labels.get(record["hadm_id"], set()) == coded
+        total += len(record["diseases"])
+        uncoded += len(record["diseases"]) - len(coded)
+    assert 0.008 < uncoded / total < 0.035
+    versions = dict(hospital.query("select icd_version, count(distinct hadm_id) from {hosp/diagnoses_icd} group by 1"))
+    assert 0.36 < versions[9] / sum(versions.values()) < 0.54
+
+
+def test_a_cohort_built_from_it_has_the_labels_and_the_phrases_of_the_truth(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    from dataset_builder.cohort.build import build_cohort
+    from dataset_builder.contract.schema import SPLITS, load_examples
+
+    provenance = build_cohort("mimic-iv", hospital.folder, tmp_path / "cohort", note_policy="admission")
+    assert not provenance["credentialed"]
+    truth = {record["stay_id"]: record["diseases"] for record in hospital.truth}
+    keys = [disease.key for disease in load_diseases()]
+    seen = 0
+    for split, examples in load_examples(tmp_path / "cohort").items():
+        assert split in SPLITS
+        for example in examples:
+            diseases = truth[example["stay_id"]]
+            labelled = {key for key, label in zip(keys, example["labels"], strict=True) if label}
+            assert labelled == {key for key, disease in diseases.items() if disease["coded"]}
+            assert all(disease["phrase"] in example["note"] for disease in diseases.values() if disease["phrase"])
+            assert "Brief Hospital Course" not in example["note"]
+            seen += 1
+    assert 0.8 * PATIENTS < seen < PATIENTS
+
+
+def test_every_phrase_stands_in_its_section(hospital: Hospital) -> None:
+    book = load_phrasebook()
+    phrases = {key: {phrase.text for phrase in words.evidence} for key, words in book.diseases.items()}
+    for record in hospital.truth:
+        sections = hospital.sections(record["hadm_id"])
+        for key, disease in record["diseases"].items():
+            assert (disease["phrase"] is None) == (disease["evidence"] == "labs")
+            assert bool(disease["effects"]) == (disease["evidence"] != "note")
+            if disease["phrase"] is not None:
+                group = load_world().diseases[key].group
+                shared = {phrase.text for phrase in book.groups.get(group, ())}
+                assert disease["phrase"] in (shared if disease["evidence"] == "ambiguous" else phrases[key])
+                for mark in (disease, *disease["more_phrases"]):
+                    assert mark["phrase"] in sections[mark["section"]]
+        for mark in record["distractors"]:
+            assert mark["phrase"] in sections[mark["section"]]
+
+
+def test_half_of_the_mentions_are_negated_and_none_is_of_a_present_disease(hospital: Hospital) -> None:
+    world = load_world()
+    kinds: Counter[str] = Counter()
+    for record in hospital.truth:
+        closed = set(record["diseases"])
+        for key, disease in record["diseases"].items():
+            if disease["evidence"] == "ambiguous":
+                closed.update(world.groups[world.diseases[key].group])
+        for mark in record["distractors"]:
+            kinds[mark["kind"]] += 1
+            assert mark["kind"] == "family" or mark["disease_key"] not in closed
+    assert abs(kinds["negated"] / kinds.total() - 0.5) < 0.05
+    assert set(kinds) == {"negated", "family", "historical", "differential"}
+
+
+def test_negated_mentions_are_inside_a_negation(hospital: Hospital) -> None:
+    cue = re.compile(
+        r"den(?:ies|ied)|negative for|negative, without|no evidence of|no sign of|ruled out for|no history of|"
+        r"No known hx of|No prior history of|No ",
+    )
+    for record in hospital.truth:
+        story = hospital.sections(record["hadm_id"])["History of Present Illness"].replace("\n", " ")
+        for mark in record["distractors"]:
+            if mark["kind"] == "negated":
+                places = [found.start() for found in re.finditer(re.escape(mark["phrase"]), story)]
+                before = [story[:place].rsplit(". ", 1)[-1] for place in places]
+                assert any(cue.search(text) and "endorse" not in text for text in before), before
+
+
+def test_diseases_of_the_series_only_are_not_named_at_admission(hospital: Hospital) -> None:
+    book = load_phrasebook()
+    names = {}
+    for key, words in book.diseases.items():
+        texts = {phrase.text for phrase in words.evidence} | set(words.plain) | set(words.complaints)
+        texts.update(text for listed in words.mentions.values() for text in listed)
+        names[key] = re.compile(r"\b(?:" + "|".join(re.escape(text) for text in texts) + r")\b", re.IGNORECASE)
+    checked: Counter[str] = Counter()
+    for record in hospital.truth:
+        hidden = [key for key, disease in record["diseases"].items() if disease["evidence"] == "labs"]
+        sections = hospital.sections(record["hadm_id"])
+        text = "\n".join(sections[heading] for heading in SECTIONS.values()).replace("\n", " ")
+        for key in hidden:
+            checked[key] += 1
+            assert not names[key].search(text), key
+            assert any(plain in sections["Brief Hospital Course"] for plain in book.diseases[key].plain)
+    assert {"shock", "respiratory_failure", "fluid_electrolyte_disorders"} <= set(checked)
+    assert len(checked) >= 10
+
+
+def test_notes_have_the_length_and_the_tidiness_of_real_ones(hospital: Hospital) -> None:
+    whole = [len(note.split()) for note in hospital.notes.values()]
+    admission = []
+    for hadm_id, note in hospital.notes.items():
+        sections = hospital.sections(hadm_id)
+        admission.append(sum(len(sections[heading].split()) for heading in SECTIONS.values()))
+        body = note[note.index("Service:") :]
+        assert not re.search(r"[{}\x01]|  |\.\.| ,| \.|,,|\ba [aeiou]\w+ (?:MI|stroke)", body)
+        assert all(len(line) <= 110 for line in note.splitlines())
+    assert 300 < np.percentile(whole, 5) < np.percentile(whole, 95) < 600
+    assert 110 < np.percentile(admission, 5) < np.percentile(admission, 95) < 230
+
+
+def test_the_series_show_what_the_truth_says(hospital: Hospital) -> None:
+    names = {variable.key for variable in load_variables()}
+    for record in hospital.truth:
+        for disease in record["diseases"].values():
+            for effect in disease["effects"]:
+                assert effect["variable"] in names
+                assert effect["direction"] in ("up", "down", "erratic")
+                assert 0 <= effect["from_hour"] < effect["to_hour"]
+    rows = hospital.query(
+        "select e.stay_id, if(itemid in (220052, 220181), 'mean_blood_pressure', "
+        "if(itemid = 220277, 'oxygen_saturation', 'temperature')) v, (epoch(charttime) - epoch(intime)) / 3600 h, "
+        "if(itemid = 223761, (valuenum - 32) / 1.8, valuenum) x from {icu/chartevents} e join {icu/icustays} s "
+        "using (stay_id) where itemid in (220052, 220181, 220277, 223761, 223762) and x between 30 and 200"
+    )
+    series: dict[tuple[int, str], list[tuple[float, float]]] = {}
+    for stay_id, variable, hour, value in rows:
+        series.setdefault((stay_id, variable), []).append((hour, value))
+
+    def level(record: dict[str, Any], variable: str, window: tuple[float, float]) -> float:
+        inside = [x for h, x in series.get((record["stay_id"], variable), []) if window[0] <= h <= window[1]]
+        return float(np.median(inside)) if inside else float("nan")
+
+    for key, variable, sign in (
+        ("shock", "mean_blood_pressure", -1),
+        ("respiratory_failure", "oxygen_saturation", -1),
+        ("septicemia", "temperature", 1),
+        ("hypertension_with_complications", "systolic_blood_pressure", 1),
+    ):
+        measured = "mean_blood_pressure" if variable in PRESSURES else variable
+        shown, others = [], []
+        for record in hospital.truth:
+            disease = record["diseases"].get(key)
+            effects = [one for one in disease["effects"] if one["variable"] == variable] if disease else []
+            rising = "up" if sign > 0 else "down"
+            windows = [(one["from_hour"], one["to_hour"]) for one in effects if one["direction"] == rising]
+            if windows:
+                shown.append(level(record, measured, windows[0]))
+            elif not disease:
+                others.append(level(record, measured, (0.0, 24.0)))
+        gap = sign * (np.nanmedian(shown) - np.nanmedian(others))
+        assert gap > {"mean_blood_pressure": 12, "oxygen_saturation": 4, "temperature": 0.8}[measured], key
+
+
+def test_pressures_are_consistent(hospital: Hospital) -> None:
+    (row,) = hospital.query(
+        "select count(*), max(abs(m.valuenum - d.valuenum - (s.valuenum - d.valuenum) / 3)) from {icu/chartevents} m "
+        "join {icu/chartevents} d using (stay_id, charttime) join {icu/chartevents} s using (stay_id, charttime) "
+        "where m.itemid = 220052 and d.itemid = 220051 and s.itemid = 220050 and s.valuenum > 0"
+    )
+    assert row[0] > 1000
+    assert row[1] < 1.6
+
+
+def test_confounders_are_short(hospital: Hospital) -> None:
+    names = Counter(one["name"] for record in hospital.truth for one in record["confounders"])
+    assert set(names) == {one.name for one in load_world().confounders}
+    assert all(0.04 * PATIENTS < count < 0.3 * PATIENTS for count in names.values())

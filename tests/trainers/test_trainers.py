@@ -1,0 +1,388 @@
+"""Training: what learns, what is frozen, accumulation, resuming, the order of phases."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import DatasetDict
+from safetensors.torch import load_file, save_file
+
+from clinragen.inference import Explainer
+from dataset_builder.contract.schema import load_examples
+from modeling_clinragen.errors import ClinRaGenError, SettingsError, StageError
+from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+from trainers.build_model import ModelConfig, build_model, knowledge_token_ids, normalisation
+from trainers.data import MULTIMODAL_VIEW, NOTE_VIEW, PhaseExamples
+from trainers.lab_trainer import LabConfig, LabTrainer
+from trainers.multimodal_trainer import MultimodalConfig, MultimodalTrainer
+from trainers.muon import MuonWithAdamW, split_parameters
+from trainers.note_trainer import NoteConfig, NoteTrainer
+from trainers.run_phase import last_whole_checkpoint, load_parent, parse_yaml, train_phase
+from trainers.tokenizer import train_tokenizer
+
+SHAPE = {
+    "model_type": "t5",
+    "d_model": 32,
+    "d_kv": 16,
+    "d_ff": 48,
+    "num_layers": 1,
+    "num_decoder_layers": 1,
+    "num_heads": 2,
+    "dropout_rate": 0.0,
+    "feed_forward_proj": "gated-gelu",
+}
+SETTINGS: dict[str, Any] = {
+    "vocab_size": 700,
+    "instruction": "",
+    "max_source_tokens": 96,
+    "max_target_tokens": 64,
+    "lab_width": 8,
+    "lab_layers": 1,
+    "lab_heads": 2,
+    "lab_dropout": 0.0,
+    "lab_max_steps": 160,
+    "knowledge_fusion": "gated",
+    "knowledge_dropout": 0.0,
+    "lora_r": 2,
+    "lora_dropout": 0.0,
+}
+TERMS = ["fever", "troponin leak", "hypotension", "insulin"]
+
+
+@pytest.fixture(scope="module")
+def cohort(tiny_run: Path) -> DatasetDict:
+    """The taught cohort of the tiny end-to-end run, cut to a few examples."""
+    whole = load_examples(tiny_run / "rationales")
+    return DatasetDict({name: split.select(range(min(16, len(split)))) for name, split in whole.items()})
+
+
+@pytest.fixture
+def built(cohort: DatasetDict, tmp_path: Path) -> tuple[Any, Any]:
+    (tmp_path / "t5.json").write_text(json.dumps(SHAPE))
+    return build_model(ModelConfig(scratch=str(tmp_path / "t5.json"), **SETTINGS), cohort, TERMS, 0)
+
+
+def arguments(kind: type, folder: Path, **changes: Any) -> Any:
+    settings = {
+        "output_dir": str(folder / "out"),
+        "max_steps": 3,
+        "per_device_train_batch_size": 4,
+        "learning_rate": 1e-2,
+        "use_cpu": True,
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "disable_tqdm": True,
+        **changes,
+    }
+    return kind(**settings)
+
+
+def snapshot(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def changed(model: torch.nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+
+
+def test_each_phase_changes_its_parts_and_nothing_else(
+    built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+) -> None:
+    model, processor = built
+    phases = [
+        (NoteTrainer, NoteConfig, ("lora_",)),
+        (LabTrainer, LabConfig, ("lab_encoder.", "knowledge_attention.")),
+        (MultimodalTrainer, MultimodalConfig, ("lora_", "knowledge_attention.")),
+    ]
+    for trainer_class, config_class, parts in phases:
+        before = snapshot(model)
+        trainer = trainer_class(model, arguments(config_class, tmp_path), cohort["train"], processing_class=processor)
+        trainer.train()
+        moved = changed(model, before)
+        assert moved
+        assert all(any(part in name for part in parts) for name in moved), trainer_class.phase
+        learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        # A bias on attention keys cannot matter (the softmax does not see it); all else must have moved.
+        assert {name for name in learning - moved if not name.endswith("k_proj.bias")} == set()
+        assert model.config.phase == trainer_class.phase
+
+
+def test_train_backbone_trains_the_whole_language_model_and_no_adapter(
+    built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+) -> None:
+    model, processor = built
+    before = snapshot(model)
+    args = arguments(NoteConfig, tmp_path, train_backbone=True, muon_learning_rate=1e-2)
+    NoteTrainer(model, args, cohort["train"], processing_class=processor).train()
+    moved = changed(model, before)
+    assert any("wi_0" in name for name in moved)
+    assert any("shared" in name for name in moved)
+    assert not any("lora_" in name or name.startswith(("lab_", "knowledge_")) for name in moved)
+
+
+def test_phases_out_of_order_and_missing_rationales_are_refused(
+    built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+) -> None:
+    model, processor = built
+    with pytest.raises(StageError, match="'multimodal' starts from 'lab', but this checkpoint's last phase is 'None'"):
+        MultimodalTrainer(model, arguments(MultimodalConfig, tmp_path), cohort["train"], processing_class=processor)
+    untaught = cohort["train"].map(lambda row: {**row, "rationale_note": ""})
+    with pytest.raises(StageError, match=r"rationale_note.*clinragen rationales"):
+        NoteTrainer(model, arguments(NoteConfig, tmp_path), untaught, processing_class=processor)
+    with pytest.raises(SettingsError, match="processor"):
+        NoteTrainer(model, arguments(NoteConfig, tmp_path), cohort["train"])
+
+
+def test_an_example_whose_rationales_were_rejected_is_left_out(built: tuple[Any, Any], cohort: DatasetDict) -> None:
+    taught = cohort["train"].add_column("place", range(len(cohort["train"])))
+    taught = taught.map(lambda row: {**row, "rationale_lab": row["rationale_lab"] if row["place"] % 3 == 0 else ""})
+    views = (NOTE_VIEW, MULTIMODAL_VIEW)
+    left = PhaseExamples(taught, views, built[1])
+    assert [item["note"] for item in left.items] == [note for note in list(taught["note"])[::3] for _ in views]
+
+
+def test_one_batch_of_eight_learns_as_two_accumulated_halves(
+    built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+) -> None:
+    model, processor = built
+    start = snapshot(model)
+    losses = []
+    for size, steps in ((8, 1), (4, 2)):
+        model.load_state_dict(start)
+        model.config.phase = None
+        args = arguments(
+            NoteConfig, tmp_path, per_device_train_batch_size=size, gradient_accumulation_steps=steps, seed=5
+        )
+        trainer = NoteTrainer(model, args, cohort["train"].select(range(8)), processing_class=processor)
+        trainer.train()
+        losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+PHASE_YAML = """
+max_steps: 6
+per_device_train_batch_size: 4
+learning_rate: 1.0e-2
+muon_learning_rate: 1.0e-2
+train_backbone: true
+eval_strategy: steps
+eval_steps: 3
+save_steps: 3
+logging_steps: 1
+"""
+
+
+@pytest.mark.parametrize("order", ["random", "group_by_length"])
+def test_a_resumed_run_ends_where_a_straight_one_does(order: str, cohort: DatasetDict, tmp_path: Path) -> None:
+    (tmp_path / "t5.json").write_text(json.dumps(SHAPE))
+    (tmp_path / "note.yaml").write_text(f"{PHASE_YAML}train_sampling_strategy: {order}\n")
+    model_config = ModelConfig(scratch=str(tmp_path / "t5.json"), **SETTINGS)
+
+    class StopError(Exception):
+        pass
+
+    def stop_after_four(step: int, steps: int, loss: float | None) -> None:
+        if step == 4:
+            raise StopError
+
+    def run(folder: Path, on_step: Any = None) -> dict[str, torch.Tensor]:
+        train_phase(
+            "note",
+            folder,
+            cohort=cohort,
+            config=tmp_path / "note.yaml",
+            model_config=model_config,
+            terms=TERMS,
+            on_step=on_step,
+        )
+        return ClinRaGenForConditionalGeneration.from_pretrained(folder).state_dict()
+
+    straight = run(tmp_path / "straight")
+    with pytest.raises(StopError):
+        run(tmp_path / "broken", stop_after_four)
+    assert last_whole_checkpoint(tmp_path / "broken" / "checkpoints").name == "checkpoint-3"  # type: ignore[union-attr]
+    # A kill in the middle of writing leaves a folder without its last file: it must not be trusted.
+    torn = tmp_path / "broken" / "checkpoints" / "checkpoint-5"
+    torn.mkdir()
+    (torn / "model.safetensors").write_bytes(b"half")
+    resumed = run(tmp_path / "broken")
+    assert not (tmp_path / "broken" / "checkpoints").exists()
+    for name, value in straight.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_muon_and_adamw_split_all_that_learns_and_restore(built: tuple[Any, Any]) -> None:
+    model, _ = built
+    model.set_trainable(backbone=True, adapter=False, lab_encoder=True, knowledge_attention=True)
+    matrices, others = split_parameters(model)
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert {id(parameter) for parameter in matrices + others} == {id(parameter) for parameter in learning}
+    assert all(parameter.ndim == 2 for parameter in matrices)
+    embedding = model.get_input_embeddings().weight
+    assert all(parameter is not embedding for parameter in matrices)
+
+    def optimizer() -> MuonWithAdamW:
+        return MuonWithAdamW(matrices, others, matrix_lr=1e-2, lr=1e-3, weight_decay=0.01)
+
+    torch.manual_seed(0)
+    start = snapshot(model)
+    gradients = [[torch.randn_like(parameter) for parameter in learning] for _ in range(4)]
+
+    def steps(one: MuonWithAdamW, some: list[list[torch.Tensor]]) -> None:
+        for given in some:
+            for parameter, gradient in zip(learning, given, strict=True):
+                parameter.grad = gradient.clone()
+            one.step()
+
+    whole = optimizer()
+    steps(whole, gradients)
+    expected = snapshot(model)
+    model.load_state_dict(start)
+    first = optimizer()
+    steps(first, gradients[:2])
+    second = optimizer()
+    second.load_state_dict(first.state_dict())
+    steps(second, gradients[2:])
+    for name, value in expected.items():
+        torch.testing.assert_close(model.state_dict()[name], value, msg=name)
+
+
+def test_the_tokenizer_round_trips_and_keeps_disease_names_whole(cohort: DatasetDict) -> None:
+    names = ["Shock", "Septicemia (except in labor)"]
+    texts = list(cohort["train"]["note"]) + list(cohort["train"]["rationale_note"])
+    tokenizer = train_tokenizer(texts, vocab_size=900, whole=names)
+    for text in [*texts[:5], "Shock,Septicemia (except in labor). T 38.5, wéird §"]:
+        ids = tokenizer(text)["input_ids"]
+        assert tokenizer.decode(ids) == re.sub(r"\s+", " ", text)
+    assert len(tokenizer("Septicemia (except in labor)")["input_ids"]) == 1
+    with pytest.raises(SettingsError, match=r"vocab_size is 10; it must be at least 261"):
+        train_tokenizer(texts, vocab_size=10, whole=names)
+
+
+def test_a_quoted_phrase_is_tokenised_alike_wherever_it_is_quoted() -> None:
+    texts = ['"maroon stools" fits GI. "cough" and "maroon stools" fit Shock.', "Known for maroon stools and a cough."]
+    tokenizer = train_tokenizer(texts * 5, vocab_size=600)
+    phrase = tokenizer("maroon stools")["input_ids"]
+    assert len(phrase) == 1
+    for text in [*texts[:1], 'He has "maroon stools", says the note.']:
+        assert set(phrase) <= set(tokenizer(text)["input_ids"])
+
+
+def test_attention_is_computed_as_the_phase_asks(built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path) -> None:
+    losses = {}
+    for attention in ("sdpa", "eager"):
+        model = copy.deepcopy(built[0])
+        args = arguments(MultimodalConfig, tmp_path, attention=attention, allow_skipped_phases=True)
+        trainer = MultimodalTrainer(model=model, args=args, train_dataset=cohort["train"], processing_class=built[1])
+        assert {
+            model.language_model.config._attn_implementation,
+            model.lab_encoder.patchtst.config._attn_implementation,
+        } == {attention}
+        losses[attention] = trainer.train().training_loss
+    assert losses["sdpa"] == pytest.approx(losses["eager"], rel=1e-3)
+
+
+def test_normalisation_and_knowledge_tokens(cohort: DatasetDict, built: tuple[Any, Any], tiny_tokenizer: Any) -> None:
+    means, stds = normalisation(cohort)
+    rates = [row[3] for values in cohort["train"]["lab_values"] for row in values if row[3] is not None]
+    assert means[3] == pytest.approx(sum(rates) / len(rates), rel=1e-5)
+    assert all(std > 0 for std in stds)
+    ids = knowledge_token_ids(["chest pain", "chest pain", "fever"], tiny_tokenizer)
+    assert len(ids) == len(set(ids)) > 0
+    tokens = built[0].knowledge_token_ids.tolist()
+    with pytest.raises(SettingsError, match=f"1 of {len(tokens)} knowledge tokens are outside .* of 700"):
+        built[0].set_knowledge_tokens([*tokens[1:], 700])
+
+
+@pytest.mark.parametrize("weight", [1.0, 4.0])
+@pytest.mark.parametrize("generating", [False, True])
+def test_an_evaluation_in_between_has_a_loss(
+    weight: float, generating: bool, built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+) -> None:
+    model, processor = built
+    args = arguments(
+        NoteConfig,
+        tmp_path,
+        max_steps=1,
+        diagnosis_weight=weight,
+        predict_with_generate=generating,
+        eval_strategy="steps",
+    )
+    trainer = NoteTrainer(model, args, cohort["train"], cohort["train"], processing_class=processor)
+    trainer.train()
+    curve = trainer.write_curve(tmp_path / "curve.json")
+    assert any("eval_loss" in entry for entry in curve)
+    # What is shown is the loss that is learned from.
+    batch = trainer.data_collator(list(trainer.eval_dataset))
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(model.eval()(**batch).loss.item(), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [({"attention": "quick"}, "attention 'quick' cannot"), ({"label_smoothing_factor": 0.1}, "leave it at 0")],
+)
+def test_settings_that_cannot_work_are_refused(
+    setting: dict[str, Any], message: str, built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        NoteTrainer(built[0], arguments(NoteConfig, tmp_path, **setting), cohort["train"], processing_class=built[1])
+
+
+def without_lab_encoder(weights: Path) -> None:
+    kept = {name: value for name, value in load_file(weights).items() if not name.startswith("lab_encoder.")}
+    save_file(kept, weights, {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without_lab_encoder, r"lacks \d+ of the model's tensors, such as lab_encoder\."),
+        (lambda weights: weights.write_bytes(b"half"), "missing or damaged|no model that can be loaded"),
+        (Path.unlink, "missing or damaged|no model that can be loaded"),
+    ],
+)
+@pytest.mark.parametrize("load", [load_parent, Explainer.from_pretrained])
+def test_a_model_that_is_not_whole_is_refused(
+    load: Callable[[Path], Any], damage: Callable[[Path], None], message: str, built: tuple[Any, Any], tmp_path: Path
+) -> None:
+    for part in built:
+        part.save_pretrained(tmp_path)
+    load(tmp_path)
+    damage(tmp_path / "model.safetensors")
+    with pytest.raises(ClinRaGenError, match=message):
+        load(tmp_path)
+
+
+def test_a_backbone_too_short_for_the_longest_example_is_refused(cohort: DatasetDict, tmp_path: Path) -> None:
+    shape = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1, "max_position_embeddings": 150}
+    (tmp_path / "opt.json").write_text(json.dumps({"model_type": "opt", "word_embed_proj_dim": 32, **shape}))
+    settings = ModelConfig(scratch=str(tmp_path / "opt.json"), lora_targets=["q_proj"], **SETTINGS)
+    with pytest.raises(SettingsError, match="takes 180 positions but this opt has 150; lower max_source_tokens"):
+        build_model(settings, cohort, TERMS, 0)
+    (tmp_path / "opt.json").write_text(json.dumps({"model_type": "octopus"}))
+    with pytest.raises(SettingsError, match="model_type is 'octopus'"):
+        build_model(settings, cohort, TERMS, 0)
+
+
+def test_settings_files_name_their_faults(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="is missing"):
+        parse_yaml(NoteConfig, tmp_path / "none.yaml")
+    (tmp_path / "odd.yaml").write_text("learning_rat: 1\n")
+    with pytest.raises(SettingsError, match=r"odd.yaml.*learning_rat"):
+        parse_yaml(NoteConfig, tmp_path / "odd.yaml", output_dir=tmp_path)
+    for text, fault in (
+        ("max_steps: ten", "invalid int value: 'ten'"),
+        ("max_steps: [1", "line 1, column 12 expected"),
+    ):
+        (tmp_path / "odd.yaml").write_text(text)
+        with pytest.raises(SettingsError, match=rf"odd\.yaml: .*{fault}.*NoteConfig has"):
+            parse_yaml(NoteConfig, tmp_path / "odd.yaml", output_dir=tmp_path)
+    with pytest.raises(SettingsError, match="either a backbone or a scratch"):
+        ModelConfig()
