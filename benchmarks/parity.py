@@ -1,4 +1,4 @@
-"""Compares our MIMIC-III cohort with what the original mimic3-benchmarks code makes of the same tables.
+"""Compares our MIMIC-III cohort with that of the original mimic3-benchmarks code on the same tables.
 
     python benchmarks/parity.py [--root MIMIC-III-DEMO] [--oracle FOLDER]
 
@@ -26,12 +26,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import yaml
-from dataset_builder.contract.vocabulary import Variable, load_diseases, load_variables
 
 from dataset_builder.cohort.build import build_cohort
+from dataset_builder.cohort.config import CohortConfig
+from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.contract.schema import SPLITS
 from dataset_builder.sources.spec import load_source
 from dataset_builder.storage.files import write_json
+from modeling_clinragen.vocabulary_clinragen import Variable
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVIATIONS = Path(__file__).with_name("parity_deviations.yaml")
@@ -54,7 +56,7 @@ class RawRows:
     """The tables' own rows of one variable at one time of one stay, read with pandas alone."""
 
     def __init__(self, root: Path, body_fluids: Mapping[str, list[int]]) -> None:
-        items = {int(item.item): item.variable for item in load_source("mimic-iii", load_variables()).items}
+        items = {int(item.item): item.variable for item in load_source("mimic-iii", shipped_definitions()).items}
         self.body_fluids = {item for listed in body_fluids.values() for item in listed}
         items |= {item: variable for variable, listed in body_fluids.items() for item in listed}
         self.stays = pd.read_csv(root / "ICUSTAYS.csv.gz", parse_dates=["intime"]).set_index("icustay_id")
@@ -135,7 +137,8 @@ def compare(root: Path, oracle: Path, cohort: Path) -> dict[str, Any]:
     """Labels and series of every stay of `oracle` against the built `cohort`."""
     deviations = {entry["id"]: entry for entry in yaml.safe_load(DEVIATIONS.read_text(encoding="utf-8"))}
     raw = RawRows(root, deviations["body_fluid_item"]["items"])
-    variables, diseases = load_variables(), load_diseases()
+    vocabulary = shipped_definitions().vocabulary
+    variables, diseases = vocabulary.variables, vocabulary.diseases
     examples = [row for split in SPLITS for row in pq.read_table(cohort / "data" / f"{split}.parquet").to_pylist()]
     by_stay = {row["stay_id"]: row for row in examples}
     listed = pd.read_csv(oracle / "listfile.csv").set_index("stay")
@@ -232,16 +235,15 @@ def main() -> int:
     chosen = parser.parse_args()
     for folder in (chosen.root, chosen.oracle):
         if not folder.is_dir():
-            print(f"{folder}: is not there; name the folders with --root and --oracle, or set CLINRAGEN_SHARED")
+            print(f"{folder}: does not exist; name the folders with --root and --oracle, or set CLINRAGEN_SHARED")
             return 2
     describe = ["git", "describe", "--always", "--dirty"]
     commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     with tempfile.TemporaryDirectory() as folder:
         cohort = Path(folder) / "cohort"
         # All rows: the original does not stop at the paper's first 1,000.
-        provenance = build_cohort(
-            "mimic-iii", chosen.root, cohort, note_policy="structured", window="stay", max_steps=None
-        )
+        config = CohortConfig(note_policy="structured", window="stay", max_steps=None)
+        provenance = build_cohort("mimic-iii", chosen.root, cohort, config)
         result = {
             "commit": commit,
             "python": platform.python_version(),

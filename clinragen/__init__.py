@@ -1,23 +1,49 @@
-"""ClinRaGen's public face: importing it makes transformers' Auto classes know the model."""
+"""ClinRaGen: diagnoses with rationales from a clinical note plus lab and vital series.
 
-import sys
-from pathlib import Path
-from typing import Any
+Importing it makes transformers' Auto classes know the model, and loads neither torch nor transformers.
 
-__version__ = "0.1.0"
-__all__ = ["load_cohort"]
+- `load_cohort(source, root, ...)`: tables of a source to the splits of a cohort.
+- `Explainer.from_pretrained(folder)`: a trained model that explains single patients.
+- `check_rationale(text, series, note)`: the claims of a rationale and whether the data support them.
+- `register()`: registers the model's classes in the Auto classes at once instead of at their first use.
+"""
 
-# The command line answers `--help` at once: there, a command registers the classes when it needs them.
-if Path(sys.argv[0]).stem != "clinragen":
-    from modeling_clinragen.registration import register_auto_classes
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-    register_auto_classes()
+from clinragen.auto_registration import install
+
+if TYPE_CHECKING:
+    from clinragen.claims.check import check_rationale
+    from clinragen.inference import Explainer
+    from dataset_builder.cohort.hf_builder import load_cohort
+    from modeling_clinragen.registration import register_auto_classes as register
+
+    __version__: str
+
+__all__ = ["Explainer", "check_rationale", "load_cohort", "register"]
+
+_HOMES = {
+    "Explainer": ("clinragen.inference", "Explainer"),
+    "check_rationale": ("clinragen.claims.check", "check_rationale"),
+    "load_cohort": ("dataset_builder.cohort.hf_builder", "load_cohort"),
+    "register": ("modeling_clinragen.registration", "register_auto_classes"),
+}
+
+install()
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy: whoever only wants the Auto classes need not load the query engine.
-    if name != "load_cohort":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from dataset_builder.cohort.hf_builder import load_cohort
+    # Lazy: nobody pays for what he does not use. The version is stated in pyproject.toml alone.
+    if name == "__version__":
+        from importlib.metadata import version
 
-    return load_cohort
+        return version("clinragen")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), "__version__", *__all__])

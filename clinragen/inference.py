@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataset_builder.contract.lab_csv import read_lab_csv
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.errors import StageError
 
 if TYPE_CHECKING:
     from modeling_clinragen.generation_clinragen import DiseaseListConstraint
+    from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the model says of one patient. `problem` names what is malformed in the generated text, if anything.
+    """The model's answer for one patient.
 
-    `probabilities` holds, where they were asked for, how probable each configured disease is, given the others that
-    the model listed (see `score_diseases`).
+    Args:
+        diagnoses: Names of the diseases in the generated list.
+        rationale: The generated rationale.
+        text: The whole generated text.
+        problem: The format error of the text, if any.
+        probabilities: Where requested, the probability of each disease given the others that the model listed (see
+            `score_diseases`).
     """
 
     diagnoses: tuple[str, ...]
@@ -35,12 +42,21 @@ class Explainer:
 
     Args:
         model, processor: A ClinRaGen model and its processor.
-        constrained: Let the list of diseases hold configured names only, each once. A greedy output that is well
-            formed anyway is the same with and without.
-        probabilities: Also score every configured disease.
+        constrained: Let the list of diseases hold configured names only, each at most once. A greedy output that is
+            well formed is the same with and without.
+        probabilities: Also score every disease.
+
+    Attributes:
+        vocabulary: The model's variables and diseases.
+        range_set: The normal ranges that its rationales are written with.
+
+    Raises:
+        SettingsError: The processor has no vocabulary, or another one than the model's config.
     """
 
     def __init__(self, model: Any, processor: Any, *, constrained: bool = True, probabilities: bool = False) -> None:
+        self.vocabulary: Vocabulary = processor.require_vocabulary(model.config)
+        self.range_set: RangeSet = self.vocabulary.range_set(processor.range_set)
         self.model = model.eval()
         self.processor = processor
         self.constrained = constrained
@@ -54,6 +70,7 @@ class Explainer:
 
         Raises:
             InputDataError: The checkpoint lacks weights.
+            SettingsError: An older version wrote the folder, which has no vocabulary.
             StageError: There is no ClinRaGen model.
         """
         from safetensors import SafetensorError
@@ -68,13 +85,13 @@ class Explainer:
             processor = AutoProcessor.from_pretrained(folder)
         except (OSError, ValueError, SafetensorError) as error:
             raise StageError(
-                f"{folder}: holds no model that can be loaded; give a folder made by `clinragen train` or `quickstart`"
+                f"{folder}: no model could be loaded; give a folder that `clinragen train` or `quickstart` made"
             ) from error
         if model.config.model_type != "clinragen":
-            raise StageError(f"{folder}: is a '{model.config.model_type}' model, not a ClinRaGen model")
+            raise StageError(f"{folder}: is a '{model.config.model_type}' model; give a ClinRaGen model")
         require_whole(folder, found)
         if model.config.lora is not None:
-            # Nothing learns any more, and an adapter beside its weights costs a sixth of every token's time.
+            # Nothing is trained any more, and a separate adapter costs a sixth of every token's time.
             model.merge_adapters()
         return cls(model, processor, constrained=constrained, probabilities=probabilities)
 
@@ -84,18 +101,32 @@ class Explainer:
 
         return DiseaseListConstraint(self.processor, self.model.config)
 
+    def read_labs(self, path: Path) -> LabSeries:
+        """Read a CSV of labs and vitals in the model's vocabulary.
+
+        Raises:
+            InputDataError: The file is malformed, or has a column that is not one of the model's variables; the
+                message names the row or lists the known columns.
+        """
+        return read_lab_csv(path, self.vocabulary)
+
     def explain(self, note: str, series: LabSeries | None, *, num_beams: int = 1) -> Explanation:
         """Diagnose one patient.
 
         Args:
-            note: The note; "" when there is none.
-            series: The measurements, or None when there are none.
+            note: The note; "" where there is none.
+            series: The measurements in the model's vocabulary, or None where there are none.
             num_beams: Beams of the search; 1 is greedy.
 
         Raises:
-            ModelInputError: The series does not fit the model (see `ClinRaGenLabFeatureExtractor.describe`).
-            SettingsError: The model names no diseases to choose from, or its layout does not allow to score them.
+            ModelInputError: The series is too long for the model (see `ClinRaGenLabFeatureExtractor.describe`).
+            SettingsError: The series has other variables than the model or another order or units of them (the message
+                has both lists); the model has no diseases, or its layout does not allow to score them.
         """
+        if series is not None:
+            # A series says nothing about diseases, so only the variables are compared.
+            measured = replace(series.vocabulary, diseases=self.vocabulary.diseases)
+            self.vocabulary.require_same(measured, "the model", "the series")
         given = {"hours": series.hours, "values": series.values} if series is not None else None
         inputs = self.processor(note=[note], series=[given]).to(self.model.device)
         allowed = [self._constraint] if self.constrained else []
@@ -106,10 +137,10 @@ class Explainer:
         return Explanation(parsed.diagnoses, parsed.rationale, text, parsed.problem, scores)
 
     def _scores(self, inputs: Any, listed: tuple[str, ...]) -> dict[str, float]:
-        from modeling_clinragen.disease_scoring_clinragen import score_diseases
+        from modeling_clinragen.generation_clinragen import score_diseases
 
         diseases = self.model.config.diseases
-        # A name that the model made up is none of those that can be given.
+        # Without constraint the model may have generated a name that is not in its vocabulary.
         given = [name for name in listed if name in diseases]
         scores = score_diseases(self.model, self.processor, dict(inputs), [given])
         return dict(zip(diseases, scores[0].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""The ClinRaGen model: configuration, features, processing and modeling. Flat, so that it travels to the Hub."""
+"""The ClinRaGen model: configuration, features, processing and modeling. Flat, so that a saved model can carry it."""
 
 from importlib import import_module
 from typing import Any
@@ -16,8 +16,9 @@ _EXPORTS = {
     "ClinRaGenPreTrainedModel": "pretrained_clinragen",
     "KnowledgeMap": "knowledge_map_clinragen",
     "map_knowledge": "knowledge_map_clinragen",
-    "DiseaseListConstraint": "constrained_decoding_clinragen",
-    "score_diseases": "disease_scoring_clinragen",
+    "DiseaseListConstraint": "generation_clinragen",
+    "Vocabulary": "vocabulary_clinragen",
+    "score_diseases": "generation_clinragen",
 }
 __all__ = sorted(_EXPORTS)
 
@@ -26,6 +27,6 @@ def __getattr__(name: str) -> Any:
     # Lazy: importing the package must not import torch, since the command line and the data tools share its errors.
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Whoever takes a class from here expects `from_pretrained` to work, which goes through the Auto classes.
+    # `from_pretrained` of these classes goes through the Auto classes.
     import_module(".registration", __name__).register_auto_classes()
     return getattr(import_module(f".{_EXPORTS[name]}", __name__), name)

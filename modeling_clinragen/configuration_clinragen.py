@@ -1,4 +1,4 @@
-"""Configuration of ClinRaGen: one sub-config per component, and every number that glues them together."""
+"""Configuration of ClinRaGen: one sub-config per component, and the numbers that connect them."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ FUSIONS = ("attention", "gated", "tokens", "none")
 ATTENDING = ("attention", "gated")
 SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
 STEP_FEATURES = {"patches": 4, "paper": 1}
-"""Layout of the labs: how many numbers describe one variable at one step."""
+"""Numbers that describe one variable at one step, by layout of the labs."""
 LAB_DEFAULTS = {"norm_type": "layernorm", "scaling": None, "do_mask_input": False}
-"""Where the lab encoder differs from PatchTST's defaults: levels are kept, and no stay sees another or is hidden."""
+"""Differences to PatchTST's defaults: levels are kept, no statistics over a batch, and no input is masked."""
 
 
 class ClinRaGenConfig(PreTrainedConfig):
     r"""Configuration of [`ClinRaGenForConditionalGeneration`].
 
     Args:
-        text_config: The language model's config (or its dict with a `model_type`); its kind decides the backbone.
+        text_config: The language model's config (or its dict with a `model_type`); it decides the backbone.
         lab_config: The lab encoder's `PatchTSTConfig` (or dict). `num_input_channels` is the number of variables,
-            `patch_length` is `lab_patch_steps * lab_step_features`, `context_length` a multiple of it. Of a dict, what
-            is not given is `LAB_DEFAULTS`, then PatchTST's own.
-        diseases: Names a model may diagnose, in label order.
+            `patch_length` is `lab_patch_steps * lab_step_features`, `context_length` a multiple of it. Missing keys
+            of a dict are taken from `LAB_DEFAULTS`, then from PatchTST.
+        diseases: Names of the diseases that the model may diagnose, in label order.
         variables: Keys of the bedside variables, in the order of the last axis of the series.
-        lab_layout: "patches", or "paper" for the authors' code: values alone on a fixed number of steps, whose
-            variables and times are mixed in every patch (see `ClinRaGenLabFeatureExtractor`, `ClinRaGenLabEncoder`).
+        lab_layout: "patches", or "paper" for the authors' code: only values, on a fixed number of steps, with
+            variables and times mixed in every patch (see `ClinRaGenLabFeatureExtractor`, `ClinRaGenLabEncoder`).
         lab_patch_steps: Time steps in one patch (the paper: 8).
-        lab_step_features: Numbers that describe one variable at one step; by default what the extractor gives in this
-            layout: 4, in the layout "paper" 1.
+        lab_step_features: Numbers that describe one variable at one step; by default those of the feature extractor
+            in this layout: 4, in the layout "paper" 1.
         num_knowledge_tokens: Size of the knowledge vocabulary V_k; 0 where `knowledge_fusion` is "none".
-        num_prototypes: Prototype tokens that V_k's embeddings are mapped to (the authors' code: 24).
+        num_prototypes: Prototypes that the embeddings of V_k are mapped to (the authors' code: 24).
         knowledge_heads, knowledge_head_dim, knowledge_dropout: The cross-attention (the authors' code: 8, 32, 0.1).
-        knowledge_fusion: "attention" (the paper: the lab vector is replaced by what it attends to), "gated" (added
-            to the lab vector through a learned gate), "tokens" (the lab vectors go in as they are, and behind them
-            the embeddings of all of V_k) or "none" (no knowledge).
+        knowledge_fusion: "attention" (the paper: the attention output replaces the lab vector), "gated" (it is added
+            to the lab vector through a learned gate), "tokens" (the lab vectors are unchanged, and the embeddings of
+            all of V_k follow them) or "none" (no knowledge).
         lora: LoRA settings `{r, lora_alpha, lora_dropout, target_modules}` for the language model, or None.
-        base_model_name_or_path: The pretrained language model that this one was built around, or None.
-        base_model_digest: Which weights that one had (see `backbone_digest`).
-        trainable: What `set_trainable` said last, which loading the checkpoint says again; None: everything learns.
+        base_model_name_or_path: The pretrained language model that the model was built around, or None.
+        base_model_digest: Digest of its weights (see `backbone_digest`).
+        trainable: The last arguments of `set_trainable`, which are applied again on loading; None: everything learns.
         phase: The last training phase this checkpoint finished ("note", "lab", "multimodal"), or None.
-        credentialed: Whether anything in the model was learned from data under a data use agreement; what is not
-            recorded counts as such. The Hub is closed to such a model.
+        credentialed: Whether anything in the model was learned from data under a data use agreement; an unrecorded
+            origin counts as such. Such a model cannot be pushed to the Hub.
 
     Raises:
-        SettingsError: A component is missing, or numbers that must agree do not; the message gives both.
+        SettingsError: A component is missing, or numbers that must agree differ; the message has both.
 
     The architecture is section 3 of ACL 2025 long 540.
     """
@@ -56,7 +56,7 @@ class ClinRaGenConfig(PreTrainedConfig):
     model_type = "clinragen"
     sub_configs = {"text_config": AutoConfig, "lab_config": PatchTSTConfig}  # noqa: RUF012 (transformers' convention)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (configs of transformers' kind)
         self,
         text_config: dict[str, Any] | PreTrainedConfig | None = None,
         lab_config: dict[str, Any] | PatchTSTConfig | None = None,
@@ -80,7 +80,7 @@ class ClinRaGenConfig(PreTrainedConfig):
         **kwargs: Any,
     ) -> None:
         if lab_layout not in STEP_FEATURES:
-            raise SettingsError(f"lab_layout '{lab_layout}' is unknown; choose one of {', '.join(STEP_FEATURES)}")
+            raise SettingsError(f"unknown lab_layout '{lab_layout}'; choose one of {', '.join(STEP_FEATURES)}")
         if lab_step_features is None:
             lab_step_features = STEP_FEATURES[lab_layout]
         text: Any = text_config if text_config is not None else {"model_type": "t5"}
@@ -89,7 +89,7 @@ class ClinRaGenConfig(PreTrainedConfig):
                 text = AutoConfig.for_model(**{"model_type": None, **text})
             except ValueError as error:
                 raise SettingsError(
-                    f"text_config.model_type is '{text.get('model_type')}', which transformers does not know; give "
+                    f"text_config.model_type is '{text.get('model_type')}', which is unknown to transformers; give "
                     "that of a language model, such as t5"
                 ) from error
         lab: Any = lab_config
@@ -124,7 +124,7 @@ class ClinRaGenConfig(PreTrainedConfig):
         self._check()
         kwargs.setdefault("is_encoder_decoder", text.is_encoder_decoder)
         if "decoder" in text.sub_configs:
-            # T5Gemma's targets begin with this token, whatever decoder_start_token_id its config has.
+            # T5Gemma's targets begin with this token, whatever the decoder_start_token_id of its config.
             kwargs.setdefault("decoder_start_token_id", text.decoder.bos_token_id)
         for name in SPECIAL_TOKENS:
             kwargs.setdefault(name, getattr(text, name, None))
@@ -133,7 +133,9 @@ class ClinRaGenConfig(PreTrainedConfig):
 
     def _check(self) -> None:
         if isinstance(self.text_config, ClinRaGenConfig):
-            raise SettingsError("text_config is a ClinRaGen model's; give a language model's, or load that model")
+            raise SettingsError(
+                "text_config is that of a ClinRaGen model; give a language model's, or load that model"
+            )
         patch = self.lab_patch_steps * self.lab_step_features
         lab = self.lab_config
         if lab.patch_length != patch or lab.patch_stride != patch:
@@ -149,28 +151,28 @@ class ClinRaGenConfig(PreTrainedConfig):
         for name, needed in {**LAB_DEFAULTS, "use_cls_token": False}.items():
             if (given := getattr(lab, name)) != needed:
                 raise SettingsError(
-                    f"lab_config.{name} is '{given}', which the lab encoder does not do; make it '{needed}'"
+                    f"lab_config.{name} is '{given}', which the lab encoder does not support; set it to '{needed}'"
                 )
         if self.lab_layout == "paper" and self.lab_step_features != STEP_FEATURES["paper"]:
             raise SettingsError(f"lab_step_features is {self.lab_step_features}; the lab layout 'paper' has 1")
         if self.variables and len(self.variables) != lab.num_input_channels:
             raise SettingsError(
-                f"{len(self.variables)} variables are named but lab_config.num_input_channels is "
+                f"there are {len(self.variables)} variables but lab_config.num_input_channels is "
                 f"{lab.num_input_channels}; make them equal"
             )
         if self.knowledge_fusion not in FUSIONS:
             raise SettingsError(
-                f"knowledge_fusion '{self.knowledge_fusion}' is unknown; choose one of {', '.join(FUSIONS)}"
+                f"unknown knowledge_fusion '{self.knowledge_fusion}'; choose one of {', '.join(FUSIONS)}"
             )
         if self.num_knowledge_tokens < 0:
-            raise SettingsError(f"num_knowledge_tokens is {self.num_knowledge_tokens}; it cannot be negative")
+            raise SettingsError(f"num_knowledge_tokens is {self.num_knowledge_tokens}; give a number of at least 0")
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """As in transformers, where another model's configuration is taken with a warning; here it is refused.
+        """As in transformers, except that the configuration of another kind of model is refused, not warned of.
 
         Raises:
-            SettingsError: The configuration is another kind of model's.
+            SettingsError: The configuration is that of another kind of model.
         """
         kind = config_dict.get("model_type", cls.model_type)
         if kind != cls.model_type:
@@ -182,26 +184,26 @@ class ClinRaGenConfig(PreTrainedConfig):
 
     @property
     def text_reader(self) -> PreTrainedConfig:
-        """The config of what reads: the language model's, or its encoder's where the halves have their own."""
+        """Config of the part that reads: the language model, or its encoder where both halves have their own."""
         return self.text_config.encoder if "encoder" in self.text_config.sub_configs else self.text_config
 
     @property
     def text_width(self) -> int:
-        """Width of the language model's input embeddings, which in some OPT models is not that of its layers."""
+        """Width of the language model's input embeddings, which in some OPT models differs from that of its layers."""
         return getattr(self.text_reader, "word_embed_proj_dim", self.text_reader.hidden_size)
 
     @property
     def text_max_positions(self) -> int | None:
-        """Most positions that the language model reads; None where it has no limit (T5)."""
+        """Maximum number of positions of the language model; None where it has no limit (T5)."""
         return getattr(self.text_reader, "max_position_embeddings", None)
 
     @property
     def lab_max_steps(self) -> int:
-        """Longest series, in time steps, that the lab encoder takes."""
+        """Maximum length of a series, in time steps."""
         return self.lab_config.context_length // self.lab_step_features
 
     def get_text_config(self, *args: Any, **kwargs: Any) -> PreTrainedConfig:
-        """The language model's config, which generation and caches read."""
+        """The language model's config, which generation and caches use."""
         return self.text_config
 
 

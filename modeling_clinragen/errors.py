@@ -1,8 +1,8 @@
 """The one family of errors a user can cause.
 
-Every package of the project raises from this family, so that the command line can print a single line and a notebook
-user can catch one class. A message names the thing that is wrong and what to do about it, and never contains patient
-data: no note text, no measured value, no identifier of a person.
+Every package of the project raises errors of this family, so that the command line can print a single line and a
+notebook user can catch one class. A message names the fault and the cure, and never contains patient data: no note
+text, no measured value, no identifier of a person.
 """
 
 
@@ -11,7 +11,7 @@ class ClinRaGenError(Exception):
 
 
 class InputDataError(ClinRaGenError):
-    """A file, table or column that the user gave is missing, damaged or not what it claims to be."""
+    """An input file, table or column is missing, damaged or of the wrong kind."""
 
 
 class SettingsError(ClinRaGenError):
@@ -19,7 +19,7 @@ class SettingsError(ClinRaGenError):
 
 
 class ModelInputError(ClinRaGenError, ValueError):
-    """Tensors or texts handed to the model, the processor or the feature extractor do not fit together."""
+    """Tensors or texts for the model, the processor or the feature extractor do not fit together."""
 
 
 class GovernanceError(ClinRaGenError):

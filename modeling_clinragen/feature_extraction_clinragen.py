@@ -1,4 +1,4 @@
-"""From measurements in physical units to what the lab encoder reads."""
+"""From measurements in physical units to the lab encoder's features."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ CLIP = 8.0
 
 
 class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
-    r"""Describes every variable at every step by four numbers, and says how many positions a series takes.
+    r"""Describes every variable at every step by four numbers, and gives the number of positions of a series.
 
     For each step and variable: the last value measured so far, normalised by fixed statistics so that levels stay
     comparable between patients (0 before the first measurement); whether it was measured at this very step; its
     freshness `exp(-age / freshness_hours)` (0 before the first measurement); and the time since ICU admission in days.
-    Nothing is imputed in the data itself: a value that was never measured is never seen.
+    No value is imputed: a variable that was never measured has none.
 
     In the layout "paper" a variable at a step is one number, its normalised value, and every stay has `max_steps`
-    steps, none of them masked: what was not measured is filled in with `fills`, a longer series is cut at its end, and
-    the last step of a shorter one is repeated. (The authors' code; how it normalises is not recorded.)
+    steps, none of them masked: missing values are replaced by `fills`, a longer series is truncated at its end, and
+    the last step of a shorter one is repeated. (The authors' code; its normalisation is not published.)
 
     Args:
         variables: Keys of the variables, in order.
-        units: Their units, in order (kept with the model so that nobody has to guess them).
+        units: Their units, in order; the saved model documents them.
         means, stds: Fixed normalisation statistics, in those units, from the training split.
-        max_steps: Longest series accepted.
+        max_steps: Maximum length of a series, in steps.
         patch_steps: Steps per lab-encoder patch.
         freshness_hours: Hours after which a value's freshness has fallen to 1/e.
         lab_layout: "patches" or "paper".
-        fills: For the layout "paper", what stands for a missing value of each variable, in its unit.
+        fills: For the layout "paper", the replacement of a missing value of each variable, in its unit.
     """
 
     model_input_names = ["lab_features", "lab_mask"]  # noqa: RUF012 (transformers' convention)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (configs of transformers' kind)
         self,
         variables: Sequence[str] = (),
         units: Sequence[str] = (),
@@ -64,7 +64,7 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         if any(not std > 0 for std in stds):
             raise SettingsError("every standard deviation must be greater than 0")
         if lab_layout not in STEP_FEATURES:
-            raise SettingsError(f"lab_layout '{lab_layout}' is unknown; choose one of {', '.join(STEP_FEATURES)}")
+            raise SettingsError(f"unknown lab_layout '{lab_layout}'; choose one of {', '.join(STEP_FEATURES)}")
         if lab_layout == "paper" and len(fills) != len(variables):
             raise SettingsError(f"{len(variables)} variables but {len(fills)} fills are given; give one for each")
         self.variables = list(variables)
@@ -89,7 +89,7 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
     def patch_hours(self, hours: Any) -> np.ndarray:
         """The hours since ICU admission of the first and the last step in each patch, `(patches, 2)`.
 
-        Where the layout "paper" repeats the last step, its hour is repeated; of no step at all the hours are NaN.
+        Where the layout "paper" repeats the last step, its hour is repeated; without any step the hours are NaN.
         """
         hours = np.asarray(hours, dtype=np.float64)
         patches = self.num_positions(len(hours))
@@ -103,14 +103,15 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         """Describe one series.
 
         Args:
-            hours: `(steps,)` hours since ICU admission, not falling.
-            values: `(steps, variables)` in `units`; NaN or None where nothing was measured.
+            hours: `(steps,)` hours since ICU admission, in ascending order.
+            values: `(steps, variables)` in `units`; NaN or None where not measured.
 
         Returns:
             `(steps, variables, step_features)` float32.
 
         Raises:
-            ModelInputError: Shapes disagree, hours fall or are not numbers, values are infinite, or too many steps.
+            ModelInputError: Shapes disagree, hours are not ascending numbers, values are infinite, or there are too
+                many steps.
         """
         hours = np.asarray(hours, dtype=np.float64)
         values = np.asarray(values, dtype=np.float64)
@@ -122,11 +123,11 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
                 f"values have the shape {values.shape}; expected ({hours.shape[0]} steps, {width} variables)"
             )
         if values.shape[0] > self.max_steps and self.lab_layout != "paper":
-            raise ModelInputError(f"the series has {values.shape[0]} steps; the model takes at most {self.max_steps}")
+            raise ModelInputError(f"the series has {values.shape[0]} steps; the model reads at most {self.max_steps}")
         if not np.isfinite(hours).all() or (np.diff(hours) < 0).any():
-            raise ModelInputError("hours must be numbers that do not fall; sort the series by time")
+            raise ModelInputError("hours must be numbers in ascending order; sort the series by time")
         if np.isinf(values).any():
-            raise ModelInputError("values must be finite; leave out what was not measured")
+            raise ModelInputError("values must be finite; give NaN or None where nothing was measured")
         if self.lab_layout == "paper":
             return self._filled(values)
         observed = ~np.isnan(values)
@@ -147,7 +148,7 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         return np.clip((values - np.array(self.means)) / np.array(self.stds), -CLIP, CLIP)
 
     def _filled(self, values: np.ndarray) -> np.ndarray:
-        # A stay without any step has the fill values all the time.
+        # A stay without any step consists of fill values.
         rows = values[: self.max_steps] if len(values) else np.full((1, len(self.variables)), np.nan)
         scaled = self._scaled(np.where(np.isnan(rows), self.fills, rows))
         return np.pad(scaled, ((0, self.max_steps - len(rows)), (0, 0)), mode="edge")[..., None].astype(np.float32)
@@ -156,7 +157,7 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         """Describe and pad a batch.
 
         Args:
-            series: For each stay a mapping with `hours` and `values` (see `describe`), or None for no series at all.
+            series: For each stay a mapping with `hours` and `values` (see `describe`), or None for no series.
             return_tensors: As everywhere in transformers ("pt", "np").
 
         Returns:

@@ -1,4 +1,4 @@
-"""Knowledge-augmented attention: lab vectors look at prototypes of the domain-knowledge vocabulary."""
+"""Knowledge-augmented attention: lab vectors attend to prototypes of the domain-knowledge vocabulary."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ClinRaGenKnowledgeAttention(nn.Module):
         Args:
             lab_vectors: `(batch, patches, width)`.
             knowledge_embeddings: `(knowledge_tokens, width)`.
-            return_weights: Compute attention step by step and return its weights.
+            return_weights: Compute the attention explicitly and return its weights.
 
         Returns:
             Fused vectors `(batch, patches, width)`, and weights `(batch, heads, patches, prototypes)` or None.

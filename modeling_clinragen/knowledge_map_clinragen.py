@@ -1,4 +1,4 @@
-"""Which knowledge a stay's labs look at, and when: the attention weights mapped back to hours and words."""
+"""The knowledge that a stay's labs attend to: attention weights mapped back to hours and words."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .processing_clinragen import ClinRaGenProcessor
 
 @dataclass(frozen=True)
 class KnowledgeMap:
-    """What a heat map of patches by knowledge words needs.
+    """The data of a heat map of patches by knowledge words.
 
     Args:
         hours: Hours since ICU admission of the first and the last step in each patch, `(patches, 2)`.
-        words: The knowledge vocabulary's tokens as text, or the terms that were asked for.
-        weights: `(patches, words)`. The attention of a patch is a mixture of prototypes and each prototype is a
-            mixture of token embeddings, so that every token has one coefficient, which may be negative, in what the
-            patch looks at. A term's weight is the mean of its tokens'.
+        words: The knowledge vocabulary's tokens as text, or the requested terms.
+        weights: `(patches, words)`. The attention of a patch is a mixture of prototypes, and each prototype is a
+            mixture of token embeddings, so that every token has one coefficient, which may be negative, in the
+            attention output of the patch. The weight of a term is the mean over its tokens.
         prototype_weights: The attention itself, mean over the heads, `(patches, prototypes)`; rows sum to 1.
     """
 
@@ -33,7 +33,7 @@ class KnowledgeMap:
 
 
 def term_token_ids(term: str, tokenizer: Any) -> list[int]:
-    """Tokens of a knowledge term as it stands inside a sentence, with a space before it."""
+    """Tokens of a knowledge term as inside a sentence, with a space before it."""
     return tokenizer(f" {term}", add_special_tokens=False)["input_ids"]
 
 
@@ -43,14 +43,14 @@ def map_knowledge(
 ) -> KnowledgeMap:
     """The knowledge attention of one stay.
 
-    It depends on the series alone, not on the note or on what has been generated: the map belongs to every text that
-    the model writes about the stay.
+    It depends on the series alone, not on the note or the generated text, so one map holds for every text that the
+    model generates for the stay.
 
     Args:
         model: A ClinRaGen model with knowledge attention.
         processor: Its processor, whose tokenizer turns V_k back into words.
         series: `hours` `(steps,)` and `values` `(steps, variables)`.
-        terms: Terms of the knowledge base to sum up tokens by; without them every token is shown for itself.
+        terms: Terms of the knowledge base to group tokens by; without them every token has its own column.
 
     Raises:
         ModelInputError: A term has tokens that are not in the model's knowledge vocabulary.
@@ -58,7 +58,7 @@ def map_knowledge(
     """
     if model.knowledge_attention is None:
         raise SettingsError(
-            f"this model has no knowledge attention to show: its knowledge_fusion is '{model.config.knowledge_fusion}'"
+            f"this model has no knowledge attention: its knowledge_fusion is '{model.config.knowledge_fusion}'"
         )
     features = processor.feature_extractor([series], return_tensors="pt").to(model.device)
     _, _, weights = model.get_lab_vectors(features["lab_features"], features["lab_mask"], return_weights=True)
@@ -70,13 +70,13 @@ def map_knowledge(
         words = tuple(processor.tokenizer.decode([token]).strip() for token in ids)
     else:
         words = tuple(terms)
-        column = {token: at for at, token in enumerate(ids)}
+        column = {token: index for index, token in enumerate(ids)}
         groups = [term_token_ids(term, processor.tokenizer) for term in words]
         unknown = next((word for word, group in zip(words, groups, strict=True) if not set(group) <= set(ids)), None)
         if unknown is not None:
             raise ModelInputError(
-                f"the term '{unknown}' has tokens outside this model's knowledge vocabulary of {len(ids)}; ask for "
-                "terms of its knowledge base"
+                f"the term '{unknown}' has tokens outside this model's knowledge vocabulary of {len(ids)}; use terms "
+                "of its knowledge base"
             )
         tokens = np.stack([tokens[:, [column[token] for token in group]].mean(axis=1) for group in groups], axis=1)
     return KnowledgeMap(

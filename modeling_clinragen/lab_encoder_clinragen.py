@@ -1,4 +1,4 @@
-"""The lab encoder: transformers' PatchTST, run over as many patches as a stay has, with padding masked out."""
+"""The lab encoder: transformers' PatchTST over any number of patches, with padding masked out."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .errors import ModelInputError
 class ClinRaGenLabEncoder(nn.Module):
     """Turns a stay's series into one language-model-width vector per patch (the paper's T_e, section 3.2).
 
-    PatchTST reads each variable by itself. What is known of a variable at a step (its value, whether it was measured,
-    how old the value is, ...) lies side by side in time, so that a patch of `lab_patch_steps` steps is one PatchTST
-    patch of `lab_patch_steps * lab_step_features` numbers. The variables' vectors of a patch are then joined and
-    mapped to the language model's width.
+    PatchTST encodes each variable separately. The features of a variable at a step (its value, whether it was
+    measured, the age of the value, ...) lie side by side in time, so that a patch of `lab_patch_steps` steps is one
+    PatchTST patch of `lab_patch_steps * lab_step_features` numbers. The variables' vectors of a patch are then
+    concatenated and projected to the language model's width.
 
-    In the layout "paper" the `(steps, variables)` numbers of a patch are read on as `(variables, steps)` without being
-    transposed, as the authors' code does: each row of a patch holds several variables at several times.
+    In the layout "paper" the `(steps, variables)` numbers of a patch are reshaped to `(variables, steps)` without a
+    transposition, as in the authors' code: each row of a patch has several variables at several times.
     """
 
     def __init__(self, config: ClinRaGenConfig) -> None:
@@ -39,15 +39,15 @@ class ClinRaGenLabEncoder(nn.Module):
         Args:
             lab_features: `(batch, steps, variables, step_features)`.
             lab_mask: `(batch, steps)`, true where the step belongs to the stay. Steps after the last true one are
-                padding and change nothing.
+                padding and have no effect.
 
         Returns:
             Lab vectors `(batch, patches, width)` and their mask `(batch, patches)`; a patch counts when any of its
             steps does.
 
         Raises:
-            ModelInputError: Shapes disagree, a step holds something that is not a number, the series is longer than
-                the configuration allows, or in the layout "paper" of another length.
+            ModelInputError: Shapes disagree, a value is not finite, the series is longer than the configuration
+                allows, or in the layout "paper" of another length.
         """
         if lab_features.ndim != 4 or tuple(lab_features.shape[2:]) != self.shape:
             raise ModelInputError(
@@ -61,19 +61,19 @@ class ClinRaGenLabEncoder(nn.Module):
             )
         batch, steps, variables, features = lab_features.shape
         if steps > self.max_steps:
-            raise ModelInputError(f"the series has {steps} steps but the lab encoder takes at most {self.max_steps}")
+            raise ModelInputError(f"the series has {steps} steps but the lab encoder reads at most {self.max_steps}")
         if self.layout == "paper" and steps != self.max_steps:
-            raise ModelInputError(f"the series has {steps} steps but the lab layout 'paper' takes {self.max_steps}")
+            raise ModelInputError(f"the series has {steps} steps but the lab layout 'paper' needs {self.max_steps}")
         missing = -steps % self.patch_steps
         lab_mask = nn.functional.pad(lab_mask.bool(), (0, missing))
-        # Zeroed by the mask, so that whatever stands in padded steps of a half-filled patch is not read.
+        # Zeroed by the mask, so that the content of padded steps in a half-filled patch has no effect.
         lab_features = nn.functional.pad(lab_features.to(self.projection.weight.dtype), (0, 0, 0, 0, 0, missing))
         lab_features = lab_features.masked_fill(~lab_mask[:, :, None, None], 0.0)
         finite = torch.isfinite(lab_features)
         if not finite.all():
             raise ModelInputError(
-                f"{int((~finite).sum())} of {finite.numel()} lab_features are NaN or infinite; mark what was not "
-                "measured as ClinRaGenLabFeatureExtractor does"
+                f"{int((~finite).sum())} of {finite.numel()} lab_features are NaN or infinite; make them with "
+                "ClinRaGenLabFeatureExtractor, which marks what was not measured"
             )
         patches = (steps + missing) // self.patch_steps
         patch_mask = lab_mask.view(batch, patches, self.patch_steps).any(-1)
@@ -91,14 +91,14 @@ class ClinRaGenLabEncoder(nn.Module):
         return self.projection(joined), patch_mask
 
     def _encode(self, patched: torch.Tensor, patch_mask: torch.Tensor) -> torch.Tensor:
-        # PatchTSTEncoder.forward, except that attention over time sees no padded patch and that fewer patches than
-        # configured are allowed: transformers' own forward offers neither. A test holds the two equal elsewhere.
+        # PatchTSTEncoder.forward, except that attention over time ignores padded patches and that fewer patches than
+        # configured are allowed: transformers' own forward supports neither. A test checks that they agree otherwise.
         encoder = self.patchtst.encoder
         batch, variables, patches, _ = patched.shape
         positions = encoder.positional_encoder
         hidden = encoder.embedder(patched) + positions.position_enc[:patches]
         hidden = positions.positional_dropout(hidden)
-        # A stay without any step would make a softmax over nothing; it may look at its (unused) padding instead.
+        # A stay without any step would have a softmax over nothing; it attends to its (unused) padding instead.
         visible = patch_mask | ~patch_mask.any(-1, keepdim=True)
         bias = torch.zeros_like(visible, dtype=hidden.dtype).masked_fill(~visible, torch.finfo(hidden.dtype).min)
         bias = bias.repeat_interleave(variables, dim=0)[:, None, None, :].expand(-1, 1, patches, -1)
@@ -124,9 +124,9 @@ class ClinRaGenLabEncoder(nn.Module):
         block: nn.Module,
         bias: torch.Tensor | None,
     ) -> torch.Tensor:
-        entering = norm(hidden) if layer.pre_norm else hidden
-        left = block(entering) if block is layer.ff else block(hidden_states=entering, attention_mask=bias)[0]
-        hidden = hidden + dropout(left)
+        inputs = norm(hidden) if layer.pre_norm else hidden
+        output = block(inputs) if block is layer.ff else block(hidden_states=inputs, attention_mask=bias)[0]
+        hidden = hidden + dropout(output)
         return hidden if layer.pre_norm else norm(hidden)
 
 

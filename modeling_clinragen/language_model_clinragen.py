@@ -1,4 +1,4 @@
-"""The language model inside a ClinRaGen model: how it is loaded, adapted by LoRA, and recognised again."""
+"""The language model inside a ClinRaGen model: loading, LoRA adapters, and a digest of its weights."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ LORA_FIELDS = ("r", "lora_alpha", "lora_dropout", "target_modules")
 
 
 def build_language_model(config: PreTrainedConfig, *, tied: bool) -> PreTrainedModel:
-    """A random language model of the kind that `config` names; `tied` is whether its head is its embedding."""
+    """A randomly initialised language model of the type in `config`; `tied`: whether its head is its embedding."""
     auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    # In the precision of what it is a part of, whatever its own config says of the weights it was published with.
+    # In the precision of the whole model, not in that of the published weights, which its own config names.
     language_model = auto.from_config(config, dtype=torch.get_default_dtype())
     if not tied:
         _separate_head(language_model)
@@ -30,12 +30,12 @@ def build_language_model(config: PreTrainedConfig, *, tied: bool) -> PreTrainedM
 
 
 def load_language_model(backbone: str | Path | PreTrainedModel) -> PreTrainedModel:
-    """A pretrained language model from its Hub id or folder, in single precision; a loaded one is returned as it is.
+    """A pretrained language model from its Hub id or folder, in single precision; a loaded one is returned unchanged.
 
-    Most decoder-only models are published in bfloat16, in which a small step of the optimizer is lost.
+    Most decoder-only models are published in bfloat16, which loses small steps of the optimizer.
 
     Raises:
-        SettingsError: There is no language model.
+        SettingsError: No language model could be loaded.
     """
     if isinstance(backbone, PreTrainedModel):
         return backbone
@@ -52,8 +52,8 @@ def load_language_model(backbone: str | Path | PreTrainedModel) -> PreTrainedMod
 def has_tied_head(language_model: PreTrainedModel) -> bool:
     """Whether the head's weight is also an embedding's.
 
-    T5Config always claims that it is, also for checkpoints (Flan-T5) whose head differs from the embedding; so it is
-    looked up whether anything else holds the head's weight (in T5Gemma it is the decoder's embedding).
+    T5Config always claims so, also for checkpoints (Flan-T5) whose head differs from the embedding. So this checks
+    whether another module has the head's weight (in T5Gemma the decoder's embedding).
     """
     head = language_model.get_output_embeddings()
     everywhere = language_model.named_parameters(remove_duplicate=False)
@@ -61,8 +61,8 @@ def has_tied_head(language_model: PreTrainedModel) -> bool:
 
 
 def _separate_head(language_model: PreTrainedModel) -> None:
-    # Only the head is freed: T5's encoder and decoder keep sharing their embedding. (Telling the inner config that
-    # nothing is tied would untie those as well, and their copies are not in the checkpoint.)
+    # Only the head is untied: T5's encoder and decoder keep sharing their embedding. (Untying in the inner config
+    # would untie those as well, and their copies are not in the checkpoint.)
     head = language_model.get_output_embeddings()
     name = next(name for name, module in language_model.named_modules() if module is head)
     language_model._tied_weights_keys = {
@@ -75,9 +75,9 @@ def _separate_head(language_model: PreTrainedModel) -> None:
 
 
 def reorder_written(cache: EncoderDecoderCache, beams: torch.Tensor) -> EncoderDecoderCache:
-    """Let beams change places in a cache: what they wrote moves; what a patient's beams read is the same for all.
+    """Reorder beams in a cache: only their own tokens, since all beams of a patient share the encoder's output.
 
-    transformers moves both, although note and series are most of an encoder-decoder's cache.
+    transformers reorders both, although note and series are most of an encoder-decoder's cache.
     """
     cache.self_attention_cache.reorder_cache(beams)
     return cache
@@ -89,7 +89,7 @@ def is_adapter_parameter(name: str) -> bool:
 
 
 def inject_lora(language_model: PreTrainedModel, lora: dict[str, Any]) -> None:
-    """Put untrained LoRA adapters, which change nothing, into the layers that `lora["target_modules"]` names.
+    """Add untrained LoRA adapters, which have no effect yet, to the layers named by `lora["target_modules"]`.
 
     Raises:
         SettingsError: Settings are missing or unknown, no layer has one of these names, or peft refuses a value.
@@ -98,12 +98,12 @@ def inject_lora(language_model: PreTrainedModel, lora: dict[str, Any]) -> None:
         raise SettingsError(f"lora needs exactly the settings {', '.join(LORA_FIELDS)}")
     kind, targets = language_model.config.model_type, lora["target_modules"]
     modules = dict(language_model.named_modules())
-    # A string is a pattern; of several names peft accepts those that are nowhere, as long as one is somewhere.
+    # A string is a pattern. Of several names, peft ignores those that match nothing as long as one matches.
     for target in [] if isinstance(targets, str) else targets:
         if not any(f".{name}".endswith(f".{target}") for name in modules):
             layers = {name.rpartition(".")[2] for name, module in modules.items() if isinstance(module, nn.Linear)}
             raise SettingsError(
-                f"lora's target_modules name '{target}', but no layer of this {kind} is called so; its linear layers "
+                f"lora's target_modules name '{target}', but no layer of this {kind} has that name; its linear layers "
                 f"are {', '.join(sorted(layers))}"
             )
     try:
@@ -113,7 +113,7 @@ def inject_lora(language_model: PreTrainedModel, lora: dict[str, Any]) -> None:
 
 
 def merge_lora(language_model: PreTrainedModel) -> None:
-    """Add the adapters to the weights that they adapt, and put the plain layers back."""
+    """Merge the adapters into the weights and restore the plain layers."""
     for name, module in list(language_model.named_modules()):
         if isinstance(module, BaseTunerLayer):
             module.merge(safe_merge=True)
@@ -122,9 +122,9 @@ def merge_lora(language_model: PreTrainedModel) -> None:
 
 
 def backbone_digest(language_model: PreTrainedModel) -> str:
-    """SHA-256 of the pretrained weights, by name; adapters do not count.
+    """SHA-256 of the pretrained weights, by name; without adapters.
 
-    The weights are read as bfloat16, so that a model has one digest in whatever precision it is held.
+    The weights are read as bfloat16, so that the digest does not depend on the precision in memory.
     """
     digest = hashlib.sha256()
     for name, parameter in language_model.named_parameters():

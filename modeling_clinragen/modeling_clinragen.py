@@ -12,20 +12,20 @@ from transformers import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import ModelOutput, can_return_tuple
 
-from .constrained_decoding_clinragen import DiseaseListConstraint
-from .disease_scoring_clinragen import score_diseases
 from .errors import ModelInputError
+from .generation_clinragen import DiseaseListConstraint, score_diseases
 from .knowledge_map_clinragen import map_knowledge
 from .packing_clinragen import MULTIPLE, pack
 from .pretrained_clinragen import ClinRaGenPreTrainedModel
 from .processing_clinragen import IGNORED
+from .series_statistics_clinragen import series_statistics, statistic_names
 
 HEAD_MULTIPLE = 512
 
 
 @dataclass
 class ClinRaGenOutput(ModelOutput):
-    """What a forward pass returns: of the generating class loss and logits, of the body hidden states and their mask.
+    """Output of a forward pass: loss and logits of the generating class, hidden states and their mask of the body.
 
     Args:
         loss: Mean negative log-likelihood of the labels that are not -100.
@@ -33,7 +33,7 @@ class ClinRaGenOutput(ModelOutput):
             training mode, where only the positions that count are ever computed.
         last_hidden_state: `(batch, positions, width)` over the note's tokens and the lab vectors, without gaps.
         attention_mask: Which of these positions are not padding, `(batch, positions)`.
-        knowledge_weights: `(batch, heads, patches, prototypes)` where they were asked for.
+        knowledge_weights: `(batch, heads, patches, prototypes)` where requested.
     """
 
     loss: torch.Tensor | None = None
@@ -44,12 +44,12 @@ class ClinRaGenOutput(ModelOutput):
 
 
 class ClinRaGenModel(ClinRaGenPreTrainedModel):
-    """Reads a note, lab and vital series, or both, and returns hidden states; it writes nothing.
+    """Encodes a note, lab and vital series, or both, to hidden states; it generates nothing.
 
-    The language model is chosen by `config.text_config` alone: an encoder-decoder reads `[note][lab vectors]` in its
+    `config.text_config` alone decides the language model: an encoder-decoder reads `[note][lab vectors]` in its
     encoder; a decoder-only model reads them as the beginning of a text. The parts are packed without gaps, so that
     neither the amount nor the side of padding changes anything. With `knowledge_fusion="tokens"` the embeddings of the
-    knowledge vocabulary stand behind the lab vectors.
+    knowledge vocabulary follow the lab vectors.
     """
 
     def get_lab_vectors(
@@ -58,7 +58,7 @@ class ClinRaGenModel(ClinRaGenPreTrainedModel):
         """Knowledge-augmented lab vectors (the paper's H, section 3.3).
 
         Returns:
-            `(batch, patches, width)`, their mask `(batch, patches)`, and attention weights where asked for.
+            `(batch, patches, width)`, their mask `(batch, patches)`, and attention weights where requested.
         """
         vectors, mask = self.lab_encoder(lab_features, lab_mask)
         weights = None
@@ -77,7 +77,7 @@ class ClinRaGenModel(ClinRaGenPreTrainedModel):
         *,
         return_knowledge_weights: bool = False,
     ) -> ClinRaGenOutput:
-        """Read notes and series.
+        """Encode notes and series.
 
         Args:
             input_ids, attention_mask: Note and prompt, `(batch, tokens)`, padded on either side.
@@ -87,20 +87,22 @@ class ClinRaGenModel(ClinRaGenPreTrainedModel):
         Raises:
             ModelInputError: Neither a note nor a series is given, or shapes do not fit together.
         """
-        embeds, mask, weights = self._read(input_ids, attention_mask, lab_features, lab_mask, return_knowledge_weights)
-        hidden, mask = self._contextualise(embeds, mask)
+        embeds, mask, weights = self._embed_inputs(
+            input_ids, attention_mask, lab_features, lab_mask, return_knowledge_weights
+        )
+        hidden, mask = self._encode(embeds, mask)
         return ClinRaGenOutput(last_hidden_state=hidden, attention_mask=mask, knowledge_weights=weights)
 
-    def _contextualise(self, embeds: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        # What the language model's own layers make of the input: the encoder's output, or the body's without a head.
+    def _encode(self, embeds: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        # The hidden states of the encoder, or of a decoder-only model's body without its head.
         embeds, mask = pack(embeds, mask, padding_side="right")
         if self.config.is_encoder_decoder:
-            read = self.get_encoder()(inputs_embeds=embeds, attention_mask=mask)
+            output = self.get_encoder()(inputs_embeds=embeds, attention_mask=mask)
         else:
-            read = self.get_decoder()(inputs_embeds=embeds, attention_mask=mask, use_cache=False)
-        return read.last_hidden_state, mask
+            output = self.get_decoder()(inputs_embeds=embeds, attention_mask=mask, use_cache=False)
+        return output.last_hidden_state, mask
 
-    def _read(
+    def _embed_inputs(
         self,
         input_ids: torch.Tensor | None,
         attention_mask: torch.Tensor | None,
@@ -108,7 +110,7 @@ class ClinRaGenModel(ClinRaGenPreTrainedModel):
         lab_mask: torch.Tensor | None,
         return_weights: bool,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        # Note tokens, then lab vectors, side by side: (batch, tokens + patches, width) and a boolean mask.
+        # Note tokens, then lab vectors: (batch, tokens + patches, width) and a boolean mask.
         embeds, masks, weights = [], [], None
         if input_ids is not None:
             if attention_mask is None:
@@ -122,7 +124,7 @@ class ClinRaGenModel(ClinRaGenPreTrainedModel):
             masks.append(attention_mask.bool())
         if lab_features is not None:
             if lab_mask is None:
-                raise ModelInputError("lab_features need their lab_mask (batch, steps)")
+                raise ModelInputError("lab_features are given without lab_mask (batch, steps); give both")
             vectors, patch_mask, weights = self.get_lab_vectors(lab_features, lab_mask, return_weights)
             embeds.append(vectors)
             masks.append(patch_mask)
@@ -135,9 +137,9 @@ class ClinRaGenModel(ClinRaGenPreTrainedModel):
         if len({len(part) for part in embeds}) > 1:
             raise ModelInputError(f"{len(embeds[0])} notes but {len(embeds[1])} series are in the batch")
         mask = torch.cat(masks, dim=1)
-        silent = int((~mask.any(dim=1)).sum())
-        if silent:
-            raise ModelInputError(f"{silent} of {len(mask)} examples have neither a token nor a measured step to read")
+        empty = int((~mask.any(dim=1)).sum())
+        if empty:
+            raise ModelInputError(f"{empty} of {len(mask)} examples are empty: they have neither a token nor a step")
         self._check_length(mask)
         return torch.cat([part.to(embeds[0].dtype) for part in embeds], dim=1), mask, weights
 
@@ -145,7 +147,7 @@ class ClinRaGenModel(ClinRaGenPreTrainedModel):
         limit = self.config.text_max_positions
         if limit is not None and (longest := int(mask.sum(dim=1).max())) > limit:
             raise ModelInputError(
-                f"an example takes {longest} positions but this language model has {limit}; lower the processor's "
+                f"an example needs {longest} positions but this language model has {limit}; lower the processor's "
                 "max_source_tokens"
             )
 
@@ -153,7 +155,7 @@ class ClinRaGenModel(ClinRaGenPreTrainedModel):
 class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
     """Generates diagnoses and their rationale from a note, lab and vital series, or both (see `ClinRaGenModel`).
 
-    An encoder-decoder writes them in its decoder; a decoder-only model continues what it has read.
+    An encoder-decoder writes them in its decoder; a decoder-only model continues its input.
     """
 
     # The Trainer divides a sum over all accumulated micro-batches by `num_items_in_batch`; forward honours it.
@@ -177,8 +179,8 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
             input_ids, attention_mask: Note and prompt, `(batch, tokens)`, padded on either side.
             lab_features, lab_mask: See `ClinRaGenLabEncoder`.
             labels: Target tokens `(batch, target_tokens)`, padding as -100.
-            target_weights: How much each target token counts, `(batch, target_tokens)`; all alike by default.
-            num_items_in_batch: Number of target tokens that the loss is a mean over; by default those in `labels`.
+            target_weights: Loss weight of each target token, `(batch, target_tokens)`; 1 by default.
+            num_items_in_batch: Number of target tokens that the loss is averaged over; by default those in `labels`.
             return_knowledge_weights: Also return the attention over the prototypes.
 
         Raises:
@@ -186,7 +188,9 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         """
         if labels is None:
             raise ModelInputError("forward needs labels to score; call generate to produce text")
-        embeds, mask, weights = self._read(input_ids, attention_mask, lab_features, lab_mask, return_knowledge_weights)
+        embeds, mask, weights = self._embed_inputs(
+            input_ids, attention_mask, lab_features, lab_mask, return_knowledge_weights
+        )
         if labels.ndim != 2 or labels.shape[0] != embeds.shape[0]:
             raise ModelInputError(f"labels have the shape {tuple(labels.shape)} but the batch has {embeds.shape[0]}")
         if target_weights is not None and target_weights.shape != labels.shape:
@@ -199,7 +203,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
             inputs |= {"inputs_embeds": embeds, "attention_mask": mask}
         else:
             inputs, targets = self._continued(embeds, mask, labels)
-        # Only positions that count: in a batch of targets of many lengths, more than half of the logits are padding.
+        # Only counted positions: with targets of different lengths, more than half of the logits would be padding.
         counted = targets != IGNORED
         count = num_items_in_batch if num_items_in_batch is not None else counted.sum().clamp(min=1)
         if self.training:
@@ -208,7 +212,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
             logits = self.language_model(**inputs, use_cache=False).logits
             losses = nn.functional.cross_entropy(logits[counted].float(), targets[counted], reduction="none")
         if target_weights is not None:
-            # In the order of the counted targets, which packing does not change.
+            # Packing keeps the order of the counted targets.
             losses = losses * target_weights[labels != IGNORED]
         total = losses.sum()
         return ClinRaGenOutput(loss=total / count, logits=logits, knowledge_weights=weights)
@@ -219,7 +223,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
     def _continued(
         self, embeds: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor
     ) -> tuple[dict[str, Any], torch.Tensor]:
-        # Decoder-only: context, then target, without a gap; and what every position has to predict.
+        # Decoder-only: context, then target, without a gap; and the target of every position.
         token_mask = labels != IGNORED
         target_embeds = self.get_input_embeddings()(labels.masked_fill(~token_mask, 0))
         targets = torch.cat((labels.new_full(mask.shape, IGNORED), labels), dim=1)
@@ -231,14 +235,14 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         return {"inputs_embeds": embeds, "attention_mask": mask}, targets
 
     def _losses(self, inputs: dict[str, Any], targets: torch.Tensor) -> torch.Tensor:
-        # Negative log-likelihood of every target `(batch, positions)`, 0 where it is ignored. Logits are by far the
-        # largest tensor of a step, so only those that count are computed. Every kind of language model has its own
-        # way from hidden states to logits (T5 scales, BART adds a bias, Gemma caps); they all meet at the head's
-        # door, and the choice is made there.
+        # Negative log-likelihood of every target `(batch, positions)`, 0 where ignored. Logits are by far the largest
+        # tensor of a step, so only counted positions are computed. Language models differ in how they get from hidden
+        # states to logits (T5 scales, BART adds a bias, Gemma caps), but all of them call the head: a hook in front
+        # of the head selects the positions.
         flat = targets.flatten()
         order = torch.sort((flat != IGNORED).to(torch.uint8), descending=True, stable=True).indices
         counted = int((flat != IGNORED).sum())
-        # A few sizes instead of one for every batch, with positions that do not count: see `pack`.
+        # Rounded up with uncounted positions, so that few different sizes occur: see `pack`.
         chosen = order[: min(-(-counted // HEAD_MULTIPLE) * HEAD_MULTIPLE, len(flat))]
         handle = self.language_model.get_output_embeddings().register_forward_pre_hook(
             lambda _, hidden: (hidden[0].flatten(0, 1)[chosen], *hidden[1:])
@@ -263,25 +267,25 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
     ) -> Any:
         """Generate target tokens. Takes `forward`'s inputs and every option of transformers' `generate`.
 
-        The note and the series are read once; the language model's own `generate` does the rest, so whatever its
-        kind supports (beams, sampling, streaming, static caches) works here. What comes back is the text alone, so
-        `max_length` and `min_length` count that alone, with every kind of language model.
+        Note and series are encoded once; the language model's own `generate` does the rest, so everything that it
+        supports (beams, sampling, streaming, static caches) works here. Only generated tokens are returned, and
+        `max_length` and `min_length` count only these, with every kind of language model.
         """
         # transformers' name for the first argument of every model.
         input_ids = kwargs.pop("inputs", input_ids)
-        # What a batch of the Trainer has beside the input.
+        # The Trainer's batches have these beside the inputs.
         for name in ("labels", "target_weights"):
             kwargs.pop(name, None)
-        embeds, mask, _ = self._read(input_ids, attention_mask, lab_features, lab_mask, False)
-        # One merged configuration: transformers takes either it or single options, not both.
+        embeds, mask, _ = self._embed_inputs(input_ids, attention_mask, lab_features, lab_mask, False)
+        # One merged configuration: transformers accepts either a configuration or single options, not both.
         settings = copy.deepcopy(kwargs.pop("generation_config", None) or self.generation_config)
         kwargs = settings.update(**kwargs)
         kwargs["generation_config"] = settings
         if self.config.is_encoder_decoder:
-            hidden, mask = self._contextualise(embeds, mask)
+            hidden, mask = self._encode(embeds, mask)
             encoded = BaseModelOutput(last_hidden_state=hidden)
             return self.language_model.generate(encoder_outputs=encoded, attention_mask=mask, **kwargs)
-        # The language model would count the embeddings in these two.
+        # The language model would count the input embeddings in max_length and min_length.
         settings.max_new_tokens = settings.max_new_tokens or settings.max_length
         settings.min_new_tokens = settings.min_new_tokens or settings.min_length
         settings.max_length = settings.min_length = None
@@ -298,28 +302,28 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         lab_mask: torch.Tensor | None = None,
         sequences: int = 1024,
     ) -> torch.Tensor:
-        """Log-likelihood of several texts for each patient; note and series are read once.
+        """Log-likelihood of several texts for each patient; note and series are encoded once.
 
         Args:
             candidates: `(batch, candidates, tokens)`, padding as -100.
             input_ids, attention_mask, lab_features, lab_mask: As in `forward`.
-            sequences: How many candidates are scored at once.
+            sequences: Candidates per forward pass.
 
         Returns:
             Sums of the tokens' log-probabilities, `(batch, candidates)`.
         """
-        embeds, mask, _ = self._read(input_ids, attention_mask, lab_features, lab_mask, False)
+        embeds, mask, _ = self._embed_inputs(input_ids, attention_mask, lab_features, lab_mask, False)
         batch, count, _ = candidates.shape
         if batch != embeds.shape[0]:
             raise ModelInputError(f"candidates are for {batch} patients but the batch has {embeds.shape[0]}")
-        read = embeds
+        context = embeds
         if self.config.is_encoder_decoder:
-            read, mask = self._contextualise(embeds, mask)
+            context, mask = self._encode(embeds, mask)
         patient = torch.arange(batch, device=candidates.device).repeat_interleave(count)
         flat = candidates.flatten(0, 1)
         scores = []
         for rows in torch.arange(len(flat), device=flat.device).split(sequences):
-            labels, own, own_mask = flat[rows], read[patient[rows]], mask[patient[rows]]
+            labels, own, own_mask = flat[rows], context[patient[rows]], mask[patient[rows]]
             if self.config.is_encoder_decoder:
                 inputs, targets = self._decoder_inputs(labels), labels
                 inputs |= {"encoder_outputs": BaseModelOutput(last_hidden_state=own), "attention_mask": own_mask}
@@ -329,7 +333,8 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         return torch.cat(scores).view(batch, count)
 
 
-# Constraint, scores and map are not used here; what is imported here travels with a saved model.
+# Generation helpers, knowledge map and series statistics are not used here: an imported module travels with a saved
+# model, so that they work wherever the model does.
 __all__ = [
     "IGNORED",
     "MULTIPLE",
@@ -341,8 +346,10 @@ __all__ = [
     "map_knowledge",
     "pack",
     "score_diseases",
+    "series_statistics",
+    "statistic_names",
 ]
 
-# One auto class is noted for each; `pretrained_clinragen.AUTO_MAP` has them all.
+# One auto class can be registered for each class; `pretrained_clinragen.AUTO_MAP` has all of them.
 ClinRaGenModel.register_for_auto_class("AutoModelForTextEncoding")
 ClinRaGenForConditionalGeneration.register_for_auto_class("AutoModelForSeq2SeqLM")

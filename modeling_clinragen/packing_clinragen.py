@@ -1,4 +1,4 @@
-"""Batches without gaps: what the amount and the side of padding must not change."""
+"""Batches without gaps, so that results do not depend on the amount and the side of padding."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def pack(*tensors: torch.Tensor, padding_side: str) -> tuple[torch.Tensor, ...]:
 
     Args:
         tensors: `(batch, positions, ...)` each; the last one is the boolean mask `(batch, positions)`.
-        padding_side: Where the remaining padding goes. Its length is rounded up to a multiple of `MULTIPLE`, where
-            there are as many positions: kernels and memory are then reused from batch to batch.
+        padding_side: Side of the remaining padding. The length is rounded up to a multiple of `MULTIPLE`, as far as
+            there are positions, so that kernels and memory are reused from batch to batch.
     """
     mask = tensors[-1]
     right = padding_side == "right"

@@ -1,4 +1,4 @@
-"""What all ClinRaGen models share: their parts, and how the parts' weights are made, frozen, kept and published."""
+"""The base of all ClinRaGen models: their parts, and how weights are initialised, frozen, saved and published."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ AUTO_MAP = {
 
 
 def require_whole(folder: str | Path, loading_info: Mapping[str, Any]) -> None:
-    """Raise `InputDataError` where a checkpoint lacked weights, which `from_pretrained` makes up with a warning.
+    """Raise `InputDataError` where a checkpoint lacks weights, which `from_pretrained` only warns of.
 
     Args:
-        folder: Where the model was loaded from.
-        loading_info: What `from_pretrained(..., output_loading_info=True)` returned beside the model.
+        folder: The folder that the model was loaded from.
+        loading_info: The second result of `from_pretrained(..., output_loading_info=True)`.
     """
     missing = sorted(loading_info["missing_keys"])
     if missing:
@@ -56,7 +56,7 @@ def require_whole(folder: str | Path, loading_info: Mapping[str, Any]) -> None:
 class ClinRaGenPreTrainedModel(PreTrainedModel):
     """A language model, a lab encoder and the knowledge attention between them, under one set of names.
 
-    Every class made of these parts reads and writes the same checkpoints.
+    All subclasses read and write the same checkpoints.
     """
 
     config_class = ClinRaGenConfig
@@ -69,11 +69,11 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
 
     def __init__(self, config: ClinRaGenConfig) -> None:
         super().__init__(config)
-        # By the class's name the Trainer takes it that no first label is predicted, and counts one less per example.
+        # By the class's name the Trainer would assume that first labels are not predicted, and count one less each.
         self.loss_type = None
         self.language_model = build_language_model(config.text_config, tied=config.tie_word_embeddings)
         if config.is_encoder_decoder:
-            # transformers asks for a method of this name before it reorders a cache by itself.
+            # transformers uses a method of this name where there is one instead of its own reordering.
             self.language_model._reorder_cache = reorder_written
         self.lab_encoder = ClinRaGenLabEncoder(config)
         self.knowledge_attention = None
@@ -81,25 +81,25 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
             self.knowledge_attention = ClinRaGenKnowledgeAttention(config)
         self.register_buffer("knowledge_token_ids", torch.zeros(config.num_knowledge_tokens, dtype=torch.long))
         self.post_init()
-        # After post_init: before it, LoRA's B matrices would be initialised to something other than zero.
+        # After post_init, which would initialise LoRA's B matrices to something other than zero.
         if config.lora is not None:
             inject_lora(self.language_model, config.lora)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        # The language model and PatchTST initialise themselves. What is ours keeps the scale of what passes through:
-        # transformers' default of 0.02 would hand the language model lab vectors far smaller than its embeddings.
+        # The language model and PatchTST initialise themselves. Our own layers keep the scale of their input:
+        # transformers' default of 0.02 would give lab vectors far smaller than the language model's embeddings.
         if isinstance(module, nn.Linear):
             init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5 if module.in_features else 0.0)
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, ClinRaGenPreTrainedModel):
-            # Where a checkpoint has no knowledge tokens, loading leaves whatever stood in that memory.
+            # Where a checkpoint has no knowledge tokens, loading would leave uninitialised memory.
             init.zeros_(module.knowledge_token_ids)
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers; what was frozen when the checkpoint was saved is frozen again."""
+        """As in transformers; parts that were frozen when the checkpoint was saved are frozen again."""
         loaded = super().from_pretrained(*args, **kwargs)
         # With output_loading_info the model is the first of two.
         model = loaded[0] if isinstance(loaded, tuple) else loaded
@@ -115,7 +115,7 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
 
         Args:
             backbone: A Hub id or folder of a language model, which is loaded in single precision, or the loaded model
-                itself, whose precision all parts then have.
+                itself, whose precision all parts get.
             config: Complete configuration; or give its fields, other than `text_config`, as keywords.
         """
         backbone = load_language_model(backbone)
@@ -130,7 +130,7 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
         model = cls._from_config(config, dtype=backbone.dtype)
         model.language_model.load_state_dict(backbone.state_dict())
         if model.can_generate() and backbone.generation_config is not None:
-            # Its tokens, but not how it talks: sampling, penalties or forced tokens of a chat model or a summariser.
+            # Its special tokens, but not its style: sampling, penalties or forced tokens of a chat model.
             theirs = {name: getattr(backbone.generation_config, name) for name in SPECIAL_TOKENS}
             model.generation_config.update(**{name: token for name, token in theirs.items() if token is not None})
         if lora is not None:
@@ -138,9 +138,9 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
         return model.eval()
 
     def add_lora(self, lora: dict[str, Any]) -> None:
-        """Put LoRA adapters into the language model; the output does not change until they are trained.
+        """Add LoRA adapters to the language model; the output does not change until they are trained.
 
-        Raises `SettingsError` where there are adapters already, or where `inject_lora` cannot put any.
+        Raises `SettingsError` where there are adapters already, or as `inject_lora`.
         """
         if self.config.lora is not None:
             raise SettingsError("the language model already has LoRA adapters; load a checkpoint without them")
@@ -148,30 +148,30 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
         self.config.lora = dict(lora)
 
     def merge_adapters(self) -> None:
-        """Add what the adapters learned into the weights that they adapt, and remove them; the output stays the same.
+        """Merge the adapters into the weights and remove them; the output stays the same.
 
         Raises:
             SettingsError: There is no adapter.
         """
         if self.config.lora is None:
-            raise SettingsError("there is no adapter to merge: this model has no LoRA")
+            raise SettingsError("there is no adapter to merge: this model has no LoRA adapters")
         merge_lora(self.language_model)
         self.config.lora = None
         if self.config.trainable is not None:
             self.config.trainable["adapter"] = False
 
     def set_trainable(self, *, backbone: bool, adapter: bool, lab_encoder: bool, knowledge_attention: bool) -> None:
-        """Say which parts learn; all others are frozen. A checkpoint keeps it.
+        """Set which parts learn; all others are frozen. A checkpoint records it.
 
         Raises:
-            SettingsError: The adapter shall learn but the model has none.
+            SettingsError: The adapter is to learn but the model has none.
         """
         if adapter and self.config.lora is None:
-            raise SettingsError("the adapter cannot learn: this model has no LoRA; give LoRA settings")
+            raise SettingsError("the adapter cannot learn: this model has no LoRA adapters; give LoRA settings")
         for name, parameter in self.language_model.named_parameters():
             parameter.requires_grad_(adapter if is_adapter_parameter(name) else backbone)
         for name, parameter in self.lab_encoder.named_parameters():
-            # PatchTST's sine positions are constants kept as a parameter.
+            # PatchTST's sine positions are constants although stored as a parameter.
             parameter.requires_grad_(lab_encoder and not name.endswith("position_enc"))
         if self.knowledge_attention is not None:
             self.knowledge_attention.requires_grad_(knowledge_attention)
@@ -185,7 +185,7 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
     def set_knowledge_tokens(self, token_ids: Sequence[int]) -> None:
         """Set V_k, the knowledge vocabulary, as unique token ids of the language model's tokenizer.
 
-        Raises `SettingsError` where there are more or fewer than configured, or some are not in the vocabulary.
+        Raises `SettingsError` where their number is not the configured one, or some are outside the vocabulary.
         """
         vocabulary = self.get_input_embeddings().get_parameter("weight").shape[0]
         outside = sum(not 0 <= token < vocabulary for token in token_ids)
@@ -218,16 +218,16 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
         self.language_model.set_output_embeddings(new_embeddings)
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
-        """As in transformers. The language model does it, which knows what else it has per token (BART: a bias)."""
+        """As in transformers. The language model resizes everything that it has per token (BART: also a bias)."""
         embeddings = self.language_model.resize_token_embeddings(*args, **kwargs)
-        # T5Gemma says the size once for each half, and transformers changes one of them.
+        # T5Gemma has the size in both halves, of which transformers changes one.
         text = self.config.text_config
         for config in (text, *(getattr(text, name) for name in text.sub_configs)):
             config.vocab_size = embeddings.num_embeddings
         return embeddings
 
     def get_encoder(self, modality: str | None = None) -> nn.Module:
-        """The language model's encoder, which reads the note and the lab vectors."""
+        """The language model's encoder, which encodes the note and the lab vectors."""
         return self.language_model.get_encoder()
 
     def get_decoder(self) -> nn.Module:
@@ -237,33 +237,33 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
     def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
         """Save one self-contained folder: weights with adapters, configuration, and the code that loads them.
 
-        Raises `GovernanceError` as `push_to_hub` does, where it is asked to push.
+        Raises `GovernanceError` as `push_to_hub` does, where `push_to_hub` is set.
         """
         if kwargs.get("push_to_hub"):
             self.require_publishable("the Hub")
-        # transformers notes the one auto class of what is saved; the folder can be loaded in more ways.
+        # transformers records one auto class; the folder can be loaded through more of them.
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, *args, **kwargs)
 
     def save_adapter(self, folder: str | Path) -> None:
-        """Save what was learned around a frozen backbone: adapters, lab encoder, knowledge attention and V_k.
+        """Save the trained parts around a frozen backbone: adapters, lab encoder, knowledge attention and V_k.
 
-        The folder is a fraction of the whole model's and names its base model; `from_adapter` puts the two together
+        The folder is a fraction of the whole model's size and names its base model; `from_adapter` combines the two
         again. Like the whole model, it may be shared only where `require_publishable` allows.
 
         Raises:
-            SettingsError: The backbone has no name that it could be found by, or its own weights have changed.
+            SettingsError: The backbone has no name by which it could be found, or its own weights have changed.
         """
         name, expected = self.config.base_model_name_or_path, self.config.base_model_digest
         if name is None or expected is None:
             raise SettingsError(
-                "this model names no pretrained backbone to which an adapter could be added; use save_pretrained"
+                "this model has no named pretrained backbone that an adapter could be added to; use save_pretrained"
             )
         found = backbone_digest(self.language_model)
         if found != expected:
             raise SettingsError(
                 f"the backbone itself was trained, resized or merged: its weights are {found[:12]}, those of '{name}' "
-                f"are {expected[:12]}, and an adapter leaves them out; use save_pretrained"
+                f"are {expected[:12]}, and an adapter does not contain them; use save_pretrained"
             )
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -276,19 +276,19 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_adapter(cls, folder: str | Path, backbone: str | Path | PreTrainedModel | None = None) -> Self:
-        """Load what `save_adapter` saved, around its base model.
+        """Load the output of `save_adapter` around its base model.
 
         Args:
             folder: The adapter's folder or Hub id.
-            backbone: Where the base model is, or the loaded model itself; by default what the adapter says.
+            backbone: Hub id or folder of the base model, or the loaded model itself; by default the recorded one.
 
         Raises:
-            InputDataError: The folder holds no adapter, or one that does not have all parts.
+            InputDataError: The folder has no adapter, or an incomplete one.
             SettingsError: The base model's weights are not those that the adapter was trained on.
         """
         weights = cached_file(folder, ADAPTER_FILE, _raise_exceptions_for_missing_entries=False)
         if weights is None:
-            raise InputDataError(f"{folder}: holds no {ADAPTER_FILE}; give a folder made by save_adapter")
+            raise InputDataError(f"{folder}: has no {ADAPTER_FILE}; give a folder made by save_adapter")
         config = ClinRaGenConfig.from_pretrained(folder)
         name, expected = config.base_model_name_or_path, config.base_model_digest
         base = load_language_model(backbone if backbone is not None else name)
@@ -299,13 +299,13 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
                 f"'{base.name_or_path}' has the weights {found[:12]}; give the one that it was trained on"
             )
         model = cls.from_backbone(base, config)
-        # Where the base model lies is this machine's affair.
+        # The recorded name, not the local path of the base model.
         model.config.base_model_name_or_path = name
         state = load_file(weights)
         if state.keys() != model._adapter().keys():
             raise InputDataError(
-                f"{weights}: holds {len(state)} tensors, not the {len(model._adapter())} that its config.json asks "
-                "for; save the adapter again"
+                f"{weights}: has {len(state)} tensors, not the {len(model._adapter())} that its config.json requires; "
+                "save the adapter again"
             )
         model.load_state_dict(state, strict=False)
         if model.can_generate():
@@ -320,8 +320,8 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
         }
 
     def require_publishable(self, destination: str) -> None:
-        """Raise `GovernanceError` when the model learned from credentialed data, or when that is not recorded."""
-        # Only a recorded "no" is a no.
+        """Raise `GovernanceError` when the model learned from credentialed data, or when its origin is unrecorded."""
+        # Only an explicit False allows it.
         if self.config.credentialed is not False:
             raise GovernanceError(
                 f"{destination}: this model learned from credentialed data (or its config does not say from what), "

@@ -1,4 +1,4 @@
-"""Lays out what the model reads and writes: prompt, note and series in; diagnoses and rationale out."""
+"""Input and target layout of the model: prompt, note and series in; diagnoses and rationale out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import numpy as np
 from transformers import BatchFeature, ProcessorMixin
 
 from .errors import ModelInputError, SettingsError
+from .note_clinragen import clean_note, find_spans
+from .vocabulary_clinragen import Vocabulary
 
+FORMAT_VERSION = 1
+"""Format of processor_config.json; 1 is the first that holds the vocabulary."""
 LAYOUTS = ("diagnosis-first", "rationale-first")
 DIAGNOSIS_MARK = "### Disease Diagnosed:"
 RATIONALE_MARK = "### Rationale:"
@@ -20,7 +24,7 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class ParsedOutput:
-    """A generated text taken apart. `problem` says what is malformed; then what could be read is still given."""
+    """A parsed model output. `problem` names a format error, if any; whatever could be read is given regardless."""
 
     diagnoses: tuple[str, ...]
     rationale: str
@@ -33,17 +37,27 @@ class ClinRaGenProcessor(ProcessorMixin):
     Args:
         feature_extractor: `ClinRaGenLabFeatureExtractor`.
         tokenizer: The language model's tokenizer.
+        vocabulary: Variables and diseases of the model: a `Vocabulary`, or the dictionary that processor_config.json
+            holds. None is a bare processor, which lays out texts and series but cannot be trained with or explain.
+        range_set: Name of the normal ranges that the model's rationales are written with.
         instruction: Text before the note (may be empty).
         lab_marker: Text between the note and the lab vectors (may be empty).
         layout: "diagnosis-first" (the paper) or "rationale-first".
-        max_source_tokens: Longest prompt + note; the note is cut at its end (the paper: 1600 with the lab vectors).
-        max_target_tokens: Longest target; longer ones are cut.
+        max_source_tokens: Maximum tokens of prompt and note; the note is truncated at its end (the paper: 1600 with
+            the lab vectors).
+        max_target_tokens: Maximum tokens of a target; longer ones are truncated.
+
+    Raises:
+        SettingsError: The vocabulary's variables or units are not the feature extractor's (the message has both
+            lists), it has no such range set, or the layout is unknown.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (configs of transformers' kind)
         self,
         feature_extractor: Any = None,
         tokenizer: Any = None,
+        vocabulary: Vocabulary | Mapping[str, Any] | None = None,
+        range_set: str = "clinical",
         instruction: str = "Diagnose disease from the medical note:",
         lab_marker: str = "Lab tests:",
         layout: str = "diagnosis-first",
@@ -52,12 +66,64 @@ class ClinRaGenProcessor(ProcessorMixin):
     ) -> None:
         super().__init__(feature_extractor=feature_extractor, tokenizer=tokenizer)
         if layout not in LAYOUTS:
-            raise SettingsError(f"target layout '{layout}' is unknown; choose one of {', '.join(LAYOUTS)}")
+            raise SettingsError(f"unknown target layout '{layout}'; choose one of {', '.join(LAYOUTS)}")
+        if isinstance(vocabulary, Mapping):
+            vocabulary = Vocabulary.from_dict(vocabulary, "the processor's vocabulary")
+        if vocabulary is not None:
+            _check_vocabulary(vocabulary, range_set, feature_extractor)
+        self.vocabulary = vocabulary
+        self.range_set = range_set
         self.instruction = instruction
         self.lab_marker = lab_marker
         self.layout = layout
         self.max_source_tokens = max_source_tokens
         self.max_target_tokens = max_target_tokens
+
+    def require_vocabulary(self, config: Any = None) -> Vocabulary:
+        """The vocabulary of the model.
+
+        Args:
+            config: The model's config; where given, its variables and diseases must be the vocabulary's.
+
+        Raises:
+            SettingsError: There is no vocabulary, because the processor is a bare one or an older version saved it,
+                or the config has other variables or diseases (the message has both lists).
+        """
+        if self.vocabulary is None:
+            raise SettingsError(
+                "this processor has no vocabulary: this model folder was written by an older version; train it again "
+                "with `clinragen train` or `clinragen run`"
+            )
+        for what, own in (("variables", self.vocabulary.variable_keys), ("diseases", self.vocabulary.disease_names)):
+            configured = tuple(getattr(config, what, ()))
+            if configured and configured != own:
+                raise SettingsError(
+                    f"the model's config has the {what} {', '.join(configured)} but its processor has "
+                    f"{', '.join(own)}; load both from one folder"
+                )
+        return self.vocabulary
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in transformers, with the vocabulary as a dictionary and the format of processor_config.json."""
+        content = super().to_dict()
+        content["vocabulary"] = None if self.vocabulary is None else self.vocabulary.to_dict()
+        content["format_version"] = FORMAT_VERSION
+        return content
+
+    @classmethod
+    def from_args_and_dict(cls, args: Any, processor_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """As in transformers.
+
+        Raises:
+            SettingsError: A newer version wrote the configuration, in a format that this one does not read.
+        """
+        found = processor_dict.get("format_version", FORMAT_VERSION)
+        if not isinstance(found, int) or found > FORMAT_VERSION:
+            raise SettingsError(
+                f"processor_config.json has the format {found}, this version reads up to {FORMAT_VERSION}; update "
+                "clinragen"
+            )
+        return super().from_args_and_dict(args, processor_dict, **kwargs)
 
     @property
     def model_input_names(self) -> list[str]:
@@ -74,8 +140,7 @@ class ClinRaGenProcessor(ProcessorMixin):
         """Prepare one example or a batch.
 
         Args:
-            note: Text(s). None or "" means that there is no note. Of a stay without note and series, where there is no
-                prompt either, the end mark is all there is to read.
+            note: Text(s); None or "" means no note. An example without note, series and prompt is the end token alone.
             series: For each example a mapping with `hours` `(steps,)` and `values` `(steps, variables)`, or None where
                 the example is to be read without its labs (then the lab marker is left out too).
             target: Text(s) to be generated, for training (see `target`).
@@ -108,7 +173,7 @@ class ClinRaGenProcessor(ProcessorMixin):
         return BatchFeature(encoded, tensor_type=return_tensors)
 
     def _source_ids(self, notes: Sequence[str | None], batch: Sequence[Mapping[str, Any] | None]) -> list[list[int]]:
-        # What surrounds the note is the same for all examples, but for the marker of labs that do not follow.
+        # The surroundings of the note are the same for all examples, except for the marker where no labs follow.
         before, marker = self._ids(self.instruction), self._ids(self.lab_marker)
         opening, closing = self._special_ids()
         rows = []
@@ -120,21 +185,21 @@ class ClinRaGenProcessor(ProcessorMixin):
                     f"max_source_tokens is {self.max_source_tokens}: too few for the prompt alone; raise it"
                 )
             ids = [*opening, *before, *self._ids(note or "")[:room], *after, *closing]
-            silent = not ids and (series is None or not len(series["hours"]))
-            rows.append([self.tokenizer.eos_token_id] if silent else ids)
+            empty = not ids and (series is None or not len(series["hours"]))
+            rows.append([self.tokenizer.eos_token_id] if empty else ids)
         return rows
 
     def _target_ids(self, text: str) -> list[int]:
         return [*self._ids(text)[: self.max_target_tokens - 1], self.tokenizer.eos_token_id]
 
     def list_ids(self, diagnoses: Sequence[str]) -> list[int]:
-        """Tokens of a target's list of diseases, up to and with the mark that ends it (diagnosis-first layout)."""
+        """Tokens of a target's list of diseases, including the marker that ends it (diagnosis-first layout)."""
         return self._ids(self.target(diagnoses))
 
     def diagnosis_positions(self, target: str) -> list[bool]:
-        """For every label of a target (its tokens and the end mark), whether it belongs to the list of diseases.
+        """For every label of a target (its tokens and the end token), whether it belongs to the list of diseases.
 
-        Needs a fast tokenizer, which knows where in the text a token stands.
+        Needs a fast tokenizer, which gives the character offsets of tokens.
         """
         start = target.index(DIAGNOSIS_MARK)
         end = target.find(RATIONALE_MARK, start)
@@ -147,14 +212,14 @@ class ClinRaGenProcessor(ProcessorMixin):
         return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
 
     def _special_ids(self) -> tuple[list[int], list[int]]:
-        # What this tokenizer puts around a text (T5: an end mark; OPT and Llama: a start mark; Qwen: nothing).
+        # The special tokens this tokenizer puts around a text (T5: an end, OPT and Llama: a start, Qwen: none).
         bare = self._ids("a")
         full = self.tokenizer("a")["input_ids"]
-        start = next(at for at in range(len(full)) if full[at : at + len(bare)] == bare)
+        start = next(index for index in range(len(full)) if full[index : index + len(bare)] == bare)
         return full[:start], full[start + len(bare) :]
 
     def _pad(self, rows: list[list[int]]) -> dict[str, np.ndarray]:
-        # Masked, so that any token will do: Llama's tokenizer has none for padding.
+        # Padding is masked, so that any token will do; Llama's tokenizer has none for it.
         padding = self.tokenizer.pad_token_id
         padding = self.tokenizer.eos_token_id if padding is None else padding
         ids = np.full((len(rows), max(map(len, rows))), padding, dtype=np.int64)
@@ -173,7 +238,7 @@ class ClinRaGenProcessor(ProcessorMixin):
         return f"{listed} {reason}" if self.layout == "diagnosis-first" else f"{reason} {listed}"
 
     def parse(self, text: str) -> ParsedOutput:
-        """Take a generated text apart. Never raises: what is malformed is said in `problem`."""
+        """Parse a generated text. Never raises: a format error is named in `problem`."""
         before, mark, after = text.partition(DIAGNOSIS_MARK)
         if not mark:
             return ParsedOutput((), text.strip(), f"'{DIAGNOSIS_MARK}' is missing")
@@ -188,9 +253,9 @@ class ClinRaGenProcessor(ProcessorMixin):
         if not mark:
             problem = f"'{RATIONALE_MARK}' is missing"
         elif stray:
-            problem = "there is text before the first mark"
+            problem = "there is text before the first section marker"
         elif DIAGNOSIS_MARK in after or RATIONALE_MARK in reason:
-            problem = "a mark stands twice"
+            problem = "duplicate section marker"
         listed = listed.strip()
         if listed.endswith("."):
             listed = listed[:-1]
@@ -203,6 +268,19 @@ class ClinRaGenProcessor(ProcessorMixin):
         return ParsedOutput(diagnoses, reason.strip(), problem)
 
 
-__all__ = ["ClinRaGenProcessor", "ParsedOutput"]
+def _check_vocabulary(vocabulary: Vocabulary, range_set: str, extractor: Any) -> None:
+    vocabulary.range_set(range_set)
+    own = [f"{variable.key} ({variable.unit})" for variable in vocabulary.variables]
+    read = [f"{key} ({unit})" for key, unit in zip(extractor.variables, extractor.units, strict=True)]
+    if own != read:
+        raise SettingsError(
+            f"the processor's vocabulary has the variables {', '.join(own)} but its feature extractor reads "
+            f"{', '.join(read)}; make both from one vocabulary"
+        )
+
+
+# Notes are cleaned when a cohort is built. The two functions are not used here, but an imported module travels with a
+# saved processor, so that a user of the folder can clean a note in the same way and find quotations in it.
+__all__ = ["ClinRaGenProcessor", "ParsedOutput", "clean_note", "find_spans"]
 
 ClinRaGenProcessor.register_for_auto_class("AutoProcessor")

@@ -1,4 +1,4 @@
-"""Makes transformers' Auto classes know ClinRaGen. It stays at home: a folder on the Hub carries its own auto map."""
+"""Registers ClinRaGen in transformers' Auto classes. Not saved with a model, which has its own auto map."""
 
 from transformers import (
     AutoConfig,

@@ -24,7 +24,7 @@ def theil_sen_slope(hours: np.ndarray, values: np.ndarray) -> float:
 
 
 def statistic_names(variables: Iterable[str], ranges: RangeSet) -> list[str]:
-    """The columns of `series_statistics`, "<variable>.<statistic>"; without a range a variable has no share columns."""
+    """Columns of `series_statistics`, "<variable>.<statistic>"; variables without a range have no share columns."""
     keys = list(variables)
     return [f"{key}.{name}" for name in STATISTICS for key in keys] + [
         f"{key}.{name}" for name in SHARES for key in keys if key in ranges.bounds

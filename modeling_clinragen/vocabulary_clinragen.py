@@ -227,8 +227,8 @@ class Vocabulary:
         """Read what `to_dict` wrote. Raises `SettingsError` that begins with `where` for any other content."""
         if content.get("format") != VOCABULARY_FORMAT:
             raise SettingsError(
-                f"{where}: has vocabulary format {content.get('format')}, this version reads {VOCABULARY_FORMAT}; build "
-                "the cohort and train the model again with this version"
+                f"{where}: has vocabulary format {content.get('format')}, this version reads {VOCABULARY_FORMAT}; "
+                "build the cohort and train the model again with this version"
             )
         try:
             return cls(

@@ -1,0 +1,1 @@
+"""The files of a Space: an app, its card and its requirements."""

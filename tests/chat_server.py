@@ -1,10 +1,10 @@
-"""A chat server in a process of its own, which answers after a latency and counts, and fails when told to.
+"""A chat server in a separate process, which answers after a latency, counts requests, and fails on demand.
 
     python tests/chat_server.py
 
-It writes its port as its first line and ends with its standard input. Its answer to a question is a digest of the
-question, so that a client can tell whether it was given its own; or, with a `pattern`, `reply` filled with what was
-found in the question.
+It prints its port as its first line and ends with its standard input. Its answer to a question is a digest of the
+question, so that a client can verify that it got its own; or, with a `pattern`, `reply` expanded from the match in the
+question.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def reply_to(question: str) -> str:
 
 @dataclass
 class Behaviour:
-    """How the server answers: `faulty` of the requests get one of `faults`; before that, `script` is played."""
+    """How the server answers: first as `script` says, then a share `faulty` of the requests gets one of `faults`."""
 
     latency: float = 0.0
     faulty: float = 0.0
@@ -50,7 +50,7 @@ class Behaviour:
 
 
 class Server:
-    """The process's side. `answered` and `asked` count per question."""
+    """The side of the process. `asked` and `answered` count per question."""
 
     def __init__(self) -> None:
         self.reset(Behaviour())
@@ -153,7 +153,7 @@ async def serve() -> None:
 
 @dataclass
 class ChatServer:
-    """The tests' side: a running server at `port`."""
+    """The side of the tests: a running server at `port`."""
 
     port: int
 
@@ -162,7 +162,7 @@ class ChatServer:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def behave(self, **behaviour: Any) -> None:
-        """Forget everything and behave like this from now on."""
+        """Reset all counts and use this behaviour from now on."""
         self._call("POST", "/control", behaviour)
 
     def counts(self) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class ChatServer:
 
 @contextmanager
 def chat_server() -> Iterator[ChatServer]:
-    """A server in a process of its own; gone afterwards."""
+    """A running server in a separate process."""
     process = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:

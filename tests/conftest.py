@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from dataset_builder.contract.definitions import Definitions
+    from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 # Two cores are shared by test workers: more threads than that only fight.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -41,27 +46,59 @@ def minilm() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_tokenizer() -> Any:
-    """A byte-level tokenizer with the disease names as whole tokens."""
-    from dataset_builder.contract.vocabulary import load_diseases
+def shipped() -> Definitions:
+    """The shipped definitions: the paper's 11 variables and 25 diseases."""
+    from dataset_builder.contract.definitions import shipped_definitions
 
+    return shipped_definitions()
+
+
+@pytest.fixture(scope="session")
+def vocabulary(shipped: Definitions) -> Vocabulary:
+    """The shipped vocabulary."""
+    return shipped.vocabulary
+
+
+@pytest.fixture(scope="session")
+def lactate_vocabulary(vocabulary: Vocabulary) -> Vocabulary:
+    """The shipped vocabulary and one variable more, whose CSV columns may come in two units."""
+    from modeling_clinragen.vocabulary_clinragen import Range, Unit, Variable
+
+    lactate = Variable(
+        key="lactate",
+        name="Lactate",
+        short="lactate",
+        unit="mmol/L",
+        text_unit="mmol/L",
+        plausible=(0.0, 40.0),
+        fill=1.5,
+        decimals=1,
+        units=(Unit(("mmol/L",)), Unit(("mg/dL",), scale=0.111)),
+        ranges=(Range("clinical", 0.5, 2.0),),
+    )
+    return replace(vocabulary, variables=(*vocabulary.variables, lactate))
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(vocabulary: Vocabulary) -> Any:
+    """A byte-level tokenizer with the disease names as whole tokens."""
     from modeling_clinragen.processing_clinragen import DIAGNOSIS_MARK, NO_DIAGNOSIS, RATIONALE_MARK
     from trainers.tokenizer import train_tokenizer
 
-    whole = [*(disease.name for disease in load_diseases()), NO_DIAGNOSIS, DIAGNOSIS_MARK, RATIONALE_MARK]
+    whole = [*vocabulary.disease_names, NO_DIAGNOSIS, DIAGNOSIS_MARK, RATIONALE_MARK]
     return train_tokenizer(TEXTS * 3, vocab_size=400, whole=whole)
 
 
 @pytest.fixture(scope="session")
-def make_processor(tiny_tokenizer: Any) -> Callable[..., Any]:
-    """Build a processor for the 11 variables with simple statistics."""
-    from dataset_builder.contract.vocabulary import load_variables
-
+def make_processor(tiny_tokenizer: Any, vocabulary: Vocabulary) -> Callable[..., Any]:
+    """Build a processor for a vocabulary, by default the shipped one, with simple statistics."""
     from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
     from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 
-    def build(**settings: Any) -> ClinRaGenProcessor:
-        variables = load_variables()
+    shipped_vocabulary = vocabulary
+
+    def build(*, vocabulary: Vocabulary = shipped_vocabulary, **settings: Any) -> ClinRaGenProcessor:
+        variables = vocabulary.variables
         extractor = ClinRaGenLabFeatureExtractor(
             variables=[variable.key for variable in variables],
             units=[variable.unit for variable in variables],
@@ -70,7 +107,7 @@ def make_processor(tiny_tokenizer: Any) -> Callable[..., Any]:
             max_steps=64,
             patch_steps=4,
         )
-        return ClinRaGenProcessor(extractor, tiny_tokenizer, **settings)
+        return ClinRaGenProcessor(extractor, tiny_tokenizer, vocabulary=vocabulary, **settings)
 
     return build
 
@@ -162,15 +199,23 @@ TEXT_CONFIGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="session")
-def make_model(tiny_tokenizer: Any) -> Callable[..., Any]:
-    """Build a tiny random model around one kind of language model."""
+def make_model(tiny_tokenizer: Any, vocabulary: Vocabulary) -> Callable[..., Any]:
+    """Build a tiny random model around one kind of language model, by default for the shipped vocabulary."""
     import torch
-    from dataset_builder.contract.vocabulary import load_diseases, load_variables
 
     from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
     from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 
-    def build(kind: str = "t5", *, lora: bool = True, seed: int = 0, **settings: Any) -> Any:
+    shipped_vocabulary = vocabulary
+
+    def build(
+        kind: str = "t5",
+        *,
+        lora: bool = True,
+        seed: int = 0,
+        vocabulary: Vocabulary = shipped_vocabulary,
+        **settings: Any,
+    ) -> Any:
         torch.manual_seed(seed)
         own = {"vocab_size": len(tiny_tokenizer), "pad_token_id": 0, "eos_token_id": 1}
         text = {**TEXT_CONFIGS[kind], **own}
@@ -180,7 +225,7 @@ def make_model(tiny_tokenizer: Any) -> Callable[..., Any]:
         fields: dict[str, Any] = {
             "text_config": text,
             "lab_config": {
-                "num_input_channels": 11,
+                "num_input_channels": len(vocabulary.variables),
                 "patch_length": 16,
                 "patch_stride": 16,
                 "context_length": 256,
@@ -193,8 +238,8 @@ def make_model(tiny_tokenizer: Any) -> Callable[..., Any]:
                 "do_mask_input": False,
                 "channel_attention": False,
             },
-            "diseases": [disease.name for disease in load_diseases()],
-            "variables": [variable.key for variable in load_variables()],
+            "diseases": list(vocabulary.disease_names),
+            "variables": list(vocabulary.variable_keys),
             "lab_patch_steps": 4,
             "num_knowledge_tokens": 30,
             "num_prototypes": 6,
@@ -214,13 +259,13 @@ def make_model(tiny_tokenizer: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def make_series() -> Callable[..., dict[str, np.ndarray]]:
-    """Build a random series with about half of its values missing."""
-    from dataset_builder.contract.vocabulary import load_variables
+def make_series(vocabulary: Vocabulary) -> Callable[..., dict[str, np.ndarray]]:
+    """Build a random series with about half of its values missing, by default in the shipped vocabulary."""
+    shipped_vocabulary = vocabulary
 
-    def build(steps: int, seed: int = 0) -> dict[str, np.ndarray]:
+    def build(steps: int, seed: int = 0, *, vocabulary: Vocabulary = shipped_vocabulary) -> dict[str, np.ndarray]:
         rng = np.random.default_rng(seed)
-        fills = np.array([variable.fill for variable in load_variables()])
+        fills = np.array([variable.fill for variable in vocabulary.variables])
         values = fills * rng.normal(1.0, 0.2, size=(steps, len(fills)))
         values[rng.random(values.shape) < 0.5] = np.nan
         return {"hours": np.sort(rng.uniform(0, 48, steps)), "values": values}

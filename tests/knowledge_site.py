@@ -1,4 +1,4 @@
-"""A server on this machine that answers like NCBI's E-utilities and the MediaWiki API, and fails when told to."""
+"""A local server that answers like NCBI's E-utilities and the MediaWiki API, and fails on demand."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from urllib.parse import parse_qsl, urlsplit
 
 import physionet_site
 
-from clinragen.retrieval.config import RetrievalSettings
-from dataset_builder.download import Patience
+from clinragen.retrieval.config import RetrievalConfig
+from dataset_builder.storage.http import RetryPolicy
 
 DATA = Path(__file__).parent / "data" / "retrieval"
 KEY, EMAIL = "0123456789abcdef-the-key", "someone@example.org"
-QUICK = Patience(connect=1.0, silence=0.3, attempts=2, first_pause=0.01)
+QUICK = RetryPolicy(connect_s=1.0, read_s=0.3, attempts=2, first_pause_s=0.01)
 
 Answer = Callable[[dict[str, str]], bytes]
-"""What a request with these parameters is answered."""
+"""The body of the answer to a request with these parameters."""
 
 
 @dataclasses.dataclass
@@ -70,10 +70,10 @@ class KnowledgeSite(physionet_site.Site):
         }
         self._history: list[list[str]] = []
 
-    def settings(self, **changed: Any) -> RetrievalSettings:
-        """Settings that ask here, quickly."""
-        here: dict[str, Any] = {"email": EMAIL, "api_key": KEY, "patience": QUICK}
-        return RetrievalSettings(**{**here, "pubmed_address": self.url, "wikipedia_address": self.url, **changed})
+    def config(self, **changed: Any) -> RetrievalConfig:
+        """Settings of a client of this server that retries quickly."""
+        here: dict[str, Any] = {"email": EMAIL, "retry": QUICK}
+        return RetrievalConfig(**{**here, "pubmed_address": self.url, "wikipedia_address": self.url, **changed})
 
     def asked_of(self, tool: str) -> list[dict[str, str]]:
         return [request.parameters for request in self.requests if request.tool == tool]
@@ -123,7 +123,7 @@ def article_set(*articles: str) -> bytes:
 
 
 def instead(body: bytes, headers: dict[str, str] | None = None) -> physionet_site.Behaviour:
-    """Answer with another body, as if all were well."""
+    """Answer with another body and status 200."""
 
     def act(handler: physionet_site.Handler, usual: bytes) -> bool:
         handler.answer(200, body, headers)
@@ -133,6 +133,6 @@ def instead(body: bytes, headers: dict[str, str] | None = None) -> physionet_sit
 
 
 def cut(handler: physionet_site.Handler, usual: bytes) -> bool:
-    """Half of the answer, said to be whole."""
+    """Half of the answer, with the content length of that half."""
     handler.answer(200, usual[: len(usual) // 2])
     return True

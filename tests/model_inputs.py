@@ -1,13 +1,13 @@
-"""What several tests of the model read: three patients, models in both lab layouts, weights that show."""
+"""Inputs that several tests of the model share: three patients, models in both lab layouts, visible weights."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from dataset_builder.contract.vocabulary import load_variables
 from torch import nn
 
 from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 NOTES = ["Dyspnea and fever.", "", "No chest pain. History of hypertension and diabetes, now with cough."]
 TARGETS = ["### Disease Diagnosed: Shock. ### Rationale: heart rate is high", "### Disease Diagnosed: x.", "a b c"]
@@ -26,17 +26,20 @@ def randomise(model: nn.Module, *parts: str) -> Any:
     return model
 
 
-def in_layout(layout: str, make_model: Any, make_processor: Any, **settings: Any) -> tuple[Any, Any]:
+def in_layout(
+    layout: str, make_model: Any, make_processor: Any, *, vocabulary: Vocabulary | None = None, **settings: Any
+) -> tuple[Any, Any]:
     """A tiny model and its processor in a lab layout; `settings` are the model's."""
-    processor = make_processor()
+    chosen = {} if vocabulary is None else {"vocabulary": vocabulary}
+    processor = make_processor(**chosen)
     if layout == "paper":
         extractor = processor.feature_extractor
         names = ("variables", "units", "means", "stds", "max_steps", "patch_steps")
         own = {name: getattr(extractor, name) for name in names}
-        fills = [variable.fill for variable in load_variables()]
+        fills = [variable.fill for variable in processor.vocabulary.variables]
         processor.feature_extractor = ClinRaGenLabFeatureExtractor(**own, lab_layout="paper", fills=fills)
         # As many steps as in the other layout, each of one number instead of four.
-        lab = make_model("t5").config.lab_config.to_dict()
+        lab = make_model("t5", **chosen).config.lab_config.to_dict()
         lab |= {"patch_length": 4, "patch_stride": 4, "context_length": 64}
         settings |= {"lab_layout": "paper", "lab_config": lab}
-    return make_model("t5", **settings), processor
+    return make_model("t5", **chosen, **settings), processor

@@ -1,4 +1,4 @@
-"""A teacher that says what a test wants, and a judge that lets everything pass."""
+"""A teacher that writes what a test wants, and a judge that keeps everything."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clinragen.teachers.teacher import Complaint, Rationale, Teacher
-from clinragen.teachers.write_cohort import write_rationales
+from clinragen.claims.rationale import Complaint, Rationale
+from clinragen.teachers.teacher import Teacher
+from clinragen.teachers.write_cohort import fill_rationales
 
 
 class ScriptedTeacher:
-    """Writes `says(example)`, and on a complaint `mends(example, complaints)`."""
+    """Writes `writes(example)`, and on a complaint `repairs(example, complaints)`."""
 
     name = "scripted"
     concurrency = 3
@@ -21,25 +22,25 @@ class ScriptedTeacher:
 
     def __init__(
         self,
-        says: Callable[[Mapping[str, Any]], Rationale] = lambda _: Rationale("Note.", "Lab."),
-        mends: Callable[[Mapping[str, Any], Sequence[Complaint]], Rationale | None] = lambda _, __: None,
+        writes: Callable[[Mapping[str, Any]], Rationale] = lambda _: Rationale("Note.", "Lab."),
+        repairs: Callable[[Mapping[str, Any], Sequence[Complaint]], Rationale | None] = lambda _, __: None,
     ) -> None:
-        self.says, self.mends = says, mends
+        self.writes, self.repairs = writes, repairs
         self.settings: dict[str, Any] = {}
 
     async def rationale(self, example: Mapping[str, Any]) -> Rationale:
         await asyncio.sleep(0)
-        return self.says(example)
+        return self.writes(example)
 
     async def repaired(
         self, example: Mapping[str, Any], rationale: Rationale, complaints: Sequence[Complaint]
     ) -> Rationale | None:
         await asyncio.sleep(0)
-        return self.mends(example, complaints)
+        return self.repairs(example, complaints)
 
 
 class Kept:
-    """The verdict on whatever is said."""
+    """The verdict on everything."""
 
     kept = True
     complaints: tuple[Complaint, ...] = ()
@@ -47,6 +48,8 @@ class Kept:
 
 class LenientJudge:
     """Keeps everything."""
+
+    range_set = "clinical"
 
     def judge(self, example: Mapping[str, Any], rationale: Rationale) -> Kept:
         return Kept()
@@ -58,7 +61,8 @@ class LenientJudge:
         return {}
 
 
-def taught(cohort: Path, output: Path, teacher: Teacher | None = None, **options: Any) -> dict[str, Any]:
-    """`write_rationales` without a filter, by a teacher of two words unless another is given."""
+def with_rationales(cohort: Path, output: Path, teacher: Teacher | None = None, **options: Any) -> dict[str, Any]:
+    """`fill_rationales` into a new folder without a filter, by a teacher of two words unless another is given."""
     options = {"judge": LenientJudge(), **options}
-    return asyncio.run(write_rationales(cohort, output, teacher or ScriptedTeacher(), **options))
+    output.mkdir(exist_ok=True)
+    return asyncio.run(fill_rationales(cohort, output, teacher or ScriptedTeacher(), **options))

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.contract.vocabulary import vocabulary_of
-
-from clinragen.knowledge.assemble import build_knowledge
-from clinragen.knowledge.curated import NOTHING_CURATED, Curated
+from clinragen.knowledge.assemble import Material, build_knowledge
 from clinragen.knowledge.extraction import Extractor
 from clinragen.retrieval.passages import Passage, write_passages
-from clinragen.retrieval.topics import Topic, load_topics
+from clinragen.retrieval.topics import load_topics
+from dataset_builder.contract.definitions import Definitions, load_definitions
 
-PHENOTYPES = """
-- {key: gout, name: Gout, ccs: 54, kind: chronic, codes: {10: ["M10.9"]}}
-- {key: asthma, name: Asthma, ccs: 128, kind: acute, codes: {10: ["J45.909"]}}
-"""
-VARIABLES = """
-- {key: heart_rate, name: heart rate, short: HR, unit: bpm, plausible: [0, 390], fill: 86, decimals: 0}
-"""
+VOCABULARY_FILES = {
+    "vocabulary.yaml": "{format: 1, diseases: [gout, asthma], variables: [heart_rate]}\n",
+    "diseases/gout.yaml": '{name: Gout, ccs: 54, kind: chronic, codes: {10: ["M10.9"]}}\n',
+    "diseases/asthma.yaml": '{name: Asthma, ccs: 128, kind: acute, codes: {10: ["J45.909"]}}\n',
+    "variables/heart_rate.yaml": (
+        "{name: heart rate, short: HR, unit: bpm, plausible: [0, 390], fill: 86, decimals: 0}\n"
+    ),
+}
 TEXTS = {
     "gout": (
         "Podagra is sudden pain in the big toe. Uric acid (UA) is raised and colchicine helps.",
@@ -58,22 +56,28 @@ def write_corpus(folder: Path) -> Path:
     return folder
 
 
-@contextmanager
-def tiny_vocabulary(folder: Path) -> Iterator[tuple[Topic, ...]]:
-    own = folder / "vocabulary"
-    own.mkdir(exist_ok=True)
-    (own / "phenotypes.yaml").write_text(PHENOTYPES)
-    (own / "variables.yaml").write_text(VARIABLES)
-    with vocabulary_of(folder):
-        yield load_topics()
+def write_vocabulary(folder: Path, **changed: str) -> Path:
+    """The vocabulary as a user's folder; `changed` are other contents of its files, such as `gout="..."`."""
+    for name, content in VOCABULARY_FILES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(changed.get(path.stem, content), encoding="utf-8")
+    return folder
+
+
+def tiny_definitions(folder: Path, **changed: str) -> Definitions:
+    """The vocabulary, written to `folder` and read from there."""
+    return load_definitions(write_vocabulary(folder / "vocabulary", **changed))
 
 
 def built(
-    topics: Sequence[Topic],
+    definitions: Definitions,
     extractors: Sequence[Extractor] = (),
     retrieved: dict[str, list[Passage]] | None = None,
-    curated: Curated = NOTHING_CURATED,
+    *,
+    curated: bool = False,
 ) -> dict[str, Any]:
     """The knowledge base, as it comes back from a file."""
-    found = asyncio.run(build_knowledge(topics, retrieved or passages(), curated, extractors))
+    material = Material(load_topics(definitions), retrieved or passages())
+    found = asyncio.run(build_knowledge(definitions, material, extractors, curated=curated))
     return json.loads(json.dumps(found))

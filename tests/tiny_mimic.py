@@ -13,11 +13,16 @@ from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 import pytest
-from dataset_builder.contract.vocabulary import load_variables
 
 from dataset_builder.cohort.build import build_cohort
+from dataset_builder.cohort.config import CohortConfig
+from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.contract.schema import SPLITS
+from dataset_builder.storage.config_fields import make_config
+from dataset_builder.storage.progress import Report, no_report
 
+SHIPPED = shipped_definitions()
+VOCABULARY = SHIPPED.vocabulary
 START = datetime(2150, 3, 1, 8, 0, 0)
 HR, SPO2, DBP = 220045, 220277, 220180
 
@@ -115,12 +120,12 @@ class TinyMimic(TinyHospital):
                 admission_type="URGENT",
                 admission_location="EMERGENCY ROOM",
             )
-            for place, (code, version) in enumerate(codes, start=1):
+            for number_of_code, (code, version) in enumerate(codes, start=1):
                 self.add(
                     "hosp/diagnoses_icd",
                     subject_id=subject,
                     hadm_id=hadm,
-                    seq_num=place,
+                    seq_num=number_of_code,
                     icd_code=code,
                     icd_version=version,
                 )
@@ -161,11 +166,18 @@ class TinyMimic(TinyHospital):
         self.add(table, subject_id=number, charttime=time, itemid=item, value=value, valuenum=numeric, **keys)
 
 
+def make_cohort(
+    source: str, root: Path | str, output: Path, *, report: Report = no_report, **settings: Any
+) -> dict[str, Any]:
+    """`build_cohort` with settings by name."""
+    return build_cohort(source, root, output, make_config(CohortConfig, settings, "cohort"), report)
+
+
 def build(hospital: TinyHospital, folder: Path, **settings: Any) -> tuple[dict[int, dict[str, Any]], dict[str, Any]]:
     """Build and return the examples by stay number, and the provenance."""
     root = hospital.write(folder / "tables")
     settings = {"note_policy": hospital.note_policy, **settings}
-    provenance = build_cohort(hospital.source, root, folder / "cohort", **settings)
+    provenance = make_cohort(hospital.source, root, folder / "cohort", **settings)
     return examples_of(folder / "cohort"), provenance
 
 
@@ -176,7 +188,7 @@ def examples_of(cohort: Path) -> dict[int, dict[str, Any]]:
 
 def values_of(row: Mapping[str, Any], key: str) -> list[tuple[float, Any]]:
     """(hours, value) of one variable of an example, where it was measured."""
-    column = [variable.key for variable in load_variables()].index(key)
+    column = VOCABULARY.variable_keys.index(key)
     return [
         (round(hour, 3), pytest.approx(step[column], abs=1e-4))
         for hour, step in zip(row["lab_hours"], row["lab_values"], strict=True)

@@ -60,8 +60,8 @@ class TinyMimic3(TinyHospital):
                 admission_type="EMERGENCY",
                 admission_location="EMERGENCY ROOM ADMIT",
             )
-            for place, code in enumerate(codes, start=1):
-                self.add("DIAGNOSES_ICD", subject_id=number, hadm_id=hadm, seq_num=place, icd9_code=code)
+            for sequence, code in enumerate(codes, start=1):
+                self.add("DIAGNOSES_ICD", subject_id=number, hadm_id=hadm, seq_num=sequence, icd9_code=code)
         unit = dict(zip(("first_careunit", "last_careunit", "first_wardid", "last_wardid"), units, strict=True))
         times = {"intime": START, "outtime": START + timedelta(hours=72)}
         self.add("ICUSTAYS", subject_id=hadm - 100, hadm_id=hadm, icustay_id=1000 + number, **unit, **times)

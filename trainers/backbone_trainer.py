@@ -1,12 +1,13 @@
 """Before phase 1, for a backbone built from scratch: train everything at once, on note and series together.
 
-Not part of the paper, whose backbones are pretrained and bring a language along. A scratch backbone has nothing that
-LoRA could adapt and, frozen, could not read lab vectors. So it first learns whole, together with lab encoder and
-knowledge attention, from both modalities; the paper's three phases then adapt it, each to what it reads.
+Not part of the paper, whose backbones are pretrained. A scratch backbone has nothing that LoRA could adapt and could
+not read lab vectors while frozen. So it first learns whole, together with lab encoder and knowledge attention, from
+both modalities; the paper's three phases then adapt it, each to its own input.
 """
 
-from trainers.data import MULTIMODAL_VIEW
-from trainers.phase_trainer import PhaseConfig, PhaseTrainer
+from trainers.phase_config import PhaseConfig
+from trainers.phase_trainer import PhaseTrainer
+from trainers.phases import phase_named
 
 
 class BackboneConfig(PhaseConfig):
@@ -17,9 +18,4 @@ class BackboneTrainer(PhaseTrainer):
     """Trains language model, lab encoder and knowledge attention together."""
 
     _name = "Backbone"
-    phase = "backbone"
-    parents = (None,)
-    views = (MULTIMODAL_VIEW,)
-    language_model_learns = True
-    lab_encoder_learns = True
-    knowledge_attention_learns = True
+    phase = phase_named("backbone")

@@ -1,7 +1,8 @@
 """Phase 3: language model and knowledge attention learn from both. L = -log P(D, R_m, R_t | M, f(T, V_k))."""
 
-from trainers.data import MULTIMODAL_VIEW
-from trainers.phase_trainer import PhaseConfig, PhaseTrainer
+from trainers.phase_config import PhaseConfig
+from trainers.phase_trainer import PhaseTrainer
+from trainers.phases import phase_named
 
 
 class MultimodalConfig(PhaseConfig):
@@ -12,9 +13,4 @@ class MultimodalTrainer(PhaseTrainer):
     """Trains LoRA adapters (or the backbone) and knowledge attention on both; the lab encoder is frozen."""
 
     _name = "Multimodal"
-    phase = "multimodal"
-    parents = ("lab",)
-    views = (MULTIMODAL_VIEW,)
-    language_model_learns = True
-    lab_encoder_learns = False
-    knowledge_attention_learns = True
+    phase = phase_named("multimodal")

@@ -1,7 +1,8 @@
-"""Phase 1: the language model learns to diagnose from the note, and to say why. L = -log P(D, R_m | M)."""
+"""Phase 1: the language model learns to diagnose from the note, and to explain why. L = -log P(D, R_m | M)."""
 
-from trainers.data import NOTE_VIEW
-from trainers.phase_trainer import PhaseConfig, PhaseTrainer
+from trainers.phase_config import PhaseConfig
+from trainers.phase_trainer import PhaseTrainer
+from trainers.phases import phase_named
 
 
 class NoteConfig(PhaseConfig):
@@ -12,9 +13,4 @@ class NoteTrainer(PhaseTrainer):
     """Trains the language model on text alone: LoRA adapters, or the whole backbone with `train_backbone`."""
 
     _name = "Note"
-    phase = "note"
-    parents = (None, "backbone")
-    views = (NOTE_VIEW,)
-    language_model_learns = True
-    lab_encoder_learns = False
-    knowledge_attention_learns = False
+    phase = phase_named("note")

@@ -1,81 +1,47 @@
-"""Runs one phase from a parent folder (or from nothing) to a saved model folder, and goes on after an interruption."""
+"""Runs one phase from a parent folder, or from a new model, to a saved model folder; resumes after an interruption."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import shutil
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from datasets import DatasetDict
 from safetensors import SafetensorError
 from transformers import PrinterCallback, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
-from trl import TrlParser
 
-from dataset_builder.contract.cohort_splits import provenance_of
+from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.storage.files import file_digest, make_private, read_json
 from dataset_builder.storage.governance import carry_provenance, is_credentialed, read_provenance, write_provenance
+from dataset_builder.storage.progress import Progress, Report, no_report
 from modeling_clinragen.errors import InputDataError, SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.pretrained_clinragen import require_whole
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.registration import register_auto_classes
-from trainers.backbone_trainer import BackboneConfig, BackboneTrainer
-from trainers.build_model import ModelConfig, build_model
-from trainers.lab_trainer import LabConfig, LabTrainer
-from trainers.multimodal_trainer import MultimodalConfig, MultimodalTrainer
-from trainers.note_trainer import NoteConfig, NoteTrainer
-from trainers.phase_trainer import PhaseConfig, PhaseTrainer
+from trainers.build_model import build_model, require_splits
+from trainers.model_config import ModelConfig, check_model_config, load_model_config
+from trainers.phase_config import check_phase_config, parse_phase_config
+from trainers.phase_trainer import PhaseTrainer
+from trainers.phases import Phase, phase_named
 
 logger = logging.getLogger(__name__)
 
-PHASES: dict[str, tuple[type[PhaseTrainer], type[PhaseConfig]]] = {
-    "backbone": (BackboneTrainer, BackboneConfig),
-    "note": (NoteTrainer, NoteConfig),
-    "lab": (LabTrainer, LabConfig),
-    "multimodal": (MultimodalTrainer, MultimodalConfig),
-}
 CHECKPOINTS = "checkpoints"
 CURVE = "curve.json"
 
 
-def parse_yaml(kind: type, path: Path, overrides: list[str] | None = None, **fixed: Any) -> Any:
-    """Read a dataclass from a YAML file through TRL's parser; command-line style overrides win.
+@dataclass(frozen=True)
+class NewModel:
+    """The start of a phase that has no parent: a model to build, and the knowledge base's terms for its V_k."""
 
-    Raises:
-        SettingsError: The file is missing or no YAML, or has a field or a value that the dataclass does not know.
-    """
-    if not path.is_file():
-        raise SettingsError(f"{path}: is missing; check the path in the recipe")
-    arguments = ["--config", str(path), *(overrides or [])]
-    for name, value in fixed.items():
-        arguments += [f"--{name}", str(value)]
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            (parsed,) = TrlParser((kind,)).parse_args_and_config(args=arguments)
-    except (ValueError, TypeError, yaml.YAMLError, SystemExit) as error:
-        # Of a value of the wrong type the parser prints a list of all fields, then one line, and ends the program.
-        fault = said.getvalue().rpartition("error: ")[2] if isinstance(error, SystemExit) else str(error)
-        raise SettingsError(
-            f"{path}: {' '.join(fault.split())}; {kind.__name__} has {len(fields(kind))} fields, see docs/training.md"
-        ) from error
-    return parsed
-
-
-def load_model_config(path: Path) -> ModelConfig:
-    """Read a model YAML; a relative `scratch` file is looked up beside it."""
-    settings: ModelConfig = parse_yaml(ModelConfig, path)
-    if settings.scratch is not None:
-        settings.scratch = str(path.resolve().parent / settings.scratch)
-    return settings
+    config: ModelConfig
+    terms: Sequence[str] = ()
 
 
 def load_parent(folder: Path) -> tuple[ClinRaGenForConditionalGeneration, ClinRaGenProcessor]:
@@ -102,59 +68,65 @@ def train_phase(
     phase: str,
     folder: Path,
     *,
-    cohort: DatasetDict,
+    cohort: CohortSplits,
+    start: Path | NewModel,
     config: Path,
-    overrides: list[str] | None = None,
-    parent: Path | None = None,
-    model_config: ModelConfig | None = None,
-    terms: list[str] | None = None,
+    overrides: Sequence[str] = (),
     seed: int = 0,
-    on_step: Callable[[int, int, float | None], None] | None = None,
+    report: Report = no_report,
 ) -> None:
-    """Train a phase and leave a model folder that the next phase, or anybody, can load.
+    """Train a phase and fill a model folder that the next phase, or anybody, can load.
 
     Args:
-        phase: A key of `PHASES`.
-        folder: Output. Checkpoints of an interrupted run in it are gone on from, and removed at the end.
-        cohort: Splits with rationales, as `load_examples` reads them. Of splits made otherwise the origin is not
-            recorded: they count as credentialed, and so does the model.
+        phase: Name of a phase in `trainers.phases`.
+        folder: Output. From checkpoints of an interrupted run in it the training resumes; they are removed at the end.
+        cohort: Splits with rationales, as `load_examples` reads them.
+        start: The parent's model folder, or what to build.
         config, overrides: The phase's YAML file and command-line style overrides.
-        parent: Model folder to start from; without it `model_config` and `terms` say what to build.
-        on_step: Called after every optimizer step with the step, the number of steps and the last loss.
+        seed: Seed of a new model, of batches and dropout.
+        report: Called after every optimizer step.
+
+    Raises:
+        GovernanceError, StageError: As `PhaseTrainer`.
+        InputDataError: The parent's weights are missing or damaged, or the disk is full.
+        SettingsError: The parent was trained with another vocabulary or range set than the cohort's, the cohort has no
+            vocabulary, or a setting cannot work.
     """
-    trainer_class, config_class = PHASES[phase]
+    chosen = phase_named(phase)
     fixed: dict[str, Any] = {"output_dir": folder / CHECKPOINTS, "seed": seed}
     if not torch.cuda.is_available():
         fixed |= {"use_cpu": True, "bf16": cpu_runs_bf16(), "dataloader_pin_memory": False}
-    args = parse_yaml(config_class, config, overrides, **fixed)
+    args = parse_phase_config(config, overrides, **fixed)
     args.disable_tqdm = True
-    if parent is not None:
-        model, processor = load_parent(parent)
-    elif model_config is not None:
-        model, processor = build_model(model_config, cohort, terms or [], seed)
+    provenances = [require_splits(cohort).provenance]
+    if isinstance(start, NewModel):
+        model, processor = build_model(start.config, cohort, start.terms, seed)
     else:
-        raise StageError(f"the phase '{phase}' needs a parent model folder or a model config")
-    provenance = provenance_of(cohort)
+        model, processor = load_parent(start)
+        _require_fit(processor, cohort, start)
+        provenances.insert(0, read_provenance(start))
     carried = carry_provenance(
-        [*([read_provenance(parent)] if parent is not None else []), provenance],
+        provenances,
         f"train {phase}",
-        {"config": file_digest(config), "overrides": list(overrides or []), "seed": seed},
+        {"config": file_digest(config), "overrides": list(overrides), "seed": seed},
     )
-    # Before the first checkpoint: a folder that must be private never was anything else.
+    # Before the first checkpoint: a folder that must be private is private from the start.
     write_provenance(folder, carried)
-    trainer = trainer_class(
+    trainer = _trainer_class(chosen)(
         model=model,
         args=args,
         train_dataset=cohort["train"],
         eval_dataset=cohort["validation"],
         processing_class=processor,
-        provenance=provenance,
-        callbacks=[_StepCallback(on_step)] if on_step is not None else None,
+        phase=chosen,
+        provenance=cohort.provenance,
+        vocabulary=cohort.vocabulary,
+        callbacks=[_StepCallback(report)],
     )
     trainer.remove_callback(PrinterCallback)
     last = last_whole_checkpoint(folder / CHECKPOINTS)
     if last is not None:
-        logger.info("Going on from %s", last.name)
+        logger.info("Resuming from %s", last.name)
     try:
         trainer.train(resume_from_checkpoint=str(last) if last is not None else None)
         trainer.write_curve(folder / CURVE)
@@ -170,8 +142,25 @@ def train_phase(
         make_private(folder)
 
 
+def _require_fit(processor: ClinRaGenProcessor, cohort: CohortSplits, parent: Path) -> None:
+    here, there = f"the parent model {parent}", "the cohort"
+    processor.require_vocabulary().require_same(cohort.vocabulary, here, there)
+    if processor.range_set != cohort.range_set:
+        raise SettingsError(
+            f"{here} was trained on rationales with the range set '{processor.range_set}', but {there} has "
+            f"'{cohort.range_set}'; build the cohort with the parent's range set, or train from the first phase"
+        )
+
+
+def _trainer_class(phase: Phase) -> type[PhaseTrainer]:
+    if phase.trainer is None:
+        return PhaseTrainer
+    module, _, name = phase.trainer.partition(":")
+    return getattr(import_module(module), name)
+
+
 def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint that was written to its end. A killed run may leave a torn one, which is removed."""
+    """The newest complete checkpoint. An incomplete one, which a killed run may leave, is removed."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
     for checkpoint in found:
         try:
@@ -185,9 +174,23 @@ def last_whole_checkpoint(folder: Path) -> Path | None:
 
 
 class _StepCallback(TrainerCallback):
-    def __init__(self, on_step: Callable[[int, int, float | None], None]) -> None:
-        self.on_step = on_step
+    def __init__(self, report: Report) -> None:
+        self.report = report
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         losses = [entry["loss"] for entry in state.log_history[-3:] if "loss" in entry]
-        self.on_step(state.global_step, state.max_steps, losses[-1] if losses else None)
+        remark = f"loss {losses[-1]:.3f}" if losses else ""
+        self.report(Progress(state.global_step, state.max_steps, "steps", remark))
+
+
+__all__ = [
+    "CHECKPOINTS",
+    "CURVE",
+    "NewModel",
+    "check_model_config",
+    "check_phase_config",
+    "last_whole_checkpoint",
+    "load_model_config",
+    "load_parent",
+    "train_phase",
+]

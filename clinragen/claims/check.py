@@ -1,52 +1,79 @@
-"""Does a rationale say what the patient's data say? Every statement is checked against the raw series and the note.
+"""Checks a rationale against the patient's data: statements against the raw series, quotations against the note.
 
-Deterministic and without a model: phrases, ranges and tolerances are data (`resources/claims.yaml`). What was not
-measured is never taken for normal: a statement about it is unverifiable.
+Deterministic and without a model: phrases, ranges and tolerances are data. A variable that was not measured is never
+taken for normal: a statement about it is unverifiable.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-import numpy as np
-from dataset_builder.contract.vocabulary import RangeSet, load_range_set, load_variables
-
-from clinragen.claims.lexer import read_items
+from clinragen.claims.lexer import tokenize
 from clinragen.claims.lexicon import load_lexicon
 from clinragen.claims.note_checker import NoteChecker
-from clinragen.claims.parser import read_statements
+from clinragen.claims.parser import parse
 from clinragen.claims.series_checker import SeriesChecker
 from clinragen.claims.types import CONTRADICTED, KINDS, SUPPORTED, UNVERIFIABLE, VERDICTS, Claim, Evidence
 from dataset_builder.contract.lab_series import LabSeries
+from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
-__all__ = ["CONTRADICTED", "KINDS", "SUPPORTED", "UNVERIFIABLE", "VERDICTS", "Claim", "Evidence", "check_rationale"]
+__all__ = [
+    "CONTRADICTED",
+    "KINDS",
+    "SUPPORTED",
+    "UNVERIFIABLE",
+    "VERDICTS",
+    "Checking",
+    "Claim",
+    "Evidence",
+    "check_rationale",
+]
+
+DEFAULT_RANGE_SET = "clinical"
+
+
+@dataclass(frozen=True)
+class Checking:
+    """What rationales are checked by.
+
+    Args:
+        vocabulary: Variables and diseases that rationales are about.
+        range_set: What is low, normal and high.
+        history_counts: By disease key, whether a past mention still supports the disease.
+    """
+
+    vocabulary: Vocabulary
+    range_set: RangeSet
+    history_counts: Mapping[str, bool]
 
 
 def check_rationale(
-    text: str, hours: Any, values: Any, observed: Any, note: str | None = None, *, range_set: RangeSet | None = None
+    text: str,
+    series: LabSeries,
+    note: str | None = None,
+    *,
+    range_set: RangeSet | None = None,
+    history_counts: Mapping[str, bool] | None = None,
 ) -> list[Claim]:
     """Every claim of a rationale about the variables and, in quotation marks, about the note, in order of appearance.
 
-    - `hours`     (steps,) since ICU admission, strictly rising
-    - `values`    (steps, variables) in the variables' units; what stands where `observed` is false is not looked at
-    - `observed`  (steps, variables) bool
-    - `note`      the note; None leaves quotations unverifiable
-    - `range_set` what is high, low and normal; the clinical one unless told otherwise
-
-    Raises `InputDataError` when the arrays do not fit together; no text makes it raise.
+    Args:
+        text: The rationale; any text is accepted.
+        series: The measurements, with the vocabulary that the text is about.
+        note: The note; without it, quotations are unverifiable.
+        range_set: What is low, normal and high; by default the clinical one.
+        history_counts: By disease key, whether a past mention still supports the disease; by default of chronic
+            diseases only. A knowledge base has it.
     """
-    lexicon = load_lexicon()
-    checker = SeriesChecker(_series(hours, values, observed), range_set or load_range_set("clinical"), lexicon)
-    claims = NoteChecker(note, lexicon).check(text)
-    for statement in read_statements(read_items(text, lexicon)):
+    vocabulary = series.vocabulary
+    lexicon = load_lexicon(vocabulary)
+    if range_set is None:
+        range_set = vocabulary.range_set(DEFAULT_RANGE_SET)
+    if history_counts is None:
+        history_counts = {disease.key: disease.kind == "chronic" for disease in vocabulary.diseases}
+    checker = SeriesChecker(series, range_set, lexicon)
+    claims = NoteChecker(note, lexicon, history_counts).check(text)
+    for statement in parse(tokenize(text, lexicon)):
         claims += checker.check(statement, text)
     return sorted(claims, key=lambda claim: claim.span)
-
-
-def _series(hours: Any, values: Any, observed: Any) -> LabSeries:
-    width = len(load_variables())
-    seen = np.array(observed, dtype=np.bool_).reshape(-1, width)
-    told = np.array(values, dtype=np.float32).reshape(-1, width)  # None becomes NaN
-    if told.shape == seen.shape:
-        told = np.where(seen, told, np.float32(np.nan))
-    return LabSeries(np.array(hours, dtype=np.float32), told, seen)

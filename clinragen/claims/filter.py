@@ -1,44 +1,49 @@
-"""Which rationales may be distilled: those that contradict nothing, name every known disease and no other, and parse.
+"""Decides which rationales may be distilled: those without a contradiction that name exactly the known diseases.
 
-A student repeats the reasoning it is taught, wrong steps included; likeness to a reference does not show them.
+A student repeats the reasoning it is trained on, wrong steps included; similarity to a reference does not reveal them.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataset_builder.contract.vocabulary import Disease, RangeSet, load_diseases
-
-from clinragen.claims.check import check_rationale
-from clinragen.claims.types import CONTRADICTED, KINDS, VERDICTS, Claim
-from clinragen.evaluation.diagnosis import fold
-from clinragen.teachers.teacher import Complaint
+from clinragen.claims.check import Checking, check_rationale
+from clinragen.claims.lexicon import load_lexicon
+from clinragen.claims.quotations import QUOTATION, has_stray_mark
+from clinragen.claims.rationale import Complaint
+from clinragen.claims.types import CONTRADICTED, Claim
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
-# Why a rationale is rejected, in the order in which reasons are told.
+# Why a rationale is rejected, in the order of reports.
 REASONS = (
     "empty",  # a part is blank
-    "malformed",  # it holds a mark of the output format, code or markup, or a quotation that is not closed
+    "malformed",  # it has a marker of the output format, code or markup, or a quotation mark outside a quotation
     "unfinished",  # it ends within a sentence
     "missing_disease",  # a known disease is not named
-    "other_disease",  # a disease is named that is not known
+    "other_disease",  # a disease is named that is not among the known ones
     "contradicted_series",  # a statement about a variable is contradicted
     "contradicted_note",  # a quotation is not in the note, or the note does not affirm it
 )
 
 _MARKUP = re.compile(r"#{2,}|```|</?[a-z_]+>|\{\s*\"|\"\s*\}|\[/?[A-Z]{3,}\]|<\||\|>")
 _END = re.compile(r"[.!?][\"”'’)\]]*\s*\Z")
-_QUOTE = re.compile(r"[\"“„«][^\"“”„«»\n]{0,400}[\"”»]")
 
 
 @dataclass(frozen=True)
 class FilterVerdict:
-    """Whether a rationale is kept. `reasons` are of `REASONS`; the diseases are keys; `claims` are those checked."""
+    """Whether a rationale is kept, and why not.
+
+    Args:
+        kept: Whether it may be distilled.
+        reasons: Those of `REASONS` that apply.
+        missing, other: Names of the known diseases that are not named, and of the named ones that are not known.
+        claims: All checked claims.
+    """
 
     kept: bool
     reasons: tuple[str, ...]
@@ -48,16 +53,15 @@ class FilterVerdict:
 
     @property
     def contradicted(self) -> tuple[Claim, ...]:
-        """The claims that speak against it."""
+        """The claims that the data contradict."""
         return tuple(claim for claim in self.claims if claim.verdict == CONTRADICTED)
 
     @property
     def complaints(self) -> tuple[Complaint, ...]:
         """What a repair has to change, in the order of `REASONS`."""
-        names = {disease.key: disease.name for disease in load_diseases()}
         found = {
-            "missing_disease": [Complaint("missing_disease", names[key]) for key in self.missing],
-            "other_disease": [Complaint("other_disease", names[key]) for key in self.other],
+            "missing_disease": [Complaint("missing_disease", name) for name in self.missing],
+            "other_disease": [Complaint("other_disease", name) for name in self.other],
         }
         for claim in self.contradicted:
             found.setdefault(_reason(claim), []).append(Complaint(_reason(claim), claim.text, claim.evidence.reason))
@@ -67,120 +71,60 @@ class FilterVerdict:
 def filter_rationale(
     text: str | tuple[str, str],
     example: Mapping[str, Any],
+    checking: Checking,
     diseases: Sequence[str] | None = None,
-    *,
-    range_set: RangeSet | None = None,
 ) -> FilterVerdict:
-    """Judge one rationale, as one text or as (R_m, R_t), against its example of the data contract.
+    """Judge one rationale against its example.
 
-    `diseases` are the names of the known diseases, those of the example unless told otherwise. A disease is named by
-    its exact name, case and line breaks aside, outside quotations. A contradicted guess ("possibly febrile") counts as
-    contradicted; what cannot be verified does not count. Raises `InputDataError` for a name that is no disease of the
-    vocabulary.
+    A disease counts as named where its exact name stands outside quotations; case and line breaks do not matter. A
+    contradicted guess ("possibly febrile") counts as contradicted; what is unverifiable does not count.
+
+    Args:
+        text: The rationale, as one text or as (R_m, R_t).
+        example: A row of the data contract.
+        checking: What it is checked by.
+        diseases: Names of the known diseases; by default those of the example.
+
+    Raises:
+        InputDataError: `diseases` has a name that the vocabulary does not have.
     """
     parts = (text,) if isinstance(text, str) else tuple(text)
-    vocabulary = load_diseases()
-    known = list(example["diagnoses"]) if diseases is None else list(diseases)
-    unknown = sorted(set(known) - {disease.name for disease in vocabulary})
+    vocabulary = checking.vocabulary
+    known = set(example["diagnoses"] if diseases is None else diseases)
+    unknown = sorted(known - set(vocabulary.disease_names))
     if unknown:
-        raise InputDataError(f"disease '{unknown[0]}' is not in phenotypes.yaml; give the exact name")
+        raise InputDataError(f"unknown disease '{unknown[0]}'; use the exact names of the vocabulary")
     found: set[str] = set()
     if any(not part.strip() for part in parts):
         found.add("empty")
-    if any(_MARKUP.search(part) or _unclosed(part) for part in parts):
+    if any(_MARKUP.search(part) or has_stray_mark(part) for part in parts):
         found.add("malformed")
     if any(part.strip() and not _END.search(part) for part in parts):
         found.add("unfinished")
     named = named_diseases(" ".join(parts), vocabulary)
-    missing = tuple(disease.key for disease in vocabulary if disease.name in known and disease.key not in named)
-    other = tuple(disease.key for disease in vocabulary if disease.name not in known and disease.key in named)
+    missing = tuple(one.name for one in vocabulary.diseases if one.name in known and one.key not in named)
+    other = tuple(one.name for one in vocabulary.diseases if one.name not in known and one.key in named)
     found |= {"missing_disease"} if missing else set()
     found |= {"other_disease"} if other else set()
-    series = LabSeries.from_example(example)
+    series = LabSeries.from_example(vocabulary, example)
     claims: list[Claim] = []
     for part in parts:
         claims += check_rationale(
-            part, series.hours, series.values, series.observed, note=example["note"], range_set=range_set
+            part,
+            series,
+            example["note"],
+            range_set=checking.range_set,
+            history_counts=checking.history_counts,
         )
     found |= {_reason(claim) for claim in claims if claim.verdict == CONTRADICTED}
     reasons = tuple(reason for reason in REASONS if reason in found)
     return FilterVerdict(not reasons, reasons, missing, other, tuple(claims))
 
 
-def named_diseases(text: str, diseases: Sequence[Disease]) -> set[str]:
+def named_diseases(text: str, vocabulary: Vocabulary) -> set[str]:
     """Keys of the diseases that a text names outside quotations; in a longer name the shorter one does not count."""
-    keys = {fold(disease.name): disease.key for disease in diseases}
-    names = sorted(keys, key=len, reverse=True)
-    # A line may break within a name.
-    spelled = "|".join(r"\s+".join(map(re.escape, name.split())) for name in names)
-    pattern = re.compile(rf"(?<!\w)(?:{spelled})(?!\w)", re.IGNORECASE)
-    return {keys[fold(found.group())] for found in pattern.finditer(_QUOTE.sub(" ", text))}
+    return load_lexicon(vocabulary).diseases_in(QUOTATION.sub(" ", text))
 
 
 def _reason(claim: Claim) -> str:
     return "contradicted_note" if claim.kind == "note" else "contradicted_series"
-
-
-def _unclosed(text: str) -> bool:
-    return text.count('"') % 2 == 1 or text.count("“") != text.count("”")
-
-
-class FilterReport:
-    """Adds up verdicts: rates by reason and disease, and claims by kind and verdict. Keeps no text."""
-
-    def __init__(self, teacher: str) -> None:
-        self._teacher = teacher
-        self._examples = self._kept = 0
-        self._reasons: Counter[str] = Counter()
-        self._claims: Counter[tuple[str, str]] = Counter()
-        self._hedged = 0
-        self._by_disease: dict[str, Counter[str]] = {disease.key: Counter() for disease in load_diseases()}
-        self._keys = {disease.name: disease.key for disease in load_diseases()}
-
-    def add(self, verdict: FilterVerdict, diseases: Sequence[str]) -> None:
-        """Count one rationale, whose known diseases have these names."""
-        self._examples += 1
-        self._kept += verdict.kept
-        self._reasons.update(verdict.reasons)
-        self._claims.update((claim.kind, claim.verdict) for claim in verdict.claims)
-        self._hedged += sum(claim.hedged for claim in verdict.contradicted)
-        for name in diseases:
-            counts = self._by_disease[self._keys[name]]
-            counts["examples"] += 1
-            counts["rejected"] += not verdict.kept
-            counts.update(verdict.reasons)
-
-    def report(self) -> dict[str, Any]:
-        """JSON-able: counts and rates. A rate over no examples is None."""
-        rejected = self._examples - self._kept
-        return {
-            "teacher": self._teacher,
-            "examples": self._examples,
-            "kept": self._kept,
-            "rejected": rejected,
-            "rejection_rate": _rate(rejected, self._examples),
-            "reasons": {reason: _counted(self._reasons[reason], self._examples) for reason in REASONS},
-            "diseases": {
-                key: {
-                    "examples": counts["examples"],
-                    "rejected": counts["rejected"],
-                    "rejection_rate": _rate(counts["rejected"], counts["examples"]),
-                    "reasons": {reason: counts[reason] for reason in REASONS if counts[reason]},
-                }
-                for key, counts in self._by_disease.items()
-            },
-            "claims": {
-                kind: {verdict: self._claims[kind, verdict] for verdict in VERDICTS}
-                for kind in KINDS
-                if any(self._claims[kind, verdict] for verdict in VERDICTS)
-            },
-            "contradicted_guesses": self._hedged,
-        }
-
-
-def _rate(count: int, total: int) -> float | None:
-    return count / total if total else None
-
-
-def _counted(count: int, total: int) -> dict[str, Any]:
-    return {"count": count, "rate": _rate(count, total)}

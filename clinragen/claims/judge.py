@@ -5,27 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dataset_builder.contract.vocabulary import RangeSet
-
-from clinragen.claims.filter import FilterReport, FilterVerdict, filter_rationale
-from clinragen.teachers.teacher import Rationale
+from clinragen.claims.check import Checking
+from clinragen.claims.filter import FilterVerdict, filter_rationale
+from clinragen.claims.filter_report import FilterReport
+from clinragen.claims.rationale import Rationale
 
 
 class RationaleJudge:
-    """Keeps what contradicts nothing, names every known disease and no other, and parses.
+    """Keeps rationales without a contradiction that name exactly the known diseases and are well formed.
 
-    `range_set` says what is high and low; `teacher` is the name in the report.
+    Args:
+        teacher: Name of the teacher in the report.
+        checking: What rationales are checked by.
     """
 
-    def __init__(self, teacher: str, range_set: RangeSet) -> None:
-        self._range_set = range_set
-        self._first = FilterReport(teacher)
-        self._final = FilterReport(teacher)
+    def __init__(self, teacher: str, checking: Checking) -> None:
+        self._checking = checking
+        self._first = FilterReport(teacher, checking.vocabulary)
+        self._final = FilterReport(teacher, checking.vocabulary)
         self._rewritten = self._repaired = 0
 
+    @property
+    def range_set(self) -> str:
+        """Name of what is low, normal and high."""
+        return self._checking.range_set.name
+
     def judge(self, example: Mapping[str, Any], rationale: Rationale) -> FilterVerdict:
-        """What the data say of one rationale."""
-        return filter_rationale((rationale.note, rationale.lab), example, range_set=self._range_set)
+        """The verdict on one rationale."""
+        return filter_rationale((rationale.note, rationale.lab), example, self._checking)
 
     def settle(self, example: Mapping[str, Any], first: FilterVerdict, final: FilterVerdict) -> None:
         """Count one example."""

@@ -1,4 +1,4 @@
-"""Levels, limits and values against the readings: in how many of them, from when, until when."""
+"""Checks levels, limits and values against the readings: in how many of them, from when, until when."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from clinragen.claims.types import (
     Statement,
     When,
 )
+from dataset_builder.contract.series_signs import load_sign_rules
+
+# One reading on the wrong side of an onset is a stray one up to this share of all readings.
+_STRAY_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Outcome:
 
 
 def check_readings(statement: Statement, readings: Readings, lexicon: Lexicon) -> list[Outcome]:
-    """A statement that is true or false of each reading: its count, its time, or that it occurs at all."""
+    """Check a statement that is true or false of each reading: its count, its time, or that it occurs at all."""
     predicate = statement.predicate
     at = holds(readings, predicate, lexicon)
     kind = _kind(predicate)
@@ -67,7 +71,7 @@ def _kind(predicate: Predicate) -> str:
 
 
 def _implied(statement: Statement) -> Quantifier | None:
-    """What "stays" and "between" say about how many readings are meant."""
+    """How many readings "stays" and "between" imply."""
     predicate = statement.predicate
     if statement.negation:
         return None
@@ -80,32 +84,32 @@ def _implied(statement: Statement) -> Quantifier | None:
     return Quantifier("every") if predicate.kind != "near" else None
 
 
-def is_sign(at: np.ndarray, lexicon: Lexicon) -> bool:
-    """Whether so many readings are at a level that it is no stray one."""
-    limits, count, share = lexicon.limits, int(at.sum()), float(at.mean())
-    several = count >= limits["sign_readings"] and share >= limits["sign_share"]
-    return several or (count > 0 and share >= limits["sign_alone"])
+def is_sign(at: np.ndarray) -> bool:
+    """Whether enough readings are at a level to count as a finding."""
+    rules, count, share = load_sign_rules(), int(at.sum()), float(at.mean())
+    several = count >= rules.level_readings and share >= rules.level_share
+    return several or (count > 0 and share >= rules.level_alone)
 
 
 def _plain(
     statement: Statement, readings: Readings, at: np.ndarray, window: np.ndarray, lexicon: Lexicon
 ) -> tuple[str, Evidence]:
-    """A statement without a word of quantity."""
+    """Check a statement without a quantifier."""
     predicate = statement.predicate
-    told = at & window
-    count, total = int(told.sum()), int(window.sum())
+    found = at & window
+    count, total = int(found.sum()), int(window.sum())
     if predicate.kind != "level":
         verdict = SUPPORTED if count else CONTRADICTED
     elif is_absence(predicate):
         beyond = ~at[window]
-        verdict = SUPPORTED if not beyond.any() else CONTRADICTED if is_sign(beyond, lexicon) else UNVERIFIABLE
+        verdict = SUPPORTED if not beyond.any() else CONTRADICTED if is_sign(beyond) else UNVERIFIABLE
     else:
-        verdict = CONTRADICTED if not count else SUPPORTED if is_sign(at[window], lexicon) else UNVERIFIABLE
+        verdict = CONTRADICTED if not count else SUPPORTED if is_sign(at[window]) else UNVERIFIABLE
     if statement.negation == "never":
         verdict = CONTRADICTED if count else SUPPORTED
     elif statement.negation:
         verdict = flipped(verdict)
-    against = window & ~at if is_absence(predicate) else told
+    against = window & ~at if is_absence(predicate) else found
     shown = against if against.any() else window
     return verdict, evidence(f"{count} of {total} readings are {_words(predicate)}", readings, shown, lexicon)
 
@@ -126,10 +130,10 @@ def _counted(
     also_whole: bool,
     lexicon: Lexicon,
 ) -> tuple[str, Evidence]:
-    """A number or a share of readings. With "from hour 4" it may be meant of all readings or of those since."""
+    """Check a number or share of readings. With "from hour 4" it may refer to all readings or to those since."""
     times = statement.times
     if quantifier.count is not None:
-        # "once at hour 12" counts all readings: there is no other one.
+        # "once at hour 12" counts all readings: there is only that one.
         times = tuple(when for when in times if when.kind != "at")
     windows = [window_of(readings, times, lexicon)]
     if also_whole:
@@ -139,13 +143,13 @@ def _counted(
     judged = []
     for window in windows:
         if not window.unknown:
-            told = at & window.mask
-            verdict = _quantity(told[window.mask], quantifier, lexicon)
+            found = at & window.mask
+            verdict = _quantity(found[window.mask], quantifier, lexicon)
             verdict = flipped(verdict) if statement.negation else verdict
-            reason = f"{int(told.sum())} of {int(window.mask.sum())} readings are {_words(statement.predicate)}"
-            shown = told if told.any() else window.mask
+            reason = f"{int(found.sum())} of {int(window.mask.sum())} readings are {_words(statement.predicate)}"
+            shown = found if found.any() else window.mask
             judged.append((verdict, evidence(reason, readings, shown, lexicon)))
-    return min(judged, key=lambda item: order.index(item[0]), default=best)
+    return min(judged, key=lambda one: order.index(one[0]), default=best)
 
 
 def _quantity(at: np.ndarray, quantifier: Quantifier, lexicon: Lexicon) -> str:
@@ -189,7 +193,7 @@ def _inside(amount: float, count: int, bounds: tuple[float, float], strictly_abo
 
 
 def _edge(readings: Readings, at: np.ndarray, when: When, lexicon: Lexicon) -> tuple[str, Evidence]:
-    """ "from hour 4": nothing before, much after. "until" is the same with time running backwards."""
+    """ "from hour 4": nothing before, much after. "until" is the same with time reversed."""
     limits = lexicon.limits
     reach = limits["onset_hours"] * (2 if when.approximate else 1)
     hours, edge = readings.hours, when.first
@@ -199,26 +203,27 @@ def _edge(readings: Readings, at: np.ndarray, when: When, lexicon: Lexicon) -> t
     within = hours >= edge - reach
     order = slice(None, None, -1) if when.kind == "until" else slice(None)
 
-    def told(verdict: str, reason: str, mask: np.ndarray) -> tuple[str, Evidence]:
+    def judged(verdict: str, reason: str, mask: np.ndarray) -> tuple[str, Evidence]:
         return verdict, evidence(reason, readings, mask[order], lexicon)
 
     if not at.any():
-        return told(CONTRADICTED, "no reading is at that level", np.ones(len(hours), dtype=np.bool_))
+        return judged(CONTRADICTED, "no reading is at that level", np.ones(len(hours), dtype=np.bool_))
     if not beyond.any():
-        return told(CONTRADICTED, "no reading on that side is at that level", at)
+        return judged(CONTRADICTED, "no reading on that side is at that level", at)
     if outside.any():
-        stray = outside.sum() == 1 and beyond.sum() >= limits["sign_readings"] and outside.sum() <= 0.1 * len(at)
+        few = load_sign_rules().level_readings
+        stray = outside.sum() == 1 and beyond.sum() >= few and outside.sum() <= _STRAY_SHARE * len(at)
         verdict = UNVERIFIABLE if stray else CONTRADICTED
-        return told(verdict, "readings on the other side of that hour are at that level too", outside)
+        return judged(verdict, "readings on the other side of that hour are at that level too", outside)
     nearest = float(hours[beyond][0])
     between = ~at & (hours >= edge) & (hours < nearest)
     if nearest > edge + reach and between.any():
-        return told(CONTRADICTED, "the readings next to that hour are not at that level", between)
+        return judged(CONTRADICTED, "the readings next to that hour are not at that level", between)
     share = float(at[within].mean())
     if share < limits["onset_least"]:
-        return told(CONTRADICTED, "few readings on that side are at that level", beyond)
+        return judged(CONTRADICTED, "few readings on that side are at that level", beyond)
     verdict = SUPPORTED if share >= limits["onset_share"] else UNVERIFIABLE
-    return told(verdict, "the level begins or ends at that hour", beyond)
+    return judged(verdict, "the level begins or ends at that hour", beyond)
 
 
 def _occurs(readings: Readings, at: np.ndarray, when: When, lexicon: Lexicon) -> tuple[str, Evidence]:

@@ -1,4 +1,4 @@
-"""A rationale as a row of items: names, levels, numbers with units, times, counts, negations, and what is between."""
+"""A text as a row of tokens: names, levels, numbers with units, times, counts, negations, and what is between."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from clinragen.claims.lexicon import Entry, Lexicon, fold_unit
+from clinragen.claims.lexicon import Lexicon, Meaning, fold_unit
 from clinragen.claims.patterns import load_patterns
+from clinragen.claims.quotations import QUOTATION
 from clinragen.claims.types import Quantity
 
 T = TypeVar("T")
@@ -17,18 +18,16 @@ T = TypeVar("T")
 # Stands for what is not read: quotations, disease names, masked phrases. No word and no gap of a phrase contains it.
 BLANK = "\x01"
 
-_QUOTE = re.compile(r"[\"“”„«][^\"“”„«»\n]{0,400}[\"“”»]")
-
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One piece of a text. `kind` is that of an `Entry`, or "number", "pair", "span", "word", "comma", "stop" ..."""
+class Token:
+    """One piece of a text. `kind` is that of a `Meaning`, or "number", "pair", "span", "word", "comma", "stop" ..."""
 
     kind: str
     start: int
     end: int
-    entry: Entry | None = None
-    other: Entry | None = None  # a second meaning of the same word ("increased": level or trend)
+    meaning: Meaning | None = None
+    other: Meaning | None = None  # a second meaning of the same word ("increased": level or trend)
     text: str = ""
     numbers: tuple[Quantity, ...] = ()
     joined: str = ""
@@ -46,33 +45,33 @@ _LAST_WORD = re.compile(r"[A-Za-z.]+\Z")
 _NEW_LINE = re.compile(r"\n[ \t]{0,20}(?:$|[-*•\n]|[A-Z0-9\x01])")
 
 
-def read_items(text: str, lexicon: Lexicon) -> list[Item]:
-    """The items of a text in order; quotations and disease names are not read."""
-    blanked = _blank(text, [_QUOTE, lexicon.diseases])
+def tokenize(text: str, lexicon: Lexicon) -> list[Token]:
+    """The tokens of a text in order; quotations and disease names are not read."""
+    blanked = _blank(text, [QUOTATION, lexicon.disease_names])
     pieces = list(blanked)
-    for match in lexicon.index.find(blanked):
+    for match in lexicon.phrases.find(blanked):
         if match.owners[0].kind == "masks":
             pieces[match.start : match.end] = BLANK * (match.end - match.start)
     patterns = load_patterns()
     blanked, times = _take("".join(pieces), patterns.times)
     blanked, counts = _take(blanked, patterns.counts)
-    # A time without a meaning is a duration: it is passed over.
-    items = [Item("time" if when else "filler", *span, Entry("time", when=when)) for span, when in times]
-    items += [Item("quantifier", *span, Entry("quantifier", quantifier=told)) for span, told in counts]
-    blanked = _take_numbers(blanked, items, lexicon)
+    # A time without a meaning is a duration: it is skipped.
+    tokens = [Token("time" if when else "filler", *span, Meaning("time", when=when)) for span, when in times]
+    tokens += [Token("quantifier", *span, Meaning("quantifier", quantifier=found)) for span, found in counts]
+    blanked = _take_numbers(blanked, tokens, lexicon)
     taken = bytearray(len(blanked) + 1)
-    for item in items:
-        taken[item.start : item.end] = b"\x01" * (item.end - item.start)
-    for match in lexicon.index.find(blanked):
-        entry = match.owners[0]
+    for token in tokens:
+        taken[token.start : token.end] = b"\x01" * (token.end - token.start)
+    for match in lexicon.phrases.find(blanked):
+        meaning = match.owners[0]
         other = match.owners[1] if len(match.owners) > 1 else None
-        items.append(Item(entry.kind, match.start, match.end, entry, other, blanked[match.start : match.end]))
+        tokens.append(Token(meaning.kind, match.start, match.end, meaning, other, blanked[match.start : match.end]))
         taken[match.start : match.end] = b"\x01" * (match.end - match.start)
-    items += _pieces(blanked, taken, lexicon.abbreviations)
-    items.sort(key=lambda item: item.start)
+    tokens += _pieces(blanked, taken, lexicon.abbreviations)
+    tokens.sort(key=lambda token: token.start)
     # "T 38.5, P 110": a letter is a name only if its number follows.
-    followed = {item.start for item, following in pairwise(items) if following.kind == "number"}
-    return [item for item in items if item.kind != "name" or len(item.text) > 1 or item.start in followed]
+    followed = {token.start for token, following in pairwise(tokens) if following.kind == "number"}
+    return [token for token in tokens if token.kind != "name" or len(token.text) > 1 or token.start in followed]
 
 
 def _blank(text: str, patterns: list[re.Pattern[str]]) -> str:
@@ -84,7 +83,7 @@ def _blank(text: str, patterns: list[re.Pattern[str]]) -> str:
 def _take(
     text: str, patterns: Iterable[tuple[re.Pattern[str], Callable[[re.Match[str]], T]]]
 ) -> tuple[str, list[tuple[tuple[int, int], T]]]:
-    """The text without what the patterns find, and that with its place; the first pattern takes first."""
+    """The text without what the patterns find, and what they found with its span; the first pattern takes first."""
     made: list[tuple[tuple[int, int], T]] = []
     for pattern, make in patterns:
         found_here = list(pattern.finditer(text))
@@ -94,9 +93,9 @@ def _take(
     return text, made
 
 
-def _take_numbers(text: str, items: list[Item], lexicon: Lexicon) -> str:
+def _take_numbers(text: str, tokens: list[Token], lexicon: Lexicon) -> str:
     """Numbers, "120/80", "60 to 80", "the low 120s"; each with the unit behind it."""
-    numbers: list[Item] = []
+    numbers: list[Token] = []
     pieces = list(text)
 
     def take(kind: str, start: int, end: int, quantities: tuple[Quantity, ...], joined: str = "") -> None:
@@ -104,8 +103,8 @@ def _take_numbers(text: str, items: list[Item], lexicon: Lexicon) -> str:
         if unit is not None:
             end = unit.end()
             folded = fold_unit(unit["unit"])
-            quantities = tuple(Quantity(item.low, item.high, item.decimals, folded) for item in quantities)
-        numbers.append(Item(kind, start, end, text=text[start:end], numbers=quantities, joined=joined))
+            quantities = tuple(Quantity(one.low, one.high, one.decimals, folded) for one in quantities)
+        numbers.append(Token(kind, start, end, text=text[start:end], numbers=quantities, joined=joined))
         pieces[start:end] = BLANK * (end - start)
 
     for found in _DECADE.finditer(text):
@@ -115,8 +114,8 @@ def _take_numbers(text: str, items: list[Item], lexicon: Lexicon) -> str:
         take("pair", *found.span(), both)
     for found in _PLAIN.finditer("".join(pieces)):
         take("number", *found.span(), (_quantity(found.group()),))
-    numbers.sort(key=lambda item: item.start)
-    items += _joined(numbers, text)
+    numbers.sort(key=lambda token: token.start)
+    tokens += _joined(numbers, text)
     return "".join(pieces)
 
 
@@ -129,28 +128,28 @@ _LEAD = re.compile(
 _ABOUT_WORD = re.compile(r"about|approx|around|near|roughly|~", re.IGNORECASE)
 
 
-def _joined(numbers: list[Item], text: str) -> list[Item]:
-    """Two numbers with "to", "and" or a dash between become one span where they belong together."""
-    result: list[Item] = []
-    for item in numbers:
+def _joined(numbers: list[Token], text: str) -> list[Token]:
+    """Two numbers with "to", "and" or a dash between them become one span where they belong together."""
+    result: list[Token] = []
+    for token in numbers:
         before = result[-1] if result else None
-        if before is not None and before.kind == item.kind == "number":
-            gap = text[before.end : item.start]
+        if before is not None and before.kind == token.kind == "number":
+            gap = text[before.end : token.start]
             lead = _LEAD.search(text[max(0, before.start - 30) : before.start])
             word = lead["word"].lower() if lead else ""
             fits = _BETWEEN.fullmatch(gap)
             if fits and ("and" not in gap.lower() or word == "between"):
                 about = bool(_ABOUT_WORD.search(gap)) or bool(lead and lead["about"])
-                unit = item.numbers[0].unit or before.numbers[0].unit
+                unit = token.numbers[0].unit or before.numbers[0].unit
                 both = tuple(
                     Quantity(part.low, part.high, part.decimals, part.unit or unit, about)
-                    for part in (*before.numbers, *item.numbers)
+                    for part in (*before.numbers, *token.numbers)
                 )
                 start = before.start - (len(lead.group()) if lead else 0)
                 joined = word or ("to" if "to" in gap.lower() else "-")
-                result[-1] = Item("span", start, item.end, text=text[start : item.end], numbers=both, joined=joined)
+                result[-1] = Token("span", start, token.end, text=text[start : token.end], numbers=both, joined=joined)
                 continue
-        result.append(item)
+        result.append(token)
     return result
 
 
@@ -175,35 +174,35 @@ def _ends_sentence(text: str, start: int, end: int, abbreviations: frozenset[str
     return text[start] != "." or word is None or not (len(word.group()) == 1 or word.group().lower() in abbreviations)
 
 
-def _pieces(text: str, taken: bytearray, abbreviations: frozenset[str]) -> list[Item]:
-    """Marks and the words that no phrase has taken."""
-    items: list[Item] = []
+def _pieces(text: str, taken: bytearray, abbreviations: frozenset[str]) -> list[Token]:
+    """Punctuation marks, and the words that no phrase contains."""
+    tokens: list[Token] = []
     for found in _PIECE.finditer(text):
         start, end = found.span()
         if taken[start]:
             continue
         piece = found.group()
         if piece in _SYMBOLS:
-            items.append(Item("compare", start, end, Entry("compare", _SYMBOLS[piece])))
+            tokens.append(Token("compare", start, end, Meaning("compare", _SYMBOLS[piece])))
         elif piece in "~≈±":
-            items.append(Item("approximately", start, end))
+            tokens.append(Token("approximately", start, end))
         elif piece[0] == BLANK:
-            items.append(Item("blank", start, end))
+            tokens.append(Token("blank", start, end))
         elif piece[0] in ".!?":
             if _ends_sentence(text, start, end, abbreviations):
-                items.append(Item("stop", start, end))
+                tokens.append(Token("stop", start, end))
         elif piece == "\n":
             if _NEW_LINE.match(text, start):
-                items.append(Item("stop", start, end))
+                tokens.append(Token("stop", start, end))
         elif piece == ";":
-            items.append(Item("break", start, end))
+            tokens.append(Token("break", start, end))
         elif piece == ":":
-            items.append(Item("colon", start, end))
+            tokens.append(Token("colon", start, end))
         elif piece in ("—", " - ", "–", ","):
-            items.append(Item("comma", start, end))
+            tokens.append(Token("comma", start, end))
         elif piece == "/":
-            items.append(Item("conjunction", start, end, Entry("conjunction", "/")))
+            tokens.append(Token("conjunction", start, end, Meaning("conjunction", "/")))
         elif piece not in "()":
             kind = "soft" if piece.lower().endswith(("ly", "ing", "ed")) else "word"
-            items.append(Item(kind, start, end, text=piece))
-    return items
+            tokens.append(Token(kind, start, end, text=piece))
+    return tokens

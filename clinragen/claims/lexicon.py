@@ -1,27 +1,46 @@
-"""The words of `resources/claims.yaml`, ready for looking up, and the tolerances beside them."""
+"""What every word means: the phrases of `resources/claims.yaml` and the vocabulary's own words, ready for look-up.
+
+The one home of "word -> meaning". Names, conditions ("febrile"), extremes ("Tmax") and units of a single variable
+stand with the variable (`Variable.words`, `Variable.units`); claims.yaml has the language that all variables share.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.contract.vocabulary import RESOURCES, Variable, load_diseases, load_variables
-
 from clinragen.claims.types import Predicate, Quantifier, Subject, When
+from clinragen.text.names import fold_name, names_pattern
 from clinragen.text.term_index import TermIndex
 from dataset_builder.storage.files import faults_named, read_yaml
+from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.vocabulary_clinragen import Unit, Variable, Vocabulary
 
 CLAIMS = files("clinragen.claims") / "resources" / "claims.yaml"
 
+# Sections of claims.yaml whose phrases all mean the same, by the kind of token they become.
+_PLAIN_SECTIONS = ("unmeasured", "measured", "past", "hypothetical", "interpretation", "same", "masks")
+# Those whose phrases keep their text as the word.
+_WORD_SECTIONS = {
+    "breaks": "break",
+    "conjunctions": "conjunction",
+    "copulas": "copula",
+    "stays": "stay",
+    "hedges": "hedge",
+}
+_ABSENT_LEVELS = ("not high", "not low")
+
+Phrases = Iterator[tuple[str, "Meaning"]]
+
 
 @dataclass(frozen=True)
-class Entry:
-    """What a phrase means: the `kind` of item, its `word`, and for names the subjects and what they say already."""
+class Meaning:
+    """What a phrase means: the `kind` of token, its `word`, and for names the subjects and what they say already."""
 
     kind: str
     word: str = ""
@@ -42,146 +61,184 @@ class Extent:
 
 
 @dataclass(frozen=True)
-class Conversion:
-    """value * scale + offset is in the variable's own unit."""
-
-    scale: float
-    offset: float
-
-
-@dataclass(frozen=True)
 class Lexicon:
-    """Phrases, units and tolerances."""
+    """Phrases, units, names and tolerances of one vocabulary.
 
-    index: TermIndex[Entry]
+    Args:
+        phrases: Every phrase with its meanings; the first meaning is the usual one.
+        extents: Words of quantity by name.
+        limits: Tolerances by name.
+        units: By variable key and folded spelling, the unit; the variable's own comes first.
+        unit_pattern: Finds a unit behind a number.
+        open_units: Folded spellings that leave open which of a variable's units is meant ("degrees").
+        disease_names: Finds names of diseases.
+        disease_keys: Disease keys by folded name.
+        abbreviations: Words that a full stop follows without ending the sentence.
+        pair: The variables of "120/80", in this order.
+        variables: Variables by key.
+    """
+
+    phrases: TermIndex[Meaning]
     extents: Mapping[str, Extent]
-    near: Mapping[str, float]
     limits: Mapping[str, float]
-    units: Mapping[str, Mapping[str, Conversion]]
+    units: Mapping[str, Mapping[str, Unit]]
     unit_pattern: re.Pattern[str]
-    diseases: re.Pattern[str]
+    open_units: frozenset[str]
+    disease_names: re.Pattern[str]
+    disease_keys: Mapping[str, str]
     abbreviations: frozenset[str]
+    pair: tuple[str, ...]
     variables: Mapping[str, Variable]
 
+    def diseases_in(self, text: str) -> set[str]:
+        """Keys of the diseases that a text names; within a longer name the shorter one does not count."""
+        return {self.disease_keys[fold_name(found.group())] for found in self.disease_names.finditer(text)}
 
-def load_lexicon(path: Path | None = None) -> Lexicon:
-    """Read the words. Raises `InputDataError` naming what is missing or malformed."""
-    return _build(path, load_variables(), tuple(disease.name for disease in load_diseases()))
 
+@lru_cache(maxsize=8)
+def load_lexicon(vocabulary: Vocabulary, path: Path | None = None) -> Lexicon:
+    """The lexicon of a vocabulary.
 
-@lru_cache(maxsize=4)
-def _build(path: Path | None, variables: tuple[Variable, ...], diseases: tuple[str, ...]) -> Lexicon:
+    Args:
+        vocabulary: Whose variables and diseases texts are about.
+        path: Phrases to read in place of the shipped ones.
+
+    Raises:
+        InputDataError: The file, or a variable's words, lack an entry or have a malformed one; the message names it.
+    """
     source = path if path is not None else CLAIMS
     content: dict[str, Any] = read_yaml(source)
     with faults_named(source):
-        extents = {
-            name: Extent(
-                (float(entry["supported"][0]), float(entry["supported"][1])),
-                (float(entry["tolerated"][0]), float(entry["tolerated"][1])),
-                bool(entry.get("strictly_above", False)),
-                group == "counts",
-            )
-            for group in ("extents", "counts")
-            for name, entry in content[group].items()
-        }
-        units = _units(content["units"], variables)
+        units = {variable.key: _units(variable) for variable in vocabulary.variables}
+        unread = {fold_unit(spelling) for spelling in content["unread_units"]}
         return Lexicon(
-            index=TermIndex(_phrases(content, variables)),
-            extents=extents,
-            near={str(key): float(value) for key, value in content["near"].items()},
+            phrases=TermIndex(_phrases(content, vocabulary)),
+            extents={
+                name: Extent(
+                    (float(entry["supported"][0]), float(entry["supported"][1])),
+                    (float(entry["tolerated"][0]), float(entry["tolerated"][1])),
+                    bool(entry.get("strictly_above", False)),
+                    group == "counts",
+                )
+                for group in ("extents", "counts")
+                for name, entry in content[group].items()
+            },
             limits={str(key): float(value) for key, value in content["limits"].items()},
             units=units,
-            unit_pattern=_unit_pattern(units),
-            diseases=_alternatives(diseases),
+            unit_pattern=_unit_pattern(vocabulary, unread),
+            open_units=frozenset(fold_unit(spelling) for spelling in content["open_units"]),
+            disease_names=names_pattern(vocabulary.disease_names),
+            disease_keys={fold_name(disease.name): disease.key for disease in vocabulary.diseases},
             abbreviations=frozenset(content["abbreviations"]),
-            variables={variable.key: variable for variable in variables},
+            pair=tuple(content["pair"]),
+            variables={variable.key: variable for variable in vocabulary.variables},
         )
 
 
-def _phrases(content: Mapping[str, Any], variables: tuple[Variable, ...]) -> Iterable[tuple[str, Entry]]:
-    """Every phrase with its meaning. What is first yielded for a phrase is what it means first."""
-    known = {variable.key for variable in variables}
-    for variable in variables:
-        own = (Subject((variable.key,)),)
-        names = [variable.name, variable.short, *variable.aliases, *content["names"].get(variable.key, [])]
-        # A single letter is a name in capitals only, the others whatever the case.
-        yield from ((name if len(name) == 1 else name.lower(), Entry("name", subjects=own)) for name in names)
-    for group in content["groups"]:
-        if "any" in group:
-            chosen = tuple(key for key in group["any"] if key in known)
-            subjects: tuple[Subject, ...] = (Subject(chosen),) if chosen else ()
-            entry = Entry("name", subjects=subjects)
-        else:
-            everything = group["each"] == "all"
-            chosen = tuple(variable.key for variable in variables) if everything else tuple(group["each"])
-            subjects = tuple(Subject((key,), everything) for key in chosen if key in known)
-            entry = Entry("name", subjects=subjects)
-        yield from ((name, entry) for name in group["names"])
-    for condition in content["conditions"]:
-        chosen = tuple(key for key in condition["variables"] if key in known)
-        says = condition["says"]
-        kind = "level" if says in (*content["levels"], "not high", "not low") else "trend"
-        entry = Entry("condition", "", (Subject(chosen),), Predicate(kind, says))
-        yield from ((text, entry) for text in condition["words"] if chosen)
-    for name, (key, word) in content["extreme_names"].items():
-        entry = Entry("name", subjects=(Subject((key,)),), says=Predicate("extreme", word))
-        if key in known:
-            yield name, entry
+def fold_unit(unit: str) -> str:
+    """A unit without differences of case and white space."""
+    return "".join(unit.split()).casefold()
+
+
+def _phrases(content: Mapping[str, Any], vocabulary: Vocabulary) -> Phrases:
+    """Every phrase with its meaning. Of several meanings of one phrase, the one that comes first is the usual one."""
+    yield from _names(content["groups"], vocabulary)
+    yield from _conditions(content, vocabulary)
     for kind in ("levels", "trends", "extremes", "compare"):
         for word, texts in content[kind].items():
-            yield from ((text, Entry(kind.rstrip("s"), word)) for text in texts)
-    for group_name in ("extents", "counts"):
-        for name, listed in content[group_name].items():
-            yield from ((text, Entry("quantifier", quantifier=Quantifier(name))) for text in listed["words"])
+            yield from ((text, Meaning(kind.rstrip("s"), word)) for text in texts)
+    for group in ("extents", "counts"):
+        for name, listed in content[group].items():
+            yield from ((text, Meaning("quantifier", quantifier=Quantifier(name))) for text in listed["words"])
     for name, texts in content["times"].items():
-        yield from ((text, Entry("time", when=When(name))) for text in texts)
+        yield from ((text, Meaning("time", when=When(name))) for text in texts)
     for name, texts in content["negation"].items():
-        yield from ((text, Entry("negation", name)) for text in texts)
-    for kind in ("unmeasured", "measured", "past", "hypothetical", "interpretation", "same", "masks"):
-        yield from ((text, Entry(kind)) for text in content[kind])
-    plain = {"breaks": "break", "conjunctions": "conjunction", "copulas": "copula", "stays": "stay", "hedges": "hedge"}
-    for section, kind in plain.items():
-        yield from ((text, Entry(kind, text)) for text in content[section])
-    yield from ((text, Entry("approximately")) for text in content["approximately"])
-    yield from ((text, Entry("reading", text)) for text in content["readings"])
-    yield from ((text, Entry("pronoun")) for text in content["pronouns"])
-    yield from ((text, Entry("filler", text)) for text in content["fillers"])
+        yield from ((text, Meaning("negation", name)) for text in texts)
+    for kind in _PLAIN_SECTIONS:
+        yield from ((text, Meaning(kind)) for text in content[kind])
+    for section, kind in _WORD_SECTIONS.items():
+        yield from ((text, Meaning(kind, text)) for text in content[section])
+    yield from ((text, Meaning("approximately")) for text in content["approximately"])
+    yield from ((text, Meaning("reading", text)) for text in content["readings"])
+    yield from ((text, Meaning("pronoun")) for text in content["pronouns"])
+    yield from ((text, Meaning("filler", text)) for text in content["fillers"])
 
 
-def _units(spellings: Mapping[str, Any], variables: tuple[Variable, ...]) -> dict[str, dict[str, Conversion]]:
-    """Conversions by variable and spelling (lower case, no blanks), the variable's own unit first."""
-    shipped = read_yaml(RESOURCES / "units.yaml")["variables"]
-    result: dict[str, dict[str, Conversion]] = {}
-    for variable in variables:
-        found = {fold_unit(variable.unit): Conversion(1.0, 0.0)}
-        for unit in shipped.get(variable.key, {}).get("units", []):
-            conversion = Conversion(float(unit.get("scale", 1.0)), float(unit.get("offset", 0.0)))
-            for spelling in unit["spellings"]:
-                found.setdefault(fold_unit(spelling), conversion)
-        for spelling, meant in spellings.get(variable.key, {}).items():
-            if fold_unit(meant) in found:
-                found.setdefault(fold_unit(spelling), found[fold_unit(meant)])
-        result[variable.key] = found
-    return result
+def _names(groups: Iterable[Mapping[str, Any]], vocabulary: Vocabulary) -> Phrases:
+    """Names of single variables, then names that stand for several."""
+    for variable in vocabulary.variables:
+        meaning = Meaning("name", subjects=(Subject((variable.key,)),))
+        # A single letter is a name in capitals only, the others whatever the case.
+        yield from ((name if len(name) == 1 else name.lower(), meaning) for name in _names_of(variable))
+    known = vocabulary.variable_keys
+    for group in groups:
+        subjects: tuple[Subject, ...]
+        if "any" in group:
+            chosen = tuple(key for key in group["any"] if key in known)
+            subjects = (Subject(chosen),) if chosen else ()
+        elif group["each"] == "all":
+            subjects = tuple(Subject((key,), everything=True) for key in known)
+        else:
+            subjects = tuple(Subject((key,)) for key in group["each"] if key in known)
+        yield from ((name, Meaning("name", subjects=subjects)) for name in group["names"])
 
 
-def fold_unit(unit: str) -> str:
-    """A unit without case and blanks."""
-    return "".join(unit.split()).lower()
+def _names_of(variable: Variable) -> tuple[str, ...]:
+    return (variable.name, variable.short, *variable.aliases, *variable.words.names)
 
 
-def _unit_pattern(units: Mapping[str, Mapping[str, Conversion]]) -> re.Pattern[str]:
-    # A spelling of several words may be written with blanks: they are optional between its letters' groups.
-    spellings = {spelling for found in units.values() for spelling in found if spelling not in ("g", "ph", "fraction")}
-    words = ["degrees celsius", "degrees fahrenheit", "degrees centigrade", "degrees c", "degrees f", "deg c", "deg f"]
-    words += ["beats per minute", "beat per minute", "beats / min", "breaths per minute", "breath per minute"]
-    words += ["breaths / min", "breaths a minute", "per minute", "mm hg", "mg / dl", "mg per dl", "mmol / l"]
-    words += ["mmol per l", "per cent", "° c", "° f", "º c", "º f", "millimeters of mercury"]
-    ordered = sorted({*spellings, *words}, key=len, reverse=True)
-    body = "|".join(re.escape(spelling).replace(r"\ ", r"\s*") for spelling in ordered)
-    return re.compile(rf"\s*-?(?P<unit>{body})(?![A-Za-z])", re.IGNORECASE)
+def _conditions(content: Mapping[str, Any], vocabulary: Vocabulary) -> Phrases:
+    """Words that name variables and state something of them: about several, then about one, then extremes."""
+    known = vocabulary.variable_keys
+    for entry in content["conditions"]:
+        chosen = tuple(key for key in entry["variables"] if key in known)
+        meaning = Meaning("condition", "", (Subject(chosen),), _said(entry["says"], content, "conditions"))
+        yield from ((text, meaning) for text in entry["words"] if chosen)
+    for variable in vocabulary.variables:
+        for condition in variable.words.conditions:
+            says = _said(condition.says, content, f"variable '{variable.key}'")
+            meaning = Meaning("condition", "", (Subject((variable.key,)),), says)
+            yield from ((text, meaning) for text in condition.words)
+    for variable in vocabulary.variables:
+        for text, word in variable.words.extremes:
+            if word not in content["extremes"]:
+                raise InputDataError(
+                    f"variable '{variable.key}': unknown extreme '{word}' of '{text}'; expected one of "
+                    f"{', '.join(content['extremes'])}"
+                )
+            yield text, Meaning("name", subjects=(Subject((variable.key,)),), says=Predicate("extreme", word))
 
 
-def _alternatives(names: Iterable[str]) -> re.Pattern[str]:
-    ordered = sorted(names, key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, ordered))})(?!\w)", re.IGNORECASE)
+def _said(says: str, content: Mapping[str, Any], where: str) -> Predicate:
+    levels = (*content["levels"], *_ABSENT_LEVELS)
+    if says not in levels and says not in content["trends"]:
+        known = ", ".join((*levels, *content["trends"]))
+        raise InputDataError(f"{where}: a condition says '{says}'; expected one of {known}")
+    return Predicate("level" if says in levels else "trend", says)
+
+
+def _units(variable: Variable) -> dict[str, Unit]:
+    """Units by folded spelling, the variable's own unit first."""
+    found = {fold_unit(variable.unit): Unit((variable.unit,))}
+    for unit in variable.units:
+        for spelling in unit.spellings:
+            found.setdefault(fold_unit(spelling), unit)
+    for spelling, meant in variable.words.units:
+        if fold_unit(meant) in found:
+            found.setdefault(fold_unit(spelling), found[fold_unit(meant)])
+    return found
+
+
+def _unit_pattern(vocabulary: Vocabulary, unread: set[str]) -> re.Pattern[str]:
+    """Finds any unit of the vocabulary behind a number; blanks in a spelling are optional."""
+    spellings: set[str] = set()
+    for variable in vocabulary.variables:
+        spellings.add(variable.unit)
+        spellings.update(spelling for unit in variable.units for spelling in unit.spellings)
+        spellings.update(spelling for spelling, _ in variable.words.units)
+    # A unit that is also a name ("pH") is read as the name: "HR 110, pH 7.2".
+    names = {fold_unit(name) for variable in vocabulary.variables for name in _names_of(variable)}
+    read = {spelling.lower() for spelling in spellings if fold_unit(spelling) not in unread | names}
+    ordered = sorted(read, key=lambda spelling: (-len(spelling), spelling))
+    body = "|".join(r"\s*".join(map(re.escape, spelling.split())) for spelling in ordered)
+    return re.compile(rf"\s*-?(?P<unit>{body or '(?!)'})(?![A-Za-z])", re.IGNORECASE)

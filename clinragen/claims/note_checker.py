@@ -1,24 +1,21 @@
-"""Quotations in a rationale against the note: are the words there, and does the note affirm them for this patient?"""
+"""Checks the quotations of a rationale against the note: are the words there, and does the note affirm them?"""
 
 from __future__ import annotations
 
-import json
 import re
 from bisect import bisect_left
-from functools import lru_cache
-from importlib.resources import files
-
-from dataset_builder.contract.vocabulary import Disease, load_diseases
+from collections.abc import Mapping
 
 from clinragen.claims.lexicon import Lexicon
 from clinragen.claims.patterns import load_patterns
+from clinragen.claims.quotations import QUOTATION
 from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Claim, Evidence
 from clinragen.text.context import NoteContext, load_context_rules, read_context
+from modeling_clinragen.note_clinragen import find_spans
 
-_QUOTE = re.compile(r"[\"“”„«]([^\"“”„«»\n]{1,400})[\"“”»]")
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
-# Characters before a quotation, and of its sentence, that are read for what the rationale says of it.
-TOLD_BEFORE, SENTENCE = 60, 2000
+# Characters before a quotation, and of its sentence, that are read for what the rationale says about it.
+MAX_BEFORE, MAX_SENTENCE = 60, 2000
 _REASONS = {
     "negated": "the note negates it",
     "family": "the note says it of a relative",
@@ -29,11 +26,18 @@ _REASONS = {
 
 
 class NoteChecker:
-    """Checks quotations against one note; None where there is no note to check against."""
+    """Checks quotations against one note.
 
-    def __init__(self, note: str | None, lexicon: Lexicon) -> None:
+    Args:
+        note: The note; without one, quotations are unverifiable.
+        lexicon: Names of the diseases.
+        history_counts: By disease key, whether a past mention still supports the disease.
+    """
+
+    def __init__(self, note: str | None, lexicon: Lexicon, history_counts: Mapping[str, bool]) -> None:
         self._note = note
         self._lexicon = lexicon
+        self._history_counts = history_counts
         self._context: NoteContext | None = None
         self._found: dict[str, list[set[str]]] = {}
 
@@ -43,24 +47,23 @@ class NoteChecker:
         patterns = load_patterns()
         allowed: dict[tuple[int, int], bool] = {}
         ends = [0, *(found.end() for found in _SENTENCE_END.finditer(text)), len(text)]
-        for found in _QUOTE.finditer(text):
+        for found in QUOTATION.finditer(text):
             number = bisect_left(ends, found.end())
             start, end = ends[max(0, bisect_left(ends, found.start()) - 1)], ends[number]
-            sentence = (start, min(end, start + SENTENCE))
+            sentence = (start, min(end, start + MAX_SENTENCE))
             if sentence not in allowed:
                 allowed[sentence] = self._allows_history(text[slice(*sentence)])
-            told = text[max(start, found.start() - TOLD_BEFORE) : found.start()]
-            denied = bool(patterns.denied.search(told))
-            history = allowed[sentence] or bool(patterns.past.search(told))
-            verdict, evidence = self._verdict(found.group(1).strip(" .,;:\t"), denied, history)
+            before = text[max(start, found.start() - MAX_BEFORE) : found.start()]
+            denied = bool(patterns.denied.search(before))
+            history = allowed[sentence] or bool(patterns.past.search(before))
+            verdict, evidence = self._verdict(found["words"].strip(" .,;:\t"), denied, history)
             claims.append(Claim(found.group(), found.span(), None, "note", verdict, evidence, negated=denied))
         return claims
 
     def _allows_history(self, sentence: str) -> bool:
-        """Whether all the diseases that a sentence names are such that a past mention still supports them."""
-        named = [found.group().lower() for found in self._lexicon.diseases.finditer(sentence)]
-        counts = _history_counts(load_diseases())
-        return bool(named) and all(counts.get(name, False) for name in named)
+        """Whether a past mention still supports each of the diseases that a sentence names."""
+        named = self._lexicon.diseases_in(sentence)
+        return bool(named) and all(self._history_counts.get(key, False) for key in named)
 
     def _verdict(self, quote: str, denied: bool, history_allowed: bool) -> tuple[str, Evidence]:
         if self._note is None:
@@ -85,22 +88,8 @@ class NoteChecker:
         return CONTRADICTED, Evidence(_REASONS[worst])
 
     def _effects(self, note: str, quote: str) -> list[set[str]]:
-        """What the note does to each of the places where the words stand; blanks and case do not matter."""
-        words = quote.split()
-        left = r"(?<!\w)" if words[0][:1].isalnum() else ""
-        right = r"(?!\w)" if words[-1][-1:].isalnum() else ""
-        pattern = re.compile(left + r"\s+".join(map(re.escape, words)) + right, re.IGNORECASE)
-        places = [found.span() for found in pattern.finditer(note)]
-        if places and self._context is None:
+        """The context effects on each of the places where the words are."""
+        spans = find_spans(note, quote)
+        if spans and self._context is None:
             self._context = read_context(note, load_context_rules())
-        return [self._context.effects(*place) for place in places] if self._context is not None else []
-
-
-@lru_cache(maxsize=4)
-def _history_counts(diseases: tuple[Disease, ...]) -> dict[str, bool]:
-    """By name in lower case, whether a past mention of a disease says that it is still there."""
-    content = json.loads((files("clinragen.knowledge") / "resources" / "knowledge.json").read_text(encoding="utf-8"))[
-        "diseases"
-    ]
-    shipped = {key: bool(entry["history_counts"]) for key, entry in content.items()}
-    return {disease.name.lower(): shipped.get(disease.key, disease.kind == "chronic") for disease in diseases}
+        return [self._context.effects(*span) for span in spans] if self._context is not None else []

@@ -1,4 +1,4 @@
-"""The patterns of `resources/claims_patterns.yaml`: times, counts, and words around a quotation."""
+"""Times, counts, and words around a quotation, by the patterns of `resources/claims_patterns.yaml`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataset_builder.contract.lab_summary import number_in_words
 from dataset_builder.storage.files import faults_named, read_yaml
 
 PATTERNS = files("clinragen.claims") / "resources" / "claims_patterns.yaml"
-# "before hour 4" leaves out what was measured at that hour.
+# "before hour 4" excludes what was measured at that hour.
 _JUST = 0.01
 
 _NUMBERS = {number_in_words(number): number for number in range(100)}
@@ -27,7 +27,7 @@ Found = re.Match[str]
 
 @dataclass(frozen=True)
 class Patterns:
-    """Compiled patterns, each with the function that reads what it found; None says that it is to be ignored."""
+    """Compiled patterns, each with the function that reads a match; a time that reads as None is ignored."""
 
     times: tuple[tuple[re.Pattern[str], Callable[[Found], When | None]], ...]
     counts: tuple[tuple[re.Pattern[str], Callable[[Found], Quantifier]], ...]
@@ -107,7 +107,7 @@ _TIMES: Mapping[str, Callable[[Found], When | None]] = {
 }
 
 
-# Of a share, "more than" is not told so exactly that equality would matter.
+# A share is too imprecise for "more than" to exclude equality.
 _INCLUSIVE = {">": ">=", ">=": ">=", "<": "<=", "<=": "<="}
 
 
@@ -135,7 +135,7 @@ class _CountReader:
         )
 
     def more(self, found: Found) -> Quantifier:
-        """ "in three more": at least so many, whatever was told before."""
+        """ "in three more": at least as many, whatever was mentioned before."""
         return Quantifier(operator=">=", count=int(read_number(found["a"])))
 
     def percent(self, found: Found) -> Quantifier:
@@ -144,7 +144,7 @@ class _CountReader:
         return Quantifier(operator=_INCLUSIVE.get(operator, operator), share=float(found["a"]) / 100)
 
     def share(self, found: Found) -> Quantifier:
-        """ "in half of the readings": never meant exactly."""
+        """ "in half of the readings": always approximate."""
         operator = _INCLUSIVE.get(self._operator(found), "~")
         return Quantifier(operator=operator, share=self._shares[found["a"].lower()])
 

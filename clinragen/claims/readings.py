@@ -1,27 +1,29 @@
-"""The readings of one variable, and what a number or a time that is told means for them."""
+"""The readings of one variable, and which of them a number or a time refers to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from dataset_builder.contract.vocabulary import RangeSet, load_variables
 
 from clinragen.claims.lexicon import Lexicon
 from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Evidence, Predicate, Quantity, When
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.lab_summary import count_levels
+from modeling_clinragen.vocabulary_clinragen import RangeSet, Unit, Variable
 
-# Values come as float32: a limit told as 7.35 must not lie a rounding error beside the reading 7.35.
+# Values are float32: a limit of 7.35 must not lie a rounding error beside the reading 7.35.
 _ROUNDING = 1e-6
+# A time with neither tolerance of its own: "from hour 4" means from half an hour before.
+_HALF_HOUR = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Readings:
-    """One variable's measured values: `hours` and `values` (readings,), `low` and `high` (readings,) by the range."""
+    """One variable's measured values: `hours`, `values`, `low` and `high` (by the range), each `(readings,)`."""
 
-    key: str
+    variable: Variable
     hours: np.ndarray
     values: np.ndarray
     low: np.ndarray
@@ -33,13 +35,13 @@ class Readings:
 
 
 def split_readings(series: LabSeries, range_set: RangeSet) -> dict[str, Readings]:
-    """The readings of every variable, by key; without any where it was never measured."""
-    low, high, _ = count_levels(series.values, range_set)
+    """The readings of every variable, by key; empty where it was never measured."""
+    low, high, _ = count_levels(series.values, series.vocabulary, range_set)
     result = {}
-    for column, variable in enumerate(load_variables()):
+    for column, variable in enumerate(series.vocabulary.variables):
         seen = series.observed[:, column]
         result[variable.key] = Readings(
-            variable.key,
+            variable,
             series.hours[seen].astype(np.float64),
             series.values[seen, column].astype(np.float64),
             low[seen, column],
@@ -51,7 +53,7 @@ def split_readings(series: LabSeries, range_set: RangeSet) -> dict[str, Readings
 
 @dataclass(frozen=True)
 class Band:
-    """A told number in the variable's unit: `low` to `high` as told, and how far a reading may be off."""
+    """A number in the variable's unit: `low` to `high` as written, and how far a reading may be off."""
 
     low: float
     high: float
@@ -63,42 +65,48 @@ class Band:
         return (values >= self.low - slack) & (values <= self.high + slack)
 
 
-def read_band(quantity: Quantity, key: str, lexicon: Lexicon, *, change: bool = False) -> Band | None:
-    """The number in the variable's unit; None when its unit is none of this variable's.
+def near(variable: Variable) -> float:
+    """How far a number with "about" or "near" may be off: half of the variable's step, 0 without a scale."""
+    return variable.scale.step / 2 if variable.scale is not None else 0.0
 
-    A number without a unit is in the first unit, of those the variable may come in, that makes it plausible. With
-    `change` the number is a difference, so that the scales' zero points do not matter.
+
+def read_band(quantity: Quantity, variable: Variable, lexicon: Lexicon, *, change: bool = False) -> Band | None:
+    """The number in the variable's unit; None when the variable does not come in the number's unit.
+
+    A number without a unit is in the first of the variable's units that makes it plausible. With `change` the number
+    is a difference, so that the zero points of the units do not matter.
     """
-    variable = lexicon.variables[key]
-    units = lexicon.units[key]
-    if quantity.unit is not None:
-        if quantity.unit not in units:
-            return None
-        chosen = units[quantity.unit]
-        # "degrees" alone may be either scale.
-        doubtful = quantity.unit in ("°", "degrees")
-    else:
-        chosen = next(iter(units.values()))
-        doubtful = True
-        if quantity.high <= 1 and variable.unit == "%" and "fraction" in units:
-            chosen, doubtful = units["fraction"], False
-    if doubtful and not change:
-        low, high = variable.plausible
-        for conversion in units.values():
-            if low <= quantity.low * conversion.scale + conversion.offset <= high:
-                chosen = conversion
-                break
-    told = 0.5 * 10.0**-quantity.decimals * chosen.scale if quantity.decimals >= 0 else 0.0
-    tolerance = max(told, 0.5 * 10.0**-variable.decimals)
+    units = lexicon.units[variable.key]
+    if quantity.unit is not None and quantity.unit not in units:
+        return None
+    chosen = _unit_of(quantity, variable, units, lexicon, change)
+    written = 0.5 * 10.0**-quantity.decimals * chosen.scale if quantity.decimals >= 0 else 0.0
+    tolerance = max(written, 0.5 * 10.0**-variable.decimals)
     if quantity.approximate:
-        tolerance = max(tolerance, lexicon.near.get(key, 0.0))
+        tolerance = max(tolerance, near(variable))
     offset = 0.0 if change else chosen.offset
     low, high = (value * chosen.scale + offset for value in (quantity.low, quantity.high))
     return Band(low, high, tolerance)
 
 
+def _unit_of(
+    quantity: Quantity, variable: Variable, units: Mapping[str, Unit], lexicon: Lexicon, change: bool
+) -> Unit:
+    if quantity.unit is not None:
+        chosen, is_open = units[quantity.unit], quantity.unit in lexicon.open_units
+    elif quantity.high <= 1 and variable.unit == "%" and "fraction" in units:
+        chosen, is_open = units["fraction"], False
+    else:
+        chosen, is_open = next(iter(units.values())), True
+    if not is_open or change:
+        return chosen
+    low, high = variable.plausible
+    plausible = (unit for unit in units.values() if low <= quantity.low * unit.scale + unit.offset <= high)
+    return next(plausible, chosen)
+
+
 def holds(readings: Readings, predicate: Predicate, lexicon: Lexicon) -> np.ndarray | None:
-    """Which readings a predicate is true of; None when that cannot be told (no range, a unit of something else)."""
+    """Which readings a predicate is true of; None when it is undefined (no range, a unit of something else)."""
     if predicate.kind == "level":
         if not readings.ranged:
             return None
@@ -108,7 +116,7 @@ def holds(readings: Readings, predicate: Predicate, lexicon: Lexicon) -> np.ndar
         return masks[predicate.word]
     if predicate.first is None:
         return None
-    band = read_band(predicate.first, readings.key, lexicon)
+    band = read_band(predicate.first, readings.variable, lexicon)
     if band is None:
         return None
     values = readings.values
@@ -123,17 +131,17 @@ def holds(readings: Readings, predicate: Predicate, lexicon: Lexicon) -> np.ndar
         }
         return compared[predicate.word]
     if predicate.kind == "between" and predicate.second is not None:
-        other = read_band(predicate.second, readings.key, lexicon)
+        other = read_band(predicate.second, readings.variable, lexicon)
         if other is None:
             return None
-        first, last = sorted((band, other), key=lambda item: item.low)
+        first, last = sorted((band, other), key=lambda one: one.low)
         return Band(first.low, last.high, max(first.tolerance, last.tolerance)).holds(values)
     return band.holds(values)
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The readings that a time speaks of; `unknown` says why none can be meant."""
+    """The readings that a time refers to; `unknown` says why there are none."""
 
     mask: np.ndarray
     unknown: str = ""
@@ -169,17 +177,18 @@ def _one_window(readings: Readings, when: When, lexicon: Lexicon) -> np.ndarray 
         reach = limits["at_hours"] * (2 if when.approximate else 1)
         return np.asarray(np.abs(hours - when.first) <= reach)
     if when.kind == "from":
-        return np.asarray(hours >= when.first - 0.5)
+        return np.asarray(hours >= when.first - _HALF_HOUR)
     if when.kind == "until":
-        return np.asarray(hours <= when.first + 0.5)
+        return np.asarray(hours <= when.first + _HALF_HOUR)
     if when.kind == "window":
-        slack = limits["onset_hours"] if when.approximate else 0.5 if np.isfinite(when.last) and when.first > 0 else 0
+        bounded = np.isfinite(when.last) and when.first > 0
+        slack = limits["onset_hours"] if when.approximate else _HALF_HOUR if bounded else 0
         return np.asarray((hours >= when.first - slack) & (hours <= when.last + slack))
     return np.ones(len(hours), dtype=np.bool_)
 
 
 def evidence(reason: str, readings: Readings, mask: np.ndarray, lexicon: Lexicon) -> Evidence:
-    """A reason with the first of the readings that decide."""
+    """A reason with the first readings that decide."""
     chosen = np.flatnonzero(mask)[: int(lexicon.limits["evidence"])]
     return Evidence(
         reason,
@@ -189,7 +198,7 @@ def evidence(reason: str, readings: Readings, mask: np.ndarray, lexicon: Lexicon
 
 
 def is_absence(predicate: Predicate) -> bool:
-    """Whether a level means that nothing out of the ordinary is seen, which every reading must bear out."""
+    """Whether a level means that nothing abnormal is seen, which has to be true of every reading."""
     return predicate.kind == "level" and predicate.word in ("normal", "not low", "not high")
 
 

@@ -1,10 +1,8 @@
-"""Statements against a stay's series: which are supported, which contradicted, which cannot be told."""
+"""Checks statements against a stay's series: supported, contradicted or unverifiable."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-
-from dataset_builder.contract.vocabulary import RangeSet
 
 from clinragen.claims.levels import Outcome, check_readings
 from clinragen.claims.lexicon import Lexicon
@@ -22,13 +20,13 @@ from clinragen.claims.types import (
     Subject,
 )
 from dataset_builder.contract.lab_series import LabSeries
+from modeling_clinragen.vocabulary_clinragen import RangeSet
 
 _KINDS = {"level": "level", "trend": "trend", "extreme": "extreme", "range": "extreme", "measured": "measurement"}
 _ELSEWHEN = {
-    "past": "it speaks of a time before the stay",
-    "hypothetical": "it speaks of what may come, not of what was measured",
+    "past": "it is about a time before the stay",
+    "hypothetical": "it is about what may happen, not about what was measured",
 }
-_PAIR = ("systolic_blood_pressure", "diastolic_blood_pressure")
 
 
 class SeriesChecker:
@@ -41,10 +39,9 @@ class SeriesChecker:
         self._measured = bool(series.observed.any())
 
     def check(self, statement: Statement, text: str) -> list[Claim]:
-        """The claims of one statement: a level that is told with a count and a time is one of each."""
+        """The claims of one statement: a level with a count and a time is one of each."""
         if statement.predicate.kind == "pair":
-            halves = [part for part in _halves(statement) if part.subject.variables[0] in self._readings]
-            return [claim for part in halves for claim in self.check(part, text)]
+            return [claim for half in self._halves(statement) for claim in self.check(half, text)]
         if statement.subject.everything and statement.predicate.kind == "measured":
             variable, outcomes = None, [self._anything(statement)]
         else:
@@ -64,10 +61,20 @@ class SeriesChecker:
             for outcome in outcomes
         ]
 
+    def _halves(self, statement: Statement) -> list[Statement]:
+        """ "120/80" as a systolic and a diastolic value."""
+        predicate = statement.predicate
+        kind = "compare" if predicate.word else "near"
+        return [
+            replace(statement, subject=Subject((key,)), predicate=Predicate(kind, predicate.word, number))
+            for key, number in zip(self._lexicon.pair, (predicate.first, predicate.second), strict=True)
+            if key in self._readings
+        ]
+
     def _anything(self, statement: Statement) -> Outcome:
-        told = self._measured != bool(statement.negation)
+        agrees = self._measured != bool(statement.negation)
         reason = "something was measured" if self._measured else "nothing was measured"
-        return Outcome("measurement", SUPPORTED if told else CONTRADICTED, Evidence(reason))
+        return Outcome("measurement", SUPPORTED if agrees else CONTRADICTED, Evidence(reason))
 
     def _outcomes(self, statement: Statement, readings: Readings) -> list[Outcome]:
         kind = statement.predicate.kind
@@ -96,18 +103,8 @@ class SeriesChecker:
         return Outcome("measurement", SUPPORTED if agrees else CONTRADICTED, Evidence(reason))
 
 
-def _halves(statement: Statement) -> list[Statement]:
-    """ "120/80" as a systolic and a diastolic value."""
-    predicate = statement.predicate
-    kind = "compare" if predicate.word else "near"
-    return [
-        replace(statement, subject=Subject((key,)), predicate=Predicate(kind, predicate.word, number))
-        for key, number in zip(_PAIR, (predicate.first, predicate.second), strict=True)
-    ]
-
-
 def _decide(statement: Statement, found: list[tuple[str, list[Outcome]]]) -> tuple[str, list[Outcome]]:
-    """One answer for several variables: a positive statement holds if it does of one, any other if it does of all."""
+    """One answer for several variables: a positive statement has to be true of one, any other of all."""
     predicate = statement.predicate
     universal = bool(statement.negation) or is_absence(predicate)
     order = (CONTRADICTED, SUPPORTED, UNVERIFIABLE) if universal else (SUPPORTED, CONTRADICTED, UNVERIFIABLE)

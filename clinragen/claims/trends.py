@@ -1,4 +1,4 @@
-"""Directions, changes and extremes against the readings."""
+"""Checks directions, changes and extremes against the readings."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from dataset_builder.contract.vocabulary import RangeSet
 
 from clinragen.claims.levels import Outcome, is_sign
 from clinragen.claims.lexicon import Lexicon
-from clinragen.claims.readings import Band, Readings, evidence, flipped, read_band, window_of
+from clinragen.claims.readings import Band, Readings, evidence, flipped, near, read_band, window_of
 from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Evidence, Quantity, Statement
-from dataset_builder.contract.series_signs import SLOPE_POINTS, load_sign_rules
+from modeling_clinragen.series_statistics_clinragen import theil_sen_slope
+from modeling_clinragen.vocabulary_clinragen import RangeSet, Scale, Variable
 
-# So many readings make a part of a series that has a direction of its own.
+# A part of a series has a direction of its own from this many readings on.
 PART_READINGS = 3
 _STATISTICS: Mapping[str, Callable[[np.ndarray], Any]] = {
     "min": np.min,
@@ -42,30 +42,30 @@ def check_extreme(statement: Statement, readings: Readings, lexicon: Lexicon) ->
         sides = [("min", least), ("max", greatest)]
     agrees = True
     shown = np.zeros(len(readings), dtype=np.bool_)
-    told = []
+    reasons = []
     for word, number in sides:
         value = float(_STATISTICS[word](values))
-        told.append(f"the {word} is {value:g}")
+        reasons.append(f"the {word} is {value:g}")
         places = chosen.mask & (readings.values == value)
         shown |= places
         if number is not None:
-            band = read_band(number, readings.key, lexicon)
+            band = read_band(number, readings.variable, lexicon)
             if band is None:
                 return Outcome("extreme", UNVERIFIABLE, _UNIT)
             if word in ("mean", "median"):
-                band = Band(band.low, band.high, max(band.tolerance, lexicon.near.get(readings.key, 0.0)))
+                band = Band(band.low, band.high, max(band.tolerance, near(readings.variable)))
             agrees &= bool(band.holds(np.array([value]))[0])
         if points and word in ("min", "max"):
             agrees &= bool((places & window_of(readings, points, lexicon).mask).any())
     verdict = SUPPORTED if agrees else CONTRADICTED
     return _negated(
-        statement, Outcome("extreme", verdict, evidence("; ".join(told), readings, shown | ~shown.any(), lexicon))
+        statement, Outcome("extreme", verdict, evidence("; ".join(reasons), readings, shown | ~shown.any(), lexicon))
     )
 
 
 def check_trend(statement: Statement, readings: Readings, range_set: RangeSet, lexicon: Lexicon) -> Outcome:
     """ "rises from 80 to 130", "is stable", "improves", "swings"."""
-    # "dipped to 88 % at hour 20" tells where the change has come to by then.
+    # "dipped to 88 % at hour 20" says how far the change has come by then.
     times = [replace(when, kind="until") if when.kind == "at" else when for when in statement.times]
     if {when.kind for when in times} >= {"admission", "end"} or {when.kind for when in times} >= {"start", "end"}:
         times = []  # between the two
@@ -100,10 +100,10 @@ def _trend(
     word = predicate.word
     reason = f"from {values[0]:g} to {values[-1]:g}, least {values.min():g}, greatest {values.max():g}"
     if word == "resolving":
-        return _resolving(readings, hours, values, range_set, lexicon), reason
-    scale = load_sign_rules().scales.get(readings.key)
+        return _resolving(readings, hours, values, range_set), reason
+    scale = readings.variable.scale
     if scale is None:
-        return UNVERIFIABLE, "nothing says what a change of this variable is"
+        return UNVERIFIABLE, "no scale defines a change of this variable"
     ends, slope = float(values[-1] - values[0]), _slope(hours, values)
     if word == "erratic":
         swing = float(np.abs(np.diff(values)).mean())
@@ -117,11 +117,11 @@ def _trend(
         return (SUPPORTED if max(abs(ends), abs(slope)) < scale.change else UNVERIFIABLE), reason
     sign = {"rising": 1, "falling": -1}.get(word, 0)
     if not sign:
-        sign = _toward_normal(readings.key, values, range_set) * (-1 if word == "worsening" else 1)
+        sign = _toward_normal(readings.variable, values, range_set) * (-1 if word == "worsening" else 1)
         if not sign:
-            return UNVERIFIABLE, "nothing says which direction is the better one"
+            return UNVERIFIABLE, "nothing defines which direction is an improvement"
     if predicate.by is not None:
-        band = read_band(predicate.by, readings.key, lexicon, change=True)
+        band = read_band(predicate.by, readings.variable, lexicon, change=True)
         if band is None:
             return UNVERIFIABLE, _UNIT.reason
         changes = np.array([sign * ends, values.max() - values.min()])
@@ -130,14 +130,14 @@ def _trend(
     if predicate.first is None and predicate.second is None:
         verdict = _direction(sign, ends, slope, scale.change / 2)
         if verdict == CONTRADICTED and _in_part(sign, hours, values, scale.change):
-            return UNVERIFIABLE, f"only for a part of the time; {reason}"
+            return UNVERIFIABLE, f"only part of the time; {reason}"
         return verdict, reason
-    verdict = _between_numbers(statement, readings.key, values, sign, scale.change, lexicon)
+    verdict = _between_numbers(statement, readings.variable, values, sign, scale, lexicon)
     return verdict, reason if verdict != UNVERIFIABLE else _UNIT.reason
 
 
 def _direction(sign: int, ends: float, slope: float, least: float) -> str:
-    """Both the ends and the robust slope must go that way; one alone may be two outliers."""
+    """Both the ends and the robust slope must go that way: the ends alone may be two outliers."""
     ends, slope = sign * ends, sign * slope
     if min(ends, slope) >= least - 1e-4:
         return SUPPORTED
@@ -145,7 +145,7 @@ def _direction(sign: int, ends: float, slope: float, least: float) -> str:
 
 
 def _in_part(sign: int, hours: np.ndarray, values: np.ndarray, change: float) -> bool:
-    """Whether the readings up to the extreme, or from the opposite one on, do go that way."""
+    """Whether the readings up to the extreme, or from the opposite extreme on, go that way."""
     signed = sign * values
     parts = (slice(0, int(signed.argmax()) + 1), slice(int(signed.argmin()), None))
     for part in parts:
@@ -157,12 +157,12 @@ def _in_part(sign: int, hours: np.ndarray, values: np.ndarray, change: float) ->
 
 
 def _between_numbers(
-    statement: Statement, key: str, values: np.ndarray, sign: int, change: float, lexicon: Lexicon
+    statement: Statement, variable: Variable, values: np.ndarray, sign: int, scale: Scale, lexicon: Lexicon
 ) -> str:
-    """The numbers of a change: where it starts is the first value or the turning point, where it ends the last one."""
+    """The numbers of a change: its start is the first value or the turning point, its end the last or extreme one."""
     predicate = statement.predicate
     start, end = (
-        read_band(number, key, lexicon) if number is not None else None
+        read_band(number, variable, lexicon) if number is not None else None
         for number in (predicate.first, predicate.second)
     )
     if (start is None and predicate.first is not None) or (end is None and predicate.second is not None):
@@ -183,44 +183,39 @@ def _between_numbers(
         finishes &= end.holds(values)
     if not starts.any() or not finishes.any():
         return CONTRADICTED
-    # Of all starts before an end, one must lie clearly on the other side of it.
+    # Of all starts before an end, one has to lie clearly on the other side of it.
     lowest = np.minimum.accumulate(np.where(starts, signed, np.inf))
-    least = change / 4
+    least = scale.change / 4
     return SUPPORTED if (signed[finishes] - lowest[finishes] >= least).any() else CONTRADICTED
 
 
 def _slope(hours: np.ndarray, values: np.ndarray) -> float:
-    """The change over the window by the median of all slopes (Theil-Sen)."""
-    chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), SLOPE_POINTS)).astype(int))
-    x, y = hours[chosen], values[chosen]
-    earlier, later = np.triu_indices(len(chosen), k=1)
-    return float(np.median((y[later] - y[earlier]) / (x[later] - x[earlier])) * (hours[-1] - hours[0]))
+    """The change over the window by the robust slope."""
+    return float(theil_sen_slope(hours, values) * (hours[-1] - hours[0]))
 
 
-def _distance(key: str, values: np.ndarray, range_set: RangeSet) -> np.ndarray | None:
-    """How far values lie outside the range, with the sign of the side."""
-    if key not in range_set.bounds:
+def _distance(variable: Variable, values: np.ndarray, range_set: RangeSet) -> np.ndarray | None:
+    """How far values lie outside the range, negative below it; None without a range."""
+    if variable.key not in range_set.bounds:
         return None
-    low, high = range_set.bounds[key]
+    low, high = range_set.bounds[variable.key]
     return np.where(values < low, values - low, np.where(values > high, values - high, 0.0))
 
 
-def _toward_normal(key: str, values: np.ndarray, range_set: RangeSet) -> int:
-    """The direction that leads the worst reading back to normal, or 0 where none is abnormal."""
-    distance = _distance(key, values, range_set)
+def _toward_normal(variable: Variable, values: np.ndarray, range_set: RangeSet) -> int:
+    """The direction (1 or -1) that leads the worst reading back to normal, or 0 where none is abnormal."""
+    distance = _distance(variable, values, range_set)
     if distance is None or not distance.any():
         return 0
     return -int(np.sign(distance[int(np.abs(distance).argmax())]))
 
 
-def _resolving(
-    readings: Readings, hours: np.ndarray, values: np.ndarray, range_set: RangeSet, lexicon: Lexicon
-) -> str:
-    """Abnormal before, normal at the last. A window that begins after the abnormal readings counts those as well."""
-    distance = _distance(readings.key, values, range_set)
+def _resolving(readings: Readings, hours: np.ndarray, values: np.ndarray, range_set: RangeSet) -> str:
+    """Abnormal before, normal at the end. Abnormal readings before the window count as well."""
+    distance = _distance(readings.variable, values, range_set)
     if distance is None:
         return UNVERIFIABLE
-    before = _distance(readings.key, readings.values[readings.hours <= hours[-1]], range_set)
+    before = _distance(readings.variable, readings.values[readings.hours <= hours[-1]], range_set)
     if before is None or not before.any() or distance[-1]:
         return CONTRADICTED
-    return SUPPORTED if is_sign(before != 0, lexicon) else UNVERIFIABLE
+    return SUPPORTED if is_sign(before != 0) else UNVERIFIABLE

@@ -1,4 +1,4 @@
-"""What the claim checker says about a rationale: one `Claim` per statement, with the readings that decide it."""
+"""The claim checker's vocabulary of types: a parsed `Statement`, and the `Claim` that says whether it is true."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of a rationale.
+    """One checked statement of a rationale.
 
-    - `text`, `span`  the words and their characters in the rationale
-    - `variable`      key of the variable; None for a quotation and for statements about all variables at once
-    - `kind`          one of `KINDS`
-    - `verdict`       one of `VERDICTS`
-    - `hedged`        told as a guess ("possibly"); it is checked all the same, and a wrong guess is contradicted
-    - `negated`       told as an absence ("no fever")
+    Args:
+        text, span: The words, and their first and last character (exclusive) in the rationale.
+        variable: Key of the variable; None for a quotation and for statements about all variables at once.
+        kind: One of `KINDS`.
+        verdict: One of `VERDICTS`.
+        evidence: What decides.
+        hedged: Stated as a guess ("possibly"); it is checked all the same, and a wrong guess is contradicted.
+        negated: Stated as an absence ("no fever").
     """
 
     text: str
@@ -42,7 +44,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number as told: `low` equals `high` but for "in the 120s". `decimals` are those written, -1 for tens."""
+    """A number as written: `low` equals `high` except for "in the 120s". `decimals` is -1 for tens."""
 
     low: float
     high: float
@@ -53,7 +55,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Subject:
-    """One or several variables a statement is about; with several, it holds if it holds for any of them."""
+    """The variables a statement is about; with several of them, it is true if it is true of any."""
 
     variables: tuple[str, ...]
     everything: bool = False
@@ -77,7 +79,7 @@ class Quantifier:
 @dataclass(frozen=True)
 class When:
     """A time, by `kind`: "from", "until", "at", "window" (hours `first` to `last`), "final" (the last `first` hours),
-    or one of the words of claims.yaml ("start", "admission", "end", "early", "later", "whole", "outside")."""
+    or a key of `times` in claims.yaml ("start", "admission", "end", "early", "later", "whole", "outside")."""
 
     kind: str
     first: float = 0.0
@@ -87,12 +89,12 @@ class When:
 
 @dataclass(frozen=True)
 class Predicate:
-    """What is said.
+    """What a statement says of its subject.
 
     `kind`: "level" (`word` low, high, normal, abnormal), "compare" (`word` above, below, at_least, at_most), "near",
     "between" (two numbers), "trend" (`word` of claims.yaml; numbers are start and end, `by` the change), "extreme"
-    (`word` max, min, mean, median, with or without its number), "range" (numbers are least and greatest), "measured",
-    "own" (what the word for the variable itself says).
+    (`word` max, min, mean, median, with or without its number), "range" (numbers are minimum and maximum), "pair"
+    ("120/80"), "measured", "own" (what the name itself says: "febrile").
     """
 
     kind: str
@@ -104,7 +106,7 @@ class Predicate:
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement, taken apart. `negation` is "", "plain" or "never"; `scope` "now", "past" or "hypothetical"."""
+    """One parsed statement. `negation` is "", "plain" or "never"; `scope` "now", "past" or "hypothetical"."""
 
     subject: Subject
     predicate: Predicate

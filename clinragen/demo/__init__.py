@@ -1,0 +1,1 @@
+"""The page on one model: its tabs, and how it is served on this machine."""

@@ -1,4 +1,4 @@
-"""What a model must beat: the prevalence guess and a logistic regression on words and lab statistics.
+"""The baselines that a model must beat: the prevalence guess and a logistic regression on words and lab statistics.
 
 Neither sees a test label: both are fitted on the training split, and everything that is chosen (regularisation,
 decision thresholds) is chosen on the validation split.
@@ -11,9 +11,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from clinragen.evaluation.lab_statistics import lab_statistics
 from clinragen.evaluation.thresholds import choose_thresholds
 from modeling_clinragen.errors import InputDataError, SettingsError
+from modeling_clinragen.series_statistics_clinragen import series_statistics
+from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 Examples = Iterable[Mapping[str, Any]]
 Inputs = Literal["both", "note", "labs"]
@@ -35,7 +36,7 @@ class PrevalenceGuess:
         self.given = np.zeros(0, dtype=np.int8)
 
     def fit(self, labels: np.ndarray) -> PrevalenceGuess:
-        """Choose the set from training labels (examples, diseases). Raises `InputDataError` when there are none."""
+        """Choose the set from training labels `(examples, diseases)`. Raises `InputDataError` when there are none."""
         truth = np.asarray(labels, dtype=float)
         if truth.ndim != 2 or not len(truth):
             raise InputDataError("the training split has no labels; build a larger cohort")
@@ -49,7 +50,7 @@ class PrevalenceGuess:
         return self
 
     def predict(self, examples: int) -> np.ndarray:
-        """The same 0/1 row for every example: (examples, diseases)."""
+        """The same 0/1 row for every example: `(examples, diseases)`."""
         return np.tile(self.given, (examples, 1))
 
 
@@ -58,15 +59,33 @@ class LogisticBaseline:
 
     Lab statistics are imputed by the training median, standardised, clipped at 5 standard deviations and divided by
     the square root of their number: rows of both blocks then have about length 1, and one C suits both. C and the
-    thresholds are those with the highest validation micro F1. `features` drops a block for a single-modality baseline.
-    Everything is deterministic. After `fit`, `choices` says what was chosen.
+    thresholds are those with the highest validation micro F1. Everything is deterministic. After `fit`, `choices` says
+    what was chosen.
+
+    Args:
+        vocabulary: The variables of the series.
+        range_set: The normal ranges, for the shares of measurements below and above them.
+        features: "both", or "note" or "labs" for a single-modality baseline.
+        c_grid: Inverse regularisation strengths to choose from.
+
+    Raises:
+        SettingsError: The features are unknown, or `c_grid` is empty or has a value that is not above 0.
     """
 
-    def __init__(self, features: Inputs = "both", *, c_grid: Sequence[float] = C_GRID) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        range_set: RangeSet,
+        features: Inputs = "both",
+        *,
+        c_grid: Sequence[float] = C_GRID,
+    ) -> None:
         if features not in get_args(Inputs):
-            raise SettingsError(f"baseline features '{features}' are unknown; choose one of both, note, labs")
+            raise SettingsError(f"unknown baseline features '{features}'; choose one of both, note, labs")
         if not c_grid or min(c_grid) <= 0:
             raise SettingsError("c_grid needs at least one value, all above 0")
+        self.vocabulary = vocabulary
+        self.range_set = range_set
         self.features = features
         self.c_grid = tuple(sorted(c_grid))
         self.choices: dict[str, Any] = {}
@@ -75,9 +94,10 @@ class LogisticBaseline:
         self._thresholds = np.zeros(0)
 
     def fit(self, train: Examples, validation: Examples) -> LogisticBaseline:
-        """Fit on the training rows (data contract of `dataset_builder.contract.schema`) and choose on the validation rows.
+        """Fit on the training rows (of the data contract) and choose on the validation rows.
 
-        Raises `InputDataError` when a split is empty or the training notes hold no words though notes are asked for.
+        Raises:
+            InputDataError: A split is empty, or the training notes hold no words although notes are to be read.
         """
         train, validation = list(train), list(validation)
         if not train or not validation:
@@ -100,17 +120,17 @@ class LogisticBaseline:
         return self
 
     def predict(self, examples: Examples) -> np.ndarray:
-        """0/1 decisions, int8 (examples, diseases). Raises `SettingsError` before `fit`."""
+        """0/1 decisions, int8 `(examples, diseases)`. Raises `SettingsError` before `fit`."""
         return (self.probabilities(examples) >= self._thresholds).astype(np.int8)
 
     def probabilities(self, examples: Examples) -> np.ndarray:
-        """Probabilities (examples, diseases). Raises `SettingsError` before `fit`."""
+        """Probabilities `(examples, diseases)`. Raises `SettingsError` before `fit`."""
         if not self._predictors:
             raise SettingsError("the logistic regression is not fitted; call fit first")
         return _probabilities(self._predictors, self._extractor.transform(list(examples)))
 
     def _union(self, train: list[Mapping[str, Any]]) -> Any:
-        """The unfitted feature extractor: rows of the contract to a matrix (examples, columns)."""
+        """The unfitted feature extractor: rows of the contract to a matrix `(examples, columns)`."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.impute import SimpleImputer
         from sklearn.pipeline import make_pipeline, make_union
@@ -125,9 +145,9 @@ class LogisticBaseline:
             blocks.append(make_pipeline(FunctionTransformer(_notes), words))
         if self.features != "note":
             numbers = (SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
-            blocks.append(
-                make_pipeline(FunctionTransformer(lab_statistics), *numbers, FunctionTransformer(_clip_to_unit))
-            )
+            columns = {"variables": self.vocabulary.variable_keys, "ranges": self.range_set}
+            statistics = FunctionTransformer(series_statistics, kw_args=columns)
+            blocks.append(make_pipeline(statistics, *numbers, FunctionTransformer(_clip_to_unit)))
         return make_union(*blocks)
 
 
@@ -151,7 +171,7 @@ def _fit_one(inputs: Any, target: np.ndarray, c: float) -> Predictor:
     from sklearn.linear_model import LogisticRegression
 
     # With more columns than rows the dual solver takes a tenth of lbfgs' time. It shuffles, hence the seed.
-    # That liblinear also penalises the intercept is nothing beside the loss of a thousand rows at these C.
+    # liblinear penalises the intercept, too, which hardly matters beside the loss of a thousand rows at these C.
     model = LogisticRegression(
         C=c,
         solver="liblinear",

@@ -1,4 +1,4 @@
-"""From generated disease names to a 0/1 matrix, with every name that is no disease of the vocabulary counted."""
+"""From generated disease names to a 0/1 matrix; every name outside the vocabulary is counted."""
 
 from __future__ import annotations
 
@@ -9,22 +9,18 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from dataset_builder.contract.vocabulary import Disease
 
 from clinragen.retrieval.encoder import SentenceEncoder
+from clinragen.text.names import fold_name
 from modeling_clinragen.errors import SettingsError
-
-
-def fold(name: str) -> str:
-    """A name without differences of case and of white space."""
-    return " ".join(name.split()).casefold()
+from modeling_clinragen.vocabulary_clinragen import Disease
 
 
 class Matcher(Protocol):
     """Decides which diseases a generated name stands for."""
 
     def match(self, pieces: Sequence[str], names: Sequence[str]) -> np.ndarray:
-        """Return a bool matrix (pieces, names); a row without a True is a name outside the vocabulary."""
+        """Return a bool matrix `(pieces, names)`; a row without a True is a name outside the vocabulary."""
         ...
 
 
@@ -32,9 +28,9 @@ class ExactMatcher:
     """A piece is a disease when both names are equal but for case and white space. Needs nothing but the names."""
 
     def match(self, pieces: Sequence[str], names: Sequence[str]) -> np.ndarray:
-        """Return a bool matrix (pieces, names)."""
-        folded = np.array([fold(name) for name in names], dtype=object)
-        return np.array([folded == fold(piece) for piece in pieces], dtype=bool).reshape(len(pieces), len(names))
+        """Return a bool matrix `(pieces, names)`."""
+        folded = np.array([fold_name(name) for name in names], dtype=object)
+        return np.array([folded == fold_name(piece) for piece in pieces], dtype=bool).reshape(len(pieces), len(names))
 
 
 class EmbeddingMatcher:
@@ -42,20 +38,24 @@ class EmbeddingMatcher:
 
     `encoder` is the folder or Hub id of a sentence-transformers model; the paper uses all-MiniLM-L6-v2 and 0.9. A
     piece may reach the threshold for several diseases and then counts as each of them, as in the paper. Embeddings
-    are kept, so that a name which many outputs share is encoded once. Raises `SettingsError` for a threshold outside
-    (0, 1] and for an encoder that cannot be loaded.
+    are kept, so that a name which many outputs share is encoded once.
+
+    Raises:
+        SettingsError: The threshold lies outside (0, 1], or the encoder cannot be loaded.
     """
 
     def __init__(self, encoder: str | Path, threshold: float = 0.9) -> None:
         if not 0 < threshold <= 1:
-            raise SettingsError(f"matching threshold {threshold} is not a usable cosine; give one above 0, at most 1")
+            raise SettingsError(
+                f"matching threshold {threshold} is not a usable cosine; give a number above 0 and at most 1"
+            )
         self.encoder = str(encoder)
         self.threshold = threshold
         self._model: SentenceEncoder | None = None
         self._embeddings: dict[str, np.ndarray] = {}
 
     def match(self, pieces: Sequence[str], names: Sequence[str]) -> np.ndarray:
-        """Return a bool matrix (pieces, names)."""
+        """Return a bool matrix `(pieces, names)`."""
         if not pieces:
             return np.zeros((0, len(names)), dtype=bool)
         self._encode([*pieces, *names])
@@ -75,11 +75,12 @@ class EmbeddingMatcher:
 
 @dataclass(frozen=True)
 class MatchedDiagnoses:
-    """What a system diagnosed.
+    """The diagnoses of one system.
 
-    `predictions` is int8 (examples, diseases); `unmatched` holds each generated name that is no disease of the
-    vocabulary, as generated but for white space, with how often it was written; `pieces` is the number of names
-    written in all.
+    Args:
+        predictions: int8 `(examples, diseases)`.
+        unmatched: Generated names outside the vocabulary, as written except for white space, with their counts.
+        pieces: The number of names written in all.
     """
 
     predictions: np.ndarray
@@ -87,7 +88,7 @@ class MatchedDiagnoses:
     pieces: int
 
     def counts(self) -> dict[str, int]:
-        """The numbers for `metrics.json` (no names: a generated text may repeat a note)."""
+        """The numbers for metrics.json (no names: a generated text may repeat a note)."""
         return {
             "names": self.pieces,
             "unmatched": sum(self.unmatched.values()),
@@ -98,10 +99,10 @@ class MatchedDiagnoses:
 def match_diagnoses(
     lists: Sequence[Sequence[str]], diseases: Sequence[Disease], matcher: Matcher | None = None
 ) -> MatchedDiagnoses:
-    """Match one list of generated names per example against the diseases; `ExactMatcher` unless told otherwise.
+    """Match one list of generated names per example against the diseases, with an `ExactMatcher` by default.
 
-    An empty list is "no disease". A disease named twice counts once. Empty pieces (two commas in a row) are no name
-    and are left out; any other piece either matches or is counted in `unmatched`.
+    An empty list is "no disease". A disease named twice counts once. Empty pieces (two commas in a row) are left out;
+    any other piece either matches or is counted in `unmatched`.
     """
     matcher = matcher if matcher is not None else ExactMatcher()
     cleaned = [[" ".join(piece.split()) for piece in pieces if piece.strip()] for pieces in lists]

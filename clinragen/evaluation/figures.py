@@ -3,6 +3,7 @@ per system, so that nothing depends on colour alone. Figures are built without p
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,18 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dataset_builder.contract.vocabulary import (
-    Disease,
-    RangeSet,
-    Variable,
-    load_diseases,
-    load_range_set,
-    load_variables,
-)
 
-from clinragen.evaluation.comparison import MAIN, system_name
+from clinragen.evaluation.systems import MAIN, system_name
+from dataset_builder.contract.lab_series import LabSeries
+from dataset_builder.contract.lab_summary import count_levels
 from dataset_builder.storage.files import atomic_file
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.vocabulary_clinragen import Disease, RangeSet, Variable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,6 +52,8 @@ STYLE = {
     "legend.frameon": False,
     "figure.facecolor": "white",
 }
+SERIES_COLUMNS = 3
+SERIES_ROW_HEIGHT = 2.375
 
 
 @contextmanager
@@ -81,8 +79,10 @@ def _points(records: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float]
 def plot_curves(path: Path, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Training (`loss`) and validation (`eval_loss`) loss by `step`, one panel per phase.
 
-    Records are those of a Trainer's `log_history`; other keys are ignored. Raises `InputDataError` when a phase has no
-    loss at all.
+    Records are those of a Trainer's `log_history`; other keys are ignored.
+
+    Raises:
+        InputDataError: A phase has no loss at all.
     """
     with _figure(path, max(3.6 * len(curves), 5), 3.4) as figure:
         panels = figure.subplots(1, len(curves), squeeze=False)[0]
@@ -113,11 +113,11 @@ def disease_order(metrics: Mapping[str, Any], diseases: Sequence[Disease]) -> li
     return sorted(diseases, key=rank)
 
 
-def plot_diseases(path: Path, metrics: Mapping[str, Any]) -> None:
+def plot_diseases(path: Path, metrics: Mapping[str, Any], diseases: Sequence[Disease]) -> None:
     """F1 per disease, all systems; intervals for the full model and for the logistic regression."""
     from matplotlib.transforms import blended_transform_factory
 
-    ordered = disease_order(metrics, load_diseases())
+    ordered = disease_order(metrics, diseases)
     shift = {"full": -0.15, "logistic_regression": 0.15}
     with _figure(path, 10, 1.4 + 0.45 * len(ordered)) as figure:
         axes = figure.subplots()
@@ -156,11 +156,10 @@ def variable_title(variable: Variable) -> str:
     return name if variable.unit == variable.name else f"{name} ({variable.unit})"
 
 
-def _plot_variable(
-    axes: Axes, variable: Variable, hours: np.ndarray, values: np.ndarray, ranges: RangeSet, end: float
-) -> None:
-    seen = ~np.isnan(values)
-    axes.set_title(variable_title(variable))
+def _plot_variable(axes: Axes, series: LabSeries, column: int, range_set: RangeSet, end: float) -> None:
+    hours, values = series.hours.astype(float), series.values[:, column].astype(float)
+    seen = series.observed[:, column]
+    axes.set_title(variable_title(series.vocabulary.variables[column]))
     axes.set_xlim(min(0.0, float(hours.min(initial=0.0))), end)
     if not seen.any():
         # No range is shown either: green without a point would look like a normal finding.
@@ -168,55 +167,51 @@ def _plot_variable(
         axes.set_yticks([])
         axes.grid(False)
         return
-    band = ranges.bounds.get(variable.key)
+    band = range_set.bounds.get(series.vocabulary.variables[column].key)
     if band is not None:
         axes.axhspan(*band, color=GREEN, alpha=0.13, linewidth=0)
     steps = np.flatnonzero(seen)
     for before, after in pairwise(steps):
         colour, line = (GREY, ":") if after - before > 1 else (BLUE, "-")
         axes.plot(hours[[before, after]], values[[before, after]], color=colour, linestyle=line, linewidth=1.2)
-    levels = np.array([ranges.level(variable.key, float(value)) or "normal" for value in values[seen]])
-    for level, colour, marker in (("normal", BLUE, "o"), ("low", RED, "v"), ("high", RED, "^")):
-        chosen = levels == level
-        axes.plot(hours[seen][chosen], values[seen][chosen], marker, color=colour, ms=4)
+    low, high = (levels[:, column] for levels in count_levels(series.values, series.vocabulary, range_set)[:2])
+    for chosen, colour, marker in ((seen & ~low & ~high, BLUE, "o"), (low, RED, "v"), (high, RED, "^")):
+        axes.plot(hours[chosen], values[chosen], marker, color=colour, ms=4)
     shown = np.append(values[seen], [] if band is None else band)
     room = 0.12 * (np.ptp(shown) or abs(shown[0]) or 1.0)
     axes.set_ylim(shown.min() - room, shown.max() + room)
     axes.plot(hours[~seen], np.zeros((~seen).sum()), "|", color=GREY, ms=7, transform=axes.get_xaxis_transform())
 
 
-def plot_series(path: Path, patient: Mapping[str, Any]) -> None:
-    """The 11 variables of one example over the hours since ICU admission, with the clinical range.
+def plot_series(path: Path, series: LabSeries, range_set: RangeSet) -> None:
+    """All variables of one stay over the hours since ICU admission, with their normal ranges.
 
     Points outside the range point up or down; a dotted line crosses steps at which the variable was not measured, and
-    those steps are ticked on the axis. `patient` needs `lab_hours` (steps,), `lab_values` and `lab_observed`
-    (steps, 11).
+    those steps are ticked on the axis.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    variables, ranges = load_variables(), load_range_set()
-    hours = np.asarray(patient["lab_hours"], dtype=float)
-    values = np.array(patient["lab_values"], dtype=float).reshape(len(hours), len(variables))
-    observed = np.array(patient["lab_observed"], dtype=bool).reshape(values.shape)
-    values = np.where(observed, values, np.nan)
-    end = max(float(hours.max(initial=0.0)) * 1.02, 1.0)
-    with _figure(path, 10.5, 9.5) as figure:
+    variables = series.vocabulary.variables
+    end = max(float(series.hours.max(initial=0.0)) * 1.02, 1.0)
+    # One panel more than variables, for the key.
+    rows = math.ceil((len(variables) + 1) / SERIES_COLUMNS)
+    with _figure(path, 10.5, SERIES_ROW_HEIGHT * rows) as figure:
         figure.supxlabel("hours since ICU admission", fontsize=10)
-        panels = figure.subplots(4, 3).ravel()
-        for column, (axes, variable) in enumerate(zip(panels, variables, strict=False)):
-            _plot_variable(axes, variable, hours, values[:, column], ranges, end)
-        key = panels[len(variables)]
-        key.axis("off")
+        panels = figure.subplots(rows, SERIES_COLUMNS, squeeze=False).ravel()
+        for column, axes in enumerate(panels[: len(variables)]):
+            _plot_variable(axes, series, column, range_set, end)
+        for unused in panels[len(variables) :]:
+            unused.axis("off")
         dot: dict[str, Any] = {"linestyle": "none", "ms": 5}
-        key.legend(
+        panels[len(variables)].legend(
             handles=[
                 Line2D([], [], color=BLUE, marker="o", ms=5, label="measured"),
                 Line2D([], [], color=RED, marker="^", label="above the range", **dot),
                 Line2D([], [], color=RED, marker="v", label="below the range", **dot),
                 Line2D([], [], color=GREY, linestyle=":", label="gap between measurements"),
                 Line2D([], [], color=GREY, marker="|", label="step without a measurement", **dot),
-                Patch(color=GREEN, alpha=0.13, label="clinical range"),
+                Patch(color=GREEN, alpha=0.13, label=f"{range_set.name} range"),
             ],
             loc="center left",
         )

@@ -2,57 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
 
+from clinragen.evaluation.config import EvaluateConfig
 from dataset_builder.contract.arrays import series_column
+from dataset_builder.storage.progress import Progress, Report, no_report
+from modeling_clinragen.generation_clinragen import DiseaseListConstraint
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
+
+if TYPE_CHECKING:
+    from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
+
+
+def require_vocabulary(processor: ClinRaGenProcessor, vocabulary: Vocabulary, model: str = "the model") -> None:
+    """Refuse to read a cohort's series and labels as those of another vocabulary.
+
+    Args:
+        processor: The model's processor.
+        vocabulary: The cohort's vocabulary.
+        model: What the message calls the model.
+
+    Raises:
+        SettingsError: Variables, units, diseases or their order differ, or the processor has no vocabulary.
+    """
+    processor.require_vocabulary().require_same(vocabulary, model, "the cohort")
 
 
 @torch.inference_mode()
 def generate_texts(
     model: Any,
-    processor: Any,
+    processor: ClinRaGenProcessor,
     examples: Dataset,
+    vocabulary: Vocabulary,
     *,
     note: bool = True,
     labs: bool = True,
-    batch_size: int = 32,
-    num_beams: int = 1,
-    max_new_tokens: int | None = None,
-    logits_processor: Sequence[Any] = (),
-    on_progress: Callable[[int], None] | None = None,
+    config: EvaluateConfig | None = None,
+    report: Report = no_report,
 ) -> list[str]:
     """Generate one text per example, deterministically.
 
     Args:
         model, processor: A ClinRaGen model and its processor, however they were loaded.
         examples: Rows of the data contract.
+        vocabulary: Whose variables, in order, the columns of their series are.
         note, labs: Which modalities the model is shown.
-        batch_size, num_beams, max_new_tokens: Generation settings; the model's own limit by default.
-        logits_processor: What decides which next tokens are possible, as in transformers' `generate`.
-        on_progress: Called with the number of examples finished since the last call.
+        config: Batch size, beams, and whether lists of diseases are constrained to configured names.
+        report: Called with the number of examples finished.
+
+    Raises:
+        SettingsError: The model's vocabulary is another one; nothing has been generated then.
     """
+    require_vocabulary(processor, vocabulary)
+    config = config if config is not None else EvaluateConfig()
     model.eval()
     notes = list(examples["note"])
     series = series_column(examples)
     # Similar lengths together: less padding, and short answers need not wait for long ones.
     order = sorted(range(len(notes)), key=lambda row: (len(notes[row]), len(series[row]["hours"])))
-    ways: dict[str, Any] = {"do_sample": False, "num_beams": num_beams, "logits_processor": list(logits_processor)}
-    if max_new_tokens is not None:
-        ways["max_new_tokens"] = max_new_tokens
+    constraint = [DiseaseListConstraint(processor, model.config)] if config.constrained else []
     texts = [""] * len(notes)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for start in range(0, len(order), config.batch_size):
+        rows = order[start : start + config.batch_size]
         inputs = processor(
             note=[notes[row] if note else "" for row in rows], series=[series[row] for row in rows] if labs else None
         ).to(model.device)
-        generated = model.generate(**inputs, **ways)
+        generated = model.generate(
+            **inputs, do_sample=False, num_beams=config.num_beams, logits_processor=list(constraint)
+        )
         decoded = processor.tokenizer.batch_decode(generated, skip_special_tokens=True)
         for row, text in zip(rows, decoded, strict=True):
             texts[row] = text.strip()
-        if on_progress is not None:
-            on_progress(len(rows))
+        report(Progress(start + len(rows), len(order), "examples"))
     return texts

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clinragen.evaluation.comparison import MAIN, in_order, system_name
+from clinragen.evaluation.systems import MAIN, in_order, system_name
 
 Interval = Mapping[str, float]
 
@@ -15,16 +15,19 @@ Interval = Mapping[str, float]
 class Verdict:
     """The full model against one other system in micro F1.
 
-    `difference` is full minus other, paired on the same resampled patients. `beats` is True only when its whole
-    interval lies above zero, `worse` when it lies below. `apart` says whether the two systems' own intervals do not
-    overlap, which is a stricter and cruder question.
+    Args:
+        other: Key of the other system.
+        difference: Full model minus the other, paired on the same resampled patients.
+        beats: Whether the whole interval of the difference lies above zero.
+        worse: Whether it lies below zero.
+        intervals_apart: Whether the two systems' own intervals do not overlap, a stricter and cruder question.
     """
 
     other: str
     difference: Interval
     beats: bool
     worse: bool
-    apart: bool
+    intervals_apart: bool
 
     @property
     def answer(self) -> str:
@@ -34,12 +37,12 @@ class Verdict:
         return "no, it is worse" if self.worse else "no, the interval includes zero"
 
 
-def plain(interval: Interval) -> str:
+def format_score(interval: Interval) -> str:
     """A value with its interval: "0.612 (0.598 to 0.627)"."""
     return f"{interval['value']:.3f} ({interval['low']:.3f} to {interval['high']:.3f})"
 
 
-def signed(interval: Interval) -> str:
+def format_difference(interval: Interval) -> str:
     """A difference with its interval: "+0.021 (+0.010 to +0.032)"; never "-0.000"."""
     value, low, high = (round(interval[name], 3) + 0.0 for name in ("value", "low", "high"))
     return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
@@ -48,25 +51,25 @@ def signed(interval: Interval) -> str:
 def verdicts(metrics: Mapping[str, Any]) -> list[Verdict]:
     """One verdict per compared system, in the order of `in_order`."""
     result = []
-    ours = metrics["systems"][MAIN]["micro_f1"]
+    full = metrics["systems"][MAIN]["micro_f1"]
     for name, scores in in_order(metrics["systems"]):
         if name == MAIN:
             continue
         difference = metrics["differences"][f"{MAIN}_minus_{name}"]["micro_f1"]
-        theirs = scores["micro_f1"]
-        apart = ours["low"] > theirs["high"] or theirs["low"] > ours["high"]
+        other = scores["micro_f1"]
+        apart = full["low"] > other["high"] or other["low"] > full["high"]
         result.append(Verdict(name, difference, difference["low"] > 0, difference["high"] < 0, apart))
     return result
 
 
 def verdict_sentence(metrics: Mapping[str, Any]) -> str:
-    """What the comparison shows, in words: which systems the full model beats in micro F1 and which it does not."""
+    """The result in words: which systems the full model beats in micro F1 and which it does not."""
 
     def named(which: list[Verdict]) -> str:
-        return "; ".join(f"{system_name(item.other).lower()}, {signed(item.difference)}" for item in which)
+        return "; ".join(f"{system_name(item.other).lower()}, {format_difference(item.difference)}" for item in which)
 
     items = verdicts(metrics)
-    parts = [f"The full model's micro F1 is {plain(metrics['systems'][MAIN]['micro_f1'])}."]
+    parts = [f"The full model's micro F1 is {format_score(metrics['systems'][MAIN]['micro_f1'])}."]
     beaten = [item for item in items if item.beats]
     worse = [item for item in items if item.worse]
     unclear = [item for item in items if not item.beats and not item.worse]

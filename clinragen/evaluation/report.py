@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.contract.vocabulary import load_diseases, load_variables
-
-from clinragen.evaluation.comparison import MAIN, system_name
 from clinragen.evaluation.figures import disease_order, plot_curves, plot_diseases, plot_series
-from clinragen.evaluation.metrics import SCORES
-from clinragen.evaluation.outcome import plain, signed, verdict_sentence, verdicts
+from clinragen.evaluation.outcome import format_difference, format_score, verdict_sentence, verdicts
+from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RATIONALE_SCORES
+from clinragen.evaluation.systems import MAIN, system_name
+from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.storage.files import atomic_file, write_json
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.vocabulary_clinragen import Disease, RangeSet, Vocabulary
 
 NOTE_EXCERPT = 1500
 SECTIONS = ("systems", "differences", "per_disease", "held_out", "rationale")
@@ -48,37 +48,47 @@ def write_report(
     metrics: Mapping[str, Any],
     curves: Mapping[str, Sequence[Mapping[str, Any]]],
     patient: Mapping[str, Any],
-    notes: Sequence[str],
+    notices: Sequence[str],
+    vocabulary: Vocabulary,
+    range_set: RangeSet,
 ) -> None:
-    """Write `metrics.json`, `report.md` and the figures into `folder`; equal input gives equal bytes.
+    """Write metrics.json, report.md and the figures into `folder`; equal input gives equal bytes.
 
-    - `metrics`: what `compare_systems` returns, plus `rationale` (by system, from `rationale_scores`) and, where names
-      were generated, `names` (by system, from `MatchedDiagnoses.counts`); further keys go into the JSON only
-    - `curves`: the trainer's `log_history` by phase, in the order to show
-    - `patient`: a row of the data contract with `predicted` (names) and `generated_rationale` (None when unparsable)
-    - `notes`: sentences that a reader must not miss, such as that the notes are structured or the hospital synthetic
+    Args:
+        folder: Where to write.
+        metrics: The result of `compare_systems`, plus `rationale` (by system, from `rationale_scores`) and, where
+            names were generated, `names` (by system, from `MatchedDiagnoses.counts`); further keys go into the JSON
+            only.
+        curves: The trainer's `log_history` by phase, in the order to show.
+        patient: A row of the data contract with `predicted` (names) and `generated_rationale` (None when unparsable).
+        notices: Sentences that a reader must not miss, such as that the notes are structured or the hospital
+            synthetic.
+        vocabulary: The cohort's variables and diseases.
+        range_set: The normal ranges that the patient's series is shown with.
 
-    Raises `InputDataError` when a section of the metrics or a key of the patient is missing.
+    Raises:
+        InputDataError: A section of the metrics or a key of the patient is missing.
     """
     folder = Path(folder)
     missing = [section for section in SECTIONS if section not in metrics]
     if missing:
         raise InputDataError(f"the metrics lack {', '.join(missing)}; make them with compare_systems")
     check_patient(patient)
+    series = LabSeries.from_example(vocabulary, patient)
     if curves:
         plot_curves(folder / "training_curves.png", curves)
-    plot_diseases(folder / "f1_per_disease.png", metrics)
-    plot_series(folder / "patient_series.png", patient)
+    plot_diseases(folder / "f1_per_disease.png", metrics, vocabulary.diseases)
+    plot_series(folder / "patient_series.png", series, range_set)
     parts = [
         "# Evaluation report",
-        *_warnings(notes),
+        *_notices(notices),
         *_verdict(metrics),
         *_held_out(metrics),
         *_systems(metrics),
         *_generated(metrics),
         *_curves(curves),
-        *_diseases(metrics),
-        *_patient(patient),
+        *_diseases(metrics, vocabulary.diseases),
+        *_patient(patient, series, range_set),
     ]
     with atomic_file(folder / "report.md") as beside:
         beside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -92,17 +102,11 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _column(score: str) -> str:
-    level, name = score.split("_")
-    return f"{level} {'F1' if name == 'f1' else name}"
-
-
-def _warnings(notes: Sequence[str]) -> list[str]:
-    if not notes:
+def _notices(notices: Sequence[str]) -> list[str]:
+    if not notices:
         return []
-    return [
-        "> **Read this before the numbers**\n>\n" + "\n".join(f"> - **{' '.join(note.split())}**" for note in notes)
-    ]
+    lines = "\n".join(f"> - **{' '.join(notice.split())}**" for notice in notices)
+    return [f"> **Read this before the numbers**\n>\n{lines}"]
 
 
 def _verdict(metrics: Mapping[str, Any]) -> list[str]:
@@ -110,8 +114,8 @@ def _verdict(metrics: Mapping[str, Any]) -> list[str]:
         [
             system_name(item.other),
             item.answer,
-            signed(item.difference),
-            "yes" if item.apart else "no",
+            format_difference(item.difference),
+            "yes" if item.intervals_apart else "no",
         ]
         for item in verdicts(metrics)
     ]
@@ -119,7 +123,7 @@ def _verdict(metrics: Mapping[str, Any]) -> list[str]:
         "## Verdict",
         verdict_sentence(metrics),
         _table(
-            ["Does the full model beat …", "Answer", "Difference in micro F1", "Separate intervals apart"],
+            ["Does the full model beat …", "Answer", "Difference in micro F1", "Own intervals apart"],
             rows,
         ),
         "Differences are full model minus the other, on the same resampled patients. The answer is yes only when the "
@@ -141,64 +145,37 @@ def _held_out(metrics: Mapping[str, Any]) -> list[str]:
 
 def _systems(metrics: Mapping[str, Any]) -> list[str]:
     rows = [
-        [system_name(name), *(plain(scores[score]) for score in SCORES)] for name, scores in metrics["systems"].items()
+        [system_name(name), *(format_score(scores[score.name]) for score in DIAGNOSIS_SCORES)]
+        for name, scores in metrics["systems"].items()
     ]
     left_out = metrics["systems"][MAIN]["undefined_diseases"]
     return [
         "## Diagnosis",
-        _table(["System", *(_column(score) for score in SCORES)], rows),
+        _table(["System", *(score.title for score in DIAGNOSIS_SCORES)], rows),
         "Macro scores leave out diseases which nobody has and nobody is given "
         f"({left_out} for the full model); all others count, with 0 where nothing is right.",
     ]
 
 
-def _claims(claims: Mapping[str, int] | None) -> list[str]:
-    if claims is None:
-        return ["not checked", "not checked"]
-    checked = claims["supported"] + claims["contradicted"] + claims["unverifiable"]
-    return [f"{claims['contradicted']} of {checked}", f"{claims['with_contradiction']} of {claims['rationales']}"]
-
-
 def _generated(metrics: Mapping[str, Any]) -> list[str]:
     if not metrics["rationale"]:
         return ["## Generated text", "No system generated text."]
+    columns = [column for score in RATIONALE_SCORES for column in score.columns]
     names = metrics.get("names", {})
-    rows, signatures, unscored = [], set(), 0
+    rows = []
     for system, scores in metrics["rationale"].items():
-        count = names.get(system)
-        if scores["signature"] is not None:
-            signatures.add(scores["signature"])
-        unscored = max(unscored, scores["without_reference"])
+        count = names.get(system, {})
         rows.append(
             [
                 system_name(system),
-                "no reference" if scores["bleu"] is None else f"{scores['bleu']:.2f}",
-                f"{100 * scores['well_formed']:.1f} %",
-                "not counted" if count is None else str(count["names"]),
-                "not counted" if count is None else str(count["unmatched"]),
-                *_claims(scores.get("claims")),
+                *(cell(scores) for _, cell in columns),
+                *(str(count.get(key, "not counted")) for key in ("names", "unmatched")),
             ]
         )
-    text = (
-        "BLEU compares with the teacher's rationale for what the system reads, over every example, so it can't be "
-        "compared between systems that read different inputs. An output that does not parse counts as an empty text. "
-        "A name outside the vocabulary is a diagnosis the model made up. Claims are a rationale's statements about "
-        "the series and its quotations of the note, each checked against the patient's data (docs/claims.md)."
-    )
-    if unscored:
-        text += f" {unscored} examples have no teacher's rationale and cannot be scored."
-    if signatures:
-        text += " sacrebleu: " + ", ".join(f"`{signature}`" for signature in sorted(signatures)) + "."
-    header = [
-        "System",
-        "BLEU of the rationale",
-        "Well-formed outputs",
-        "Disease names written",
-        "Outside the vocabulary",
-        "Claims contradicted",
-        "Rationales with one",
-    ]
-    return ["## Generated text", _table(header, rows), text]
+    header = ["System", *(title for title, _ in columns), "Disease names written", "Outside the vocabulary"]
+    sentences = [score.explain(list(metrics["rationale"].values())) for score in RATIONALE_SCORES]
+    sentences.append("A name outside the vocabulary is a diagnosis that the model made up.")
+    return ["## Generated text", _table(header, rows), " ".join(filter(None, sentences))]
 
 
 def _curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
@@ -216,8 +193,8 @@ def _curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     return ["## Training", f"![Training and validation loss by step. {words}.](training_curves.png)", f"{words}."]
 
 
-def _diseases(metrics: Mapping[str, Any]) -> list[str]:
-    ordered = disease_order(metrics, load_diseases())
+def _diseases(metrics: Mapping[str, Any], diseases: Sequence[Disease]) -> list[str]:
+    ordered = disease_order(metrics, diseases)
     systems = list(metrics["per_disease"])
 
     def shown(score: Mapping[str, Any]) -> str:
@@ -264,14 +241,14 @@ def note_excerpt(note: str, length: int = NOTE_EXCERPT) -> str:
     return f"{kept} … ({len(note) - len(kept)} more characters)"
 
 
-def _patient(patient: Mapping[str, Any]) -> list[str]:
+def _patient(patient: Mapping[str, Any], series: LabSeries, range_set: RangeSet) -> list[str]:
     given, true = patient["predicted"], patient["diagnoses"]
-    every = [disease.name for disease in load_diseases() if disease.name in {*given, *true}]
+    every = [name for name in series.vocabulary.disease_names if name in {*given, *true}]
     every += [name for name in given if name not in every]
     rows = [[name, "yes" if name in given else "", "yes" if name in true else ""] for name in every]
-    measured = sum(any(step[column] for step in patient["lab_observed"]) for column in range(len(load_variables())))
-    alt = f"Series of one patient: {measured} of {len(load_variables())} variables were measured, over "
-    alt += f"{len(patient['lab_hours'])} steps; points outside the clinical range are marked"
+    measured, variables = int(series.observed.any(axis=0).sum()), len(series.vocabulary.variables)
+    alt = f"Series of one patient: {measured} of {variables} variables were measured, over {len(series)} steps; "
+    alt += f"points outside the {range_set.name} range are marked"
     teacher = " ".join(part for part in (patient["rationale_note"], patient["rationale_lab"]) if part.strip())
     generated = patient["generated_rationale"]
     return [

@@ -11,28 +11,31 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from clinragen.evaluation.comparison import in_order, system_name
-from clinragen.evaluation.outcome import plain, signed, verdict_sentence, verdicts
+from clinragen.evaluation.outcome import format_difference, format_score, verdict_sentence, verdicts
 from clinragen.evaluation.report import check_patient, note_excerpt
+from clinragen.evaluation.scores import DIAGNOSIS_SCORES
+from clinragen.evaluation.systems import in_order, system_name
 
 NOTE_CHARACTERS = 600
 
 
 def print_table(console: Console, metrics: Mapping[str, Any]) -> None:
-    """Print micro and macro F1 of every system with intervals, the difference to the full model, and the verdict."""
+    """Print the main scores of every system with intervals, the difference to the full model, and the verdict."""
     counts = metrics["held_out"]
     table = Table(
         title=f"Held-out: {counts['examples']} examples of {counts['subjects']} patients", box=box.SIMPLE_HEAD
     )
     table.add_column("System")
-    for header in ("Micro F1", "Macro F1", "Full minus this"):
+    shown = [score for score in DIAGNOSIS_SCORES if score.in_terminal]
+    for header in (*(score.title[0].upper() + score.title[1:] for score in shown), "Full minus this"):
         table.add_column(header, justify="right")
     table.add_column("Does full beat it?")
     against = {item.other: item for item in verdicts(metrics)}
     for name, scores in in_order(metrics["systems"]):
         item = against.get(name)
-        difference, answer = ("", "") if item is None else (signed(item.difference), item.answer)
-        table.add_row(system_name(name), plain(scores["micro_f1"]), plain(scores["macro_f1"]), difference, answer)
+        difference, answer = ("", "") if item is None else (format_difference(item.difference), item.answer)
+        values = [format_score(scores[score.name]) for score in shown]
+        table.add_row(system_name(name), *values, difference, answer)
     console.print(table)
     console.print(Text(verdict_sentence(metrics)))
 
@@ -40,7 +43,10 @@ def print_table(console: Console, metrics: Mapping[str, Any]) -> None:
 def print_patient(console: Console, patient: Mapping[str, Any]) -> None:
     """Print one example: note excerpt, lab anomalies, diagnoses given and true, both rationales.
 
-    Raises `InputDataError` when a key is missing. Everything is printed as plain text, so brackets in a note are safe.
+    Everything is printed as plain text, so brackets in a note are safe.
+
+    Raises:
+        InputDataError: A key is missing.
     """
     check_patient(patient)
     given, true = patient["predicted"], patient["diagnoses"]
@@ -52,7 +58,7 @@ def print_patient(console: Console, patient: Mapping[str, Any]) -> None:
     generated = patient["generated_rationale"]
     teacher = " ".join(part for part in (patient["rationale_note"], patient["rationale_lab"]) if part.strip())
     written = "(the output could not be parsed)" if generated is None else generated.strip() or "(empty)"
-    taught = teacher or "(the teacher wrote none)"
+    reference = teacher or "(the teacher wrote none)"
     console.print(
         Panel(Text(note_excerpt(patient["note"], NOTE_CHARACTERS)), title="Note (excerpt)", title_align="left")
     )
@@ -60,13 +66,13 @@ def print_patient(console: Console, patient: Mapping[str, Any]) -> None:
     console.print(Panel(Text(labs), title="Lab and vital signs", title_align="left"))
     console.print(diagnoses)
     console.print(Panel(Text(written), title="Rationale by the model", title_align="left"))
-    console.print(Panel(Text(taught), title="Rationale by the teacher", title_align="left"))
+    console.print(Panel(Text(reference), title="Rationale by the teacher", title_align="left"))
 
 
 class Explained(Protocol):
-    """What the model said of one patient; `problem` names what is malformed in `text`, or is None.
+    """A model's answer for one patient; `problem` names what is malformed in `text`, or is None.
 
-    `probabilities` are by disease, in any order, or None where they were not asked for.
+    `probabilities` are by disease, in any order, or None where they were not requested.
     """
 
     @property

@@ -17,8 +17,8 @@ def micro_f1(labels: np.ndarray, predictions: np.ndarray) -> float:
 def best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """The threshold t for which `probabilities >= t` has the highest F1; of equal ones, the highest.
 
-    All distinct cuts are tried; the threshold lies halfway between two probabilities. 0.5 when no label is true, as F1
-    then says nothing.
+    All distinct cuts are tried; the threshold lies halfway between two probabilities. It is 0.5 when no label is true:
+    F1 says nothing then.
     """
     truth = np.asarray(labels, dtype=bool).ravel()
     if not truth.any():
@@ -52,8 +52,14 @@ def choose_thresholds(
     Twenty-five thresholds scored on the rows they were fitted to nearly always look better than one and then do worse
     on new patients, which would make the baseline easy to beat. So each kind is fitted on one half of the subjects,
     scored on the other, and the other way round; the better kind is then fitted on all rows. A disease without a case
-    keeps the global threshold. Shapes (examples, diseases). Returns the thresholds (diseases,), "global" or
-    "per_disease" (global when equal), and the cross-fitted micro F1.
+    keeps the global threshold.
+
+    Args:
+        labels, probabilities: `(examples, diseases)`.
+        subject_ids: The patient of each example.
+
+    Returns:
+        The thresholds `(diseases,)`; "global" or "per_disease" (global when equal); the cross-fitted micro F1.
     """
     truth = np.asarray(labels, dtype=bool)
     second_half = np.unique(np.asarray(subject_ids), return_inverse=True)[1] % 2 == 1

@@ -1,12 +1,12 @@
-"""Domain knowledge K (paper, section 3.2): from passages to one versioned file, and how good that is.
+"""Domain knowledge K (paper, section 3.2): from passages to one versioned file, and how relevant that is.
 
-What is needed to read knowledge stands here; what builds and checks it is in the modules.
+The types and functions for reading a knowledge base are listed here; building and checking is in the modules.
 """
 
 from clinragen.knowledge.base import TERM_KINDS, DiseaseKnowledge, KnowledgeBase, Sign, Term, ValueRule
 from clinragen.knowledge.coverage import coverage
-from clinragen.knowledge.reader import load_knowledge
-from clinragen.knowledge.writer import write_knowledge
+from clinragen.knowledge.reader import load_knowledge, parse_knowledge
+from clinragen.knowledge.writer import fill_knowledge
 
 __all__ = [
     "TERM_KINDS",
@@ -16,6 +16,7 @@ __all__ = [
     "Term",
     "ValueRule",
     "coverage",
+    "fill_knowledge",
     "load_knowledge",
-    "write_knowledge",
+    "parse_knowledge",
 ]

@@ -1,7 +1,7 @@
 """Abbreviations that a text itself defines: "acute kidney injury (AKI)" or "AKI (acute kidney injury)".
 
-The idea is Schwartz and Hearst's (Pacific Symposium on Biocomputing 2003): read from its end, each letter of the short
-form must be found in the long form, in order, and its first letter must begin a word there.
+The method is Schwartz and Hearst's (Pacific Symposium on Biocomputing 2003): read from the end, each letter of the
+short form must occur in the long form, in order, and its first letter must begin a word there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from clinragen.text.normal_form import normal_form
 
 _PARENTHESIS = re.compile(r"\(([^()\n]{2,80})\)")
-# What ends the stretch of text that a long form may come from; a full stop only at the end of a word of letters.
+# A long form does not reach across these; a full stop counts only before a space.
 _BREAK = re.compile(r"[.;:!?](?=\s|$)|[()\n]")
 _SHORT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9/+.-]| (?=[A-Za-z0-9])){1,9}")
 _WORD = re.compile(r"\S+")
@@ -22,7 +22,7 @@ _WORD = re.compile(r"\S+")
 
 @dataclass(frozen=True)
 class Definition:
-    """A short form and what it stands for, as the text writes both."""
+    """A short form and its long form, both as the text writes them."""
 
     short: str
     long: str
@@ -33,7 +33,7 @@ def find_definitions(text: str) -> list[Definition]:
     found = []
     for match in _PARENTHESIS.finditer(text):
         before = _BREAK.split(text[max(0, match.start() - 200) : match.start()])[-1]
-        # "(AKI, also ARF)": only what stands before the first comma is the short form.
+        # "(AKI, also ARF)": only the part before the first comma is the short form.
         inside = re.split(r"[,;]", match.group(1))[0].strip()
         words = list(_WORD.finditer(before))
         if _is_short(inside):
@@ -56,31 +56,31 @@ def _is_short(text: str) -> bool:
 
 
 def _long_form(short: str, before: str) -> str | None:
-    """The shortest end of `before` in which the letters of `short` are found; None where there is none."""
+    """The shortest end of `before` that contains the letters of `short`; None where there is none."""
     letters = [letter for letter in short.lower() if letter.isalnum()]
-    most = min(len(letters) + 5, 2 * len(letters))
-    words = list(_WORD.finditer(before))[-most:]
+    max_words = min(len(letters) + 5, 2 * len(letters))
+    words = list(_WORD.finditer(before))[-max_words:]
     if not words:
         return None
     lower = before.lower()
-    place = len(before)
+    index = len(before)
     for number in range(len(letters) - 1, -1, -1):
-        place = lower.rfind(letters[number], words[0].start(), place)
-        while number == 0 and place > words[0].start() and lower[place - 1].isalnum():
-            place = lower.rfind(letters[0], words[0].start(), place)
-        if place < 0:
+        index = lower.rfind(letters[number], words[0].start(), index)
+        while number == 0 and index > words[0].start() and lower[index - 1].isalnum():
+            index = lower.rfind(letters[0], words[0].start(), index)
+        if index < 0:
             return None
-    long = before[place:].strip()
-    # A long form that is no longer, or holds the short form itself, explains nothing.
+    long = before[index:].strip()
+    # A long form that is not longer, or contains the short form itself, explains nothing.
     if len(long) <= len(short) or short.lower() in (word.strip(",").lower() for word in long.split()):
         return None
     return long
 
 
 class Abbreviations:
-    """Short forms with what they stand for. A short form with several meanings has the one that is found most often.
+    """Short forms with their meanings. A short form with several meanings has the most frequent one.
 
-    A short form whose meanings are equally frequent is left out: nobody can tell what it stands for.
+    A short form whose meanings are equally frequent is ambiguous and left out.
     """
 
     def __init__(self, definitions: Iterable[Definition]) -> None:
@@ -98,7 +98,7 @@ class Abbreviations:
 
     @property
     def long_forms(self) -> Mapping[str, str]:
-        """What each short form stands for."""
+        """The meaning of each short form."""
         return self._long
 
     def expand(self, text: str) -> str:

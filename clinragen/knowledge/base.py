@@ -1,7 +1,7 @@
-"""The parts of the domain knowledge K (paper, section 3.2): terms of each topic, and what supports a disease.
+"""The parts of the domain knowledge K (paper, section 3.2): terms of each topic, and evidence for each disease.
 
-A topic is a disease or a variable. The terms become the prototypes of the model's attention, and they are what the
-rule-based teacher looks for in a note and in a series.
+A topic is a disease or a variable. The model's attention uses the terms as prototypes, and the rule-based teacher
+searches for them in notes.
 """
 
 from __future__ import annotations
@@ -12,23 +12,29 @@ from typing import Any
 
 from clinragen.retrieval.passages import Passage
 from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 SCHEMA_VERSION = 2
-# In the order in which a rationale prefers them: a disease's own name says more than a drug that is given for it.
+# In the order in which a rationale prefers them: a disease's name is stronger evidence than a drug given for it.
 TERM_KINDS = ("name", "finding", "procedure", "symptom", "drug", "cause")
-# A term of a variable says what a high or a low value may mean.
+# A term of a variable is what a high or a low value may mean.
 VARIABLE_KINDS = ("high", "low")
-# An extracted term of which nobody said what it is.
+# The kind of an extracted term that has no other.
 RELATED = "related"
 
 
 @dataclass(frozen=True)
 class Term:
-    """A term of a topic. `source` names where it can be checked: a reference, or the extractor that read it.
+    """A term of a topic.
 
-    `spellings` are synonyms, abbreviations and word forms of `term`; `passages` are the ids of the passages in which
-    one of them stands. A term that is not `cited` belongs to the disease but occurs with too many others to support
-    it, or nobody has judged it.
+    Args:
+        term: The term.
+        kind: One of `TERM_KINDS`, `VARIABLE_KINDS` or `RELATED`.
+        cited: Whether it supports the disease. A term that does not occurs with too many other diseases, or was not
+            judged by a person.
+        source: Where it can be checked: a reference, or the extractor that found it.
+        spellings: Synonyms, abbreviations and word forms.
+        passages: Ids of the passages that contain it in any spelling.
     """
 
     term: str
@@ -40,13 +46,13 @@ class Term:
 
     @property
     def surfaces(self) -> tuple[str, ...]:
-        """Every way in which the term may stand in a text."""
+        """Every form in which the term may occur in a text."""
         return (self.term, *self.spellings)
 
 
 @dataclass(frozen=True)
 class ValueRule:
-    """A number in a note that supports a disease: one of `names` with a value above or below a limit, in `unit`."""
+    """A number in a note that supports a disease: a measurement called one of `names`, beyond a limit in `unit`."""
 
     names: tuple[str, ...]
     above: float | None
@@ -61,7 +67,7 @@ class ValueRule:
 
 @dataclass(frozen=True)
 class Sign:
-    """A behaviour of one variable's series that supports a disease."""
+    """A finding in one variable's series that supports a disease."""
 
     variable: str
     direction: str
@@ -70,10 +76,13 @@ class Sign:
 
 @dataclass(frozen=True, kw_only=True)
 class TopicKnowledge:
-    """What is known about a disease or a variable.
+    """Knowledge about one disease or variable.
 
-    `terms` were judged by a person; the rule-based teacher reads no others. `extracted` were read out of the passages.
-    `passages` are the ids of those retrieved for the topic, best first.
+    Args:
+        key: The topic's key.
+        terms: Terms that people have judged; the rule-based teacher uses only these.
+        extracted: Terms that a program extracted from the passages.
+        passages: Ids of the passages that were retrieved for the topic, best first.
     """
 
     key: str
@@ -89,7 +98,13 @@ class TopicKnowledge:
 
 @dataclass(frozen=True, kw_only=True)
 class DiseaseKnowledge(TopicKnowledge):
-    """What is known about one disease. With `history_counts`, a past mention means that the disease is still there."""
+    """Knowledge about one disease.
+
+    Args:
+        history_counts: Whether a past mention means that the disease is still present.
+        values: Numbers in a note that support the disease.
+        signs: Findings in series that support it.
+    """
 
     history_counts: bool
     values: tuple[ValueRule, ...]
@@ -98,7 +113,7 @@ class DiseaseKnowledge(TopicKnowledge):
 
 @dataclass(frozen=True)
 class KnowledgeBase:
-    """Knowledge about every disease and variable of the vocabulary, in model order; `passages` by id."""
+    """Knowledge about every disease and variable of a vocabulary, in model order; `passages` by id."""
 
     schema_version: int
     origin: str
@@ -112,23 +127,34 @@ class KnowledgeBase:
         """The diseases, then the variables."""
         return (*self.diseases, *self.variables)
 
+    @property
+    def history_counts(self) -> dict[str, bool]:
+        """By disease key, whether a past mention means that the disease is still present."""
+        return {entry.key: entry.history_counts for entry in self.diseases}
+
     def disease(self, key: str) -> DiseaseKnowledge:
         """The entry of one disease. Raises `SettingsError` for an unknown key."""
         for entry in self.diseases:
             if entry.key == key:
                 return entry
-        raise SettingsError(f"knowledge: disease '{key}' is unknown; choose from phenotypes.yaml")
+        known = ", ".join(entry.key for entry in self.diseases)
+        raise SettingsError(f"knowledge: unknown disease '{key}'; choose one of {known}")
 
     def terms_for(self, key: str) -> tuple[str, ...]:
-        """The terms of a disease or a variable, without spellings. Raises `SettingsError` for an unknown key."""
+        """The terms of a disease or variable, without spellings. Raises `SettingsError` for an unknown key."""
         entry = next((topic for topic in self.variables if topic.key == key), None) or self.disease(key)
         return tuple(term.term for term in entry.all_terms)
 
     def all_terms(self) -> tuple[str, ...]:
-        """The knowledge vocabulary: every term of a disease or a variable once, in model order."""
+        """The knowledge vocabulary: every term of a disease or variable once, in model order."""
         return tuple(dict.fromkeys(term.term for topic in self.topics for term in topic.all_terms))
 
 
 def passage_id(passage: Passage) -> str:
-    """What a knowledge base calls a passage, e.g. "pubmed:31234567"."""
+    """The id of a passage in a knowledge base, such as "pubmed:31234567"."""
     return ":".join(passage.key)
+
+
+def topic_names(vocabulary: Vocabulary) -> dict[str, str]:
+    """Names of all topics by key: the diseases, then the variables."""
+    return {**vocabulary.name_of_disease, **{variable.key: variable.name for variable in vocabulary.variables}}

@@ -5,27 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.contract.vocabulary import load_diseases, load_variables
-
-from clinragen.knowledge.base import KnowledgeBase
+from clinragen.knowledge.base import KnowledgeBase, topic_names
 from clinragen.knowledge.check_passages import check_passages
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 
-def check_knowledge(base: KnowledgeBase, encoder: str | Path | None = None, k: int = 5) -> dict[str, Any]:
-    """Both answers: `names`, cosines with the topics' names (`check_names`), and `passages` (`check_passages`).
+def check_knowledge(
+    base: KnowledgeBase, vocabulary: Vocabulary, encoder: str | Path | None = None, k: int = 5
+) -> dict[str, Any]:
+    """Measure relevance in two ways.
 
-    `encoder` is the folder or Hub id of a sentence-transformers model; without one, `names` is None. The topics of
-    which one of the answers is no are listed as `not_above_chance`. Raises `SettingsError` for an encoder that cannot
-    be loaded.
+    Args:
+        base: The knowledge base.
+        vocabulary: The vocabulary of the base, for the topics' names.
+        encoder: Folder or Hub id of a sentence-transformers model; None leaves out `names`.
+        k: Recall is measured among the best `k` passages.
+
+    Returns:
+        `names`, cosines with the topics' names (`check_names`); `passages`, retrieval of held-out passages
+        (`check_passages`); and `not_above_chance`, the topics with an AUC of at most 0.5 in either.
+
+    Raises:
+        SettingsError: The encoder cannot be loaded.
     """
     names = None
     if encoder is not None:
         from clinragen.knowledge.check_names import check_names
         from clinragen.retrieval.encoder import SentenceEncoder
 
-        named = {disease.key: disease.name for disease in load_diseases()}
-        named |= {variable.key: variable.name for variable in load_variables()}
-        names = {"encoder": Path(encoder).name, **check_names(base, named, SentenceEncoder(encoder))}
+        names = {
+            "encoder": Path(encoder).name,
+            **check_names(base, topic_names(vocabulary), SentenceEncoder(encoder)),
+        }
     passages = check_passages(base, k)
     measured = [part["topics"] for part in (names, passages) if part is not None]
     doubtful = [key for key in passages["topics"] if any(topics[key].get("auc", 1.0) <= 0.5 for topics in measured)]

@@ -1,4 +1,4 @@
-"""Are the terms near the disease's name? Cosines of sentence embeddings, abbreviations written out first."""
+"""Relevance of terms to their topic's name: cosines of sentence embeddings, with abbreviations expanded."""
 
 from __future__ import annotations
 
@@ -14,23 +14,30 @@ from clinragen.retrieval.encoder import SentenceEncoder
 
 
 def check_names(base: KnowledgeBase, names: Mapping[str, str], encoder: SentenceEncoder) -> dict[str, Any]:
-    """Compare every term with the name of every topic; `names` by topic key.
+    """Compare every term with the name of every topic.
 
-    Returns by topic `own` (mean cosine of its terms with its name), `others` (mean cosine of its terms with the other
-    names), `auc` (how often its name is nearer to one of its terms than to a term of other topics alone) and
-    `nearest` (share of its terms to which no other name is nearer); their `mean` over topics; and what `chance` gives.
+    Args:
+        base: The knowledge base.
+        names: The topics' names, by key.
+        encoder: Embeds terms and names.
+
+    Returns:
+        By topic `own` (mean cosine of its terms with its name), `others` (mean cosine of its terms with the other
+        names), `auc` (how often its name is nearer to one of its terms than to a term of other topics only) and
+        `nearest` (share of its terms to which no other name is nearer); their `mean` over topics; and the scores by
+        `chance`.
     """
     keys = [topic.key for topic in base.topics]
     abbreviations = known_abbreviations(base)
     terms = base.all_terms()
-    place = {term: row for row, term in enumerate(terms)}
+    row_of = {term: row for row, term in enumerate(terms)}
     cosines = (
         encoder.embed([abbreviations.expand(term) for term in terms])
         @ encoder.embed([abbreviations.expand(names[key]) for key in keys]).T
     )
     measured = {}
     for column, topic in enumerate(base.topics):
-        own = [place[term.term] for term in topic.all_terms]
+        own = [row_of[term.term] for term in topic.all_terms]
         rest = np.delete(cosines[:, column], own)
         mine = cosines[own]
         measured[topic.key] = {
@@ -48,7 +55,7 @@ def check_names(base: KnowledgeBase, names: Mapping[str, str], encoder: Sentence
 
 
 def known_abbreviations(base: KnowledgeBase) -> Abbreviations:
-    """Those that the passages define, and spellings that can be read as an abbreviation of their term."""
+    """Abbreviations that the passages define, and spellings that can be read as an abbreviation of their term."""
     definitions = [found for passage in base.passages.values() for found in find_definitions(passage.text)]
     definitions += [
         Definition(spelling, term.term)

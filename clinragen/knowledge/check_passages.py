@@ -1,8 +1,8 @@
-"""Do a topic's terms find the topic's own passages among those of all topics? A held-out test.
+"""Relevance of terms to their topic's passages: a held-out retrieval test.
 
-The passages are split in halves. The terms of a topic that stand in its passages of one half are a BM25 query to the
-other half of all topics' passages; then the halves change places. Curated terms know neither half. An extracted term
-was chosen with both halves in sight, which flatters it a little.
+The passages are split in halves. The terms of a topic that occur in its passages of one half form a BM25 query to the
+other half of all topics' passages; then the halves are swapped. Curated terms depend on neither half. An extracted
+term was chosen from both halves, so its scores are slightly optimistic.
 """
 
 from __future__ import annotations
@@ -22,11 +22,16 @@ SCORES = ("recall", "reciprocal_rank", "auc")
 def check_passages(base: KnowledgeBase, k: int = 5) -> dict[str, Any]:
     """Rank held-out passages by each topic's terms.
 
-    Returns by topic the number of its `passages`; `recall` (how many of its held-out passages are among the best `k`,
-    of those that could be), `reciprocal_rank` (of the best of them) and `auc` (how often one of them is above another
-    topic's), each a mean over both directions, with `chance` for the same three. A topic that has no passage or no
-    supported term in one half has instead the reason, `too_few`. `mean` and `chance` are over the topics that were
-    measured.
+    Args:
+        base: The knowledge base.
+        k: Recall is measured among the best `k` passages.
+
+    Returns:
+        By topic the number of its `passages`; `recall` (share of its held-out passages among the best `k`, of those
+        that fit there), `reciprocal_rank` (of the best of them) and `auc` (how often one of them ranks above a passage
+        of another topic), each a mean over both directions, with `chance` for the same three. A topic that has no
+        passage or no supported term in one half has the reason, `too_few`, instead. `mean` and `chance` are over the
+        topics that were measured.
     """
     halves = split_passages(base.topics)
     rankings = [Ranking([base.passages[name] for name in sorted(halves) if halves[name] == half]) for half in (0, 1)]
@@ -42,7 +47,7 @@ def check_passages(base: KnowledgeBase, k: int = 5) -> dict[str, Any]:
 
 
 def split_passages(topics: Iterable[TopicKnowledge]) -> dict[str, int]:
-    """Half 0 or 1 for each passage id, so that each topic's passages are parted as evenly as those before it allow."""
+    """Half 0 or 1 for each passage id, so that each topic's passages are divided as evenly as possible."""
     halves: dict[str, int] = {}
     for topic in topics:
         counts = [0, 0]
@@ -72,19 +77,19 @@ def _measured(
 
 
 def _scores(ranked: list[str], own: set[str], size: int, k: int) -> tuple[dict[str, float], dict[str, float]]:
-    """The scores of one ranking and those of a shuffled one; passages that share no word with the query come last."""
+    """The scores of one ranking and those by chance; passages that share no word with the query come last."""
     ranks = {name: rank for rank, name in enumerate(ranked, start=1)}
     wanted = [-ranks.get(name, size + 1) for name in own]
     others = [-rank for name, rank in ranks.items() if name not in own]
     others += [-(size + 1)] * (size - len(own) - len(others))
-    most = min(k, len(own))
+    at_best = min(k, len(own))
     scores = {
-        "recall": sum(-score <= k for score in wanted) / most,
+        "recall": sum(-score <= k for score in wanted) / at_best,
         "reciprocal_rank": max((1 / ranks[name] for name in own if name in ranks), default=0.0),
         "auc": auc(wanted, others),
     }
     chance = {
-        "recall": min(k / size, 1.0) * len(own) / most,
+        "recall": min(k / size, 1.0) * len(own) / at_best,
         "reciprocal_rank": reciprocal_rank_by_chance(len(own), size),
         "auc": 0.5,
     }

@@ -1,4 +1,4 @@
-"""How much a knowledge base holds, how well its terms are supported, and how much of it stands in a cohort's notes."""
+"""Size of a knowledge base, support of its terms by passages, and how many of them occur in a cohort's notes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ Owner = tuple[str, str]
 
 
 def coverage(notes: Iterable[str], knowledge: KnowledgeBase, tokenizer: Any = None) -> dict[str, Any]:
-    """How much of the knowledge occurs in notes, whatever the context of the mention, and what supports it.
+    """Measure how much of the knowledge occurs in notes, whatever the context of the mention, and how it is supported.
 
-    Returns the number of notes; by disease and variable key
+    Args:
+        notes: Texts of notes.
+        knowledge: The knowledge base.
+        tokenizer: A transformers tokenizer, for the size of the vocabulary in tokens; None leaves that out.
 
-    - `terms`, and how many of them are `judged` by people,
-    - `found` (terms seen at least once in any spelling), `share` (found / terms) and `notes` (share of notes with at
-      least one term),
-    - `passages`, `supported` (share of terms that stand in a passage) and `two_sources` (share of terms that stand in
-      passages of at least two sources);
+    Returns:
+        The number of `notes`; by disease and variable key
 
-    and of the `vocabulary` the number of `terms`, of different `words`, and of different `tokens` of `tokenizer` (a
-    transformers tokenizer; None without one), the size of the paper's V_k.
+        - `terms`, and how many of them are `judged` by people,
+        - `found` (terms seen at least once in any spelling), `share` (found / terms) and `notes` (share of notes with
+          at least one term),
+        - `passages`, `supported` (share of terms that a passage contains) and `two_sources` (share of terms that
+          passages of at least two sources contain);
+
+        and for the `vocabulary` the number of `terms`, of different `words`, and of different `tokens` (the size of
+        the paper's V_k; None without a tokenizer).
     """
     seen, with_term, total = _found(notes, knowledge)
 
@@ -50,8 +56,8 @@ def coverage(notes: Iterable[str], knowledge: KnowledgeBase, tokenizer: Any = No
 
 
 def _found(notes: Iterable[str], knowledge: KnowledgeBase) -> tuple[dict[str, set[str]], dict[str, int], int]:
-    """The terms found per topic, the number of notes with one, and the number of notes."""
-    # Each apart: a longer extracted term shall not hide a judged one that stands in it.
+    """The terms found per topic, the number of notes with at least one of them, and the number of notes."""
+    # Two indexes: a longer extracted term must not hide a judged one inside it.
     indexes = [
         _index((topic.key, term) for topic in knowledge.topics for term in topic.terms),
         _index((topic.key, term) for topic in knowledge.topics for term in topic.extracted),
@@ -85,7 +91,7 @@ def _share(part: int, whole: int) -> float:
 def _vocabulary(terms: tuple[str, ...], tokenizer: Any) -> dict[str, int | None]:
     tokens = None
     if tokenizer is not None:
-        # With a space before it, as the term stands inside a sentence, and as the model is given it.
+        # With a leading space, as inside a sentence, and as the model receives it.
         ids = (tokenizer(f" {term}", add_special_tokens=False)["input_ids"] for term in terms)
         tokens = len({token for listed in ids for token in listed})
     words = {word.folded for term in terms for word in split_words(term)}
@@ -93,7 +99,7 @@ def _vocabulary(terms: tuple[str, ...], tokenizer: Any) -> dict[str, int | None]
 
 
 def totals(measured: Mapping[str, Any]) -> dict[str, int]:
-    """The numbers of disease terms and of those found in notes, for a stage's report."""
+    """The numbers of disease terms and of those found in notes."""
     entries = measured["diseases"].values()
     return {
         "disease_terms": sum(entry["terms"] for entry in entries),

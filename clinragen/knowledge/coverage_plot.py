@@ -1,4 +1,4 @@
-"""The picture of a coverage report: how many terms each topic has, how many stand in notes, and what supports them."""
+"""The figure of a coverage report: terms per topic, how many of them occur in notes, and how they are supported."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.contract.vocabulary import load_diseases, load_variables
-
 from dataset_builder.storage.files import atomic_file
 
 BLUE, SKY, GREEN, ORANGE, INK, GREY = "#0072B2", "#A6CEE8", "#009E73", "#E69F00", "#222222", "#767676"
-LONGEST_NAME = 50
+MAX_NAME_LENGTH = 50
 
 
-def plot_coverage(path: Path, measured: Mapping[str, Any]) -> None:
-    """Draw a report of `coverage` as PNG. The same report gives the same bytes."""
+def plot_coverage(path: Path, measured: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Draw a report of `coverage` as PNG. The same report gives the same bytes.
+
+    Args:
+        path: The file.
+        measured: What `coverage` returned.
+        names: The topics' names, by key.
+    """
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    names = {disease.key: disease.name for disease in load_diseases()}
-    names |= {variable.key: variable.name for variable in load_variables()}
     entries = {**measured["diseases"], **measured["variables"]}
     rows = range(len(entries))
     labels = [_short(names[key]) for key in entries]
@@ -34,7 +36,7 @@ def plot_coverage(path: Path, measured: Mapping[str, Any]) -> None:
         values = {name: [entry[name] for entry in entries.values()] for name in ("terms", "found", "supported")}
         left.barh(rows, values["terms"], color=SKY, label="terms")
         left.barh(rows, values["found"], height=0.45, color=BLUE, label="in the notes")
-        left.set_xlabel(f"terms, and how many of them stand in the cohort's {measured['notes']:,} notes")
+        left.set_xlabel(f"terms, and how many of them occur in the cohort's {measured['notes']:,} notes")
         left.set_yticks(rows, labels)
         left.set_ylim(len(entries) - 0.4, -0.6)
         left.tick_params(axis="y", length=0)
@@ -43,7 +45,7 @@ def plot_coverage(path: Path, measured: Mapping[str, Any]) -> None:
         two = [entry["two_sources"] for entry in entries.values()]
         right.plot(two, rows, "D", color=ORANGE, ms=4.5, label="in 2 or more sources")
         right.set_xlim(-0.04, 1.04)
-        right.set_xlabel("share of the terms that stand in passages")
+        right.set_xlabel("share of the terms that passages contain")
         right.tick_params(axis="y", length=0)
         for axes in (left, right):
             axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
@@ -55,4 +57,4 @@ def plot_coverage(path: Path, measured: Mapping[str, Any]) -> None:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1].rstrip()}…"
+    return name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1].rstrip()}…"

@@ -1,4 +1,4 @@
-"""What every extractor of terms does: passages in, candidates out, by topic."""
+"""The interface of term extractors: passages in, candidates out, by topic."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Extraction:
-    """The candidates by topic key, best first, and what the extractor counted on its way."""
+    """The candidates by topic key, best first, and the extractor's own counts."""
 
     candidates: Mapping[str, Sequence[Candidate]]
     counts: Mapping[str, int]
 
 
 class Extractor(Protocol):
-    """Anything that reads terms out of passages. `settings` (JSON-able) decide what it finds."""
+    """Anything that extracts terms from passages. `settings` (JSON-able) decide the result."""
 
     @property
     def name(self) -> str: ...
@@ -41,5 +41,5 @@ class Extractor(Protocol):
     def settings(self) -> dict[str, Any]: ...
 
     async def extract(self, topics: Sequence[Topic], retrieved: Retrieved) -> Extraction:
-        """The candidates of each topic that stand in its passages."""
+        """The candidates of each topic that occur in its passages."""
         ...

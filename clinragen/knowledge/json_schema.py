@@ -1,4 +1,4 @@
-"""Says in words what is wrong first with JSON that breaks a JSON Schema (draft 2020-12)."""
+"""Describes in words the first violation of a JSON Schema (draft 2020-12)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def first_problem(value: Any, schema: Mapping[str, Any]) -> str | None:
     from jsonschema import Draft202012Validator
 
     error = next(Draft202012Validator(schema).iter_errors(value), None)
-    return None if error is None else _told(error)
+    return None if error is None else _in_words(error)
 
 
-def _told(error: ValidationError) -> str:
+def _in_words(error: ValidationError) -> str:
     steps, problem = list(error.absolute_path), _problem(error)
-    # What these two are about has no place of its own in the value, or is one of several.
+    # The library names the object here; the message names the field.
     if error.validator == "required":
         steps.append(next(name for name in error.validator_value if name not in error.instance))
     elif error.validator == "additionalProperties":
@@ -40,7 +40,7 @@ def _told(error: ValidationError) -> str:
 
 
 def _problem(error: ValidationError) -> str:
-    # Not the library's own words: they quote the value, which may be an answer about a patient.
+    # Not the library's own message: it quotes the value, which may be an answer about a patient.
     expected, about = error.validator_value, error.schema.get("description")
     match error.validator:
         case "required":

@@ -1,4 +1,4 @@
-"""One entry per concept: terms that differ in case, plural or hyphens, or of which one abbreviates the other."""
+"""Merges terms that differ in case, plural or hyphens, or of which one abbreviates the other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clinragen.text.term_index import split_words
 
 @dataclass(frozen=True)
 class Concept:
-    """Everything that was proposed for one thing. `forms` are the normal forms of all its surfaces."""
+    """All candidates that mean the same. `forms` are the normal forms of all its surfaces."""
 
     term: str
     kind: str
@@ -26,9 +26,12 @@ class Concept:
 def merge(
     proposed: Iterable[tuple[str, Candidate]], judged: Iterable[str], abbreviations: Abbreviations
 ) -> list[Concept]:
-    """The concepts among the candidates of one topic, each with the name of its extractor, in order of appearance.
+    """Merge the candidates of one topic into concepts, in order of appearance.
 
-    A candidate that says what one of the `judged` surfaces says is left out.
+    Args:
+        proposed: Candidates, each with the name of its extractor.
+        judged: Surfaces of judged terms; a candidate that means the same as one of them is left out.
+        abbreviations: Those that the topic's passages define.
     """
     taken = {form for surface in judged for form in _forms([surface], abbreviations)}
     concepts: list[Concept] = []
@@ -39,9 +42,9 @@ def merge(
             concepts.append(new)
             continue
         # A candidate may show that two concepts are one.
-        place = concepts.index(same[0])
+        index = concepts.index(same[0])
         concepts = [concept for concept in concepts if concept not in same]
-        concepts.insert(place, _joined([*same, new]))
+        concepts.insert(index, _joined([*same, new]))
     return [concept for concept in concepts if not concept.forms & taken]
 
 
@@ -56,15 +59,15 @@ def _concept(extractor: str, candidate: Candidate, abbreviations: Abbreviations)
     long = abbreviations.long_forms.get(candidate.term)
     if long is not None:
         surfaces.insert(0, long)
-    term, *spellings = _differing(surfaces)
+    term, *spellings = _distinct(surfaces)
     return Concept(term, candidate.kind, tuple(spellings), (extractor,), _forms(surfaces, abbreviations))
 
 
 def _joined(concepts: list[Concept]) -> Concept:
-    term, *spellings = _differing(surface for concept in concepts for surface in (concept.term, *concept.spellings))
+    term, *spellings = _distinct(surface for concept in concepts for surface in (concept.term, *concept.spellings))
     return Concept(
         term=term,
-        # What an extractor says it is, where one does.
+        # A specific kind wins over "related".
         kind=next((concept.kind for concept in concepts if concept.kind != RELATED), RELATED),
         spellings=tuple(spellings),
         found_by=tuple(dict.fromkeys(name for concept in concepts for name in concept.found_by)),
@@ -72,8 +75,8 @@ def _joined(concepts: list[Concept]) -> Concept:
     )
 
 
-def _differing(surfaces: Iterable[str]) -> list[str]:
-    """The surfaces without those that are found in a text wherever an earlier one is."""
+def _distinct(surfaces: Iterable[str]) -> list[str]:
+    """The surfaces without those that match the same text as an earlier one."""
     kept: dict[NormalForm, str] = {}
     for surface in surfaces:
         kept.setdefault(tuple(word.folded for word in split_words(surface)), surface)

@@ -1,4 +1,4 @@
-"""Scores of a ranking, and what they are by chance."""
+"""Scores of a ranking, and their values by chance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def auc(wanted: Sequence[float] | np.ndarray, others: Sequence[float] | np.ndarray) -> float:
-    """How often a score of `wanted` is above one of `others`; equal scores count half. 0.5 where one has none."""
+    """How often a score of `wanted` is above one of `others`; ties count half. 0.5 where either is empty."""
     if not len(wanted) or not len(others):
         return 0.5
     above = np.asarray(wanted)[:, None] - np.asarray(others)[None, :]
@@ -24,6 +24,6 @@ def reciprocal_rank_by_chance(wanted: int, among: int) -> float:
 
 
 def mean_scores(entries: Iterable[Mapping[str, Any]], names: Sequence[str]) -> dict[str, float]:
-    """The means of the named scores over entries that have them; empty without such an entry."""
+    """The means of the named scores over the entries that have them; empty where none has."""
     scored = [entry for entry in entries if names[0] in entry]
     return {name: round(float(np.mean([entry[name] for entry in scored])), 4) for name in names} if scored else {}

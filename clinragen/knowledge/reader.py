@@ -1,4 +1,4 @@
-"""Reads a knowledge base and refuses a faulty one: `resources/knowledge.schema.json`, and what no schema can say."""
+"""Reads a knowledge base and checks it: `resources/knowledge.schema.json`, and what a schema cannot express."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from dataset_builder.contract.vocabulary import load_diseases, load_variables
 
 from clinragen.knowledge.base import (
     SCHEMA_VERSION,
@@ -25,15 +23,25 @@ from clinragen.knowledge.json_schema import first_problem
 from clinragen.retrieval.passages import Passage
 from dataset_builder.storage.files import read_json
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 RESOURCES = files("clinragen.knowledge") / "resources"
 
 KNOWLEDGE = "knowledge.json"
 
 
-def load_knowledge(path: Path | None = None) -> KnowledgeBase:
-    """Read the shipped knowledge, or a file of the same form. Raises `InputDataError` naming the faulty entry."""
-    return parse_knowledge(shipped_content() if path is None else read_json(path), str(path or KNOWLEDGE))
+def load_knowledge(path: Path | None, vocabulary: Vocabulary) -> KnowledgeBase:
+    """Read a knowledge base.
+
+    Args:
+        path: Its file; None for the shipped one.
+        vocabulary: Diseases and variables that it must cover.
+
+    Raises:
+        InputDataError: The file is missing or malformed; the message names the entry.
+    """
+    content = shipped_content() if path is None else read_json(path)
+    return parse_knowledge(content, str(path or f"the shipped {KNOWLEDGE}"), vocabulary)
 
 
 def shipped_content() -> dict[str, Any]:
@@ -42,27 +50,33 @@ def shipped_content() -> dict[str, Any]:
     return content
 
 
-def parse_knowledge(content: Any, source: str) -> KnowledgeBase:
-    """The knowledge base that `content` describes, for the current vocabulary (see `vocabulary_of`).
+def parse_knowledge(content: Any, source: str, vocabulary: Vocabulary) -> KnowledgeBase:
+    """Make a knowledge base of JSON content.
 
-    Raises `InputDataError` that begins with `source` and names the faulty entry.
+    Args:
+        content: The content of a knowledge file.
+        source: Where it comes from, for messages.
+        vocabulary: Diseases and variables that it must cover.
+
+    Raises:
+        InputDataError: The content is malformed; the message begins with `source` and names the entry.
     """
     if not isinstance(content, Mapping) or content.get("schema_version") != SCHEMA_VERSION:
         raise InputDataError(
-            f"{source}: needs schema_version {SCHEMA_VERSION}; write it again with `clinragen knowledge`"
+            f"{source}: expected schema_version {SCHEMA_VERSION}; make it again with `clinragen knowledge`"
         )
     problem = first_problem(content, _schema())
     if problem is not None:
         raise InputDataError(f"{source}: {problem}")
-    variables = [variable.key for variable in load_variables()]
-    _check_keys(content, "diseases", [disease.key for disease in load_diseases()], source)
+    diseases, variables = [disease.key for disease in vocabulary.diseases], vocabulary.variable_keys
+    _check_keys(content, "diseases", diseases, source)
     _check_keys(content, "variables", variables, source)
     passages = {name: _passage(name, entry, source) for name, entry in content["passages"].items()}
     base = KnowledgeBase(
         schema_version=SCHEMA_VERSION,
         origin=content["origin"],
         made_by=content["made_by"],
-        diseases=tuple(_disease(disease.key, content["diseases"][disease.key]) for disease in load_diseases()),
+        diseases=tuple(_disease(key, content["diseases"][key]) for key in diseases),
         variables=tuple(TopicKnowledge(key=key, **_common(content["variables"][key])) for key in variables),
         passages=passages,
     )
@@ -73,7 +87,9 @@ def parse_knowledge(content: Any, source: str) -> KnowledgeBase:
         _refuse_repeated((f"sign '{sign.variable} {sign.direction}'" for sign in disease.signs), where)
         for sign in disease.signs:
             if sign.variable not in variables:
-                raise InputDataError(f"{where}: sign '{sign.variable}' is none of {', '.join(variables)}; correct it")
+                raise InputDataError(
+                    f"{where}: unknown variable '{sign.variable}' in a sign; use one of {', '.join(variables)}"
+                )
     return base
 
 
@@ -83,12 +99,12 @@ def _schema() -> Mapping[str, Any]:
     return schema
 
 
-def _check_keys(content: Mapping[str, Any], section: str, keys: list[str], source: str) -> None:
+def _check_keys(content: Mapping[str, Any], section: str, keys: Iterable[str], source: str) -> None:
     odd = sorted(set(content[section]) ^ set(keys))
     if odd:
         raise InputDataError(
-            f"{source}: '{odd[0]}' in {section} is missing or unknown; list each key of the vocabulary, or make "
-            "knowledge of your own with `clinragen knowledge --source`"
+            f"{source}: '{odd[0]}' in {section} is missing or not in the vocabulary; make a knowledge base of this "
+            "vocabulary with `clinragen knowledge`"
         )
 
 
@@ -123,13 +139,13 @@ def _passage(name: str, entry: Mapping[str, Any], source: str) -> Passage:
     except ValueError as error:
         raise InputDataError(f"{source}: passages, {name}: {error}") from error
     if passage_id(passage) != name:
-        raise InputDataError(f"{source}: passages, {name}: is not named by its source and id; correct its key")
+        raise InputDataError(f"{source}: passages, {name}: the key must be 'source:id' of the passage; correct it")
     return passage
 
 
 def _check_topic(topic: TopicKnowledge, passages: Mapping[str, Passage], where: str) -> None:
     if not topic.all_terms:
-        raise InputDataError(f"{where}: has no term; add some, or retrieve more passages")
+        raise InputDataError(f"{where}: no terms; add some to its YAML file, or retrieve more passages")
     _refuse_repeated((f"term '{term.term.lower()}'" for term in topic.all_terms), where)
     _refuse_unknown(topic.passages, passages, f"{where}, passages")
     own = set(topic.passages)
@@ -141,11 +157,11 @@ def _refuse_repeated(named: Iterable[str], where: str) -> None:
     seen: set[str] = set()
     for entry in named:
         if entry in seen:
-            raise InputDataError(f"{where}: {entry} stands in it twice; remove one")
+            raise InputDataError(f"{where}: duplicate {entry}; remove one")
         seen.add(entry)
 
 
 def _refuse_unknown(names: Iterable[str], known: Container[str], where: str) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputDataError(f"{where}: passage '{unknown[0]}' is not there; add it, or remove its id")
+        raise InputDataError(f"{where}: unknown passage '{unknown[0]}'; add it, or remove its id")

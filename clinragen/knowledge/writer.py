@@ -1,4 +1,4 @@
-"""The folder of the `knowledge` stage: the knowledge base, its coverage as numbers and picture, its provenance."""
+"""The folder of the `knowledge` stage: the base, its vocabulary, coverage (numbers and figure) and provenance."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clinragen.knowledge.base import topic_names
 from clinragen.knowledge.coverage import coverage, totals
 from clinragen.knowledge.coverage_plot import plot_coverage
-from clinragen.knowledge.reader import KNOWLEDGE, parse_knowledge, shipped_content
-from dataset_builder.storage.files import atomic_folder, file_digest, write_json
+from clinragen.knowledge.reader import KNOWLEDGE, parse_knowledge
+from dataset_builder.contract.definitions import Definitions, write_definitions
+from dataset_builder.storage.files import file_digest, make_private, write_json
 from dataset_builder.storage.governance import (
     PROVENANCE,
     carry_provenance,
@@ -22,7 +24,7 @@ from dataset_builder.storage.governance import (
 logger = logging.getLogger(__name__)
 
 COVERAGE, PLOT = "coverage.json", "coverage.png"
-# What governs texts that were published.
+# The origin of published texts.
 LITERATURE: dict[str, Any] = {
     "source": "literature",
     "release": "literature",
@@ -33,37 +35,44 @@ LITERATURE: dict[str, Any] = {
 }
 
 
-def write_knowledge(
-    output: Path,
+def fill_knowledge(
+    folder: Path,
+    content: Mapping[str, Any],
+    definitions: Definitions,
     notes: Iterable[str] = (),
-    content: Mapping[str, Any] | None = None,
     *,
     parents: Sequence[Mapping[str, Any]] = (),
     details: Mapping[str, Any] | None = None,
     tokenizer: Any = None,
 ) -> dict[str, Any]:
-    """Write the folder, atomically: `knowledge.json`, `provenance.json`, and `coverage.json` and `.png` of `notes`.
+    """Write `knowledge.json`, `vocabulary.json`, `provenance.json`, and the coverage of notes as JSON and figure.
 
     Args:
-        output: The folder.
-        notes: The cohort's training notes; of them only counts are written.
-        content: A knowledge base as `build_knowledge` makes it; None for the shipped one.
+        folder: The folder; what is made from credentialed data becomes private (0700, files 0600).
+        content: A knowledge base as `build_knowledge` or `base_of` returns it.
+        definitions: Its vocabulary and definitions.
+        notes: The cohort's training notes; only counts of them are written.
         parents: Provenance of the notes, and of the passages. Without any, the strictest rule holds.
-        details: What the provenance says of this step besides.
-        tokenizer: A transformers tokenizer, for the size of the vocabulary in tokens.
+        details: Further entries of this step in the provenance.
+        tokenizer: A transformers tokenizer, for the size of the vocabulary in tokens; None leaves that out.
 
-    Returns counts for the stage's report.
+    Returns:
+        Counts for the stage's report.
+
+    Raises:
+        InputDataError: `content` is not a knowledge base of this vocabulary.
     """
-    content = shipped_content() if content is None else content
-    knowledge = parse_knowledge(content, KNOWLEDGE)
+    knowledge = parse_knowledge(content, KNOWLEDGE, definitions.vocabulary)
     provenance = carry_provenance(parents, "knowledge", details or {})
-    with atomic_folder(Path(output), private=is_credentialed(provenance)) as folder:
-        write_json(folder / KNOWLEDGE, content)
-        measured = coverage(notes, knowledge, tokenizer)
-        write_json(folder / COVERAGE, measured)
-        plot_coverage(folder / PLOT, measured)
-        write_provenance(folder, provenance)
-        digest = file_digest(folder / KNOWLEDGE)
+    # First, so that the folder is private before any count is written.
+    write_provenance(folder, provenance)
+    write_json(folder / KNOWLEDGE, content)
+    write_definitions(folder, definitions)
+    measured = coverage(notes, knowledge, tokenizer)
+    write_json(folder / COVERAGE, measured)
+    plot_coverage(folder / PLOT, measured, topic_names(definitions.vocabulary))
+    if is_credentialed(provenance):
+        make_private(folder)
     counts = totals(measured)
     logger.info(
         "knowledge: %d of %d disease terms occur in %d notes",
@@ -71,13 +80,14 @@ def write_knowledge(
         counts["disease_terms"],
         measured["notes"],
     )
+    digest = file_digest(folder / KNOWLEDGE)
     return {**measured["vocabulary"], **counts, "notes": measured["notes"], "sha256": digest}
 
 
 def passages_provenance(folders: Iterable[Path]) -> dict[str, Any]:
-    """What governs the passages of local corpora: the record of this program where there is one, else that of books.
+    """The provenance of passages from local corpora: the recorded one where there is one, else that of literature.
 
-    A folder that this program made of patient data, given as a corpus, stays what it is.
+    A folder that this program made from patient data keeps its restrictions when it is used as a corpus.
     """
     recorded = [read_provenance(folder) for folder in folders if (folder / PROVENANCE).is_file()]
     return carry_provenance(recorded or [LITERATURE], "retrieval", {})

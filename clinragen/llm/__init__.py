@@ -1,1 +1,1 @@
-"""Language models that write for us: a server or a model in process, asked at scale, every answer kept."""
+"""Language models on a server or in this process: many requests, retried after failures, every answer kept."""

@@ -1,38 +1,47 @@
-"""Asks a language model a great many things: a few at a time, again where it failed, and nothing twice."""
+"""Sends many requests to a language model: several in flight, retried after failures, and none answered twice."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from clinragen.llm.journal import Journal
 from clinragen.llm.types import Answer, LanguageModel, Request, TransientError
+from dataset_builder.storage.http import RetryPolicy
+from dataset_builder.storage.progress import Progress, Report, no_report
 from modeling_clinragen.errors import InputDataError, SettingsError
 
-LONGEST_WISH = 300.0  # seconds; a server that wants to be left alone for longer is asked before
+DEFAULT_RETRY = RetryPolicy(attempts=8, first_pause_s=0.5)
 
 
 @dataclass(frozen=True)
 class Prices:
-    """What a million tokens cost, in whatever currency."""
+    """Costs of a million tokens of prompts and of answers, in any currency."""
 
     prompt: float
     completion: float
 
     def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """What so many tokens cost."""
+        """The cost of so many tokens."""
         return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
 
 @dataclass(frozen=True)
-class Progress:
-    """What an asker has done so far. Tokens and cost are of this run's answers; a failed attempt's are not known.
+class ClientStatus:
+    """Answers, failures, tokens and cost of a client so far. Tokens and cost exclude failed attempts.
 
-    `per_second` is answers of the model, `remaining` the seconds to the end; both None as long as nobody can tell.
+    Args:
+        answered: Answers of the model.
+        from_journal: Answers that the journal already had.
+        failures: Number of failed attempts by kind.
+        prompt_tokens, completion_tokens: Tokens of this run's answers.
+        cost: Their cost; None without prices.
+        seconds: Time since the first request to the model.
+        per_second: Answers of the model per second; None while unknown.
+        remaining: Seconds to the end; None while unknown.
     """
 
     answered: int
@@ -45,24 +54,34 @@ class Progress:
     per_second: float | None
     remaining: float | None
 
+    @property
+    def remark(self) -> str:
+        """Rate, tokens, cost and failures in words, for a progress bar."""
+        parts = [] if self.per_second is None else [f"{self.per_second:.1f} answers/s"]
+        parts.append(f"{(self.prompt_tokens + self.completion_tokens) / 1e6:.2f} M tokens")
+        if self.cost is not None:
+            parts.append(f"cost {self.cost:.2f}")
+        if self.failures:
+            parts.append(f"{sum(self.failures.values())} attempts failed")
+        return ", ".join(parts)
 
-class Asker:
-    """Asks `model`; an async context manager, for one event loop.
 
-    A request that is answered in the journal costs nothing. Every other holds one of `concurrency` places until its
-    answer is in the journal, also while it waits to be sent again: a server that refuses gets fewer requests, and a
-    process killed at any moment repeats at most `concurrency` of them.
+class LLMClient:
+    """Sends requests to `model`; an async context manager, for one event loop.
+
+    A request whose answer is in the journal costs nothing. Every other one holds one of `concurrency` slots until its
+    answer is in the journal, also while it waits for its next attempt: a server that refuses gets fewer requests, and
+    a process killed at any moment repeats at most `concurrency` of them.
 
     Args:
-        model: Who answers. It is closed at the end.
-        journal: Where the answers are kept; open.
-        concurrency: Requests at a time.
-        max_attempts: How often one request is sent before the run gives up.
-        first_pause: Longest pause before the second attempt (seconds). It doubles up to `longest_pause`, and each
-            pause is drawn between none and that, so that requests that failed together do not return together.
+        model: Answers the requests; closed at the end.
+        journal: Keeps the answers; open.
+        concurrency: Requests in flight at the same time.
+        retry: Attempts and pauses of one request. Pauses are drawn at random between none and the doubled pause, so
+            that requests that failed together do not return together.
         prices: For the cost.
-        expected: How many requests there will be, as far as is known; for the time that remains.
-        on_progress: Called with the `Progress` after every answer.
+        expected: Number of requests, as far as known; for the remaining time.
+        report: Called after every answer.
     """
 
     def __init__(
@@ -71,33 +90,29 @@ class Asker:
         journal: Journal,
         *,
         concurrency: int = 32,
-        max_attempts: int = 8,
-        first_pause: float = 0.5,
-        longest_pause: float = 30.0,
+        retry: RetryPolicy = DEFAULT_RETRY,
         prices: Prices | None = None,
         expected: int | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
+        report: Report = no_report,
     ) -> None:
-        if concurrency < 1 or max_attempts < 1:
-            raise SettingsError("concurrency and attempts are at least 1 each; raise them")
+        if concurrency < 1:
+            raise SettingsError(f"concurrency is {concurrency}; it must be at least 1")
         self.model = model
         self._journal = journal
-        self._places = asyncio.Semaphore(concurrency)
-        self._max_attempts = max_attempts
-        self._first_pause = first_pause
-        self._longest_pause = longest_pause
+        self._slots = asyncio.Semaphore(concurrency)
+        self._retry = retry
         self._prices = prices
         self._expected = expected
-        self._on_progress = on_progress
+        self._report = report
         self._settings = model.settings
         self._in_flight: dict[str, asyncio.Task[Answer]] = {}
-        self._given: dict[str, Answer] = {}
+        self._returned: dict[str, Answer] = {}
         self._stopped: SettingsError | None = None
         self._started: float | None = None
         self._answered = self._from_journal = self._prompt_tokens = self._completion_tokens = 0
         self._failures: Counter[str] = Counter()
 
-    async def __aenter__(self) -> Asker:
+    async def __aenter__(self) -> LLMClient:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -107,36 +122,38 @@ class Asker:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.model.close()
 
-    async def ask(self, request: Request) -> Answer:
-        """The answer, which is in the journal by then. Requests alike in all but their key are asked once.
+    async def complete(self, request: Request) -> Answer:
+        """The answer, which is in the journal by then. Requests that differ only in their key are sent once.
 
-        Raises `ModelInputError` where the model cannot take this request; `InputDataError` when every attempt failed;
-        `SettingsError`, from then on for everything that is asked, when the model can answer nothing as it is set up.
+        Raises:
+            ModelInputError: The model cannot process this request.
+            InputDataError: Every attempt failed.
+            SettingsError: The model can answer nothing with these settings; raised for every later request, too.
         """
         fingerprint = request.fingerprint(self._settings)
         known = self._journal.find(fingerprint)
         if known is not None:
-            self._given[fingerprint] = known
+            self._returned[fingerprint] = known
             self._from_journal += 1
-            self._report()
+            self._report_status()
             return known
         task = self._in_flight.get(fingerprint)
         if task is None:
             task = asyncio.create_task(self._fetch(fingerprint, request))
             self._in_flight[fingerprint] = task
             task.add_done_callback(lambda done: self._landed(fingerprint, done))
-        # Whoever asked may lose interest; the answer is paid for and goes to the journal all the same.
+        # The caller may stop waiting; the answer is paid for and goes into the journal all the same.
         return await asyncio.shield(task)
 
     @property
-    def progress(self) -> Progress:
-        """How far it is."""
+    def status(self) -> ClientStatus:
+        """Answers, failures, tokens, cost and rate so far."""
         seconds = 0.0 if self._started is None else asyncio.get_running_loop().time() - self._started
         rate = self._answered / seconds if self._answered and seconds else None
         remaining = None
         if self._expected is not None and rate is not None:
             remaining = max(self._expected - self._answered - self._from_journal, 0) / rate
-        return Progress(
+        return ClientStatus(
             answered=self._answered,
             from_journal=self._from_journal,
             failures=dict(self._failures),
@@ -150,17 +167,17 @@ class Asker:
 
     @property
     def services(self) -> list[Mapping[str, Any]]:
-        """What was recorded of every service that gave one of the answers, those of the journal included."""
+        """Records of all services that gave one of the answers, those of the journal included."""
         found: list[Mapping[str, Any]] = []
-        for answer in self._given.values():
+        for answer in self._returned.values():
             if answer.service is not None and answer.service not in found:
                 found.append(answer.service)
         return found
 
     @property
     def usage(self) -> dict[str, Any]:
-        """The answers that were given, each counted once, their tokens and cost, those of the journal included."""
-        answers = self._given.values()
+        """Number, tokens and cost of the returned answers, each counted once, those of the journal included."""
+        answers = self._returned.values()
         prompt_tokens = sum(answer.prompt_tokens or 0 for answer in answers)
         completion_tokens = sum(answer.completion_tokens or 0 for answer in answers)
         return {
@@ -170,32 +187,33 @@ class Asker:
             "cost": None if self._prices is None else self._prices.of(prompt_tokens, completion_tokens),
         }
 
-    def _report(self) -> None:
-        if self._on_progress is not None:
-            self._on_progress(self.progress)
+    def _report_status(self) -> None:
+        status = self.status
+        self._report(Progress(status.answered + status.from_journal, self._expected, "answers", status.remark))
 
     def _landed(self, fingerprint: str, task: asyncio.Task[Answer]) -> None:
         del self._in_flight[fingerprint]
         if not task.cancelled():
-            # Looked at: a failure that nobody waits for any more is no news.
+            # Retrieved, so that asyncio does not log a failure that nobody waits for any more.
             task.exception()
 
     async def _fetch(self, fingerprint: str, request: Request) -> Answer:
-        async with self._places:
+        async with self._slots:
             if self._started is None:
                 self._started = asyncio.get_running_loop().time()
-            answer = await self._attempts(request)
+            answer = await self._attempt(request)
             await self._journal.keep(fingerprint, request, answer)
-        self._given[fingerprint] = answer
+        self._returned[fingerprint] = answer
         self._answered += 1
         self._prompt_tokens += answer.prompt_tokens or 0
         self._completion_tokens += answer.completion_tokens or 0
-        self._report()
+        self._report_status()
         return answer
 
-    async def _attempts(self, request: Request) -> Answer:
+    async def _attempt(self, request: Request) -> Answer:
+        """The answer of the first attempt that succeeds."""
         now = asyncio.get_running_loop().time
-        for attempt in range(1, self._max_attempts + 1):
+        for attempt in range(1, self._retry.attempts + 1):
             if self._stopped is not None:
                 raise self._stopped
             started = now()
@@ -204,18 +222,14 @@ class Asker:
                 return replace(answer, attempts=attempt, seconds=now() - started, service=self.model.governance)
             except TransientError as failure:
                 self._failures[failure.kind] += 1
-                kind, pause = failure.kind, self._pause(attempt, failure.retry_after)
+                kind, pause = failure.kind, self._retry.pause_s(attempt, failure.retry_after, jitter=True)
             except SettingsError as error:
                 self._stopped = error
                 raise
-            if attempt < self._max_attempts:
+            if attempt < self._retry.attempts:
                 await asyncio.sleep(pause)
         where = self.model.address or self.model.name
         raise InputDataError(
-            f"{where}: gave no answer in {self._max_attempts} attempts (at last: {kind}); see that it works and run "
-            "again, the answers so far are kept"
+            f"{where}: no answer in {self._retry.attempts} attempts (the last failed with: {kind}); check the server "
+            "and run again, the answers so far are kept"
         )
-
-    def _pause(self, attempt: int, retry_after: float | None) -> float:
-        longest = min(self._first_pause * 2 ** (attempt - 1), self._longest_pause)
-        return min(retry_after or 0.0, LONGEST_WISH) + random.uniform(0.0, longest)

@@ -1,4 +1,4 @@
-"""A model in this process, through `transformers`."""
+"""A language model in this process, through `transformers`."""
 
 from __future__ import annotations
 
@@ -17,32 +17,33 @@ B = TypeVar("B")
 
 
 @dataclass(eq=False)
-class _Asked:
-    """A request that waits, or its place in the batch that answers it."""
+class _Pending:
+    """A waiting request, or its index in the batch that answers it."""
 
     request: Request
     prompt: list[int]
     batch: asyncio.Future[list[Answer]] | None = None
-    place: int = 0
+    index: int = 0
 
-    def goes_with(self, other: _Asked) -> bool:
-        """Whether one batch can answer both. A sampled answer is drawn alone, so that its seed decides."""
+    def fits(self, other: _Pending) -> bool:
+        """Whether one batch can answer both. A sampled answer is generated alone, so that its seed decides."""
         greedy = not self.request.temperature and not other.request.temperature
         return greedy and self.request.max_tokens == other.request.max_tokens
 
 
 class InProcessModel:
-    """A causal or encoder-decoder language model; greedy requests of one length are answered in batches.
+    """A causal or encoder-decoder language model; greedy requests with the same `max_tokens` are answered in batches.
 
-    Whoever has a chat template gets the messages through it, everybody else their contents, one paragraph each. JSON
+    Messages are formatted by the model's chat template; without one, their contents are joined as paragraphs. JSON
     schemas are not enforced.
 
     Args:
-        model: A folder, or a name on the Hub that was downloaded before; nothing is fetched.
-        batch_size: Requests at a time.
-        device: Where it runs; CUDA where there is one.
+        model: A folder, or a Hub id that was downloaded before; nothing is downloaded.
+        batch_size: Requests per batch.
+        device: Device of the model; None for CUDA where available, else the CPU.
 
-    Raises `InputDataError` where there is no such model here.
+    Raises:
+        InputDataError: The folder contains no such model.
     """
 
     address = None
@@ -52,34 +53,34 @@ class InProcessModel:
         self.governance: dict[str, Any] = {"host": None, "local": True, "acknowledgement": None}
         self._batch_size = batch_size
         self._model, self._tokenizer = _load(model, device)
-        self._waiting: list[_Asked] = []
+        self._waiting: list[_Pending] = []
         self._turn = asyncio.Lock()
-        # Of one thread: the model does one thing at a time, and the event loop goes on meanwhile.
+        # One thread: the model does one thing at a time while the event loop continues.
         self._worker = ThreadPoolExecutor(1, "language-model")
         self._closed = threading.Event()
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The library and the model."""
+        """The provider and the model."""
         return {"kind": "transformers", "model": self.name, "enforces_schema": False}
 
     async def answer(self, request: Request) -> Answer:
         """One attempt; see `LanguageModel.answer`."""
         prompt = await self._in_thread(self._encode, request)
-        asked = _Asked(request, prompt)
-        self._waiting.append(asked)
+        pending = _Pending(request, prompt)
+        self._waiting.append(pending)
         try:
             async with self._turn:
-                # Turns come in the order of waiting: this one is the first that waits, or was taken along before.
-                answers = asked.batch or self._take_along(asked)
+                # Turns come in order of arrival: this request is the first that waits, or is in a batch already.
+                answers = pending.batch or self._start_batch(pending)
                 await asyncio.wait([answers])
-            return answers.result()[asked.place]
+            return answers.result()[pending.index]
         finally:
-            if asked in self._waiting:
-                self._waiting.remove(asked)
+            if pending in self._waiting:
+                self._waiting.remove(pending)
 
     async def close(self) -> None:
-        """End the thread; a batch that it is at is given up at its next token."""
+        """End the thread; a running batch is abandoned at its next token."""
         self._closed.set()
         await asyncio.to_thread(self._worker.shutdown, cancel_futures=True)
 
@@ -95,36 +96,36 @@ class InProcessModel:
             except jinja2.TemplateError:
                 # Not chained: the cause may quote the messages.
                 raise SettingsError(
-                    f"{self.name}: its chat template does not know the roles of these messages; use a model that does"
+                    f"{self.name}: its chat template does not support the roles of these messages; use another model"
                 ) from None
             prompt = self._tokenizer(text, add_special_tokens=False).input_ids
-        longest = self._model.config.get_text_config().to_dict().get("max_position_embeddings")
-        apart = self._model.config.is_encoder_decoder
-        needed = max(len(prompt), request.max_tokens) if apart else len(prompt) + request.max_tokens
-        if longest is not None and needed > longest:
+        context = self._model.config.get_text_config().to_dict().get("max_position_embeddings")
+        separate = self._model.config.is_encoder_decoder
+        needed = max(len(prompt), request.max_tokens) if separate else len(prompt) + request.max_tokens
+        if context is not None and needed > context:
             raise ModelInputError(
-                f"{request.key or 'a request'}: is with its answer longer than the {longest} tokens of {self.name}; "
-                "shorten the note, or take a model with a longer context"
+                f"{request.key or 'a request'}: prompt and answer exceed the {context} tokens of {self.name}; shorten "
+                "the note, or use a model with a longer context"
             )
         return prompt
 
-    def _take_along(self, first: _Asked) -> asyncio.Future[list[Answer]]:
-        batch = [first, *(asked for asked in self._waiting if asked is not first and asked.goes_with(first))]
+    def _start_batch(self, first: _Pending) -> asyncio.Future[list[Answer]]:
+        batch = [first, *(other for other in self._waiting if other is not first and other.fits(first))]
         batch = batch[: self._batch_size]
         answers = self._in_thread(self._generate, batch)
-        for place, asked in enumerate(batch):
-            asked.batch, asked.place = answers, place
-            self._waiting.remove(asked)
+        for index, pending in enumerate(batch):
+            pending.batch, pending.index = answers, index
+            self._waiting.remove(pending)
         return answers
 
     def _in_thread(self, work: Callable[[A], B], given: A) -> asyncio.Future[B]:
         return asyncio.get_running_loop().run_in_executor(self._worker, work, given)
 
-    def _generate(self, batch: Sequence[_Asked]) -> list[Answer]:
+    def _generate(self, batch: Sequence[_Pending]) -> list[Answer]:
         import torch
         from transformers import StoppingCriteriaList
 
-        def given_up(rows: torch.Tensor, scores: torch.Tensor, **settings: Any) -> torch.Tensor:
+        def closed(rows: torch.Tensor, scores: torch.Tensor, **settings: Any) -> torch.Tensor:
             return torch.full((len(rows),), self._closed.is_set(), device=rows.device)
 
         request = batch[0].request
@@ -133,28 +134,28 @@ class InProcessModel:
             sampling = {"do_sample": True, "temperature": request.temperature}
             if request.seed is not None:
                 torch.manual_seed(request.seed)
-        inputs = self._tokenizer.pad({"input_ids": [asked.prompt for asked in batch]}, return_tensors="pt")
+        inputs = self._tokenizer.pad({"input_ids": [pending.prompt for pending in batch]}, return_tensors="pt")
         inputs = inputs.to(self._model.device)
         with torch.inference_mode():
             rows = self._model.generate(
                 **inputs,
                 max_new_tokens=request.max_tokens,
                 pad_token_id=self._tokenizer.pad_token_id,
-                stopping_criteria=StoppingCriteriaList([given_up]),
+                stopping_criteria=StoppingCriteriaList([closed]),
                 **sampling,
             )
-        # A decoder goes on after the prompt; an encoder-decoder starts with a token of its own.
+        # A decoder continues the prompt; an encoder-decoder starts with a token of its own.
         start = 1 if self._model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
         ends = self._model.generation_config.eos_token_id
         ends = set(ends if isinstance(ends, list) else [ends])
         answers = []
-        for asked, row in zip(batch, rows[:, start:].tolist(), strict=True):
+        for pending, row in zip(batch, rows[:, start:].tolist(), strict=True):
             size = next((at for at, token in enumerate(row, 1) if token in ends), None)
             answers.append(
                 Answer(
                     text=self._tokenizer.decode(row[:size], skip_special_tokens=True),
                     finish_reason="length" if size is None else "stop",
-                    prompt_tokens=len(asked.prompt),
+                    prompt_tokens=len(pending.prompt),
                     completion_tokens=len(row) if size is None else size,
                     model=self.name,
                 )
@@ -169,13 +170,13 @@ def _load(name: str, device: str | None) -> tuple[Any, Any]:
     try:
         config = AutoConfig.from_pretrained(name, local_files_only=True)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        # Never a pickle, whatever lies there.
+        # Never a pickle, whatever the folder contains.
         model = kind.from_pretrained(name, local_files_only=True, dtype="auto", use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=True)
     except (OSError, ValueError) as error:
-        raise InputDataError(f"{name}: holds no language model that transformers can load; give its folder") from error
+        raise InputDataError(f"{name}: no language model that transformers can load; give its folder") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    # A decoder goes on from the last token: nothing may stand between it and the answer.
+    # A decoder continues the last token: padding must not separate it from the answer.
     tokenizer.padding_side = "right" if config.is_encoder_decoder else "left"
     return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu")), tokenizer

@@ -1,4 +1,4 @@
-"""The journal of a language model's answers: one line each, on disk before anybody is given the answer."""
+"""The journal of a language model's answers: one line each, on disk before the caller gets the answer."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ SUFFIX = ".jsonl"
 class Journal:
     """The answers in `folder` by the fingerprints of their requests; a context manager.
 
-    New answers are appended to `folder`/`name`.jsonl, which one process writes at a time; those of the folder's other
-    journals (one per shard, say) are known too. Answers are patient data: the folder is its owner's alone. It never
-    holds a request's text.
+    New answers are appended to `folder`/`name`.jsonl, which one process writes at a time; answers of the folder's
+    other journals (such as those of shards) are known as well. Answers are patient data: the folder is private
+    (0700). It never contains a request's text.
 
-    A process killed while it writes leaves a torn last line, which is cut off here. Raises `InputDataError`, naming
-    file and line, where anything else is damaged, and when the disk is full.
+    A process killed while it writes leaves an incomplete last line, which is cut off here. Raises `InputDataError`,
+    naming file and line, for any other damage, and when the disk is full.
     """
 
     def __init__(self, folder: Path, name: str = "answers") -> None:
@@ -51,8 +51,8 @@ class Journal:
                 answers, whole = read_journal(path)
                 self._answers |= answers
                 if path == self.path:
-                    self._cut_off(whole)
-            # Of one thread: lines are written in order, and a commit ends before the next begins.
+                    self._truncate(whole)
+            # One thread: lines are written in order, and a commit ends before the next begins.
             self._writer = self._open.enter_context(ThreadPoolExecutor(1, "journal"))
             self._open = self._open.pop_all()
         return self
@@ -65,14 +65,14 @@ class Journal:
         return len(self._answers)
 
     def find(self, fingerprint: str) -> Answer | None:
-        """The answer to the request with this fingerprint, if it was ever received."""
+        """The answer to the request with this fingerprint; None where there is none yet."""
         return self._answers.get(fingerprint)
 
     async def keep(self, fingerprint: str, request: Request, answer: Answer) -> None:
-        """Returns when the answer is on the disk."""
+        """Append an answer; returns when it is on the disk."""
         entry = {"fingerprint": fingerprint, "key": request.key, "answer": asdict(answer)}
         self._pending.append(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-        # The first commit of several takes all that came meanwhile; the others then find nothing left to do.
+        # The first of several commits writes all that arrived meanwhile; the others then have nothing to do.
         await asyncio.get_running_loop().run_in_executor(self._writer, self._commit)
         self._answers[fingerprint] = answer
 
@@ -89,23 +89,23 @@ class Journal:
                     rest = rest[os.write(self._descriptor, rest) :]
                 os.fsync(self._descriptor)
         except (OSError, InputDataError) as error:
-            # Nothing may follow a line that is not whole, and whoever waits for one that was in this commit must hear.
+            # Nothing may follow an incomplete line, and each caller with an answer in this commit must get the error.
             self._broken = error
             raise
 
-    def _cut_off(self, whole: int) -> None:
-        torn = os.fstat(self._descriptor).st_size - whole
-        if torn:
-            logger.warning("%s: its last line was torn by an interruption and is cut off", self.path)
+    def _truncate(self, whole: int) -> None:
+        if os.fstat(self._descriptor).st_size > whole:
+            logger.warning("%s: incomplete last line of an interrupted run; it is removed", self.path)
             with disk_errors_named(self.path):
                 os.ftruncate(self._descriptor, whole)
                 os.fsync(self._descriptor)
 
 
 def read_journal(path: Path) -> tuple[dict[str, Answer], int]:
-    """The answers in a journal by fingerprint, and the size in bytes of its whole lines.
+    """The answers in a journal by fingerprint, and the size in bytes of its complete lines.
 
-    A last line without an end is passed over: it is being written, or its writer was killed. Raises `InputDataError`.
+    A last line without an end is skipped: it is being written, or its writer was killed. Raises `InputDataError`,
+    naming file and line, for any other damage.
     """
     answers: dict[str, Answer] = {}
     services: dict[str, Any] = {}
@@ -113,7 +113,7 @@ def read_journal(path: Path) -> tuple[dict[str, Answer], int]:
     try:
         stream = path.open("rb")
     except OSError as error:
-        raise InputDataError(f"{path}: cannot be read ({error.strerror}); check what lies there") from error
+        raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     with stream:
         for number, line in enumerate(stream, 1):
             if not line.endswith(b"\n"):
@@ -121,13 +121,13 @@ def read_journal(path: Path) -> tuple[dict[str, Answer], int]:
             try:
                 entry = json.loads(line)
                 content = entry["answer"]
-                # One object for all the answers of a service.
+                # One object for all answers of a service.
                 service = services.setdefault(repr(content["service"]), content["service"])
                 answers[entry["fingerprint"]] = Answer(**{**content, "service": service})
             except (ValueError, RecursionError, KeyError, TypeError):
                 # Not chained: the cause may quote the answer.
                 raise InputDataError(
-                    f"{path}: line {number} is damaged; remove that line, and its request is asked again"
+                    f"{path}: line {number} is damaged; remove that line, and its request is sent again"
                 ) from None
             whole += len(line)
     return answers, whole

@@ -1,4 +1,4 @@
-"""A model behind a server with the OpenAI chat protocol: vLLM, llama.cpp, TGI, `transformers serve`, Azure, …."""
+"""A language model on a server with the OpenAI chat protocol: vLLM, llama.cpp, TGI, `transformers serve`, Azure, …"""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from typing import Any
 
 from clinragen.llm.types import Answer, Request, TransientError
 from dataset_builder.storage.governance import ServiceAcknowledgement, require_local
-from dataset_builder.storage.retry_after import retry_after
+from dataset_builder.storage.http import TRANSIENT_STATUSES, retry_after
 from modeling_clinragen.errors import ClinRaGenError, ModelInputError, SettingsError
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 
-# These libraries write addresses at INFO and more at DEBUG.
-_TALKATIVE = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
-_TRANSIENT = {408: "time-out", 409: "conflict", 425: "too early", 429: "too many requests"}
-# What servers write where one request alone is at fault, and none like it can be answered.
+# These libraries log addresses at INFO and more at DEBUG.
+_VERBOSE_LOGGERS = ("openai", "httpx", "httpx2", "httpcore", "httpcore2")
+# 409 is temporary for these servers: another request holds the same resource.
+_TRANSIENT = (*TRANSIENT_STATUSES, 409)
+_KINDS = {408: "timeout", 409: "conflict", 425: "too early", 429: "too many requests"}
+# Signs in error messages that this request alone is at fault, and repeating it is useless.
 _TOO_LONG = (
     "context_length_exceeded",
     "exceed_context_size_error",
@@ -34,22 +36,23 @@ _NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}", re.ASCII)
 
 
 class OpenAIServer:
-    """A model named `model_name` at `base_url` (as a rule it ends in /v1), for data of some `provenance`.
+    """A model on a server.
 
     Args:
-        base_url: Where the protocol begins. Redirects are not followed.
-        model_name: What the server calls the model.
-        provenance: Of what will be in the requests.
-        acknowledgement: What is stated of a service elsewhere before credentialed data goes there.
-        key_variable: The environment variable with the key; OPENAI_API_KEY, where that is set. Most servers on this
-            machine need none.
+        base_url: Base URL of the protocol, usually ending in /v1. Redirects are not followed.
+        model_name: The server's name of the model.
+        provenance: Of everything that requests will contain.
+        acknowledgement: Confirmed conditions of a remote service, without which it gets no credentialed data.
+        key_variable: Environment variable with the API key; None for OPENAI_API_KEY, if set. Most servers on this
+            machine need no key.
         timeout: Seconds for one attempt, from the first byte sent to the last received.
-        enforce_schema: Whether a request's JSON schema is sent; for servers that refuse it, turn it off.
-        limit_field: The protocol's field for the longest answer. OpenAI's reasoning models want
+        enforce_schema: Whether a request's JSON schema is sent; turn it off for servers that refuse it.
+        limit_field: The protocol's field for the maximum tokens. OpenAI's reasoning models require
             "max_completion_tokens".
 
-    Raises `GovernanceError` where credentialed data would leave this machine, and `SettingsError` for an address that
-    is none, a missing key, or one that would travel unencrypted.
+    Raises:
+        GovernanceError: Credentialed data would leave this machine.
+        SettingsError: The address is malformed, the key is missing, or it would travel unencrypted.
     """
 
     def __init__(
@@ -65,10 +68,12 @@ class OpenAIServer:
         limit_field: str = "max_tokens",
     ) -> None:
         self.governance = require_local(provenance, base_url, acknowledgement)
-        # A query could be a key, and the address is named in errors.
+        # A query could contain a key, and the address appears in errors.
         if self.governance["host"] == "unreadable" or {"?", "#"} & set(base_url):
-            # Not repeated: it may hold a password.
-            raise SettingsError("the base URL is not just scheme, host, port and path; write http://127.0.0.1:8000/v1")
+            # Not repeated: it may contain a password.
+            raise SettingsError(
+                "the base URL must have only scheme, host, port and path, such as http://127.0.0.1:8000/v1"
+            )
         self.address = base_url.rstrip("/")
         self.name = model_name
         self._key_variable = key_variable or KEY_VARIABLE
@@ -79,7 +84,7 @@ class OpenAIServer:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The protocol, the model, and whether answers are held to a schema."""
+        """The provider, the model, and whether the server enforces JSON schemas."""
         return {"kind": "openai", "model": self.name, "enforces_schema": self._enforce_schema}
 
     async def answer(self, request: Request) -> Answer:
@@ -88,10 +93,10 @@ class OpenAIServer:
         try:
             return _read(json.loads(text), self.name)
         except (ValueError, RecursionError):
-            failure = "no JSON"
+            failure = "not JSON"
         except (KeyError, IndexError, TypeError, AttributeError):
             failure = "no choices"
-        # Raised here, not there: what the library tells of a failure may quote the answer.
+        # Raised outside the handler: the original error may quote the answer.
         raise TransientError(failure)
 
     async def close(self) -> None:
@@ -102,13 +107,13 @@ class OpenAIServer:
         try:
             import openai
         except ImportError as error:
-            raise SettingsError("openai: is not installed; pip install 'clinragen[teacher]'") from error
+            raise SettingsError("openai: not installed; pip install 'clinragen[teacher]'") from error
         local = self.governance["local"]
         if key is not None and not local and not self.address.startswith("https:"):
             raise SettingsError(
                 f"{self.governance['host']}: the key would travel there unencrypted; give an https URL"
             )
-        for name in _TALKATIVE:
+        for name in _VERBOSE_LOGGERS:
             logger = logging.getLogger(name)
             logger.setLevel(max(logger.level, logging.WARNING))
         return openai.AsyncOpenAI(
@@ -116,7 +121,7 @@ class OpenAIServer:
             api_key=key or "none",
             max_retries=0,
             timeout=None,
-            # What was found to stay on this machine goes to it directly, whatever proxy the environment names.
+            # Requests to this machine bypass any proxy that the environment names.
             http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False, trust_env=not local, timeout=None),
         )
 
@@ -143,51 +148,48 @@ class OpenAIServer:
                 response = await self._client.chat.completions.with_raw_response.create(**body)
             return response.text
         except (TimeoutError, openai.APITimeoutError):
-            failure = TransientError("time-out")
+            failure = TransientError("timeout")
         except openai.APIConnectionError:
             failure = TransientError("connection")
         except openai.APIStatusError as error:
             status, answer = error.status_code, error.response
             if (status in _TRANSIENT and _NO_CREDIT not in answer.text) or status >= 500:
-                kind = _TRANSIENT.get(status, f"status {status}")
+                kind = _KINDS.get(status, f"status {status}")
                 failure = TransientError(kind, retry_after(answer.headers.get("retry-after")))
             else:
                 failure = self._refusal(status, answer.text, request)
-        # Raised here, not there: the library's errors carry the request and the server's words.
+        # Raised outside the handler: the library's errors contain the request and the server's message.
         raise failure
 
     def _refusal(self, status: int, text: str, request: Request) -> ClinRaGenError:
         lowered, name = text.lower(), request.key or "a request"
         if status == 413 or any(sign in lowered for sign in _TOO_LONG):
             return ModelInputError(
-                f"{name}: is longer than {self.name} can take; shorten the note, or serve the model "
-                "with a longer context"
+                f"{name}: too long for {self.name}; shorten the note, or serve the model with a longer context"
             )
         if any(sign in lowered for sign in _FILTERED):
-            return ModelInputError(f"{name}: the content filter of {self.address} refused it; leave it out")
+            return ModelInputError(f"{name}: refused by the content filter of {self.address}; leave it out")
         if status in (401, 403):
-            cure = f"put a key for this service into {self._key_variable}"
+            cure = f"set {self._key_variable} to a key for this service"
         elif status == 404:
-            cure = (
-                f"see that the base URL ends as the server wants (mostly /v1) and that it has the model '{self.name}'"
-            )
+            cure = f"check the end of the base URL (usually /v1) and that the server has the model '{self.name}'"
         elif status == 429:
             cure = "the account has no credit left"
         elif status < 400:
-            cure = "it sends us on to another address; if that is right, give it as base URL"
+            cure = "it redirects to another address; if that is right, give it as base URL"
         elif request.json_schema is not None and self._enforce_schema:
-            cure = "it may not know JSON schemas: ask without"
+            cure = "it may not support JSON schemas; set enforce_schema to false"
         else:
-            cure = "see what it supports"
-        return SettingsError(f"{self.address}: refused with HTTP {status}{_what(text)}; {cure}")
+            cure = "check what it supports"
+        return SettingsError(f"{self.address}: refused with HTTP {status}{_error_code(text)}; {cure}")
 
 
 def _read_key(variable: str | None) -> str | None:
     key = os.environ.get(variable or KEY_VARIABLE, "").strip()
     if variable is not None and not key:
-        raise SettingsError(f"{variable}: is not set; put the key into it, or name another variable")
+        raise SettingsError(f"{variable}: not set; set it to the key, or name another variable")
     if not key.isascii() or not key.isprintable():
-        raise SettingsError(f"{variable or KEY_VARIABLE}: holds characters that no key has; set it again")
+        raise SettingsError(f"{variable or KEY_VARIABLE}: contains characters that are invalid in a key; set it again")
     return key or None
 
 
@@ -197,7 +199,7 @@ def _read(body: Any, model: str) -> Answer:
     usage = body.get("usage") or {}
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     return Answer(
-        # JSON can spell halves of characters, which no file takes.
+        # JSON can contain lone surrogates, which cannot be written to a file.
         text=text.encode("utf-8", "replace").decode("utf-8"),
         finish_reason=str(choice.get("finish_reason") or "unknown"),
         prompt_tokens=prompt if isinstance(prompt, int) else None,
@@ -206,8 +208,8 @@ def _read(body: Any, model: str) -> Answer:
     )
 
 
-def _what(text: str) -> str:
-    """The server's own code and the field it names; its sentences may quote the request."""
+def _error_code(text: str) -> str:
+    """The server's error code and field; its messages are left out, because they may quote the request."""
     try:
         error = json.loads(text)["error"]
         found = [error.get("code"), error.get("param")]

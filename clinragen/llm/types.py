@@ -1,4 +1,4 @@
-"""What is asked of a language model, what it answers, and what everything that answers has in common."""
+"""Requests to a language model, its answers, and the interface of every model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ class Message:
 
 @dataclass(frozen=True)
 class Request:
-    """One question.
+    """One request.
 
-    With `json_schema` the answer's text is to be JSON of that schema. A model whose settings say `enforces_schema`
-    decodes it so; from any other the prompt has to ask for it in words. The caller reads the answer strictly in
-    both cases: an answer that reached `max_tokens` is cut off anywhere. `key` names the request in errors and in the
-    journal, so nothing from a patient belongs there.
+    Args:
+        messages: The chat so far.
+        max_tokens: Maximum tokens of the answer, which is cut off there.
+        temperature: 0 for greedy decoding.
+        seed: Seed of the sampling; None leaves it to the model.
+        json_schema: Schema of the answer. A model whose settings say `enforces_schema` decodes accordingly; for any
+            other the prompt has to describe it. The caller validates the answer in both cases.
+        key: Name of the request in errors and in the journal; never anything from a patient.
     """
 
     messages: tuple[Message, ...]
@@ -35,19 +39,25 @@ class Request:
     key: str = ""
 
     def fingerprint(self, settings: Mapping[str, Any]) -> str:
-        """One digest of all that decides the answer of a model with these settings; `key` does not."""
-        question = asdict(self)
-        del question["key"]
-        return fingerprint(dict(settings), question)
+        """A digest of everything that decides the answer of a model with these settings; `key` does not."""
+        content = asdict(self)
+        del content["key"]
+        return fingerprint(dict(settings), content)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model answered. The tokens are None where a server does not count them.
+    """An answer of a model.
 
-    `finish_reason` is the protocol's: "stop", "length" where `max_tokens` cut the text off, "content_filter", ….
-    `attempts` is how often it was asked, `seconds` how long the last attempt took, and `service` the model's
-    `governance`; an `Asker` adds these three.
+    Args:
+        text: The answer.
+        finish_reason: As in the OpenAI protocol: "stop", "length" where `max_tokens` cut the text off,
+            "content_filter", …
+        prompt_tokens, completion_tokens: None where a server does not count them.
+        model: The model's name, as the server reports it.
+        attempts: Number of attempts; this and the following are added by `LLMClient`.
+        seconds: Duration of the last attempt.
+        service: The model's `governance`.
     """
 
     text: str
@@ -70,34 +80,41 @@ class LanguageModel(Protocol):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides its answers (JSON-able, no key, no address): part of fingerprints and of the provenance."""
+        """Everything that decides its answers (JSON-able, no key, no address), for fingerprints and provenance."""
         ...
 
     @property
     def address(self) -> str | None:
-        """Where the server is asked; None for a model in this process."""
+        """The server's address; None for a model in this process."""
         ...
 
     @property
     def governance(self) -> dict[str, Any]:
-        """What `governance.require_local` recorded when the model was made; belongs in the answers' provenance."""
+        """The record of `governance.require_local`, for the provenance of the answers."""
         ...
 
     async def answer(self, request: Request) -> Answer:
         """One attempt.
 
-        Raises `TransientError` where another attempt may work, `ModelInputError` where this request can never be
-        answered, and `SettingsError` where none can.
+        Raises:
+            TransientError: Another attempt may succeed.
+            ModelInputError: This request can never be answered.
+            SettingsError: No request can be answered.
         """
         ...
 
     async def close(self) -> None:
-        """Give back connections and threads; nothing is asked afterwards."""
+        """Release connections and threads; no request follows."""
         ...
 
 
 class TransientError(Exception):
-    """An attempt failed in a way that may pass; `kind` says how, `retry_after` (seconds) is the server's own wish."""
+    """An attempt failed in a way that may pass.
+
+    Args:
+        kind: How it failed.
+        retry_after: The wait that the server asks for, in seconds.
+    """
 
     def __init__(self, kind: str, retry_after: float | None = None) -> None:
         super().__init__(kind)

@@ -1,177 +1,177 @@
-"""Which teacher writes the rationales: the rules, or a language model behind a server or in this process."""
+"""Stage `rationales`: a teacher writes the rationales that the model learns from, the rules or a language model."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinragen.llm.providers import KINDS, ModelSettings, open_asker
-from clinragen.pipeline.config import split_settings
+from clinragen.llm.providers import LLMConfig
+from clinragen.pipeline.kept import journal_folder
+from dataset_builder.storage.config_fields import check_values, setting
+from dataset_builder.storage.progress import Progress, Report
 from modeling_clinragen.errors import SettingsError
 
 if TYPE_CHECKING:
     from clinragen.claims.judge import RationaleJudge
-    from clinragen.llm.client import Progress
-    from clinragen.teachers.distill import Shard
     from clinragen.teachers.teacher import Teacher
 
-RULES = "rules"
+RULES, LLM = "rules", "llm"
+KNOWLEDGE_FILE = "knowledge.json"
 
-Report = Callable[[float, float | None, str], None]
 
+@dataclass(frozen=True, kw_only=True)
+class RationalesConfig:
+    """The teacher and how it writes.
 
-@dataclass(frozen=True)
-class TeacherSettings:
-    """The teacher and what decides its rationales.
-
-    `range_set` says what is high and low, to the teacher and to the filter. `max_tokens` (per rationale),
-    `temperature` and `model` are those of a language model; `seed` draws the wording of the rules, and what a language
-    model samples.
+    Raises:
+        SettingsError: Teacher and language model do not fit together, or a value is out of its range.
     """
 
-    teacher: str = RULES
-    range_set: str = "clinical"
-    seed: int = 0
-    max_tokens: int = 400
-    temperature: float = 0.0
-    model: ModelSettings | None = None
+    teacher: str = setting(RULES, help="Who writes the rationales.", choices=(RULES, LLM))
+    range_set: str | None = setting(
+        None, help="What is low and high, for teacher, filter and evaluation [default: as the cohort was built]."
+    )
+    seed: int = setting(0, help="Seed of the rules' wording, and of what a language model samples.")
+    max_tokens: int = setting(400, help="Maximum tokens per answer of the language model.", unit="tokens", at_least=1)
+    temperature: float = setting(0.0, help="Sampling temperature; 0 takes the likeliest token.", at_least=0)
+    llm: LLMConfig | None = setting(None, help="The language model, with teacher: llm.")
 
     def __post_init__(self) -> None:
-        if self.teacher not in (RULES, *KINDS):
-            raise SettingsError(f"teacher '{self.teacher}' is unknown; choose one of {', '.join((RULES, *KINDS))}")
-        if (self.model is None) != (self.teacher == RULES):
-            raise SettingsError(f"teacher '{self.teacher}' needs {'no' if self.model else 'a'} model")
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any], seed: int) -> TeacherSettings:
-        """From the `rationales` part of a recipe. Raises `SettingsError` for what is no setting, or cannot be one."""
-        chosen, asked = split_settings("rationales", settings, cls)
-        teacher = chosen.get("teacher", RULES)
-        if teacher == RULES and asked:
-            raise SettingsError(f"rationales: '{min(asked)}' is of no use to the rules; name another teacher")
-        model = None if teacher == RULES else ModelSettings(teacher, asked.pop("model_name", None), **asked)
-        return cls(**{"seed": seed, **chosen}, model=model)
-
-    @property
-    def decisive(self) -> dict[str, Any]:
-        """What decides the rationales; where the model is served, and how often it is asked, does not."""
-        content = asdict(self)
-        content["model"] = None if self.model is None else self.model.model_name
-        return content
+        check_values(self)
+        if self.teacher == LLM and self.llm is None:
+            raise SettingsError("teacher 'llm' needs a language model; give --model-name (llm: in a recipe)")
+        if self.teacher == RULES and self.llm is not None:
+            raise SettingsError(
+                "teacher 'rules' uses no language model; choose teacher 'llm', or leave its settings out"
+            )
 
 
 @dataclass(frozen=True)
-class _Lesson:
-    """Everybody who takes part in teaching."""
+class _Session:
+    """The teacher of one run and the judge of what it writes."""
 
     teacher: Teacher
     judge: RationaleJudge
-    on_progress: Callable[[int, int], None]
 
 
-def teach_cohort(
-    cohort: Path,
-    knowledge: Path | None,
-    settings: TeacherSettings,
-    output: Path,
-    journals: Path,
-    report: Report,
-) -> dict[str, Any]:
-    """Let the teacher write the rationales of a cohort to `output`; returns the report.
+def run(config: RationalesConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:
+    """Fill `output` with the input `cohort` and its rationales, from the input `knowledge` or the cohort's own terms.
 
-    `knowledge` is the base's file (None for the shipped one), `journals` the folder for a language model's answers.
+    What a language model answers is kept in a journal beside the folder.
     """
-    from clinragen.teachers.write_cohort import write_rationales
+    from clinragen.teachers.write_cohort import fill_rationales
 
-    async def write() -> dict[str, Any]:
-        async with _lesson(cohort, knowledge, settings, journals, "answers", report) as our:
-            folder = None if knowledge is None else knowledge.parent
-            return await write_rationales(
-                cohort, output, our.teacher, our.judge, knowledge=folder, on_progress=our.on_progress
+    async def write() -> None:
+        async with _session(config, inputs, output, "answers", report) as (session, told):
+            await fill_rationales(
+                Path(inputs["cohort"]),
+                output,
+                session.teacher,
+                session.judge,
+                knowledge=inputs.get("knowledge"),
+                report=told,
             )
 
-    return asyncio.run(write())
+    asyncio.run(write())
 
 
-def teach_shard(
-    cohort: Path, knowledge: Path | None, settings: TeacherSettings, shard: Shard, journals: Path, report: Report
-) -> int:
-    """Ask for one part of a cohort only and keep the answers in `journals`; returns the number of examples.
+def ask_shard(output: Path, inputs: Mapping[str, Any], config: RationalesConfig, shard: str, report: Report) -> int:
+    """Answer one part of a cohort only and keep the answers in the journal beside `output`.
 
-    When every part is done, `teach_cohort` with the same journals finds all answers there. Raises `SettingsError` for
-    the rules, which have nothing to ask.
+    When every part is done, the stage finds all answers there.
+
+    Args:
+        output: The folder that the stage will write.
+        inputs: `cohort`, and `knowledge` where it is given.
+        config: The stage's settings.
+        shard: Which part, such as "2/8".
+        report: Told how far it is.
+
+    Returns:
+        The number of examples.
+
+    Raises:
+        SettingsError: The teacher is the rules, which have nothing to ask; or the part cannot be read.
     """
-    from clinragen.teachers.distill import teach
+    from clinragen.teachers.distill import Shard, distill
+    from dataset_builder.storage.files import output_folder
 
-    if settings.model is None:
+    part = Shard.parse(shard)
+    if config.llm is None:
         raise SettingsError("the rules need no shards; leave --shard out")
+    output_folder(output, [Path(path) for path in inputs.values()])
 
     async def ask() -> int:
-        journal = f"shard-{shard.number}-of-{shard.of}"
-        async with _lesson(cohort, knowledge, settings, journals, journal, report) as our:
-            taught = await teach(cohort, our.teacher, our.judge, shard=shard, on_progress=our.on_progress)
-        return len(taught)
+        journal = f"shard-{part.number}-of-{part.of}"
+        async with _session(config, inputs, output, journal, report) as (session, told):
+            written = await distill(Path(inputs["cohort"]), session.teacher, session.judge, shard=part, report=told)
+        return len(written)
 
     return asyncio.run(ask())
 
 
 @asynccontextmanager
-async def _lesson(
-    cohort: Path, knowledge: Path | None, settings: TeacherSettings, journals: Path, journal: str, report: Report
-) -> AsyncIterator[_Lesson]:
-    from dataset_builder.contract.vocabulary import load_range_set, vocabulary_of
-
+async def _session(
+    config: RationalesConfig, inputs: Mapping[str, Any], output: Path, journal: str, report: Report
+) -> AsyncIterator[tuple[_Session, Report]]:
+    from clinragen.claims.check import Checking
     from clinragen.claims.judge import RationaleJudge
-    from clinragen.knowledge import load_knowledge
-    from clinragen.teachers.llm_teacher import ModelTeacher
+    from clinragen.knowledge.assemble import base_of
+    from clinragen.knowledge.reader import load_knowledge, parse_knowledge
+    from clinragen.llm.providers import open_client
+    from clinragen.teachers.llm_teacher import LLMTeacher
     from clinragen.teachers.prompt import Prompt
     from clinragen.teachers.rules import RuleTeacher
+    from dataset_builder.contract.cohort_splits import range_set_of
+    from dataset_builder.contract.definitions import read_definitions
     from dataset_builder.storage.governance import carry_provenance, read_provenance
 
+    cohort = Path(inputs["cohort"])
+    definitions = read_definitions(cohort)
+    vocabulary = definitions.vocabulary
+    parents = [read_provenance(cohort)]
+    ranges = vocabulary.range_set(config.range_set or range_set_of(parents[0]))
+    if "knowledge" in inputs:
+        folder = Path(inputs["knowledge"])
+        parents.append(read_provenance(folder))
+        base = load_knowledge(folder / KNOWLEDGE_FILE, vocabulary)
+    else:
+        base = parse_knowledge(base_of(definitions), "the cohort's vocabulary", vocabulary)
+    checking = Checking(vocabulary, ranges, base.history_counts)
+    if config.llm is None:
+        rules = RuleTeacher(base, vocabulary, ranges, config.seed)
+        yield _Session(rules, RationaleJudge(rules.name, checking)), report
+        return
     remark = _Remark()
+    # What is in a prompt decides where it may be sent: an example, and terms of the base.
+    provenance = carry_provenance(parents, "rationales", {})
+    opened = open_client(config.llm, provenance, journal_folder(output), journal=journal, report=remark.hear)
+    async with opened as client:
+        teacher = LLMTeacher(
+            client,
+            Prompt(base, vocabulary, ranges),
+            max_tokens=config.max_tokens,
+            temperature=config.temperature,
+            seed=config.seed,
+            concurrency=config.llm.concurrency,
+        )
 
-    def on_progress(done: int, total: int) -> None:
-        report(done, total, remark.text)
+        def told(progress: Progress) -> None:
+            report(Progress(progress.done, progress.total, progress.unit, remark.text))
 
-    with vocabulary_of(cohort):
-        base, ranges = load_knowledge(knowledge), load_range_set(settings.range_set)
-        if settings.model is None:
-            rules = RuleTeacher(base, ranges, settings.seed)
-            yield _Lesson(rules, RationaleJudge(rules.name, ranges), on_progress)
-            return
-        # What is in a prompt decides where it may be sent: an example, and terms of the base.
-        told = [read_provenance(folder) for folder in (cohort, *([] if knowledge is None else [knowledge.parent]))]
-        provenance = carry_provenance(told, "rationales", {})
-        asking = open_asker(settings.model, provenance, journals, journal=journal, on_progress=remark.hear)
-        async with asking as asker:
-            teacher = ModelTeacher(
-                asker,
-                Prompt(base, ranges),
-                max_tokens=settings.max_tokens,
-                temperature=settings.temperature,
-                seed=settings.seed,
-                concurrency=settings.model.concurrency,
-            )
-            yield _Lesson(teacher, RationaleJudge(teacher.name, ranges), on_progress)
+        yield _Session(teacher, RationaleJudge(teacher.name, checking)), told
 
 
 class _Remark:
-    """What is said beside the bar: examples, and how the asking goes."""
+    """What the client of the language model said last, shown beside the number of examples."""
 
     def __init__(self) -> None:
-        self.text = "examples"
+        self.text = ""
 
     def hear(self, progress: Progress) -> None:
-        parts = ["examples"]
-        if progress.per_second is not None:
-            parts.append(f"{progress.per_second:.1f} answers/s")
-        parts.append(f"{(progress.prompt_tokens + progress.completion_tokens) / 1e6:.2f} M tokens")
-        if progress.cost is not None:
-            parts.append(f"cost {progress.cost:.2f}")
-        if progress.failures:
-            parts.append(f"{sum(progress.failures.values())} attempts failed")
-        self.text = ", ".join(parts)
+        """Keep the remark of a client's progress."""
+        self.text = progress.remark

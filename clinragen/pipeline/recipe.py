@@ -1,35 +1,52 @@
-"""A recipe: one YAML file that says what every stage of a run does."""
+"""A recipe: one YAML file with the settings of every stage of a run, checked before the first stage starts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
+from clinragen.evaluation.config import EvaluateConfig
+from clinragen.pipeline.build import BuildConfig
+from clinragen.pipeline.knowledge import KnowledgeConfig
+from clinragen.pipeline.rationales import RationalesConfig
+from clinragen.pipeline.synthesize import SynthesizeConfig
+from dataset_builder.storage.config_fields import make_config, setting
+from dataset_builder.storage.files import read_yaml
+from modeling_clinragen.errors import InputDataError, SettingsError
+from trainers.phases import PHASES
 
-from modeling_clinragen.errors import SettingsError
+RECIPE_FORMAT = 1
+RENEW = "run `clinragen recipe check FILE`, which lists every setting that must change"
 
-PHASES = ("backbone", "note", "lab", "multimodal")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Settings by stage, as they stand in the file; `path` is what relative file names refer to.
+    """The settings of every stage; relative paths in the file are taken from where the file lies.
 
-    `synthesize` is None where the tables are the user's own; `train` maps phases, in order, to their YAML files.
+    `train` maps phases, in the order of `trainers.phases`, to their YAML files.
     """
 
-    path: Path
-    build: dict[str, Any]
-    model: Path
-    train: dict[str, Path]
-    synthesize: dict[str, Any] | None = None
-    knowledge: dict[str, Any] = field(default_factory=dict)
-    rationales: dict[str, Any] = field(default_factory=dict)
-    evaluate: dict[str, Any] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
+    build: BuildConfig = setting(help="How the cohort is built.")
+    model: Path = setting(help="YAML file that says what model to build.")
+    train: Mapping[str, Path] = setting(help="YAML file of each phase that is trained.")
+    format: int = setting(RECIPE_FORMAT, help="Format of the recipe.")
+    synthesize: SynthesizeConfig | None = setting(None, help="The synthetic hospital; leave it out for real tables.")
+    knowledge: KnowledgeConfig = setting(KnowledgeConfig(), help="What the domain knowledge is made of.")
+    rationales: RationalesConfig = setting(RationalesConfig(), help="Which teacher writes the rationales.")
+    evaluate: EvaluateConfig = setting(EvaluateConfig(), help="How the models are scored.")
+    notices: tuple[str, ...] = setting((), help="Sentences that every output must carry.")
+
+    def with_seed(self, seed: int) -> Recipe:
+        """The recipe with the seed of the run in every stage that draws anything, unless its own settings have one."""
+        return replace(
+            self,
+            synthesize=None if self.synthesize is None else replace(self.synthesize, seed=seed),
+            build=replace(self.build, seed=seed),
+            rationales=replace(self.rationales, seed=seed),
+        )
 
 
 def shipped_recipe(name: str) -> Path:
@@ -38,35 +55,56 @@ def shipped_recipe(name: str) -> Path:
 
 
 def load_recipe(path: Path) -> Recipe:
-    """Read and check a recipe. Raises `SettingsError` that names the file and the field."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror}); check the path of the recipe") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: is not a readable YAML file; check its syntax") from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path}: is not a recipe; it must map stages to their settings")
-    allowed = {"synthesize", "build", "knowledge", "rationales", "model", "train", "evaluate", "notices"}
-    unknown = sorted(set(content) - allowed)
-    if unknown:
-        raise SettingsError(f"{path}: '{unknown[0]}' is no part of a recipe; it may have {', '.join(sorted(allowed))}")
-    missing = sorted({"build", "model", "train"} - set(content))
-    if missing:
-        raise SettingsError(f"{path}: '{missing[0]}' is missing; add it (see recipes/quickstart.yaml)")
-    phases = [phase for phase in PHASES if phase in content["train"]]
-    strange = sorted(set(content["train"]) - set(PHASES))
-    if strange:
-        raise SettingsError(f"{path}: '{strange[0]}' is no phase; use {', '.join(PHASES)}")
+    """Read a recipe and check all of it, the files of its phases and its model included.
+
+    Raises:
+        SettingsError: The recipe is of an older format, or a key is unknown, missing or of the wrong type, however
+            deep; the message names the file, the key and what was expected.
+    """
+    from trainers.run_phase import check_model_config, check_phase_config
+
+    content = _read(path)
+    for phase in content["train"]:
+        if phase not in [known.name for known in PHASES]:
+            names = ", ".join(known.name for known in PHASES)
+            raise SettingsError(f"{path}: train: unknown phase '{phase}'; use {names}")
     folder = path.resolve().parent
-    return Recipe(
-        path=path,
-        synthesize=content.get("synthesize"),
-        build=content["build"],
-        knowledge=content.get("knowledge") or {},
-        rationales=content.get("rationales") or {},
-        model=folder / content["model"],
-        train={phase: folder / content["train"][phase] for phase in phases},
-        evaluate=content.get("evaluate") or {},
-        notices=tuple(content.get("notices") or ()),
-    )
+    recipe = make_config(Recipe, content, str(path))
+    paths = {name: folder / file for name, file in recipe.train.items()}
+    ordered = {phase.name: paths[phase.name] for phase in PHASES if phase.name in paths}
+    for name, file in ordered.items():
+        check_phase_config(name, file)
+    check_model_config(folder / recipe.model)
+    recipe = replace(recipe, model=folder / recipe.model, train=ordered)
+    return replace(recipe, **{name: _beside(getattr(recipe, name), folder) for name in ("build", "synthesize")})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = read_yaml(path)
+    except InputDataError as error:
+        raise SettingsError(str(error)) from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: expected stages and their settings; see recipes/quickstart.yaml")
+    if content.get("format") != RECIPE_FORMAT:
+        raise SettingsError(
+            f"{path}: is a recipe of format {content.get('format', 0)}, this version reads {RECIPE_FORMAT}; write "
+            f"'format: {RECIPE_FORMAT}' into it and {RENEW}"
+        )
+    if "train" in content and (not isinstance(content["train"], dict) or not content["train"]):
+        raise SettingsError(f"{path}: train: expected the YAML file of each phase (phase: file)")
+    # A section that is there and empty says nothing.
+    optional = {"synthesize", "knowledge", "rationales", "evaluate", "notices"}
+    kept = {name: entry for name, entry in content.items() if entry is not None or name not in optional}
+    missing = [one.name for one in fields(Recipe) if one.name in ("build", "model", "train") and one.name not in kept]
+    if missing:
+        raise SettingsError(f"{path}: missing section '{missing[0]}'; see recipes/quickstart.yaml")
+    return kept
+
+
+def _beside(config: Any, folder: Path) -> Any:
+    """A config whose relative paths are taken from the recipe's folder."""
+    if config is None:
+        return None
+    paths = {one.name: getattr(config, one.name) for one in fields(config)}
+    return replace(config, **{name: folder / path for name, path in paths.items() if isinstance(path, Path)})

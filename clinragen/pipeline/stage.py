@@ -1,20 +1,28 @@
-"""Stages with fingerprints: a finished stage whose inputs and settings have not changed is not run again."""
+"""Runs one stage unless its output is up to date: same settings, inputs, code and libraries, and every file whole."""
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib.util import find_spec
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from clinragen.pipeline.digests import (
+    EVERYTHING,
+    HASHES,
+    STAMP,
+    HashCache,
+    folder_digests,
+    settings_content,
+    stage_digest,
+)
+from dataset_builder.storage.code_fingerprint import code_fingerprint
 from dataset_builder.storage.files import (
     PARTIAL,
     atomic_folder,
-    fingerprint,
     folder_lock,
     make_private,
     output_folder,
@@ -22,103 +30,186 @@ from dataset_builder.storage.files import (
     write_json,
 )
 from dataset_builder.storage.governance import PROVENANCE, is_credentialed, read_provenance
-from modeling_clinragen.errors import StageError
+from dataset_builder.storage.progress import Report, no_report
+from modeling_clinragen.errors import InputDataError
 
 logger = logging.getLogger(__name__)
 
-STAMP = "stage.json"
-CODE_SUFFIXES = {".py", ".yaml", ".json", ".csv", ".md"}
+STAMP_FORMAT = 1
 
 
-@lru_cache(maxsize=16)
-def code_fingerprint(package: str) -> str:
-    """Digest of a package's code and data files: a stage made by other code is not up to date."""
-    spec = find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise StageError(f"the package '{package}' is not installed; install the project again")
-    root = Path(next(iter(spec.submodule_search_locations)))
-    files = (path for path in root.rglob("*") if path.suffix in CODE_SUFFIXES and "__pycache__" not in path.parts)
-    return fingerprint(package, files=files)
-
-
-@dataclass
-class Stage:
-    """One step of a run.
+@dataclass(frozen=True)
+class StageKind:
+    """One step of the method: a config, and the function `run(config, inputs, output, report)` of a module.
 
     Args:
-        name: What the stage is called on the command line.
-        folder: Where its output appears, whole or not at all.
-        work: Called with the folder to fill.
-        settings: Everything, JSON-able, that decides the output besides the inputs.
-        inputs: Stages whose output this one reads.
-        code: Packages whose code decides the output.
-        files: Files of the user's that it reads.
-        resumes: Whether `work` can go on from what an interrupted run left behind.
+        name: What the stage is called on the command line and in recipes.
+        config: The dataclass of its settings.
+        module: The module that holds `run`; what it imports, directly or not, is the code that decides the output.
+        reads: Of some inputs the only files that are read, by role; of the others everything counts.
+        resumes: Whether `run` can go on from what an interrupted run left behind.
     """
 
     name: str
-    folder: Path
-    work: Callable[[Path], Any]
-    settings: dict[str, Any]
-    inputs: tuple[Stage, ...] = ()
-    code: tuple[str, ...] = ()
-    files: tuple[Path, ...] = ()
+    config: type
+    module: str
+    reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     resumes: bool = False
-    _digest: str | None = field(default=None, repr=False)
 
-    def digest(self) -> str:
-        """Fingerprint of settings, code, files and, through theirs, of all inputs."""
-        if self._digest is None:
-            upstream = [stage.digest() for stage in self.inputs]
-            code = [code_fingerprint(package) for package in self.code]
-            self._digest = fingerprint(self.name, self.settings, upstream, code, files=self.files)
-        return self._digest
+
+class Input(Protocol):
+    """What a stage reads: another stage's folder, a folder of the user's, or a source's tables."""
+
+    @property
+    def location(self) -> Path | str:
+        """What `run` is given: a folder, or the URL of a database."""
+
+    def input_digest(self, cache: HashCache, patterns: Iterable[str]) -> Any:
+        """What stands for the content."""
+
+
+class GivenFolder:
+    """A folder that the user already has; it is read, never written. Raises `InputDataError` if it does not exist."""
+
+    def __init__(self, folder: Path, what: str) -> None:
+        if not folder.is_dir():
+            raise InputDataError(f"{folder}: is not a folder; give the {what}")
+        self.location = folder
+
+    def input_digest(self, cache: HashCache, patterns: Iterable[str]) -> Any:
+        """Digests of the files by name."""
+        return folder_digests(self.location, cache, patterns)
+
+
+class Stage:
+    """A stage with its settings, inputs and output folder.
+
+    Args:
+        kind: Which step of the method it is.
+        config: Its settings.
+        inputs: What it reads, by role.
+        folder: Where its output appears, whole or not at all.
+        report: Told how far it is.
+        label: What it is called where one kind runs several times ("train note").
+    """
+
+    def __init__(
+        self,
+        kind: StageKind,
+        config: Any,
+        inputs: Mapping[str, Input],
+        folder: Path,
+        report: Report = no_report,
+        *,
+        label: str | None = None,
+    ) -> None:
+        self.kind = kind
+        self.config = config
+        self.inputs = dict(inputs)
+        self.folder = folder
+        self.report = report
+        self.name = label or kind.name
+
+    @property
+    def location(self) -> Path:
+        """The output folder, which later stages read."""
+        return self.folder
+
+    def input_digest(self, cache: HashCache, patterns: Iterable[str]) -> Any:
+        """Digests of the output's files by name, for the stages that read it."""
+        return folder_digests(self.folder, cache, patterns)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that decide the output, JSON-able; files count by what they say."""
+        return decisive_settings(self.config)
+
+    def digest(self, cache: HashCache) -> str:
+        """Fingerprint of settings, inputs, code and installed libraries. All inputs must be there."""
+        inputs = {
+            role: given.input_digest(cache, self.kind.reads.get(role, EVERYTHING))
+            for role, given in self.inputs.items()
+        }
+        return stage_digest(self.name, self.settings(), inputs, code_fingerprint(self.kind.module))
 
     def finished(self) -> bool:
-        """Whether the folder holds the output of exactly this stage."""
-        stamp = self.folder / STAMP
-        return stamp.is_file() and read_json(stamp).get("fingerprint") == self.digest()
+        """Whether the folder holds, complete and unchanged, the output of exactly this stage."""
+        cache = HashCache.beside(self.folder)
+        return self._finished(self.digest(cache), cache)
 
     def run(self) -> bool:
         """Run unless finished. Returns whether it had to run.
 
-        What is made of credentialed data, by its own record or an input's, is its owner's alone. Raises
-        `InputDataError` where the output would overlap an input or replace what is not this project's.
+        What is made of credentialed data, by its own record or an input's, is its owner's alone.
+
+        Raises:
+            InputDataError: The output would overlap an input or replace what is not this project's.
         """
-        if not self.finished():
-            self.digest()  # what is wrong with an input is said first
-            # A database has no folder.
-            inputs = [stage.folder for stage in self.inputs if stage.folder.name]
-            folder = output_folder(self.folder, [*inputs, *self.files])
+        cache = HashCache.beside(self.folder)
+        digest = self.digest(cache)  # what is wrong with an input is reported first
+        if not self._finished(digest, cache):
+            folders = [given.location for given in self.inputs.values() if isinstance(given.location, Path)]
+            folder = output_folder(self.folder, [*folders, *_paths_of(self.config)])
             with folder_lock(folder):
-                if not self.finished():  # nor by another process meanwhile
-                    self._run(folder, private=any(_is_credentialed(path) for path in inputs))
+                if not self._finished(digest, cache):  # nor by another process meanwhile
+                    self._run(folder, digest, cache, private=any(_is_credentialed(path) for path in folders))
                     return True
         logger.info("Stage %s is up to date", self.name)
         return False
 
-    def _run(self, target: Path, *, private: bool) -> None:
-        stamp = {"stage": self.name, "fingerprint": self.digest(), "settings": self.settings}
+    def _finished(self, digest: str, cache: HashCache) -> bool:
+        stamp = self.folder / STAMP
+        if not stamp.is_file():
+            return False
+        content = read_json(stamp)
+        if not isinstance(content, dict) or content.get("fingerprint") != digest:
+            return False
+        return folder_digests(self.folder, cache) == content.get("files")
+
+    def _run(self, target: Path, digest: str, cache: HashCache, *, private: bool) -> None:
+        started = {"format": STAMP_FORMAT, "stage": self.name, "fingerprint": digest}
         left = target.with_name(target.name + PARTIAL)
         marker = left / (STAMP + ".started")
-        if left.exists() and (not marker.is_file() or read_json(marker) != stamp):
+        if left.exists() and (not marker.is_file() or read_json(marker) != started):
             shutil.rmtree(left)
-        with atomic_folder(target, resume=self.resumes, private=private) as folder:
-            write_json(folder / marker.name, stamp)
-            self.work(folder)
+        with atomic_folder(target, resume=self.kind.resumes, private=private) as folder:
+            write_json(folder / marker.name, started)
+            inputs = {role: given.location for role, given in self.inputs.items()}
+            import_module(self.kind.module).run(self.config, inputs, folder, self.report)
             (folder / marker.name).unlink()
-            write_json(folder / STAMP, stamp)
+            files = folder_digests(folder, HashCache())
+            write_json(folder / STAMP, {**started, "settings": self.settings(), "files": files})
             if _is_credentialed(folder):
                 make_private(folder)
+        folder_digests(target, cache)
+        write_json(target / HASHES, cache.content())
+        if _is_credentialed(target):
+            make_private(target)
+
+
+def decisive_settings(config: Any) -> dict[str, Any]:
+    """The settings of a config that decide the output, with the content of files in place of their paths."""
+    found = {}
+    for one in fields(config):
+        if one.metadata.get("decides", True):
+            value = getattr(config, one.name)
+            nested = is_dataclass(value) and not isinstance(value, type)
+            found[one.name] = decisive_settings(value) if nested else settings_content(value)
+    if more := getattr(config, "more_files", ()):
+        found["more_files"] = settings_content(more)
+    return found
+
+
+def run_stages(stages: Iterable[Stage], announce: Callable[[Stage, int, int], None]) -> None:
+    """Run stages in order; `announce` is called before each with its number and how many there are."""
+    listed = list(stages)
+    for number, stage in enumerate(listed, start=1):
+        announce(stage, number, len(listed))
+        stage.run()
+
+
+def _paths_of(config: Any) -> list[Path]:
+    return [value for one in fields(config) if isinstance(value := getattr(config, one.name), Path)]
 
 
 def _is_credentialed(folder: Path) -> bool:
     return (folder / PROVENANCE).is_file() and is_credentialed(read_provenance(folder))
-
-
-def run_stages(stages: Iterable[Stage], announce: Callable[[Stage, int, int], None]) -> None:
-    """Run stages in order; `announce` is called before each with its place and the number of stages."""
-    listed = list(stages)
-    for place, stage in enumerate(listed, start=1):
-        announce(stage, place, len(listed))
-        stage.run()

@@ -1,62 +1,74 @@
-"""How the sources are asked: who asks, where, how patiently, and the encoder that re-ranks local passages."""
+"""Settings of retrieval: contact, servers, retries, and the encoder that re-ranks local passages."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dataset_builder.download import Patience
+from dataset_builder.storage.config_fields import check_values, setting
+from dataset_builder.storage.http import RetryPolicy
 from modeling_clinragen.errors import SettingsError
 
 RESOURCES = files("clinragen.retrieval") / "resources"
 
-EMAIL, API_KEY = "NCBI_EMAIL", "NCBI_API_KEY"
-MOST_RECORDS = 10_000  # that E-utilities give out for one PubMed query
+EMAIL_VARIABLE, API_KEY_VARIABLE = "NCBI_EMAIL", "NCBI_API_KEY"
+MAX_RECORDS = 10_000  # per PubMed query, a limit of E-utilities
 
 
 @lru_cache(maxsize=1)
 def web_sources() -> dict[str, dict[str, Any]]:
-    """What `resources/web_sources.yaml` says of "pubmed" and "wikipedia"."""
+    """The entries "pubmed" and "wikipedia" of `resources/web_sources.yaml`."""
     content: dict[str, dict[str, Any]] = yaml.safe_load((RESOURCES / "web_sources.yaml").read_text(encoding="utf-8"))
     return content
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrievalSettings:
-    """The choices; one that cannot work is refused when it is made.
-
-    Args:
-        email: Told to NCBI and to Wikipedia, which both ask programs for a contact. From NCBI_EMAIL by default.
-        api_key: NCBI's, for 10 requests a second instead of 3; from NCBI_API_KEY by default. It is never shown.
-        pubmed_address, wikipedia_address: Other addresses than NCBI's and the English Wikipedia's.
-        page_size: Records that PubMed is asked for at a time.
-        patience: Time-out of a connection and of its silence, and how often to try again.
-        encoder: Folder or Hub id of the sentence-transformers model that re-ranks local passages; None: BM25 alone.
+class RetrievalConfig:
+    """How the sources are queried.
 
     Raises:
-        SettingsError: The page size is none.
+        SettingsError: A value has the wrong type or is out of its range.
     """
 
-    email: str = field(default_factory=lambda: os.environ.get(EMAIL, ""))
-    api_key: str = field(default_factory=lambda: os.environ.get(API_KEY, ""), repr=False)
-    pubmed_address: str = field(default_factory=lambda: str(web_sources()["pubmed"]["address"]))
-    wikipedia_address: str = field(default_factory=lambda: str(web_sources()["wikipedia"]["address"]))
-    page_size: int = 200
-    patience: Patience = field(default_factory=lambda: Patience(silence=30.0))
-    encoder: str | Path | None = None
+    email: str | None = setting(
+        None,
+        help=f"E-mail address, sent to NCBI and Wikipedia as contact [default: {EMAIL_VARIABLE} of the environment].",
+        decides=False,
+    )
+    # The name of a variable, not the key itself: settings are printed and written to files.
+    api_key_variable: str = setting(
+        API_KEY_VARIABLE,
+        help="Environment variable with an NCBI API key, which allows 10 requests per second instead of 3.",
+        decides=False,
+    )
+    pubmed_address: str = setting(str(web_sources()["pubmed"]["address"]), help="Base URL of E-utilities.")
+    wikipedia_address: str = setting(
+        str(web_sources()["wikipedia"]["address"]),
+        help="Base URL of a MediaWiki API, for example of another language or a mirror.",
+    )
+    page_size: int = setting(
+        200, help="Records per PubMed request.", unit="records", at_least=1, at_most=MAX_RECORDS, decides=False
+    )
+    encoder: str | None = setting(
+        None, help="Folder of a sentence-transformers model that re-ranks local passages [default: BM25 alone]."
+    )
+    retry: RetryPolicy = setting(RetryPolicy(read_s=30.0), help="Timeouts and retries.", decides=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.page_size <= MOST_RECORDS:
-            raise SettingsError(f"page_size is {self.page_size}; give a number from 1 to {MOST_RECORDS}")
+        check_values(self)
 
     def contact(self) -> str:
-        """The e-mail address. Raises `SettingsError` where there is none."""
-        if "@" not in self.email or any(not letter.isprintable() or letter.isspace() for letter in self.email):
-            raise SettingsError(f"PubMed and Wikipedia ask who is asking; set {EMAIL} to your e-mail address")
-        return self.email
+        """The e-mail address, from the environment where none is set. Raises `SettingsError` where there is none."""
+        email = os.environ.get(EMAIL_VARIABLE, "") if self.email is None else self.email
+        if "@" not in email or any(not letter.isprintable() or letter.isspace() for letter in email):
+            raise SettingsError(f"PubMed and Wikipedia require a contact; set {EMAIL_VARIABLE} to your e-mail address")
+        return email
+
+    def api_key(self) -> str:
+        """The NCBI API key of the environment; empty without one."""
+        return os.environ.get(self.api_key_variable, "")

@@ -1,4 +1,4 @@
-"""A sentence encoder: texts to vectors whose dot products are cosines."""
+"""A sentence encoder: texts to unit vectors, whose dot products are cosines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modeling_clinragen.errors import SettingsError
 
 
 class SentenceEncoder:
-    """A sentence-transformers model, of a folder or of the Hub.
+    """A sentence-transformers model from a folder or the Hub.
 
     Raises `SettingsError` when it cannot be loaded.
     """
@@ -23,7 +23,7 @@ class SentenceEncoder:
             self._model = SentenceTransformer(str(model))
         except (OSError, ValueError) as error:
             raise SettingsError(
-                f"sentence encoder '{model}' cannot be loaded; give the folder of a sentence-transformers model"
+                f"sentence encoder '{model}': cannot be loaded; give the folder of a sentence-transformers model"
             ) from error
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:

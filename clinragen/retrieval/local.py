@@ -1,4 +1,4 @@
-"""A local corpus as a source, for machines without internet: its passages ranked for each topic."""
+"""A local corpus as a source, for machines without internet access."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 class LocalCorpus:
-    """The passages of a folder, by BM25; with a sentence encoder, the best of them again by cosine.
+    """The passages of a folder, ranked by BM25; with a sentence encoder, the best of them re-ranked by cosine.
 
-    Files are read, and the encoder is loaded, when the first topic is asked for. Raises `InputDataError` where the
-    folder holds no corpus.
+    Files are read, and the encoder is loaded, at the first query. Raises `InputDataError` where the folder contains
+    no corpus.
     """
 
     def __init__(self, folder: Path, encoder: str | Path | None) -> None:
@@ -30,17 +30,17 @@ class LocalCorpus:
         self._encoder = encoder
         stats = {str(path.relative_to(folder)): path.stat() for path in corpus_files(folder)}
         self._size = {"files": len(stats), "bytes": sum(stat.st_size for stat in stats.values())}
-        # By size and time: a baseline is too large to be digested at each run.
+        # Size and time stand for the content: a baseline is too large to hash in each run.
         self._state = fingerprint({name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()})
         if encoder is None:
-            logger.warning("%s: is ranked by BM25 alone, since no sentence encoder was given", folder)
+            logger.warning("%s: ranked by BM25 alone, since no sentence encoder was given", folder)
 
-    def asked(self, topic: Topic) -> dict[str, str]:
-        """What decides the answer: words, files and encoder."""
+    def query(self, topic: Topic) -> dict[str, str]:
+        """Words, state of the files, and encoder."""
         return {"words": topic.words, "files": self._state, "encoder": str(self._encoder or "none")}
 
     def passages(self, topic: Topic, count: int) -> list[Passage]:
-        """At most `count` passages, the best first; none that shares no word with the topic's.
+        """At most `count` passages, the best first; each shares at least one word with the query.
 
         Raises:
             InputDataError: A file is damaged.
@@ -48,8 +48,8 @@ class LocalCorpus:
         """
         return self._ranking.best(topic.words, count)
 
-    def recorded(self) -> dict[str, Any]:
-        """For the provenance, with what the passages were ranked by."""
+    def describe(self) -> dict[str, Any]:
+        """The entry in the provenance: folder, size and ranking."""
         if self._encoder is None:
             how = {"ranking": "BM25 alone: no sentence encoder was given"}
         else:

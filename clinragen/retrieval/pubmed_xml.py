@@ -1,7 +1,7 @@
-"""PubMed's XML, of one answer of efetch or of a whole baseline file: records one by one, and what a record says.
+"""PubMed's XML, an efetch answer or a baseline file: reads records one by one and converts them to passages.
 
-Read with the standard library: `Bio.Entrez.read` fetches a DTD that it does not know from the network (Biopython 1.88
-knows none after 2025), and holds all of a 30,000-record file in memory.
+It uses the standard library: `Bio.Entrez.read` downloads a DTD that it does not know (Biopython 1.88 knows none after
+2025), and keeps all of a 30,000-record file in memory.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", 
 
 
 class BrokenXMLError(ValueError):
-    """What was read is no PubMed XML, or ends before it should."""
+    """The content is not PubMed XML, or is cut off."""
 
 
 def read_records(stream: BufferedIOBase) -> Iterator[Element]:
     """The records of a `PubmedArticleSet`, one in memory at a time: articles, book chapters, and `DeleteCitation`.
 
-    Raises `BrokenXMLError`, after the records before the fault, where the stream is not such XML.
+    Raises `BrokenXMLError`, after the records before the fault, where the stream is not PubMed XML.
     """
     root = None
     try:
@@ -36,7 +36,7 @@ def read_records(stream: BufferedIOBase) -> Iterator[Element]:
             if root is None:
                 root = element
                 if root.tag != ROOT:
-                    raise BrokenXMLError(f"the XML holds no {ROOT}")
+                    raise BrokenXMLError(f"the XML contains no {ROOT}")
             if event == "end" and element.tag in RECORDS:
                 yield element
                 root.clear()
@@ -85,7 +85,7 @@ def _labelled(part: Element) -> str:
 
 
 def _date(published: Element | None) -> str:
-    """As exact as the record has it: year, month and day, or the first year of "1998 Dec-1999 Jan"."""
+    """The date as precisely as the record has it, or the first year of a range such as "1998 Dec-1999 Jan"."""
     if published is None:
         return ""
     year, month, day = (published.findtext(name, "").strip() for name in ("Year", "Month", "Day"))
@@ -101,5 +101,5 @@ def _date(published: Element | None) -> str:
     return f"{year}-{number:02d}" + ("" if in_month is None else f"-{in_month:02d}")
 
 
-def _number(text: str, most: int) -> int | None:
-    return int(text) if re.fullmatch(r"\d{1,2}", text, re.ASCII) and 1 <= int(text) <= most else None
+def _number(text: str, highest: int) -> int | None:
+    return int(text) if re.fullmatch(r"\d{1,2}", text, re.ASCII) and 1 <= int(text) <= highest else None

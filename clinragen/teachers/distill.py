@@ -1,21 +1,21 @@
-"""A teacher and a judge go through a cohort: which rationale, if any, may be distilled for each example."""
+"""Lets a teacher write and a judge decide on the rationales of a cohort: which of them may be distilled."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clinragen.teachers.teacher import REJECTED, Judge, Rationale, Teacher, V
-from dataset_builder.contract.schema import example_features, split_files
+from clinragen.claims.rationale import Rationale
+from clinragen.teachers.teacher import REJECTED, Judge, Teacher, V
+from dataset_builder.contract.definitions import read_vocabulary
+from dataset_builder.contract.schema import example_schema, split_files
+from dataset_builder.storage.progress import Progress, Report, no_report
 from modeling_clinragen.errors import InputDataError, SettingsError
-
-Progress = Callable[[int, int], None]
-"""Called with the examples done and their total."""
 
 # Rows in memory at a time: a thousand steps of 11 variables each stay far below 1 GB.
 BATCH_ROWS = 128
@@ -34,7 +34,7 @@ class Shard:
         match = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", text)
         if match is not None and 1 <= int(match[1]) <= int(match[2]):
             return cls(int(match[1]), int(match[2]))
-        raise SettingsError(f"shard '{text}' is not one of a number of parts; write for instance 2/8")
+        raise SettingsError(f"invalid shard '{text}'; expected a part and the number of parts, such as 2/8")
 
     def has(self, example_id: str) -> bool:
         """Whether an example belongs to this part."""
@@ -45,17 +45,22 @@ WHOLE = Shard()
 
 
 def cohort_files(cohort: Path) -> dict[str, Path]:
-    """The parquet file of every split. Raises `InputDataError` naming one that is missing, damaged or different."""
+    """The parquet file of every split.
+
+    Raises:
+        InputDataError: A file is missing, damaged, or has other columns than the data contract; the message names it.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     paths = split_files(cohort)
+    expected = set(example_schema(read_vocabulary(cohort)).names)
     for path in paths.values():
         try:
             names = set(pq.ParquetFile(path).schema_arrow.names)
         except pa.ArrowInvalid as error:
-            raise InputDataError(f"{path}: is not a readable parquet file; build the cohort again") from error
-        odd = sorted(names ^ set(example_features()))
+            raise InputDataError(f"{path}: not a readable parquet file; build the cohort again") from error
+        odd = sorted(names ^ expected)
         if odd:
             raise InputDataError(
                 f"{path}: columns differ from the contract ({', '.join(odd)}); build the cohort again"
@@ -63,18 +68,31 @@ def cohort_files(cohort: Path) -> dict[str, Path]:
     return paths
 
 
-async def teach(
+async def distill(
     cohort: Path,
     teacher: Teacher,
     judge: Judge[V],
     *,
     shard: Shard = WHOLE,
-    on_progress: Progress | None = None,
+    report: Report = no_report,
 ) -> dict[str, Rationale]:
-    """The rationale of every example of `shard` by `example_id`; `REJECTED` where none may be distilled.
+    """Write the rationales of a cohort's examples.
 
-    What the judge does not keep gets one repair by the teacher, then it is rejected. Raises `InputDataError` where two
-    examples share an identifier.
+    A rationale that the judge does not keep gets one repair by the teacher; if that is not kept either, it is
+    rejected.
+
+    Args:
+        cohort: Folder of the cohort.
+        teacher: Writes the rationales.
+        judge: Decides which of them may be distilled.
+        shard: The examples to work on.
+        report: Called after every example.
+
+    Returns:
+        The rationale of every example by `example_id`; `REJECTED` where none may be distilled.
+
+    Raises:
+        InputDataError: Two examples share an identifier, or the cohort's files are not readable.
     """
     import pyarrow.parquet as pq
 
@@ -84,15 +102,14 @@ async def teach(
         raise InputDataError(f"{cohort}: two examples share an example_id; build the cohort again")
     total = sum(map(shard.has, identifiers))
     examples = (example for example in _examples(paths) if shard.has(example["example_id"]))
-    taught: dict[str, Rationale] = {}
+    rationales: dict[str, Rationale] = {}
 
     async def work() -> None:
-        # The workers share one iterator: each takes the next example when it is done with one.
+        # The workers share one iterator: each takes the next example when it has finished one.
         for example in examples:
-            taught[example["example_id"]] = await _one(example, teacher, judge)
-            if on_progress is not None:
-                on_progress(len(taught), total)
-            # A teacher that never waits would keep an interruption waiting until the last example.
+            rationales[example["example_id"]] = await _distill_example(example, teacher, judge)
+            report(Progress(len(rationales), total, "examples"))
+            # A teacher that never waits would delay an interruption until after the last example.
             await asyncio.sleep(0)
 
     workers = [asyncio.create_task(work()) for _ in range(teacher.concurrency)]
@@ -102,10 +119,10 @@ async def teach(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-    return taught
+    return rationales
 
 
-async def _one(example: Mapping[str, Any], teacher: Teacher, judge: Judge[V]) -> Rationale:
+async def _distill_example(example: Mapping[str, Any], teacher: Teacher, judge: Judge[V]) -> Rationale:
     rationale = await teacher.rationale(example)
     first = final = judge.judge(example, rationale)
     if not first.kept:

@@ -1,4 +1,4 @@
-"""The affirmed, current mentions of diseases in a note, as exact quotes."""
+"""Finds affirmed, current mentions of diseases in a note, as exact quotes."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from clinragen.text.context import ContextRules, NoteContext, read_context
 from clinragen.text.term_index import Match, TermIndex, Word, split_words
 
 _DRUG = TERM_KINDS.index("drug")
-# Effects that make a mention no evidence at all. A past mention is judged by disease, a drug of the past is none.
+# A mention with one of these effects is not evidence. A past mention may be, by disease; a past drug never is.
 _EXCLUDING = frozenset(("negated", "uncertain", "family", "hypothetical"))
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SERIES = re.compile(r"-|–|→|>")
 _DOSE = re.compile(r"\s?(?:m?c?g|gm|units?|meq|ml|tab|puff|drop)s?\b(?!/)", re.IGNORECASE)
 _VALUE_REST = re.compile(r"%|/\d+")  # "88%", "80/40"
 _SPACES = re.compile(r"\s+")
-# Between the name of a measurement and its value stand at most this many words.
+# Most words between the name of a measurement and its value.
 VALUE_WORDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A quote from a note that supports a disease. `rank` orders mentions: the lowest says most about the disease."""
+    """A quote from a note that supports a disease. `rank` orders mentions: the lowest is the strongest."""
 
     disease: str
     term: str
@@ -43,11 +43,11 @@ class _Owner:
 
 
 class MentionFinder:
-    """Looks for the terms and the measurements of a knowledge base in notes; built once, used for every note."""
+    """Finds the terms and measurements of a knowledge base in notes; built once, used for every note."""
 
     def __init__(self, knowledge: KnowledgeBase, rules: ContextRules) -> None:
         self._rules = rules
-        self._history_counts = {entry.key: entry.history_counts for entry in knowledge.diseases}
+        self._history_counts = knowledge.history_counts
         phrases: list[tuple[str, _Owner]] = []
         for entry in knowledge.diseases:
             for term in entry.terms:
@@ -57,12 +57,12 @@ class MentionFinder:
             for rule in entry.values:
                 owner = _Owner(entry.key, rule.names[0], finding, True, rule)
                 phrases += [(name, owner) for name in rule.names]
-        # A masking phrase has an owner that supports nothing, so that the terms inside it are not read.
+        # The owner of a masking phrase supports nothing: the terms inside it are not read.
         nobody = _Owner("", "", len(TERM_KINDS), False)
         self._index = TermIndex(phrases + [(mask, nobody) for mask in rules.masks])
 
     def find(self, note: str) -> dict[str, list[Mention]]:
-        """The mentions by disease key, best first. Negated, doubtful, family and bygone ones are left out."""
+        """Mentions by disease key, best first. Negated, uncertain, family and past ones are left out."""
         words = split_words(note)
         matches = [match for match in self._index.find(note, words) if any(owner.cited for owner in match.owners)]
         if not matches:
@@ -104,7 +104,7 @@ class MentionFinder:
     def _value_end(
         self, note: str, words: list[Word], first: int, name_end: int, rule: ValueRule, context: NoteContext
     ) -> int | None:
-        """Where a measurement ends whose value (the last of "1.0 -> 3.2") is beyond the limit; else None."""
+        """The end of a measurement whose value (the last of "1.0 -> 3.2") is beyond the limit; else None."""
         _, sentence_end = context.sentence(name_end)
         value = None
         end = place = name_end
@@ -131,5 +131,5 @@ class MentionFinder:
             return None
         rest = _VALUE_REST.match(note, end)
         if rest is not None and rest.group().startswith("/") and rule.unit != "mmHg":
-            return None  # "BUN/creatinine 26.8/1.2", "H/H 8/24": which number is whose is not known
+            return None  # "BUN/creatinine 26.8/1.2", "H/H 8/24": unclear which number belongs to which name
         return rest.end() if rest else end

@@ -1,8 +1,8 @@
-"""What a language model is asked for a rationale: `resources/rationale_prompt.yaml`, filled with one example.
+"""The prompt that asks a language model for rationales: `resources/rationale_prompt.yaml`, filled with one example.
 
-Section 3.2 of the paper: the teacher is shown note, anomalies, knowledge and the known diagnoses, with examples in a
-clinician's style, and writes R_m, then R_t. The table of measurements is ours: the paper's anomalies alone leave no
-way to be right about times and numbers, which the claim checker looks at.
+Section 3.2 of the paper: the teacher sees note, anomalies, knowledge and the known diagnoses, with examples in a
+clinician's style, and writes R_m, then R_t. The table of measurements is an addition: nobody could be right about
+times and numbers, which the claim checker verifies, from the paper's anomalies alone.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from typing import Any
 
 import numpy as np
 import yaml
-from dataset_builder.contract.vocabulary import RangeSet, load_diseases, load_variables
 
+from clinragen.claims.rationale import Complaint, Rationale
 from clinragen.knowledge import KnowledgeBase
 from clinragen.llm.types import Message
-from clinragen.teachers.teacher import Complaint, Rationale
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.lab_summary import count_levels
+from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 RESOURCES = files("clinragen.teachers") / "resources"
 
 
 @lru_cache(maxsize=1)
 def load_prompt() -> Mapping[str, Any]:
-    """The shipped prompt: templates by name, `version`, worked `examples` and the names of `complaints`."""
+    """The shipped prompt: templates by name, `version`, worked `examples` and texts of `complaints`."""
     content: Mapping[str, Any] = yaml.safe_load((RESOURCES / "rationale_prompt.yaml").read_text(encoding="utf-8"))
     return content
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the prompt tells of a patient, as text."""
+class PatientText:
+    """What the prompt says about a patient, as text."""
 
     note: str
     anomalies: str
@@ -47,14 +47,18 @@ class Told:
 class Prompt:
     """The conversation about one patient: worked examples, the note, R_m, the measurements, R_t, a repair.
 
-    `knowledge` gives the terms of the known diagnoses, `range_set` what is counted as low and high.
+    Args:
+        knowledge: Has the terms of the known diagnoses.
+        vocabulary: Names variables, units and diseases.
+        range_set: What is counted as low and high.
     """
 
-    def __init__(self, knowledge: KnowledgeBase, range_set: RangeSet) -> None:
+    def __init__(self, knowledge: KnowledgeBase, vocabulary: Vocabulary, range_set: RangeSet) -> None:
         self._prompt = load_prompt()
         self._knowledge = knowledge
+        self._vocabulary = vocabulary
         self._range_set = range_set
-        self._keys = {disease.name: disease.key for disease in load_diseases()}
+        self._keys = vocabulary.key_of_disease
         self._opening = self._worked_examples()
 
     @property
@@ -62,8 +66,8 @@ class Prompt:
         """Version of the wording, for the provenance."""
         return int(self._prompt["version"])
 
-    def told(self, example: Mapping[str, Any]) -> Told:
-        """What is told of an example of the data contract."""
+    def describe(self, example: Mapping[str, Any]) -> PatientText:
+        """What the prompt says about an example of the data contract."""
         words = example["note"].split(" ")
         terms = {name: self._knowledge.terms_for(self._keys[name]) for name in example["diagnoses"]}
         limit = self._prompt["knowledge_terms"]
@@ -71,35 +75,37 @@ class Prompt:
             self._prompt["knowledge_line"].format(disease=name, terms=", ".join(known[:limit]))
             for name, known in terms.items()
         ]
-        return Told(
+        return PatientText(
             note=" ".join(words[: self._prompt["note_words"]]).strip() or self._prompt["no_note"],
             anomalies=example["lab_summary"] or self._prompt["no_anomalies"],
             diagnoses=_listed(example["diagnoses"]) or self._prompt["no_diagnoses"],
             knowledge="\n".join(lines) or self._prompt["no_knowledge"],
-            measurements=self._measurements(LabSeries.from_example(example)),
+            measurements=self._measurements(LabSeries.from_example(self._vocabulary, example)),
         )
 
-    def about_note(self, told: Told) -> tuple[Message, ...]:
+    def about_note(self, patient: PatientText) -> tuple[Message, ...]:
         """The messages that ask for R_m."""
-        return (*self._opening, Message("user", self._filled("note_task", told)))
+        return (*self._opening, Message("user", self._filled("note_task", patient)))
 
-    def about_labs(self, told: Told, note_rationale: str) -> tuple[Message, ...]:
+    def about_labs(self, patient: PatientText, note_rationale: str) -> tuple[Message, ...]:
         """The messages that ask for R_t, after R_m."""
-        task = Message("user", self._filled("lab_task", told))
-        return (*self.about_note(told), Message("assistant", note_rationale), task)
+        task = Message("user", self._filled("lab_task", patient))
+        return (*self.about_note(patient), Message("assistant", note_rationale), task)
 
-    def about_faults(self, told: Told, rationale: Rationale, complaints: Sequence[Complaint]) -> tuple[Message, ...]:
+    def about_faults(
+        self, patient: PatientText, rationale: Rationale, complaints: Sequence[Complaint]
+    ) -> tuple[Message, ...]:
         """The messages that ask for both again, without the faults."""
         lines = [
             self._prompt["complaints"][complaint.reason].format(subject=complaint.subject, evidence=complaint.evidence)
             for complaint in complaints
         ]
-        task = self._prompt["repair_task"].format(complaints="\n".join(lines), diagnoses=told.diagnoses)
+        task = self._prompt["repair_task"].format(complaints="\n".join(lines), diagnoses=patient.diagnoses)
         said = (Message("assistant", rationale.lab), Message("user", task))
-        return (*self.about_labs(told, rationale.note), *said)
+        return (*self.about_labs(patient, rationale.note), *said)
 
     def parts(self, answer: str) -> Rationale | None:
-        """Both rationales of a repair; None where the line between them is missing or stands twice."""
+        """Both rationales of a repair; None unless exactly one line separates them."""
         pieces = [piece.strip() for piece in f"\n{answer}\n".split(f"\n{self._prompt['part_mark']}\n")]
         if len(pieces) != 2:
             return None
@@ -107,10 +113,10 @@ class Prompt:
         return Rationale(note, lab)
 
     def shown(self) -> str:
-        """The version, and the whole conversation with names of places instead of a patient, for a reader."""
-        told = Told(**{name: f"<{name}>" for name in Told.__annotations__})
+        """The version and the whole conversation, with placeholders instead of a patient, for a person to read."""
+        patient = PatientText(**{name: f"<{name}>" for name in PatientText.__annotations__})
         complaints = [Complaint(reason, "<claim>", "<what the data say>") for reason in self._prompt["complaints"]]
-        messages = self.about_faults(told, Rationale("<R_m>", "<R_t>"), complaints)
+        messages = self.about_faults(patient, Rationale("<R_m>", "<R_t>"), complaints)
         turns = (f"[{message.role}]\n{message.content}" for message in messages)
         return "\n\n".join((f"[version {self.version}]", *turns))
 
@@ -118,8 +124,8 @@ class Prompt:
         # The same before every patient.
         opening = [Message("system", self._prompt["system"])]
         for worked in self._prompt["examples"]:
-            texts = {name: worked[name] for name in Told.__annotations__}
-            shown = Told(**{**texts, "diagnoses": _listed(worked["diagnoses"])})
+            texts = {name: worked[name] for name in PatientText.__annotations__}
+            shown = PatientText(**{**texts, "diagnoses": _listed(worked["diagnoses"])})
             opening += [
                 Message("user", self._filled("note_task", shown)),
                 Message("assistant", worked["note_rationale"]),
@@ -128,13 +134,13 @@ class Prompt:
             ]
         return tuple(opening)
 
-    def _filled(self, template: str, told: Told) -> str:
-        return str(self._prompt[template]).format(**vars(told))
+    def _filled(self, template: str, patient: PatientText) -> str:
+        return str(self._prompt[template]).format(**vars(patient))
 
     def _measurements(self, series: LabSeries) -> str:
-        low, high, _ = count_levels(series.values, self._range_set).sum(axis=1)
+        low, high, _ = count_levels(series.values, self._vocabulary, self._range_set).sum(axis=1)
         lines = []
-        for column, variable in enumerate(load_variables()):
+        for column, variable in enumerate(self._vocabulary.variables):
             at = np.flatnonzero(series.observed[:, column])
             if not at.size:
                 continue

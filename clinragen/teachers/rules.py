@@ -1,6 +1,6 @@
-"""The rule-based teacher: rationales from a note's own phrases and from what the series really does.
+"""The rule-based teacher: rationales from the note's own phrases and from what the series does.
 
-It needs no language model and cannot invent: each quote is a piece of the note, each number one of the series.
+It needs no language model and cannot invent: each quote is a part of the note, each number comes from the series.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dataset_builder.contract.vocabulary import RangeSet, load_diseases
-
+from clinragen.claims.rationale import Complaint, Rationale
 from clinragen.knowledge import KnowledgeBase
 from clinragen.teachers.mentions import Mention, MentionFinder
-from clinragen.teachers.teacher import Complaint, Rationale
 from clinragen.teachers.wording import Writer, count_words, load_wording
 from clinragen.text.context import load_context_rules
-from clinragen.text.term_index import fold
+from clinragen.text.term_index import fold_word
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.series_signs import Finding, find_signs, load_sign_rules, stable_variables
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 QUOTES_PER_DISEASE = 2
 FINDINGS_PER_DISEASE = 2
-# With more diseases than this the meaning of a finding is left out, for brevity.
+# With more diseases than this, the meaning of a finding is left out for brevity.
 MEANING_DISEASES = 3
-# A patient without a disease gets at most this many abnormal findings and this many normal variables told.
+# Of a patient without a disease, at most this many abnormal findings and normal variables are described.
 UNEXPLAINED_FINDINGS = 2
 NORMAL_VARIABLES = 4
 
@@ -33,8 +32,14 @@ NORMAL_VARIABLES = 4
 class RuleTeacher:
     """Writes R_m and R_t from rules (paper, section 3.2: the teacher knows the diagnoses).
 
-    `range_set` says what is high and low. The wording depends on `seed` and the example's identifier only. A quote is
-    exact up to white space: a line break inside it is told as a space.
+    The wording depends only on `seed` and the example's identifier. A quote is exact except for white space: a line
+    break inside it is written as a space.
+
+    Args:
+        knowledge: Terms and signs of the diseases.
+        vocabulary: Variables and diseases of the examples.
+        range_set: What is low, normal and high.
+        seed: Draws the wording.
     """
 
     name = "rules"
@@ -42,19 +47,20 @@ class RuleTeacher:
     services = ()
     usage: Mapping[str, Any] = {}
 
-    def __init__(self, knowledge: KnowledgeBase, range_set: RangeSet, seed: int = 0) -> None:
+    def __init__(self, knowledge: KnowledgeBase, vocabulary: Vocabulary, range_set: RangeSet, seed: int = 0) -> None:
+        self._vocabulary = vocabulary
         self._range_set = range_set
         self._seed = seed
         self._finder = MentionFinder(knowledge, load_context_rules())
         self._signs = {entry.key: entry.signs for entry in knowledge.diseases}
         self._rules = load_sign_rules()
         self._wording = load_wording()
-        self._keys = {disease.name: disease.key for disease in load_diseases()}
-        self._names = {disease.key: disease.name for disease in load_diseases()}
+        self._keys = vocabulary.key_of_disease
+        self._names = vocabulary.name_of_disease
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the provenance keeps of this teacher."""
+        """Seed and ranges, for the provenance."""
         bounds = {key: list(bound) for key, bound in self._range_set.bounds.items()}
         return {"seed": self._seed, "range_set": self._range_set.name, "bounds": bounds}
 
@@ -65,20 +71,20 @@ class RuleTeacher:
     async def repaired(
         self, example: Mapping[str, Any], rationale: Rationale, complaints: Sequence[Complaint]
     ) -> Rationale | None:
-        """None: rules say the same again."""
+        """None: rules write the same again."""
         return None
 
     def write(self, example: Mapping[str, Any]) -> Rationale:
-        """The rationales of one example. Raises `InputDataError` when a diagnosis is not one of the diseases."""
+        """The rationales of one example. Raises `InputDataError` for a diagnosis outside the vocabulary."""
         unknown = [name for name in example["diagnoses"] if name not in self._keys]
         if unknown:
-            raise InputDataError(f"diagnosis '{unknown[0]}' is not in phenotypes.yaml; build the cohort again")
+            raise InputDataError(f"unknown diagnosis '{unknown[0]}'; build the cohort again with this vocabulary")
         diseases = [self._keys[name] for name in example["diagnoses"]]
         draw = random.Random(f"{self._seed}:{example['example_id']}")
-        writer = Writer(self._wording, self._rules, draw)
+        writer = Writer(self._wording, self._vocabulary, draw)
         mentions = self._finder.find(example["note"])
         note = self._note_rationale(example["note"], mentions, diseases, writer)
-        series = LabSeries.from_example(example)
+        series = LabSeries.from_example(self._vocabulary, example)
         findings = find_signs(series, self._range_set, self._rules)
         lab, lab_support = self._lab_rationale(series, findings, diseases, writer)
         return Rationale(note, lab, frozenset(diseases) & frozenset(mentions), lab_support)
@@ -171,16 +177,16 @@ class RuleTeacher:
     def _best(
         self, signs: Mapping[tuple[str, str], str], findings: Mapping[tuple[str, str], Finding]
     ) -> tuple[str, str]:
-        """The first sign of the knowledge base that is not rare in the series; else the least rare one."""
+        """The first sign in the knowledge base that is not rare in the series, else the least rare one."""
         for sign in signs:
             if findings[sign].weight >= self._rules.some:
                 return sign
         return max(signs, key=lambda sign: findings[sign].weight)
 
     def _unexplained(self, series: LabSeries, findings: Mapping[tuple[str, str], Finding], writer: Writer) -> str:
-        """What a series shows in a patient without any of the diseases; normal only what was measured and normal."""
-        firmest = sorted(findings.values(), key=lambda found: -found.weight)[:UNEXPLAINED_FINDINGS]
-        sentences = [writer.unexplained(found) for found in firmest]
+        """What a series shows in a patient without any of the diseases; unmeasured variables are never normal."""
+        strongest = sorted(findings.values(), key=lambda found: -found.weight)[:UNEXPLAINED_FINDINGS]
+        sentences = [writer.unexplained(found) for found in strongest]
         moving = {variable for variable, _ in findings}
         stable = [key for key in stable_variables(series, self._range_set) if key not in moving][:NORMAL_VARIABLES]
         if stable:
@@ -191,7 +197,7 @@ class RuleTeacher:
 def _shared(
     chosen: Mapping[str, list[tuple[str, str]]], present: Mapping[str, Mapping[tuple[str, str], str]]
 ) -> dict[str, list[tuple[str, str]]]:
-    """Fewer findings: of those chosen, again and again the one that most of the remaining diseases show."""
+    """Fewer findings: of those chosen, repeatedly the one that most of the remaining diseases share."""
     result: dict[str, list[tuple[str, str]]] = {}
     while len(result) < len(chosen):
         left = [key for key in chosen if key not in result]
@@ -202,11 +208,11 @@ def _shared(
 
 
 def _another(mentions: Sequence[Mention], chosen: Sequence[Mention]) -> Mention | None:
-    """The next best mention that is another term in other words, elsewhere in the note."""
+    """The next best mention: another term in other words, elsewhere in the note."""
     terms = {mention.term for mention in chosen}
-    texts = {fold(mention.quote) for mention in chosen}
+    texts = {fold_word(mention.quote) for mention in chosen}
     for mention in mentions:
         apart = all(mention.end <= other.start or mention.start >= other.end for other in chosen)
-        if apart and mention.term not in terms and fold(mention.quote) not in texts:
+        if apart and mention.term not in terms and fold_word(mention.quote) not in texts:
             return mention
     return None

@@ -1,36 +1,14 @@
-"""What every teacher gives, two rationales for one example, and what is said of them before a student learns them."""
+"""What a teacher and a judge of its rationales have to offer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-
-@dataclass(frozen=True)
-class Rationale:
-    """R_m and R_t of one example (paper, section 3.2).
-
-    `note_support` and `lab_support` are the keys of the diseases for which the note and the series gave evidence; None
-    where the teacher does not know.
-    """
-
-    note: str
-    lab: str
-    note_support: frozenset[str] | None = None
-    lab_support: frozenset[str] | None = None
-
+from clinragen.claims.rationale import Complaint, Rationale
 
 REJECTED = Rationale("", "")
-
-
-@dataclass(frozen=True)
-class Complaint:
-    """One fault of a rationale: the reason for a rejection, what it is about, and what shows it. Patient data."""
-
-    reason: str
-    subject: str = ""
-    evidence: str = ""
+"""Stands for rationales that may not be distilled: no phase learns from an empty one."""
 
 
 class Verdict(Protocol):
@@ -47,25 +25,31 @@ V = TypeVar("V", bound=Verdict)
 
 
 class Judge(Protocol[V]):
-    """Decides on rationales and adds up what it decided; keeps no text."""
+    """Decides on rationales and counts its decisions; keeps no text.
+
+    `range_set` is the name of what it calls low, normal and high.
+    """
+
+    @property
+    def range_set(self) -> str: ...
 
     def judge(self, example: Mapping[str, Any], rationale: Rationale) -> V:
-        """What is wrong with a rationale of `example`, if anything."""
+        """The verdict on one rationale of `example`."""
         ...
 
     def settle(self, example: Mapping[str, Any], first: V, final: V) -> None:
-        """Count one example: what was said of its first rationale, and of the one after a repair, if there was one."""
+        """Count one example: the verdict on its first rationale, and on the repaired one, if there was a repair."""
         ...
 
     def report(self) -> dict[str, Any]:
-        """JSON-able: rejections by reason and disease so far."""
+        """Rejections by reason and disease so far, JSON-able."""
         ...
 
 
 class Teacher(Protocol):
-    """A writer of rationales. `name` and `settings` (JSON-able) go into the provenance of what it wrote.
+    """A writer of rationales. `name` and `settings` (JSON-able) go into the provenance of the rationales.
 
-    `concurrency` is how many examples it may be given at once.
+    `concurrency` is the number of examples that it takes at a time.
     """
 
     @property
@@ -79,12 +63,12 @@ class Teacher(Protocol):
 
     @property
     def services(self) -> Sequence[Mapping[str, Any]]:
-        """What `governance.require_local` recorded of whoever was asked; nobody, for a teacher that asks nobody."""
+        """What `governance.require_local` recorded of every service used; empty for a teacher that uses none."""
         ...
 
     @property
     def usage(self) -> Mapping[str, Any]:
-        """JSON-able: what its answers took, tokens and cost; empty for a teacher that asks nobody."""
+        """Tokens and cost of its answers, JSON-able; empty for a teacher that uses no service."""
         ...
 
     async def rationale(self, example: Mapping[str, Any]) -> Rationale:
@@ -94,5 +78,5 @@ class Teacher(Protocol):
     async def repaired(
         self, example: Mapping[str, Any], rationale: Rationale, complaints: Sequence[Complaint]
     ) -> Rationale | None:
-        """Another attempt after complaints; None where this teacher would only say the same again."""
+        """Another attempt after complaints; None where this teacher would only write the same again."""
         ...

@@ -10,10 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.contract.vocabulary import load_variables
-
-from dataset_builder.contract.series_signs import Finding, SignRules
+from dataset_builder.contract.series_signs import Finding
 from dataset_builder.storage.files import faults_named, read_yaml
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 RESOURCES = files("clinragen.teachers") / "resources"
 
@@ -64,19 +63,18 @@ def join(items: Sequence[str], last: str = "and") -> str:
 
 
 def count_words(sentences: Sequence[str]) -> int:
-    """Words, as separated by spaces."""
+    """Number of words, as separated by spaces."""
     return sum(len(sentence.split()) for sentence in sentences)
 
 
 class Writer:
-    """Makes the sentences of one example; the wording is drawn from `draw`, one variant per part."""
+    """Writes the sentences of one example; `draw` chooses one variant of each part."""
 
-    def __init__(self, wording: Wording, rules: SignRules, draw: random.Random) -> None:
+    def __init__(self, wording: Wording, vocabulary: Vocabulary, draw: random.Random) -> None:
         self._wording = wording
-        self._rules = rules
+        self._vocabulary = vocabulary
         self._note = {part: draw.choice(variants) for part, variants in sorted(wording.note.items())}
         self._lab = {part: draw.choice(variants) for part, variants in sorted(wording.lab.items())}
-        self._names = {variable.key: variable.name for variable in load_variables()}
 
     def note_support(self, quotes: Sequence[str], diseases: Sequence[str]) -> str:
         """The sentence that ties quotes from the note to disease names."""
@@ -88,22 +86,23 @@ class Writer:
         return self._note[part].format(diseases=join(diseases, "or") if diseases else "")
 
     def lab_part(self, part: str, diseases: Sequence[str] = ()) -> str:
-        """One of the sentences about the series that need no finding."""
+        """One of the sentences about the series that do not need a finding."""
         return self._lab[part].format(diseases=join(diseases, "or") if diseases else "")
 
     def normal(self, variables: Sequence[str]) -> str:
         """The sentence about variables that were measured and always normal."""
-        names = _capital(join([self._names[key] for key in variables]))
+        names = _capital(join([self._vocabulary.variable(key).name for key in variables]))
         return self._lab["normal"].format(names=names, s="s" if len(variables) == 1 else "")
 
     def finding(self, found: Finding) -> str:
-        """A finding as a clause, with its first letter large: "Heart rate is high in most readings, ..."."""
+        """A finding as a clause with a capital letter: "Heart rate is high in most readings, ..."."""
         time = ""
         if found.onset is not None:
             time = (self._wording.single if found.extent == "once" else self._wording.onset).format(hour=found.onset)
         elif found.offset is not None:
             time = self._wording.offset.format(hour=found.offset)
-        unit = self._rules.scales[found.variable].unit
+        variable = self._vocabulary.variable(found.variable)
+        unit = variable.text_unit
         behaviour = self._lab[found.direction].format(
             extent=self._wording.extent.get(found.extent, ""),
             time=time,
@@ -111,7 +110,7 @@ class Writer:
             end=found.end,
             unit=unit if unit in ("", "%") else f" {unit}",
         )
-        return f"{_capital(self._names[found.variable])} {behaviour}"
+        return f"{_capital(variable.name)} {behaviour}"
 
     def lab_support(self, found: Finding, diseases: Sequence[str], meaning: str | None) -> str:
         """The sentence that ties a finding to disease names; `meaning` says why, for a single disease."""
@@ -127,4 +126,6 @@ class Writer:
 
 
 def _capital(text: str) -> str:
-    return text if text == "pH" or text.startswith("pH ") else text[:1].upper() + text[1:]
+    # A name with a capital of its own ("pH") keeps its first letter.
+    first = text.partition(" ")[0]
+    return text if first != first.lower() else text[:1].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""The `rationales` stage: a built cohort in, the same cohort with the rationales that may be distilled out."""
+"""Fills the rationales of a built cohort: a cohort in, the same cohort with its rationales out."""
 
 from __future__ import annotations
 
@@ -10,72 +10,94 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.contract.vocabulary import load_diseases
-
-from clinragen.teachers.distill import BATCH_ROWS, Progress, cohort_files, teach
-from clinragen.teachers.teacher import REJECTED, Judge, Rationale, Teacher, V
-from dataset_builder.storage.files import atomic_folder, file_digest, read_json, write_json
+from clinragen.claims.rationale import Rationale
+from clinragen.teachers.distill import BATCH_ROWS, cohort_files, distill
+from clinragen.teachers.teacher import REJECTED, Judge, Teacher, V
+from dataset_builder.contract.definitions import read_definitions, write_definitions
+from dataset_builder.storage.files import file_digest, make_private, private_folder, read_json, write_json
 from dataset_builder.storage.governance import ORIGIN, PROVENANCE, carry_provenance, is_credentialed, read_provenance
+from dataset_builder.storage.progress import Report, no_report
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 logger = logging.getLogger(__name__)
 
 REPORT = "rationales.json"
+# Of a cohort, everything else is written anew.
+CARD = "README.md"
 
 
-async def write_rationales(
+async def fill_rationales(
     cohort: Path,
-    output: Path,
+    folder: Path,
     teacher: Teacher,
     judge: Judge[V],
     *,
     knowledge: Path | None = None,
-    on_progress: Progress | None = None,
+    report: Report = no_report,
 ) -> dict[str, Any]:
-    """Fill `rationale_note` and `rationale_lab` of every example and write the result as a new cohort, atomically.
+    """Fill `folder` with the cohort and the rationales of its examples.
 
-    An example whose rationale `judge` rejects, also after the teacher's repair, keeps both empty: no phase learns from
-    it. Everything else in `cohort` is copied; `provenance.json` gets the key "rationales" and a step, with who was
-    asked, and `rationales.json` is the report that is also returned. `knowledge` is the folder of the teacher's
-    knowledge base, None for the shipped one: what that comes from, the rationales come from too.
+    An example whose rationale is rejected, also after the teacher's repair, keeps `rationale_note` and `rationale_lab`
+    empty: no phase learns from it. All other columns, the vocabulary and the card are the cohort's. `provenance.json`
+    gets the key "rationales" and a step that names teacher, range set and services; `rationales.json` is the report
+    that is also returned. With anything from credentialed data only the owner can open the folder.
 
-    Raises `InputDataError` when `cohort` is not a built cohort, or becomes another one meanwhile.
+    Nothing is written before all rationales are there. The folder is not atomic by itself: a stage makes it so.
+
+    Args:
+        cohort: Folder of the cohort.
+        folder: Existing folder to fill.
+        teacher: Writes the rationales.
+        judge: Decides which of them may be distilled; its range set is recorded as that of the rationales.
+        knowledge: Folder of the teacher's knowledge base, whose sources become sources of the rationales; None for the
+            shipped one.
+        report: Called after every example.
+
+    Raises:
+        InputDataError: `cohort` is not a built cohort, changes meanwhile, or is `folder`.
     """
-    cohort, output = Path(cohort), Path(output)
-    if cohort.resolve() == output.resolve():
-        raise InputDataError(f"{output}: is the cohort itself; choose another output folder")
+    cohort, folder = Path(cohort), Path(folder)
+    if cohort.resolve() == folder.resolve():
+        raise InputDataError(f"{folder}: is the cohort itself; choose another output folder")
     paths = cohort_files(cohort)
+    definitions = read_definitions(cohort)
     provenance = read_json(cohort / PROVENANCE)
     parents = [provenance, *([] if knowledge is None else [read_provenance(knowledge)])]
     inputs = _digests(paths)
-    taught = await teach(cohort, teacher, judge, on_progress=on_progress)
+    rationales = await distill(cohort, teacher, judge, report=report)
     if _digests(paths) != inputs:
         raise InputDataError(f"{cohort}: has changed while its rationales were written; run again")
-    counts = _Counts()
-    with atomic_folder(output, private=any(map(is_credentialed, parents))) as folder:
-        for item in sorted(cohort.iterdir()):
-            if item.name not in ("data", PROVENANCE):
-                (shutil.copytree if item.is_dir() else shutil.copy2)(item, folder / item.name)
-        (folder / "data").mkdir()
-        for path in paths.values():
-            _fill(path, folder / "data" / path.name, taught, counts)
-        made_by = {"teacher": teacher.name, "settings": teacher.settings}
-        report = {**made_by, **counts.report(), "filter": judge.report(), "usage": dict(teacher.usage)}
-        step = {"teacher": teacher.name, "services": [dict(service) for service in teacher.services]}
-        carried = carry_provenance(parents, "rationales", step)
-        # Beside origins and steps it is the cohort's, also where the base is of credentialed data and the cohort not.
-        own = {key: value for key, value in provenance.items() if key not in (*ORIGIN, "origins", "steps")}
-        write_json(folder / PROVENANCE, {**carried, **own, "rationales": {**made_by, "inputs": inputs}})
-        write_json(folder / REPORT, report)
+    private = any(map(is_credentialed, parents))
+    if private:
+        private_folder(folder)
+    counts = _Counts(definitions.vocabulary)
+    (folder / "data").mkdir(exist_ok=True)
+    for path in paths.values():
+        _fill(path, folder / "data" / path.name, rationales, counts)
+    write_definitions(folder, definitions)
+    if (cohort / CARD).is_file():
+        shutil.copyfile(cohort / CARD, folder / CARD)
+    made_by = {"teacher": teacher.name, "settings": teacher.settings}
+    content = {**made_by, **counts.report(), "filter": judge.report(), "usage": dict(teacher.usage)}
+    services = [dict(service) for service in teacher.services]
+    step = {"teacher": teacher.name, "range_set": judge.range_set, "services": services}
+    carried = carry_provenance(parents, "rationales", step)
+    # Besides origins and steps it is the cohort's, even where the knowledge is from credentialed data and it is not.
+    own = {key: value for key, value in provenance.items() if key not in (*ORIGIN, "origins", "steps")}
+    write_json(folder / PROVENANCE, {**carried, **own, "rationales": {**made_by, "inputs": inputs}})
+    write_json(folder / REPORT, content)
+    if private:
+        make_private(folder)
     logger.info("rationales: %d of %d examples by the %s teacher", counts.kept, counts.examples, teacher.name)
-    return report
+    return content
 
 
 def _digests(paths: Mapping[str, Path]) -> dict[str, str]:
     return {f"data/{path.name}": file_digest(path) for path in paths.values()}
 
 
-def _fill(source: Path, target: Path, taught: Mapping[str, Rationale], counts: _Counts) -> None:
+def _fill(source: Path, target: Path, rationales: Mapping[str, Rationale], counts: _Counts) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -83,12 +105,12 @@ def _fill(source: Path, target: Path, taught: Mapping[str, Rationale], counts: _
     schema = reader.schema_arrow
     with pq.ParquetWriter(target, schema) as writer:
         for batch in reader.iter_batches(batch_size=BATCH_ROWS):
-            rationales = [taught[name] for name in batch["example_id"].to_pylist()]
-            for diagnoses, rationale in zip(batch["diagnoses"].to_pylist(), rationales, strict=True):
+            chosen = [rationales[name] for name in batch["example_id"].to_pylist()]
+            for diagnoses, rationale in zip(batch["diagnoses"].to_pylist(), chosen, strict=True):
                 counts.add(diagnoses, rationale)
             filled = {
-                "rationale_note": [item.note for item in rationales],
-                "rationale_lab": [item.lab for item in rationales],
+                "rationale_note": [one.note for one in chosen],
+                "rationale_lab": [one.lab for one in chosen],
             }
             for name, texts in filled.items():
                 position = schema.get_field_index(name)
@@ -98,9 +120,9 @@ def _fill(source: Path, target: Path, taught: Mapping[str, Rationale], counts: _
 
 
 class _Counts:
-    """Adds up what the report tells, without keeping any text."""
+    """Adds up the numbers of the report, without keeping any text."""
 
-    def __init__(self) -> None:
+    def __init__(self, vocabulary: Vocabulary) -> None:
         self.examples = self.kept = 0
         self._diagnoses: Counter[str] = Counter()
         self._note: Counter[str] = Counter()
@@ -108,7 +130,7 @@ class _Counts:
         self._none: Counter[str] = Counter()
         self._unknown = 0
         self._words: dict[str, Counter[int]] = {"note": Counter(), "lab": Counter()}
-        self._keys = {disease.name: disease.key for disease in load_diseases()}
+        self._keys = vocabulary.key_of_disease
 
     def add(self, diagnoses: Sequence[str], rationale: Rationale) -> None:
         self.examples += 1
@@ -127,7 +149,7 @@ class _Counts:
         self._none.update(key for key in keys if key not in rationale.note_support | rationale.lab_support)
 
     def report(self) -> dict[str, Any]:
-        """Counts of diagnoses with evidence in the note, in the labs and in neither, and words per rationale."""
+        """Numbers of diagnoses with evidence in the note, in the labs and in neither, and words per rationale."""
         evidence = {
             key: {
                 "diagnoses": self._diagnoses[key],

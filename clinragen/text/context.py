@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from clinragen.text.term_index import Match, TermIndex, Word, fold, split_words
+from clinragen.text.term_index import Match, TermIndex, Word, fold_word, split_words
 from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.errors import InputDataError
 
@@ -21,9 +21,9 @@ RESOURCES = files("clinragen.text") / "resources"
 
 EFFECTS = ("negated", "uncertain", "historical", "family", "hypothetical", "none")
 REACHES = ("list", "chunk", "all")
-# A line shorter than this was ended on purpose; a longer one may be a sentence that was wrapped.
+# A shorter line was ended on purpose; a longer one may be a wrapped sentence.
 WRAPPED_LINE = 50
-# A list of negated items goes on across a comma while its items have at most this many words.
+# A list of negated items continues across a comma while its items have at most this many words.
 LIST_ITEM_WORDS = 5
 
 _HEADING = re.compile(r"(?:^|\n|\.,|,)[ \t]*([A-Za-z][A-Za-z0-9 /&()'\-]{1,48}?)[ \t]*:")
@@ -45,7 +45,7 @@ class Cue:
 
 @dataclass(frozen=True)
 class ContextRules:
-    """The cue file, ready for use."""
+    """The content of the cue file."""
 
     forward: TermIndex[Cue]
     backward: TermIndex[Cue]
@@ -72,7 +72,7 @@ def load_context_rules(path: Path | None = None) -> ContextRules:
             forward=TermIndex(forward),
             backward=TermIndex(backward),
             terminators=TermIndex((text, "terminator") for text in _texts(content["terminators"])),
-            openers=frozenset(fold(word) for word in _texts(content["openers"])),
+            openers=frozenset(fold_word(word) for word in _texts(content["openers"])),
             masks=tuple(_texts(content["masks"])),
             sections=tuple(
                 (start, effect) for effect, starts in content["sections"].items() for start in _texts(starts)
@@ -81,7 +81,7 @@ def load_context_rules(path: Path | None = None) -> ContextRules:
             modifiers=frozenset(word for text in _texts(content["modifiers"]) for word in text.split("-")),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputDataError(f"{source}: a list of cues is missing or malformed ({error})") from error
+        raise InputDataError(f"{source}: missing or malformed list of cues ({error}); see the shipped file") from error
 
 
 def _cues(group: dict[str, Any], forward: bool) -> list[tuple[str, Cue]]:
@@ -92,16 +92,16 @@ def _cues(group: dict[str, Any], forward: bool) -> list[tuple[str, Cue]]:
 
 
 def _texts(items: list[Any]) -> list[str]:
-    # YAML reads a bare no, on or off as a truth value; as a cue it must stand in quotes.
+    # YAML reads a bare no, on or off as a truth value.
     for item in items:
         if not isinstance(item, str):
-            raise TypeError(f"{item} must stand in quotes")
+            raise TypeError(f"{item} must be in quotes")
     return items
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Characters `start` to `end` of a note have `effect`; the cue itself stands at `cue`."""
+    """Characters `start` to `end` of a note have `effect`; `cue` is the span of the cue itself."""
 
     start: int
     end: int
@@ -110,7 +110,7 @@ class Interval:
 
 
 class NoteContext:
-    """The context of every place in one note."""
+    """Context effects at every position of one note."""
 
     def __init__(self, text: str, rules: ContextRules, words: list[Word]) -> None:
         self._text = text
@@ -128,7 +128,7 @@ class NoteContext:
         self._interval_starts = [interval.start for interval in self._intervals]
 
     def effects(self, start: int, end: int) -> set[str]:
-        """The effects on a mention. A cue that is a part of the mention ("absent breath sounds") does not count."""
+        """Effects on a mention. A cue inside the mention itself ("absent breath sounds") does not count."""
         found = {
             interval.effect
             for interval in self._intervals[: bisect_right(self._interval_starts, start)]
@@ -142,7 +142,7 @@ class NoteContext:
         return found
 
     def sentence(self, position: int) -> tuple[int, int]:
-        """Start and end of the sentence around a character."""
+        """Start and end of the sentence that contains a character."""
         number = bisect_right(self._breaks, position)
         return self._breaks[number - 1], self._breaks[number] if number < len(self._breaks) else len(self._text)
 
@@ -152,7 +152,7 @@ class NoteContext:
             name = found.group(1).strip()
             effect = self._section_effect(name.lower())
             line_start = found.group().startswith("\n") or found.start() == 0
-            # Inside a line only a known heading or one in capitals starts a section ("Heart: regular" does not).
+            # Within a line only a known heading or one in capitals starts a section ("Heart: regular" does not).
             if effect is not None or name.isupper() or line_start:
                 headings.append((found.start(1), effect, name))
         intervals = []
@@ -195,7 +195,7 @@ class NoteContext:
         return self._list_end(parts, short_items=cue.reach == "chunk")
 
     def _list_end(self, parts: list[int], short_items: bool) -> int:
-        """Where a list ends that starts before the commas at `parts` (the last one is the end of its clause)."""
+        """The end of a list that starts before the commas at `parts` (the last one is the end of its clause)."""
         for number in range(len(parts) - 1):
             first = bisect_right(self._word_starts, parts[number])
             last = bisect_right(self._word_starts, parts[number + 1])
@@ -234,12 +234,12 @@ class NoteContext:
 
 
 def read_context(text: str, rules: ContextRules, words: list[Word] | None = None) -> NoteContext:
-    """Read one note once; ask the result about any place in it."""
+    """Analyse one note; the result answers for any position in it."""
     return NoteContext(text, rules, split_words(text) if words is None else words)
 
 
 def _longest_item(words: list[Word]) -> int:
-    """The words of the longest part of "a b or c d"."""
+    """Number of words of the longest part of "a b or c d"."""
     longest = length = 0
     for word in words:
         length = 0 if word.folded in ("and", "or", "nor") else length + 1
@@ -248,7 +248,7 @@ def _longest_item(words: list[Word]) -> int:
 
 
 def _sentence_breaks(text: str) -> list[int]:
-    """Where sentences start, in order, beginning with 0."""
+    """Start positions of sentences, in order, beginning with 0."""
     breaks = [0]
     line_start = 0
     for found in _BREAK.finditer(text):

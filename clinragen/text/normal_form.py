@@ -1,4 +1,4 @@
-"""One form for all spellings of a term that differ in case, plural or hyphens only."""
+"""One form for all spellings of a term that differ only in case, plural or hyphens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLURALS = (
 
 @lru_cache(maxsize=65536)
 def normal_word(word: str) -> str:
-    """A word in lower case, the same for singular and plural; it need not be a word of the language."""
+    """A word in lower case, the same for singular and plural; not necessarily an English word."""
     word = word.lower()
     if len(word) <= 3 or _NO_PLURAL.search(word):
         return word
@@ -34,5 +34,5 @@ def normal_word(word: str) -> str:
 
 
 def normal_form(text: str) -> NormalForm:
-    """The normal words of a text; hyphens and other signs between them do not matter."""
+    """The words of a text in normal form; hyphens and other characters between them do not matter."""
     return tuple(normal_word(word.text) for word in split_words(text))

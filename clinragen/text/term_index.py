@@ -17,7 +17,7 @@ _KEPT_PLURALS = ("ss", "us", "is")
 
 
 @lru_cache(maxsize=65536)
-def fold(word: str) -> str:
+def fold_word(word: str) -> str:
     """A word in lower case and without a plural s."""
     word = word.lower()
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(_KEPT_PLURALS) else word
@@ -50,7 +50,7 @@ class _Node(Generic[T]):
 
 def split_words(text: str) -> list[Word]:
     """The words and numbers of a text, in order."""
-    return [Word(found.group(), fold(found.group()), *found.span()) for found in _WORD.finditer(text)]
+    return [Word(found.group(), fold_word(found.group()), *found.span()) for found in _WORD.finditer(text)]
 
 
 def _capitals(word: str) -> int:
@@ -61,7 +61,8 @@ class TermIndex(Generic[T]):
     """Phrases with their owners. Finds the longest phrase at each place, from left to right, without overlap.
 
     Case and plural do not matter, and hyphen, slash and line break count as a space. One exception: an abbreviation of
-    up to three capitals ("MI", "PAF") is found with at least two capitals only: it is too often another word.
+    up to three capitals ("MI", "PAF") needs at least two capitals in the text, since in lower case it is often
+    another word.
     """
 
     def __init__(self, phrases: Iterable[tuple[str, T]]) -> None:
@@ -81,7 +82,7 @@ class TermIndex(Generic[T]):
         words = split_words(text) if words is None else words
         matches: list[Match[T]] = []
         starts = self._root.children
-        free = 0  # the first word that no phrase has taken yet
+        free = 0  # the first word that is not part of a match yet
         for position, word in enumerate(words):
             if word.folded not in starts or position < free:
                 continue

@@ -4,129 +4,156 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from dataset_builder.cohort.config import CohortSettings
+from dataset_builder.cohort.config import CohortConfig
 from dataset_builder.cohort.dataset_card import write_card
 from dataset_builder.cohort.example_writer import example_writer
 from dataset_builder.cohort.examples import assemble
 from dataset_builder.cohort.labels import extract_labels
 from dataset_builder.cohort.leakage_audit import LeakageAudit
-from dataset_builder.cohort.measurements import extract_measurements, window_hours
+from dataset_builder.cohort.measurements import extract_measurements
 from dataset_builder.cohort.notes import check_note_policy, make_note_reader
 from dataset_builder.cohort.provenance import origin
 from dataset_builder.cohort.series_grid import SeriesReader
 from dataset_builder.cohort.session import check_engine, connect, count_rows, store
 from dataset_builder.cohort.splits import assign_splits
 from dataset_builder.cohort.stays import refuse_empty, select_stays
+from dataset_builder.contract.definitions import Definitions, load_definitions, write_definitions
 from dataset_builder.contract.schema import SPLITS
-from dataset_builder.contract.vocabulary import (
-    load_diseases,
-    load_range_set,
-    load_variables,
-    vocabulary_of,
-    write_vocabulary,
-)
 from dataset_builder.sources.locate import LocatedSource, locate
 from dataset_builder.sources.spec import load_source
-from dataset_builder.storage.files import atomic_folder, output_folder, write_json
+from dataset_builder.storage.files import (
+    atomic_folder,
+    make_private,
+    output_folder,
+    private_folder,
+    require_apart,
+    write_json,
+)
+from dataset_builder.storage.progress import Progress, Report, no_report
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
 PART = 500  # stays that are in Python's memory at a time
 
 
 def build_cohort(
-    source: str, root: Path | str, output: Path, *, on_progress: Progress | None = None, **settings: Any
+    source: str, root: Path | str, output: Path, config: CohortConfig, report: Report = no_report
 ) -> dict[str, Any]:
-    """Build a cohort folder (data/*.parquet, README.md, provenance.json) and return its provenance.
+    """Build a cohort folder and return its provenance; see `fill_cohort`. `output` appears whole or not at all.
 
-    The same inputs and settings give byte-identical parquet files. `output` appears whole or not at all.
+    Raises `InputDataError` and `SettingsError` as `fill_cohort` does, and `InputDataError` where `output` contains
+    files that were not written by this program.
+    """
+    definitions = load_definitions(config.vocabulary)
+    located = _locate(source, root, config, definitions)
+    output_folder(Path(output), _inputs(located))
+    with atomic_folder(Path(output), private=located.release.credentialed) as folder:
+        return _fill(folder, located, config, definitions, report)
+
+
+def fill_cohort(
+    folder: Path, source: str, root: Path | str, config: CohortConfig, report: Report = no_report
+) -> dict[str, Any]:
+    """Write a cohort into an existing folder and return its provenance.
+
+    Written are data/*.parquet, vocabulary.json, provenance.json and README.md. The same inputs and settings give
+    byte-identical parquet files. With credentialed data the folder becomes private before its first byte.
 
     Args:
+        folder: Has no cohort yet. After an error its content is incomplete: the caller removes it.
         source: A shipped source ("mimic-iii", "mimic-iv", "eicu") or the path of a source's .yaml file.
         root: Folder with the source's tables; for the engine "postgres" the database's URL as text.
-        output: The folder to write. With the user's own variables or phenotypes it carries them.
-        on_progress: Called with a step's name, and what is done and what there is to do of it.
-        settings: See `CohortSettings`; `note_policy` has no default.
+        config: The settings.
+        report: Called with the progress of each step.
 
-    Raises `InputDataError` for missing or damaged tables and an empty cohort, `SettingsError` for settings that cannot
-    work, `note_policy` among them when the source has no notes.
+    Raises:
+        InputDataError: Tables are missing or damaged, or no stay is left.
+        SettingsError: Settings cannot work with this source, such as a note policy where the source has no notes.
     """
-    chosen = CohortSettings.of(settings)
-    located = locate_for(source, root, chosen)
-    roots = [located.root] if isinstance(located.root, Path) else []
-    output_folder(Path(output), [*roots, *(path.parent for path in located.files)])
-    with atomic_folder(Path(output), private=located.release.credentialed) as folder:
-        write_vocabulary(folder, variables=chosen.variables, phenotypes=chosen.phenotypes)
-        scratch = folder / "scratch"  # spilled rows are patient data: they stay in the user's own folder
-        scratch.mkdir()
-        with vocabulary_of(folder), ThreadPoolExecutor(max_workers=1) as thread:
-            described = thread.submit(origin, located, chosen)  # reads every table, as the engine does meanwhile
-            with connect(chosen.engine, located, scratch) as con:
-                found = _write_examples(con, located, folder, chosen, on_progress or _silent)
-            shutil.rmtree(scratch)
-            provenance = {**described.result(), **found}
-            write_json(folder / "provenance.json", provenance)
-            write_card(folder, provenance)
-    audit = provenance["leakage_audit"]
-    logger.info("built %d examples; leakage audit: %s", provenance["examples"]["total"], _in_words(audit))
+    definitions = load_definitions(config.vocabulary)
+    located = _locate(source, root, config, definitions)
+    require_apart(folder, _inputs(located))
+    if located.release.credentialed:
+        private_folder(folder)
+    provenance = _fill(folder, located, config, definitions, report)
+    if located.release.credentialed:
+        make_private(folder)
     return provenance
 
 
-def locate_for(source: str, root: Path | str, settings: CohortSettings) -> LocatedSource:
-    """Find a source's tables, and refuse what the settings cannot do with them."""
-    located = locate(load_source(source, load_variables(settings.variables)), root)
-    check_engine(settings.engine, located)
-    check_note_policy(settings.note_policy, located)
+def locate_for(source: str, root: Path | str, config: CohortConfig) -> LocatedSource:
+    """Find a source's tables, and refuse settings that cannot work with them."""
+    return _locate(source, root, config, load_definitions(config.vocabulary))
+
+
+def _locate(source: str, root: Path | str, config: CohortConfig, definitions: Definitions) -> LocatedSource:
+    located = locate(load_source(source, definitions), root)
+    check_engine(config.engine, located)
+    check_note_policy(config.note_policy, located)
     return located
 
 
+def _inputs(located: LocatedSource) -> list[Path]:
+    roots = [located.root] if isinstance(located.root, Path) else []
+    return [*roots, *(path.parent for path in located.files)]
+
+
+def _fill(
+    folder: Path, located: LocatedSource, config: CohortConfig, definitions: Definitions, report: Report
+) -> dict[str, Any]:
+    write_definitions(folder, definitions)
+    scratch = folder / "scratch"  # spilled rows are patient data: they stay in the user's own folder
+    scratch.mkdir()
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        described = thread.submit(
+            origin, located, config, definitions
+        )  # reads every table, as the engine does meanwhile
+        with connect(config.engine, located, scratch) as con:
+            found = _write_examples(con, located, folder, config, definitions, report)
+        shutil.rmtree(scratch)
+        provenance = {**described.result(), **found}
+    write_json(folder / "provenance.json", provenance)
+    write_card(folder, definitions.vocabulary, provenance)
+    audit = provenance["leakage_audit"]
+    logger.info("built %d examples; leakage audit: %s", provenance["examples"]["total"], _in_words(audit))
+    for note in provenance["left_out"]:
+        logger.info("left out: %s", note)
+    return provenance
+
+
 def _write_examples(
-    con: Any,
-    located: LocatedSource,
-    folder: Path,
-    settings: CohortSettings,
-    on_progress: Progress,
+    con: Any, located: LocatedSource, folder: Path, config: CohortConfig, definitions: Definitions, report: Report
 ) -> dict[str, Any]:
     """Write data/<split>.parquet below `folder`; return the counts for the provenance."""
-    variables, diseases = load_variables(), load_diseases()
-    on_progress("stays", 0, 1)
-    stays, filter_counts = select_stays(con, located, settings.filters)
+    vocabulary = definitions.vocabulary
+    report(Progress(0, None, "stays"))
+    stays, filter_counts = select_stays(con, located, config.filters)
     refuse_empty(filter_counts, located)
-    on_progress("measurements", 0, 1)
-    measurements, reject_log = extract_measurements(con, located, variables, stays, settings.window)
-    series = SeriesReader(measurements, settings.grid, len(variables), max_steps=settings.max_steps)
-    if "has_events" in settings.filters:
+    report(Progress(0, None, "measurements"))
+    end = config.window_hours
+    measurements, reject_log = extract_measurements(con, located, vocabulary.variables, stays, end)
+    series = SeriesReader(measurements, config.grid, len(vocabulary.variables), max_steps=config.max_steps)
+    if "has_events" in config.filters:
         stays = store(con, "stays_with_events", stays.semi_join(measurements, "stay_id"))
         filter_counts.append({"filter": "has_events", "stays": count_rows(stays)})
         refuse_empty(filter_counts, located, reject_log)
-    on_progress("labels and notes", 0, 1)
-    labels, label_counts = extract_labels(con, located, diseases, stays, only_known_codes=settings.only_known_codes)
-    notes = make_note_reader(con, located, settings.note_policy, stays)
+    report(Progress(0, None, "labels and notes"))
+    labels, label_counts = extract_labels(con, located, definitions, stays, all_codes=config.all_codes)
+    notes = make_note_reader(con, located, config.note_policy, stays)
 
-    end = window_hours(settings.window)
-    prediction_time = stays.stay_hours if end is None else stays.stay_hours.clip(upper=end)
-    keys = stays.select("subject_id", "hadm_id", "stay_id", prediction_time=prediction_time)
-    table = keys.order_by("stay_id").to_pyarrow()
-    splits = assign_splits(
-        sorted(set(table["subject_id"].to_pylist())),
-        seed=settings.seed,
-        fractions=settings.split_fractions,
-        split_file=settings.split_file,
-    )
-    split_of_stay = pa.array([SPLITS.index(splits[subject]) for subject in table["subject_id"].to_pylist()], pa.int8())
-    table = table.append_column("split", split_of_stay)
-    audit = LeakageAudit(diseases)
-    with example_writer(folder / "data", audit) as write:
+    table, patients = _with_splits(stays, config)
+    range_set = vocabulary.range_set(config.range_set)
+    audit = LeakageAudit(definitions)
+    with example_writer(folder / "data", vocabulary, audit) as write:
         for start in range(0, len(table), PART):
-            on_progress("examples", start, len(table))
+            report(Progress(start, len(table), "examples"))
             part = table.slice(start, PART).sort_by([("split", "ascending"), ("stay_id", "ascending")])
             examples = assemble(
                 located.release.name,
@@ -134,15 +161,15 @@ def _write_examples(
                 series.read(part),
                 labels=labels,
                 notes=notes.read(part),
-                note_policy=settings.note_policy,
-                diseases=diseases,
-                range_set=load_range_set(settings.range_set),
+                note_policy=config.note_policy,
+                vocabulary=vocabulary,
+                range_set=range_set,
             )
             write(examples, part["split"].to_numpy())
-    on_progress("examples", len(table), len(table))
+    report(Progress(len(table), len(table), "examples"))
     return {
         "cohort": filter_counts,
-        "patients": len(splits),
+        "patients": patients,
         "examples": {**audit.examples, "total": len(table)},
         "series": series.counts,
         "items": reject_log,
@@ -153,9 +180,22 @@ def _write_examples(
     }
 
 
+def _with_splits(stays: Any, config: CohortConfig) -> tuple[pa.Table, int]:
+    """Ids, prediction time and split (position in `SPLITS`) of every stay by stay_id; and the number of patients."""
+    end = config.window_hours
+    prediction_time = stays.stay_hours if end is None else stays.stay_hours.clip(upper=end)
+    keys = stays.select("subject_id", "hadm_id", "stay_id", prediction_time=prediction_time)
+    table = keys.order_by("stay_id").to_pyarrow()
+    subjects = table["subject_id"].to_pylist()
+    splits = assign_splits(
+        sorted(set(subjects)),
+        seed=config.seed,
+        fractions=config.split_fractions,
+        split_file=config.split_file,
+    )
+    split_of_stay = pa.array([SPLITS.index(splits[subject]) for subject in subjects], pa.int8())
+    return table.append_column("split", split_of_stay), len(splits)
+
+
 def _in_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in counts.items())
-
-
-def _silent(step: str, done: int, total: int) -> None:
-    """No progress wanted."""

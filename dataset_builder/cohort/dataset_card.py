@@ -1,4 +1,4 @@
-"""The dataset card of a cohort folder: what `datasets.load_dataset` needs and what a reader must know."""
+"""The dataset card of a cohort folder: metadata for `datasets.load_dataset`, and the facts that a reader must know."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.contract.schema import SPLITS
-from dataset_builder.contract.vocabulary import load_diseases, load_variables
 from dataset_builder.storage.files import atomic_file
+from dataset_builder.storage.governance import SYNTHETIC_NOTICE, is_synthetic
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 _TEXT = """
 # ClinRaGen cohort: {title}
@@ -18,7 +19,7 @@ _TEXT = """
 `clinragen build`.
 
 {sharing}
-
+{synthetic}
 **Notes.** Policy `{policy}`. {about_notes}
 
 **Window.** `{window}`, grid `{grid}`. `prediction_time` is in hours since ICU admission; no later measurement is in an
@@ -42,12 +43,13 @@ Splits are made by patient.
 | --- | --- |
 {audit}
 
-What was rejected per item and why, all settings and the fingerprint of inputs and code are in `provenance.json`.
+`provenance.json` has the rejected rows per item and reason, all settings, and the fingerprint of inputs and code;
+`vocabulary.json` defines the variables and diseases.
 Licence of the source: {licence}.
 """
 
 
-def write_card(folder: Path, provenance: Mapping[str, Any]) -> None:
+def write_card(folder: Path, vocabulary: Vocabulary, provenance: Mapping[str, Any]) -> None:
     """Write README.md with the metadata the datasets library reads (splits and their files)."""
     from huggingface_hub import DatasetCardData
 
@@ -64,8 +66,9 @@ def write_card(folder: Path, provenance: Mapping[str, Any]) -> None:
     if provenance["credentialed"]:
         sharing = (
             "**Credentialed data.** The source's data use agreement forbids sharing this folder, publishing it "
-            "or sending it to third parties. Read it with `dataset_builder.contract.schema.load_examples`, which leaves it "
-            "where it is: `datasets.load_dataset` would copy it into a cache that others on the machine may read."
+            "or sending it to third parties. Read it with `dataset_builder.contract.schema.load_examples`, which "
+            "leaves it where it is: `datasets.load_dataset` would copy it into a cache that others on the machine may "
+            "read."
         )
     else:
         sharing = "The source is openly licensed; the same terms hold for this folder."
@@ -74,10 +77,11 @@ def write_card(folder: Path, provenance: Mapping[str, Any]) -> None:
         title=provenance["title"],
         count=provenance["examples"]["total"],
         patients=provenance["patients"],
-        variables=len(load_variables()),
-        diseases=len(load_diseases()),
+        variables=len(vocabulary.variables),
+        diseases=len(vocabulary.diseases),
         version=provenance["version"],
         sharing=sharing,
+        synthetic=f"\n**Synthetic.** {SYNTHETIC_NOTICE}\n" if is_synthetic(provenance) else "",
         policy=provenance["note_policy"],
         about_notes=provenance["about_the_notes"],
         window=settings["window"],

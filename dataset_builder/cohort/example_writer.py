@@ -13,24 +13,26 @@ import pyarrow.parquet as pq
 
 from dataset_builder.cohort.leakage_audit import LeakageAudit
 from dataset_builder.contract.schema import SPLITS, example_schema
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 
 @contextmanager
-def example_writer(folder: Path, audit: LeakageAudit) -> Iterator[Callable[[pa.Table, np.ndarray], None]]:
+def example_writer(
+    folder: Path, vocabulary: Vocabulary, audit: LeakageAudit
+) -> Iterator[Callable[[pa.Table, np.ndarray], None]]:
     """Yield a function that writes examples into `folder`/<split>.parquet and shows them to the audit.
 
     It takes a table of the data contract that is in the order of the splits, and the position in `SPLITS` of each
-    row's split. A part is written while the caller makes the next one; the files are whole when the block ends.
+    row's split. A part is written while the caller makes the next one; the files are complete when the block ends.
     """
     folder.mkdir()
+    schema = example_schema(vocabulary)
     with ExitStack() as stack:
         writers = {
-            split: stack.enter_context(
-                pq.ParquetWriter(folder / f"{split}.parquet", example_schema(), compression="zstd")
-            )
+            split: stack.enter_context(pq.ParquetWriter(folder / f"{split}.parquet", schema, compression="zstd"))
             for split in SPLITS
         }
-        # Left before the files are closed, and only when nothing is being written any more.
+        # Closed before the files are, and only when nothing is being written any more.
         thread = stack.enter_context(ThreadPoolExecutor(max_workers=1))
         being_written: Future[None] | None = None
 

@@ -1,8 +1,8 @@
-"""Puts stays, grid rows, labels and notes together into tables of the data contract, without a loop over events."""
+"""Joins stays, grid rows, labels and notes into tables of the data contract, without a loop over events."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 from dataset_builder.cohort.series_grid import Series
 from dataset_builder.contract.lab_summary import count_levels, summary_text
 from dataset_builder.contract.schema import example_schema
-from dataset_builder.contract.vocabulary import Disease, RangeSet
+from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 
 def assemble(
@@ -22,17 +22,25 @@ def assemble(
     labels: Mapping[int, np.ndarray],
     notes: Mapping[int, str],
     note_policy: str,
-    diseases: Sequence[Disease],
+    vocabulary: Vocabulary,
     range_set: RangeSet,
 ) -> pa.Table:
-    """Examples in the order of `stays`.
+    """Make examples, in the order of `stays`.
 
-    `series` are those of exactly these stays; `labels` and `notes` go by stay_id; `stays` has subject_id, hadm_id,
-    stay_id and prediction_time.
+    Args:
+        source: What every example's id begins with.
+        stays: subject_id, hadm_id, stay_id and prediction_time of each stay.
+        series: The series of exactly these stays.
+        labels: By stay_id, a vector (diseases,) of 0 and 1.
+        notes: By stay_id.
+        note_policy: How the notes were made.
+        vocabulary: Variables and diseases, in order.
+        range_set: Normal ranges for the summaries.
     """
+    diseases = vocabulary.diseases
     stay_ids = stays["stay_id"].to_numpy()
     offsets, values = series.offsets, series.values
-    levels = count_levels(values, range_set)
+    levels = count_levels(values, vocabulary, range_set)
     # Not in one reduceat over all stays, which takes a temporary array of eight times their size.
     counts = (np.count_nonzero(levels[:, first:end], axis=1) for first, end in pairwise(offsets))
     none = np.zeros(len(diseases), dtype=np.int8)
@@ -41,7 +49,7 @@ def assemble(
     count = len(stay_ids)
     empty = [""] * count
 
-    # Which values were observed, a bit each, is also what Arrow marks nulls by: neither array is copied.
+    # Arrow marks nulls by the same bits that say which values were observed: neither array is copied.
     observed = pa.py_buffer(np.packbits(~np.isnan(values), bitorder="little"))
     flat_values = pa.Array.from_buffers(pa.float32(), values.size, [observed, pa.py_buffer(values)])
     flat_observed = pa.Array.from_buffers(pa.bool_(), values.size, [None, observed])
@@ -56,14 +64,14 @@ def assemble(
         "lab_hours": pa.ListArray.from_arrays(offsets, pa.array(series.hours)),
         "lab_values": _nested(offsets, flat_values, values.shape[1]),
         "lab_observed": _nested(offsets, flat_observed, values.shape[1]),
-        "lab_summary": [summary_text(counts_of_stay) for counts_of_stay in counts],
+        "lab_summary": [summary_text(counts_of_stay, vocabulary) for counts_of_stay in counts],
         "labels": pa.FixedSizeListArray.from_arrays(np.concatenate([*label_rows, none[:0]]), len(diseases)),
         "diagnoses": pa.array(names, pa.list_(pa.string())),
         "rationale_note": empty,
         "rationale_lab": empty,
         "prediction_time": stays["prediction_time"].cast(pa.float32()),
     }
-    schema = example_schema()
+    schema = example_schema(vocabulary)
     return pa.table([pa.chunked_array([_array(filled[name.name])]).cast(name.type) for name in schema], schema=schema)
 
 

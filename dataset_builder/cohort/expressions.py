@@ -20,5 +20,5 @@ def hours_between(time: ibis.Column, start: ibis.Column) -> ibis.Column:
 
 
 def number_in(text: ibis.Column) -> ibis.Column:
-    """The number that a charted text is, a percent sign aside ("40", " 7.31", "60%"); null for any other text."""
+    """The number in a charted text, a percent sign aside ("40", " 7.31", "60%"); null for any other text."""
     return number_of(text.re_replace("%", ""))

@@ -1,4 +1,4 @@
-"""Diagnosis labels from billing codes: ICD-9 and ICD-10 by each row's version, matched to the phenotypes' codes."""
+"""Diagnosis labels from billing codes: ICD-9 and ICD-10 by each row's version, matched to the diseases' codes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from dataset_builder.cohort.session import count_rows, read_table, store
-from dataset_builder.contract.vocabulary import Disease
+from dataset_builder.contract.definitions import Definitions
 from dataset_builder.sources.locate import LocatedSource
 from modeling_clinragen.errors import InputDataError
 
 BETWEEN_CODES = "[,;/ \t\r\n]+"
 # Whole codes, with or without the dot. ICD-9-CM: digits, V, or E and three digits (E000 to E030 and E800 to E999,
-# causes of injury). ICD-10-CM: a letter and a digit; E87.2 is told from ICD-9's E872 by its dot, E785 by its number.
-# ICD-10's short V codes (traffic accidents) pass for ICD-9 and mean no phenotype.
+# causes of injury). ICD-10-CM: a letter and a digit; E87.2 differs from ICD-9's E872 by its dot, E785 by its number.
+# ICD-10's short V codes (traffic accidents) pass for ICD-9 and mean none of the diseases.
 ICD_9 = "^(([0-9]{3}|V[0-9]{2})([.]?[0-9]{1,2})?|E(0[0-2][0-9]|030|[89][0-9]{2})([.]?[0-9])?)$"
 ICD_10 = "^[A-Z][0-9][0-9A-Z]([.]?[0-9A-Z]{1,4})?$"
 
@@ -29,17 +29,27 @@ def normalise_code(code: ibis.Column) -> ibis.Column:
 def extract_labels(
     con: Any,
     located: LocatedSource,
-    diseases: tuple[Disease, ...],
+    definitions: Definitions,
     stays: ibis.Table,
     *,
-    only_known_codes: bool = True,
+    all_codes: bool = False,
 ) -> tuple[dict[int, np.ndarray], dict[str, int]]:
-    """Per stay of `stays` (stay_id, hadm_id) with a label, an int8 vector (diseases,) of 0 and 1; and counts.
+    """Labels by stay_id, each an int8 vector (diseases,) of 0 and 1, and counts.
 
-    A stay that is not in the result has none of the diseases. Diagnoses go by stay where the source has them so,
-    otherwise by admission. Where the source has a dictionary of codes, `only_known_codes` leaves out what is not in
-    it; raises `InputDataError` when that dictionary is not there.
+    A stay without an entry has none of the diseases. Diagnoses go by stay where the source has them so, otherwise by
+    admission.
+
+    Args:
+        con: The open engine.
+        located: The source's tables.
+        definitions: The diseases with their codes.
+        stays: The cohort's stays (stay_id, hadm_id).
+        all_codes: Also count codes that the source's own dictionary of codes, where it has one, does not list.
+
+    Raises:
+        InputDataError: The dictionary is needed and missing.
     """
+    diseases = definitions.vocabulary.diseases
     rows = read_table(con, located, "diagnoses")
     key = "stay_id" if "stay_id" in rows.columns else "hadm_id"
     rows = rows.join(stays.select(*{key, "stay_id"}), key)
@@ -48,13 +58,13 @@ def extract_labels(
     rows = rows.select("stay_id", "icd_version", code=normalise_code(rows.icd_code))
     rows = store(con, "cohort_codes", rows, located.paths["diagnoses"])
     counts = {"diagnosis_rows": count_rows(rows)}
-    if only_known_codes and "code_dictionary" in located.source.tables:
+    if not all_codes and "code_dictionary" in located.source.tables:
         rows = _in_dictionary(con, located, rows)
         counts["rows_not_in_the_code_dictionary"] = counts["diagnosis_rows"] - count_rows(rows)
     listed = [
         (number, version, code)
         for number, disease in enumerate(diseases)
-        for version, codes in sorted(disease.codes.items())
+        for version, codes in sorted(definitions.codes[disease.key].items())
         for code in sorted(codes)
     ]
     codes = ibis.memtable(
@@ -85,7 +95,7 @@ def extract_labels(
 
 
 def _one_code_a_row(rows: ibis.Table) -> ibis.Table:
-    """Cells such as "401.9, I10" taken apart; the ICD version is told by a code's form, and null where it has none."""
+    """Split cells such as "401.9, I10"; a code's form gives the ICD version, null where it has the form of neither."""
     text = rows.icd_code.fill_null("").re_replace(BETWEEN_CODES, ",").re_replace("^,|,$", "")
     # A blank for an empty cell: some engines split an empty text into nothing, and the row would not be counted.
     rows = rows.mutate(icd_code=ibis.ifelse(text == "", " ", text).split(",").unnest())
@@ -97,8 +107,8 @@ def _one_code_a_row(rows: ibis.Table) -> ibis.Table:
 def _in_dictionary(con: Any, located: LocatedSource, rows: ibis.Table) -> ibis.Table:
     if "code_dictionary" not in located.paths:
         raise InputDataError(
-            f"{located.root}: holds no table '{located.source.tables['code_dictionary'].file}', which says which "
-            "diagnosis codes count; put it there, or build with every code (only_known_codes off)"
+            f"{located.root}: has no table '{located.source.tables['code_dictionary'].file}', which lists the "
+            "diagnosis codes that count; put it there, or count all codes (all_codes)"
         )
     listed = read_table(con, located, "code_dictionary")
     listed = listed.select("icd_version", code=normalise_code(listed.icd_code)).distinct()

@@ -1,4 +1,4 @@
-"""The leakage audit of every build: what a model could know that it should not."""
+"""The leakage audit of every build: counts of what a model could know that it should not."""
 
 from __future__ import annotations
 
@@ -10,26 +10,23 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from clinragen.knowledge import load_knowledge
+from dataset_builder.contract.definitions import Definitions
 from dataset_builder.contract.schema import SPLITS
-from dataset_builder.contract.vocabulary import Disease, vocabulary_of
 
 
-def _name_patterns(diseases: tuple[Disease, ...]) -> list[re.Pattern[str]]:
-    """What names each disease in a note in lower case: its names and their abbreviations, as whole words.
+def _name_patterns(definitions: Definitions) -> list[re.Pattern[str]]:
+    """Patterns of each disease's names and abbreviations in a note in lower case, as whole words.
 
-    They are the names in the shipped knowledge, not its findings or drugs. A disease that it does not know has its own
-    name alone; one such as "Pleurisy; pneumothorax; pulmonary collapse" is three names.
+    They are the disease's curated names with their spellings, not its findings or drugs. A disease without any has its
+    own name alone; one such as "Pleurisy; pneumothorax; pulmonary collapse" is three names.
     """
-    with vocabulary_of(None):
-        known = {entry.key: entry for entry in load_knowledge().diseases}
     patterns = []
-    for disease in diseases:
+    for disease in definitions.vocabulary.diseases:
         own = re.sub(r"\(.*?\)", "", disease.name)
+        curated = [term for term in definitions.diseases[disease.key].get("terms", ()) if term["kind"] == "name"]
         names = [disease.name, own]
-        if disease.key in known:
-            terms = [term for term in known[disease.key].terms if term.kind == "name"]
-            names += [surface for term in terms for surface in term.surfaces]
+        if curated:
+            names += [surface for term in curated for surface in (term["term"], *term.get("spellings", ()))]
         else:
             names += own.split(";")
         # A name may be broken by the end of a line, or written with hyphens.
@@ -43,7 +40,7 @@ def _name_patterns(diseases: tuple[Disease, ...]) -> list[re.Pattern[str]]:
 class LeakageAudit:
     """Collects counts over the finished examples, part by part; `examples` is their number by split."""
 
-    diseases: tuple[Disease, ...]
+    definitions: Definitions
     examples: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     _splits_of_subject: dict[int, set[str]] = field(default_factory=dict)
     _splits_of_note: dict[str, set[str]] = field(default_factory=dict)
@@ -53,13 +50,13 @@ class LeakageAudit:
     _late: int = 0
 
     def __post_init__(self) -> None:
-        self._patterns = _name_patterns(self.diseases)
+        self._patterns = _name_patterns(self.definitions)
 
     def add(self, split: str, examples: pa.Table) -> None:
         """Look at a part of a split, a table of the data contract."""
         notes = examples["note"].to_pylist()
         self.examples[split] += len(notes)
-        labels = np.array(examples["labels"].to_pylist(), dtype=np.int8).reshape(len(notes), len(self.diseases))
+        labels = np.array(examples["labels"].to_pylist(), dtype=np.int8).reshape(len(notes), len(self._patterns))
         self._positives = labels.sum(axis=0) + (0 if self._positives is None else self._positives)
         for subject, note, label in zip(examples["subject_id"].to_pylist(), notes, labels, strict=True):
             self._splits_of_subject.setdefault(subject, set()).add(split)
@@ -76,8 +73,8 @@ class LeakageAudit:
     def result(self) -> Mapping[str, int]:
         """The counts. All but the last two should be 0; those say how much of the answer the notes spell out.
 
-        A label is named when its note has a name of its disease, whatever is said of it. That is no error: what was
-        known on arrival, chronic diseases above all, is what the admission and structured policies tell on purpose.
+        A label is named when its note has a name of its disease, whatever is said of it. That is not an error: the
+        admission and structured policies show on purpose what was known on arrival, chronic diseases above all.
         """
         return {
             "patients_in_several_splits": sum(len(splits) > 1 for splits in self._splits_of_subject.values()),
@@ -89,5 +86,6 @@ class LeakageAudit:
 
     def positives(self) -> dict[str, int]:
         """How many examples have each disease, by disease key."""
-        counts = np.zeros(len(self.diseases), int) if self._positives is None else self._positives
-        return {disease.key: int(count) for disease, count in zip(self.diseases, counts, strict=True)}
+        diseases = self.definitions.vocabulary.diseases
+        counts = np.zeros(len(diseases), int) if self._positives is None else self._positives
+        return {disease.key: int(count) for disease, count in zip(diseases, counts, strict=True)}

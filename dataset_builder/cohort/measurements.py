@@ -13,14 +13,12 @@ import pyarrow as pa
 
 from dataset_builder.cohort.expressions import hours_between, number_in
 from dataset_builder.cohort.session import read_table, store
-from dataset_builder.contract.vocabulary import Variable
 from dataset_builder.sources.locate import LocatedSource
 from dataset_builder.sources.spec import Source, TableSpec
-from modeling_clinragen.errors import InputDataError, SettingsError
+from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.vocabulary_clinragen import Variable
 
-WINDOWS: dict[str, float | None] = {"stay": None, "first-24h": 24.0, "first-48h": 48.0}
-
-# Why a row of a known item is not used, in the order in which the reasons are tried.
+# Reasons for not using a row of a known item, in the order in which they are tried.
 REASONS = (
     "unknown_stay",
     "marked_as_error",
@@ -32,36 +30,33 @@ REASONS = (
 )
 
 
-def window_hours(window: str) -> float | None:
-    """The window's end in hours since ICU admission; None for the whole stay."""
-    if window not in WINDOWS:
-        raise SettingsError(f"window '{window}' is unknown; choose one of {', '.join(WINDOWS)}")
-    return WINDOWS[window]
-
-
 def extract_measurements(
-    con: Any, located: LocatedSource, variables: tuple[Variable, ...], stays: ibis.Table, window: str
+    con: Any, located: LocatedSource, variables: tuple[Variable, ...], stays: ibis.Table, end: float | None
 ) -> tuple[ibis.Table, list[dict[str, Any]]]:
-    """The usable measurements of `stays` and, per item, how many rows were used, rejected and why.
+    """The usable measurements of `stays` and, per item, how many rows were used, and rejected for which reason.
 
     Measurements: stay_id, hours (float32, since ICU admission), variable (position in `variables`), value (float64, in
-    the variable's unit), and `tie` (text) where the source settles several values at one time as text. Used are rows
-    with 0 <= hours <= the window's end that lie inside the stay: mimic3-benchmarks keeps a row by its stay id or its
-    time, and drops what lies outside [0, length of stay] when it makes the task. Rows of other stays are not counted;
-    those whose id cannot be read are, as "unknown_stay".
+    the variable's unit), and `tie` (text) where the source settles several values at one time as text. Rows with
+    0 <= hours <= `end` inside the stay are used: mimic3-benchmarks keeps a row by its stay id or its time, and drops
+    what is outside [0, length of stay] when it makes the task. Rows of other stays are not counted; those whose id
+    cannot be read are, as "unknown_stay".
 
     Tables of measurements without an item of `variables` are not read. Raises `InputDataError` when none of the others
-    is there; a variable that only absent tables hold is never observed.
+    is there; a variable that only absent tables have is never observed.
+
+    Args:
+        con: The open engine.
+        located: The source's tables.
+        variables: The vocabulary's variables, in order.
+        stays: The cohort's stays, see `dataset_builder.cohort.stays`.
+        end: The end of the window in hours since ICU admission; None for the whole stay.
     """
-    end = window_hours(window)
     with_items = {item.table for item in located.source.items}
     wanted = [table for table in located.source.event_tables if table.name in with_items]
     present = [table for table in wanted if table.name in located.paths]
     if not present:
         files = ", ".join(sorted({table.file for table in wanted}))
-        raise InputDataError(
-            f"{located.root}: holds no table of measurements ({files}); put at least one of them there"
-        )
+        raise InputDataError(f"{located.root}: has no table of measurements ({files}); put at least one of them there")
     rows = [_rows(con, located, table, variables, stays, end) for table in present]
     measured = ibis.union(*rows) if len(rows) > 1 else rows[0]
     log = _reject_log(measured, located.source)
@@ -115,9 +110,9 @@ def _known_items(source: Source, spec: TableSpec, variables: tuple[Variable, ...
             row = {"item": item.item, "item_number": number, "variable": position[item.variable]}
             row |= {"low": low, "high": high}
             pieces = source.pieces_of(item)
-            for place in range(source.most_pieces):
-                piece = pieces[min(place, len(pieces) - 1)]
-                row |= {f"up_to_{place}": piece.up_to, f"scale_{place}": piece.scale, f"offset_{place}": piece.offset}
+            for index in range(source.max_pieces):
+                piece = pieces[min(index, len(pieces) - 1)]
+                row |= {f"up_to_{index}": piece.up_to, f"scale_{index}": piece.scale, f"offset_{index}": piece.offset}
             rows.append(row)
     types = {"item": pa.string(), "item_number": pa.int16(), "variable": pa.int8()}
     return pa.Table.from_pylist(rows, pa.schema([(name, types.get(name, pa.float64())) for name in rows[0]]))
@@ -135,17 +130,17 @@ def _raw_number(events: ibis.Table) -> ibis.Column:
 
 def _converted(events: ibis.Table, source: Source) -> ibis.Table:
     """Events with `value` in the variable's unit, and `piece`: which piece of the conversion `raw` fell into."""
-    last = source.most_pieces - 1
+    last = source.max_pieces - 1
     value, piece = events.raw * events[f"scale_{last}"] + events[f"offset_{last}"], ibis.literal(last, "int8")
-    for place in reversed(range(last)):
-        here = events.raw <= events[f"up_to_{place}"]
-        value = ibis.ifelse(here, events.raw * events[f"scale_{place}"] + events[f"offset_{place}"], value)
-        piece = ibis.ifelse(here, ibis.literal(place, "int8"), piece)
+    for index in reversed(range(last)):
+        here = events.raw <= events[f"up_to_{index}"]
+        value = ibis.ifelse(here, events.raw * events[f"scale_{index}"] + events[f"offset_{index}"], value)
+        piece = ibis.ifelse(here, ibis.literal(index, "int8"), piece)
     return events.mutate(value=value, piece=piece)
 
 
 def _reason(events: ibis.Table, end: float | None) -> ibis.Column:
-    """Why a row is not used, as its position in `REASONS`; null for one that is."""
+    """The reason for not using a row, as its position in `REASONS`; null for a row that is used."""
     applies = {
         "unknown_stay": events.stay_id.isnull(),
         "no_time": events.hours.isnull(),

@@ -1,4 +1,4 @@
-"""Sections of clinical notes: where they begin, what they are called, and which of them a note policy shows."""
+"""Sections of clinical notes: their headings, their canonical names, and which of them a note policy shows."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def parse_sections(text: str) -> list[Section]:
 
 
 def apply_policy(text: str, policy: str) -> str:
-    """The part of a note that `policy` ("brief_hospital_course", "admission", "full") shows; "" when it has none."""
+    """The part of a note that a policy ("brief_hospital_course", "admission", "full") shows; "" if there is none."""
     text = clean_note(text)
     rule = policies()[policy]
     if "sections" not in rule:
@@ -73,7 +73,7 @@ def apply_policy(text: str, policy: str) -> str:
     shown, course_seen, open_section = [], False, False
     for section in parse_sections(text):
         if section.name == UNKNOWN:
-            # The words decide nothing here: under an unlisted heading anything may stand, so a policy says which way.
+            # Anything may follow an unlisted heading, so the policy decides, not the words.
             open_section = open_section and rule["keep_unknown"]
         else:
             course_seen = course_seen or section.name == COURSE

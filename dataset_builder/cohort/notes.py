@@ -17,12 +17,10 @@ STRUCTURED = "structured"
 
 
 def check_note_policy(policy: str, located: LocatedSource) -> None:
-    """Raises `SettingsError` for an unknown policy, or one that needs notes where the source has none."""
-    if policy not in policies():
-        raise SettingsError(f"note policy '{policy}' is unknown; choose one of {', '.join(policies())}")
+    """Raises `SettingsError` for a policy that needs notes where the source has none."""
     if policy != STRUCTURED and "notes" not in located.paths:
         raise SettingsError(
-            f"{located.root}: holds no notes, which note policy '{policy}' needs; "
+            f"{located.root}: has no notes, which note policy '{policy}' needs; "
             f"use --note-policy {STRUCTURED}, or put the note module beside it"
         )
 
@@ -33,7 +31,7 @@ def is_retrospective(policy: str) -> bool:
 
 
 class NoteReader:
-    """Gives the notes of parts of a cohort, and counts in `counts` what it found."""
+    """Reads the notes of parts of a cohort, and counts in `counts` what is missing."""
 
     def __init__(self, policy: str, stored: ibis.Table) -> None:
         self._policy = policy
@@ -54,7 +52,7 @@ class NoteReader:
 
 
 class StructuredNoteReader:
-    """Gives notes that were written from tables; there is nothing to count."""
+    """Gives notes that were written from tables; nothing can be missing."""
 
     def __init__(self, notes: dict[int, str]) -> None:
         self._notes = notes
@@ -79,6 +77,6 @@ def make_note_reader(
     if "error" in notes.columns:
         notes = notes.filter(notes.error.fill_null(0) != 1)
     order = [notes.time.asc(nulls_first=False), notes.sequence.asc(nulls_first=False), notes.text]
-    notes = notes.mutate(place=ibis.row_number().over(group_by="hadm_id", order_by=order))
-    notes = notes.filter(notes.place == 0).select("hadm_id", "text")
+    notes = notes.mutate(index=ibis.row_number().over(group_by="hadm_id", order_by=order))
+    notes = notes.filter(notes["index"] == 0).select("hadm_id", "text")
     return NoteReader(policy, store(con, "cohort_notes", notes, located.paths["notes"], looked_up_by="hadm_id"))

@@ -1,35 +1,35 @@
-"""Where a cohort comes from, under which licence, and what a rebuild would have to match."""
+"""The provenance of a cohort: its source and licence, its settings, and the fingerprint that a rebuild must match."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-from dataset_builder.cohort.config import CohortSettings
+from dataset_builder.cohort.config import CohortConfig
 from dataset_builder.cohort.notes import STRUCTURED, is_retrospective
+from dataset_builder.contract.definitions import Definitions
 from dataset_builder.sources.locate import LocatedSource
+from dataset_builder.storage.code_fingerprint import code_fingerprint
 from dataset_builder.storage.files import fingerprint
 
+FORMAT = 2
+"""Of a cohort folder: provenance.json, vocabulary.json and data/*.parquet."""
+BUILDER = "dataset_builder.cohort.build"
 
-def cohort_fingerprint(located: LocatedSource, settings: CohortSettings) -> str:
-    """Digest of the tables, their licence, the settings and the code: with another one it is another cohort.
 
-    Where files lie makes no difference; a database is told by its URL, for two can have tables in the same state.
+def cohort_fingerprint(located: LocatedSource, config: CohortConfig) -> str:
+    """Digest of everything that decides a cohort: the tables, their licence, the settings and the code.
+
+    The location of files makes no difference; that of a database does, for two can have tables in the same state.
     """
-    package = Path(str(files("dataset_builder")))
-    # A file more than the build reads only causes a rebuild too many; one less would hide a change.
-    code = {path for path in package.rglob("*.*") if path.is_file() and path.suffix != ".pyc"}
-    database = None if isinstance(located.root, Path) else located.root
-    found = [database, dict(located.states), located.version, asdict(located.release)]
-    return fingerprint(settings.recorded(), found, files=[*located.files, *sorted({*code, located.source.path})])
+    database = located.root if isinstance(located.root, str) else None
+    found = [database, dict(located.states), located.version, asdict(located.release), code_fingerprint(BUILDER)]
+    return fingerprint(config.recorded(), found, files=[*located.files, located.source.path])
 
 
-def origin(located: LocatedSource, settings: CohortSettings) -> dict[str, Any]:
+def origin(located: LocatedSource, config: CohortConfig, definitions: Definitions) -> dict[str, Any]:
     """The part of a cohort's provenance that is known before it is built."""
-    inputs = {name: place.name for name, place in sorted(located.paths.items())}
-    policy = settings.note_policy
+    policy = config.note_policy
     if policy == STRUCTURED:
         sentence = (
             "The notes were not written by clinicians: they were written by rule from tables, "
@@ -40,19 +40,22 @@ def origin(located: LocatedSource, settings: CohortSettings) -> dict[str, Any]:
     else:
         sentence = "The notes are the admission sections of discharge summaries, which were written up at discharge."
     return {
+        "format": FORMAT,
         "source": located.source.name,
         "release": located.release.name,
         "title": located.release.title,
         "version": located.version,
         "licence": {"id": located.release.licence, "name": located.release.licence_name},
         "credentialed": located.release.credentialed,
-        "tables": inputs,
+        "synthetic": located.release.synthetic,
+        "tables": {name: place.name for name, place in sorted(located.paths.items())},
         "absent_tables": sorted(set(located.source.tables) - set(located.paths)),
-        "settings": settings.recorded(),
-        "engine": settings.engine,
+        "settings": config.recorded(),
+        "engine": config.engine,
         "note_policy": policy,
         "notes_are_structured": policy == STRUCTURED,
         "notes_are_retrospective": is_retrospective(policy),
         "about_the_notes": sentence,
-        "fingerprint": cohort_fingerprint(located, settings),
+        "left_out": definitions.left_out(),
+        "fingerprint": cohort_fingerprint(located, config),
     }

@@ -8,18 +8,8 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
+from dataset_builder.cohort.config import GRIDS, MAX_STEPS
 from modeling_clinragen.errors import SettingsError
-
-GRIDS = ("event", "hourly")
-
-# The authors' code keeps the first 1,000 rows of a series and so do we; a 48-hour window stays far below.
-MAX_STEPS = 1000
-
-
-def check_grid(grid: str) -> None:
-    """Raises `SettingsError` for an unknown grid."""
-    if grid not in GRIDS:
-        raise SettingsError(f"grid '{grid}' is unknown; choose one of {', '.join(GRIDS)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +27,19 @@ class Series:
 
 
 class SeriesReader:
-    """Gives the series of parts of a cohort, and counts in `counts` what was merged or cut.
+    """Reads the series of parts of a cohort, and counts in `counts` what was merged or cut.
 
     Several values of one variable at one time of one stay (arterial and cuff pressure, corrections) become the
     largest: the rule of mimic3-benchmarks, which sorts by value and keeps the last; the last as text where
-    `measurements` have a `tie`. "event" makes a row per distinct time, "hourly" a row per full hour h that holds the
-    last value of [h, h + 1). The first `max_steps` rows of a stay are kept, all of them without a limit.
+    `measurements` have a `tie`. "event" makes a row per distinct time, "hourly" a row per full hour h with the last
+    value of [h, h + 1). The first `max_steps` rows of a stay are kept, all of them without a limit.
 
     Raises `SettingsError` for an unknown grid.
     """
 
     def __init__(self, measurements: ibis.Table, grid: str, width: int, *, max_steps: int | None = MAX_STEPS) -> None:
-        check_grid(grid)
+        if grid not in GRIDS:
+            raise SettingsError(f"unknown grid '{grid}'; choose one of {', '.join(GRIDS)}")
         self._measurements = measurements
         self._grid = grid
         self._width = width
@@ -76,7 +67,7 @@ class SeriesReader:
             kept = step - step[np.searchsorted(stay, stay)] < self._max_steps
             stay, hours, variable, value, starts = (column[kept] for column in (stay, hours, variable, value, starts))
         values = np.full((int(starts.sum()), self._width), np.nan, dtype=np.float32)
-        # They come in the order of time: of several in an hour the latest stays.
+        # They are in the order of time: the last of several in an hour stays.
         values[np.cumsum(starts) - 1, variable] = value
         stay, hours = stay[starts], hours[starts]
         self._count(

@@ -1,8 +1,8 @@
-"""The query engine under the extraction: reads a source's tables, stores what is needed again, names what fails.
+"""The query engine of the extraction: reads a source's tables, stores what is needed again, names what fails.
 
-The extraction itself is ibis expressions and knows no engine. DuckDB is the default and needs no server; PostgreSQL
-reads the tables where mimic-code's loaders put them; Spark reads the files that DuckDB reads. One file per engine
-below `engines/` holds what they do differently.
+The extraction itself is ibis expressions and independent of the engine. DuckDB is the default and needs no server;
+PostgreSQL reads the tables where mimic-code's loaders put them; Spark reads the files that DuckDB reads. Their
+differences are below `engines/`, one file each.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
 
 import ibis
 
-from dataset_builder.sources.locate import LocatedSource, Place
+from dataset_builder.cohort.config import ENGINES
+from dataset_builder.engines.engine import Engine, missing_library_named
+from dataset_builder.engines.places import Place
+from dataset_builder.sources.locate import LocatedSource
 from dataset_builder.sources.spec import TableSpec
 from modeling_clinragen.errors import InputDataError, SettingsError
-
-ENGINES = ("duckdb", "postgres", "spark")
 
 # Short enough to overflow on no engine: some give infinity, some raise. All casts take blanks around a number.
 BLANKS = "[ \t\n\r\v\f]*"
@@ -26,27 +26,11 @@ NUMBER = f"^{BLANKS}[+-]?([0-9]{{1,30}}[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{{1,2
 WHOLE_NUMBER = f"^{BLANKS}[+-]?[0-9]{{1,18}}([.]0*)?{BLANKS}$"
 
 
-class Engine(Protocol):
-    """An open engine. `errors` are the exceptions of its library, whose texts can quote patient rows."""
-
-    title: str
-    errors: tuple[type[Exception], ...]
-
-    def read(self, place: Any) -> ibis.Table:
-        """The table at `place` as it is there; cells of CSV files are text."""
-
-    def keep(self, name: str, table: ibis.Table, looked_up_by: str | None) -> ibis.Table:
-        """Run `table` and keep its rows until the engine is closed."""
-
-    def advice(self, error: Exception) -> str:
-        """What an error means and what to do, in words that hold no data."""
-
-
 @contextmanager
 def connect(engine: str, located: LocatedSource, scratch: Path) -> Iterator[Engine]:
     """Open an engine on a located source, its temporary files under `scratch`; nothing of it is left afterwards.
 
-    `scratch` holds patient data; the caller removes it. Raises `SettingsError` when the engine's library is not
+    `scratch` contains patient data; the caller removes it. Raises `SettingsError` when the engine's library is not
     installed, `InputDataError` in place of the engine's own errors.
     """
     check_engine(engine, located)
@@ -60,7 +44,7 @@ def connect(engine: str, located: LocatedSource, scratch: Path) -> Iterator[Engi
 def check_engine(engine: str, located: LocatedSource) -> None:
     """Raises `SettingsError` for an unknown engine, or one that cannot read where the source lies."""
     if engine not in ENGINES:
-        raise SettingsError(f"engine '{engine}' is unknown; choose one of {', '.join(ENGINES)}")
+        raise SettingsError(f"unknown engine '{engine}'; choose one of {', '.join(ENGINES)}")
     if isinstance(located.root, Path) and engine == "postgres":
         raise SettingsError(f"{located.root}: is a folder; engine 'postgres' needs a postgresql:// URL as root")
     if not isinstance(located.root, Path) and engine != "postgres":
@@ -95,15 +79,15 @@ def count_rows(table: ibis.Table) -> int:
 
 
 def number_of(text: ibis.Column) -> ibis.Column:
-    """The decimal number that a text is, float64; null for any other text, "inf" and "nan" among them.
+    """The decimal number in a text, float64; null for any other text, "inf" and "nan" included.
 
-    The engines' own casts each take something else for a number ("1_000", "0x10", "1.5d"), or raise.
+    The engines' own casts accept different other texts as numbers ("1_000", "0x10", "1.5d"), or raise.
     """
     return ibis.ifelse(text.re_search(NUMBER), text, ibis.null("string")).cast("float64")
 
 
 def whole_number_of(text: ibis.Column) -> ibis.Column:
-    """The whole number that a text is, int64; "12.0" is 12, as pandas writes ids. Null for any other text."""
+    """The whole number in a text, int64; "12.0" is 12, as pandas writes ids. Null for any other text."""
     # Few ids have a point: the others are spared a second pattern.
     digits = ibis.ifelse(text.contains("."), text.re_replace(f"[.]0*{BLANKS}$", ""), text)
     return ibis.ifelse(text.re_search(WHOLE_NUMBER), digits, ibis.null("string")).cast("int64")
@@ -121,7 +105,7 @@ def errors_named(con: Engine, place: Place | None) -> Iterator[None]:
 
 
 def _open(engine: str, located: LocatedSource, scratch: Path) -> AbstractContextManager[Engine]:
-    try:
+    with missing_library_named(engine):
         if engine == "duckdb":
             from dataset_builder.engines.duckdb import open_duckdb
 
@@ -133,10 +117,6 @@ def _open(engine: str, located: LocatedSource, scratch: Path) -> AbstractContext
         from dataset_builder.engines.spark import open_spark
 
         return open_spark(scratch)
-    except ImportError as error:
-        if (error.name or "psycopg").partition(".")[0] not in ("psycopg", "pyspark", "py4j"):
-            raise
-        raise SettingsError(f"engine '{engine}' is not installed; run: pip install 'clinragen[{engine}]'") from error
 
 
 def _logical(table: ibis.Table, spec: TableSpec, place: Place) -> ibis.Table:
@@ -156,7 +136,7 @@ def _logical(table: ibis.Table, spec: TableSpec, place: Place) -> ibis.Table:
 
 
 def _typed(column: ibis.Column, kind: str) -> ibis.Column:
-    """The column as `kind`. Empty texts and NaN are what CSV files can only leave out: nulls."""
+    """The column as `kind`. Empty texts and NaN are nulls, which CSV files can only leave out."""
     is_text = column.type().is_string()
     if kind == "string":
         # A database's padded CHAR and a file's text must come out alike.

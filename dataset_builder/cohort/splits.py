@@ -16,12 +16,12 @@ FRACTIONS = (0.7, 0.1, 0.2)
 
 
 def split_of(subject_id: int, *, seed: int = 0, fractions: tuple[float, float, float] = FRACTIONS) -> str:
-    """The split of one patient. It depends on nothing but the arguments, so other patients never move it."""
+    """The split of one patient. It depends only on the arguments, so other patients never move it."""
     digest = hashlib.sha256(f"clinragen-split-{seed}:{subject_id}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    if place < fractions[0]:
+    share = int.from_bytes(digest[:8], "big") / 2**64
+    if share < fractions[0]:
         return SPLITS[0]
-    return SPLITS[1] if place < fractions[0] + fractions[1] else SPLITS[2]
+    return SPLITS[1] if share < fractions[0] + fractions[1] else SPLITS[2]
 
 
 def assign_splits(
@@ -42,7 +42,7 @@ def assign_splits(
         if missing:
             raise InputDataError(f"{split_file}: lists no split for {missing} of the cohort's patients; add them")
         return {subject: listed[subject] for subject in subjects}
-    # Asked so that NaN, which every comparison denies, is refused too.
+    # Written so that NaN, which makes every comparison false, is refused too.
     if len(fractions) != len(SPLITS) or not (min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-9):
         raise SettingsError("split fractions must be three numbers of at least 0 that add up to 1")
     return {subject: split_of(subject, seed=seed, fractions=fractions) for subject in subjects}
@@ -53,13 +53,13 @@ def read_splits(path: Path) -> dict[int, str]:
     path = Path(path)
     pairs = _json_pairs(path) if path.suffix == ".json" else _csv_pairs(path)
     splits: dict[int, str] = {}
-    for place, subject, split in pairs:
+    for where, subject, split in pairs:
         if split not in SPLITS:
-            raise InputDataError(f"{path}: {place} names an unknown split; use {', '.join(SPLITS)}")
+            raise InputDataError(f"{path}: {where} names an unknown split; use {', '.join(SPLITS)}")
         if not subject.strip().isdecimal():
-            raise InputDataError(f"{path}: {place} has no whole number as subject_id; correct it")
+            raise InputDataError(f"{path}: {where} has a subject_id that is not an integer; correct it")
         if splits.setdefault(int(subject), split) != split:
-            raise InputDataError(f"{path}: {place} puts a patient into a second split; keep one")
+            raise InputDataError(f"{path}: {where} puts a patient into a second split; keep one")
     return splits
 
 

@@ -1,4 +1,4 @@
-"""Which ICU stays become examples: the filters of the mimic3-benchmarks phenotyping task, by name and counted."""
+"""Selects the ICU stays that become examples: the filters of mimic3-benchmarks' phenotyping, by name and counted."""
 
 from __future__ import annotations
 
@@ -11,22 +11,10 @@ import ibis
 from dataset_builder.cohort.expressions import hours_between, number_in
 from dataset_builder.cohort.session import count_rows, read_table, store
 from dataset_builder.sources.locate import LocatedSource
-from modeling_clinragen.errors import InputDataError, SettingsError
+from modeling_clinragen.errors import InputDataError
 
 ADULT_AGE = 18
-OLDEST_AGE = 90  # MIMIC groups everyone older; the exact age of such a patient is not in the data
-
-# In the order of mimic3-benchmarks: transferred stays go first, and single_stay counts the stays that are left.
-# "coded" is ours: without any diagnosis row the labels of an admission are unknown, not absent.
-FILTERS = ("no_transfers", "single_stay", "adults", "coded", "has_events")
-
-
-def check_filters(filters: Sequence[str]) -> tuple[str, ...]:
-    """The chosen filters in their fixed order. Raises `SettingsError` for an unknown name."""
-    unknown = sorted(set(filters) - set(FILTERS))
-    if unknown:
-        raise SettingsError(f"cohort filter '{unknown[0]}' is unknown; choose from {', '.join(FILTERS)}")
-    return tuple(name for name in FILTERS if name in filters)
+MAX_AGE = 90  # MIMIC groups everyone older; the exact age of such a patient is not in the data
 
 
 def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tuple[ibis.Table, list[dict[str, Any]]]:
@@ -59,7 +47,7 @@ def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tu
     if "subject_code" in stays.columns:
         stays = _number_subjects(stays, located)
     hours = hours_between(stays.out_time, stays.in_time)
-    stays = stays.mutate(stay_hours=hours, age=_age(stays).clip(upper=OLDEST_AGE))
+    stays = stays.mutate(stay_hours=hours, age=_age(stays).clip(upper=MAX_AGE))
     stays = store(con, "all_stays", stays.filter(stays.stay_hours > 0))
     diagnoses = read_table(con, located, "diagnoses")
     diagnoses = diagnoses.filter(diagnoses.icd_code.strip() != "")
@@ -101,12 +89,12 @@ def refuse_empty(
                 + (f" (measurements rejected: {why})" if why else "")
                 + "; check that the tables belong together"
                 + (" and that times are written like 2150-03-01 09:00:00" if times else "")
-                + ", or choose other filters"
+                + ", or skip filters (skip_filters)"
             )
 
 
 def _check_ids(table: ibis.Table, located: LocatedSource, name: str, *, only_one: str | None = None) -> None:
-    """Refuse ids that are no numbers, and repeated values of the column `only_one`."""
+    """Refuse ids that are not numbers, and repeated values of the column `only_one`."""
     keys = [key for key in ("subject_id", "hadm_id", "stay_id") if key in table.columns]
     counts = {"rows": table.count(), **{key: table[key].count() for key in keys}}
     if only_one is not None:
@@ -116,12 +104,12 @@ def _check_ids(table: ibis.Table, located: LocatedSource, name: str, *, only_one
     for key in keys:
         if found[key] != found["rows"]:
             raise InputDataError(
-                f"{located.paths[name]}: has cells of '{columns[key]}' that are no whole number of at most 18 digits; "
-                "use the table as it was published"
+                f"{located.paths[name]}: column '{columns[key]}' has values that are not integers (at most 18 "
+                "digits); use the table as it was published"
             )
     if only_one is not None and found["different"] != found["rows"]:
         raise InputDataError(
-            f"{located.paths[name]}: has repeated values of '{columns[only_one]}'; keep one row of each"
+            f"{located.paths[name]}: column '{columns[only_one]}' has duplicate values; keep one row of each"
         )
 
 
@@ -132,8 +120,8 @@ def _number_subjects(stays: ibis.Table, located: LocatedSource) -> ibis.Table:
     if count_rows(stays.filter(~fits)):
         column = located.source.tables["stays"].columns["subject_code"]
         raise InputDataError(
-            f"{located.paths['stays']}: has cells of '{column}' that are no patient name (two numbers with a hyphen); "
-            "use the table as it was published"
+            f"{located.paths['stays']}: column '{column}' has values that are not patient names (two numbers with a "
+            "hyphen); use the table as it was published"
         )
     return stays.mutate(subject_id=first.cast("int64") * 1_000_000_000 + second.cast("int64"))
 
@@ -151,7 +139,7 @@ def _single_stay(stays: ibis.Table) -> ibis.Table:
 def _age(stays: ibis.Table) -> ibis.Column:
     """Age in years at admission: written ("87", "> 89"), by birth time, or by a year with a known age."""
     if "age" in stays.columns:
-        return ibis.ifelse(stays.age.contains(">"), OLDEST_AGE, number_in(stays.age).cast("int64"))
+        return ibis.ifelse(stays.age.contains(">"), MAX_AGE, number_in(stays.age).cast("int64"))
     if "birth_time" in stays.columns:
         born, now = stays.birth_time, stays.admit_time
         before_birthday = (now.month() * 100 + now.day()) < (born.month() * 100 + born.day())

@@ -1,4 +1,4 @@
-"""Structured notes: text from tables for a source without notes, written from what is known at ICU admission only."""
+"""Structured notes: text written from tables for a source without notes, using only what is known at ICU admission."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import ibis
 
 from dataset_builder.cohort.expressions import hours_between, seconds
 from dataset_builder.cohort.session import read_table, store
-from dataset_builder.cohort.stays import OLDEST_AGE
+from dataset_builder.cohort.stays import MAX_AGE
 from dataset_builder.sources.locate import LocatedSource
 from dataset_builder.storage.files import read_yaml
 
@@ -27,7 +27,7 @@ def _template() -> Mapping[str, Any]:
 def structured_notes(con: Any, located: LocatedSource, stays: ibis.Table) -> dict[int, str]:
     """A note per stay of `stays` (see `dataset_builder.cohort.stays`), from rows dated before its ICU admission.
 
-    Never read: diagnosis codes, results of tests, and whatever bears a time after the ICU admission or none.
+    Diagnosis codes, results of tests, and rows with a time after the ICU admission or none are never read.
     """
     has_admissions = "admissions" in located.source.tables
     admissions = _admissions_of_patients(con, located, stays) if has_admissions else _own_admissions(stays)
@@ -96,9 +96,9 @@ def _latest(entries: ibis.Table | None, *, earlier: bool, limit: int | None = No
     if entries is None:
         return {}
     entries = entries.filter(entries.is_earlier == earlier)
-    place = ibis.row_number().over(group_by="stay_id", order_by=[entries["last"].desc(), entries.name])
-    ranked = entries.mutate(place=place)
-    ranked = ranked.filter(ranked.place < (limit or _template()["limit"])).order_by("stay_id", "place").to_pyarrow()
+    rank = ibis.row_number().over(group_by="stay_id", order_by=[entries["last"].desc(), entries.name])
+    ranked = entries.mutate(rank=rank)
+    ranked = ranked.filter(ranked["rank"] < (limit or _template()["limit"])).order_by("stay_id", "rank").to_pyarrow()
     found: dict[int, list[str]] = {}
     for stay_id, name in zip(ranked["stay_id"].to_pylist(), ranked["name"].to_pylist(), strict=True):
         found.setdefault(stay_id, []).append(name)
@@ -114,17 +114,17 @@ def _write(row: Mapping[str, Any], earlier: str, lists: Mapping[str, list[str]])
     template = _template()
     if row["age"] is None:
         age = ""
-    elif row["age"] < OLDEST_AGE:
+    elif row["age"] < MAX_AGE:
         age = f"{row['age']}-year-old "
     else:
-        age = template["oldest"].format(age=OLDEST_AGE) + " "
+        age = template["oldest"].format(age=MAX_AGE) + " "
     sex = template["sex"].get(row["sex"], template["sex"]["otherwise"])
     kind = template["admission_types"].get(row["admission_type"], (row["admission_type"] or "").lower())
-    place = (row["admission_location"] or "").lower()
+    location = (row["admission_location"] or "").lower()
     services = [template["services"].get(name, name) for name in lists["service"]]
     fields = {
         "patient": f"{age}{sex}",
-        "admission": f"{kind}, from {place}" if kind and place else kind or place,
+        "admission": f"{kind}, from {location}" if kind and location else kind or location,
         "service": ", ".join(services),
         "unit": row["first_unit"] or "",
         "earlier": earlier,

@@ -1,4 +1,4 @@
-"""A cohort in memory: its splits, their vocabulary and where they come from, for whatever is made of them."""
+"""A cohort in memory: its splits with their vocabulary and provenance."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from datasets import Dataset, DatasetDict
 
 from dataset_builder.storage.governance import UNRECORDED, require_publishable
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
+
+DEFAULT_RANGE_SET = "clinical"
 
 
 class CohortSplits(DatasetDict):
@@ -22,12 +24,29 @@ class CohortSplits(DatasetDict):
         self.provenance = dict(provenance)
         self.vocabulary = vocabulary
 
+    @property
+    def range_set(self) -> str:
+        """Name of the range set that the cohort was described, or last taught, with."""
+        return range_set_of(self.provenance)
+
     def push_to_hub(self, repo_id: str, *args: Any, **kwargs: Any) -> Any:
         """As `DatasetDict.push_to_hub`. Raises `GovernanceError` for a cohort from credentialed data."""
         require_publishable(self.provenance, f"the Hub repository {repo_id}")
         return super().push_to_hub(repo_id, *args, **kwargs)
 
 
+def range_set_of(provenance: Mapping[str, Any]) -> str:
+    """Name of the range set that a cohort, or something made of it, was described or taught with.
+
+    The last step that recorded one counts, else the settings of the build, else "clinical".
+    """
+    steps = provenance.get("steps")
+    for record in [*reversed(steps if isinstance(steps, list) else []), provenance.get("settings")]:
+        if isinstance(record, Mapping) and isinstance(record.get("range_set"), str):
+            return str(record["range_set"])
+    return DEFAULT_RANGE_SET
+
+
 def provenance_of(cohort: DatasetDict) -> dict[str, Any]:
-    """The provenance of splits that `load_examples` read; of any others, that it is not recorded."""
+    """The provenance of splits that `load_examples` read; that of any others is not recorded."""
     return dict(cohort.provenance if isinstance(cohort, CohortSplits) else UNRECORDED)

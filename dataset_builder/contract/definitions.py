@@ -1,4 +1,4 @@
-"""What people wrote about every variable and disease: the vocabulary, and beside it codes, items, queries and terms.
+"""The definitions of every variable and disease: the vocabulary, and beside it codes, items, queries and terms.
 
 One YAML file per variable and per disease below `resources/`, and `resources/vocabulary.yaml` that lists them in model
 order. A user's vocabulary is a folder of the same form, which may take what it does not define from the shipped one.
@@ -36,17 +36,19 @@ FORMAT = 1
 SHIPPED = "shipped"
 """In a list of keys: all keys of the shipped vocabulary, in their order."""
 
-VARIABLE_FIELDS = frozenset(
-    ("name", "short", "aliases", "unit", "text_unit", "decimals", "plausible", "fill", "units", "unitless")
-    + ("ranges", "scale", "words", "queries", "terms", "items")
-)
-DISEASE_FIELDS = frozenset(("name", "kind", "ccs", "codes", "history_counts", "queries", "terms", "values", "signs"))
+# fmt: off
+VARIABLE_FIELDS = frozenset({
+    "name", "short", "aliases", "unit", "text_unit", "decimals", "plausible", "fill", "units", "unitless", "ranges",
+    "scale", "words", "queries", "terms", "items",
+})
+# fmt: on
+DISEASE_FIELDS = frozenset({"name", "kind", "ccs", "codes", "history_counts", "queries", "terms", "values", "signs"})
 WORD_FIELDS = frozenset(("names", "units", "conditions", "extremes"))
 
 
 @dataclass(frozen=True)
 class Definitions:
-    """The vocabulary and what only builder, teachers and knowledge read.
+    """The vocabulary, and the definitions that only builder, teachers and knowledge read.
 
     Args:
         vocabulary: What the model knows.
@@ -110,7 +112,7 @@ def write_definitions(folder: Path, definitions: Definitions) -> None:
 
 
 def read_definitions(folder: Path) -> Definitions:
-    """What `write_definitions` put into a folder. Raises `InputDataError` where there is none, or an older format."""
+    """Read what `write_definitions` wrote. Raises `InputDataError` where there is none, or an older format."""
     path = Path(folder) / FILE
     if not path.is_file():
         raise InputDataError(

@@ -44,9 +44,9 @@ def _hours_column() -> Mapping[str, Any]:
 def read_lab_csv(path: Path, vocabulary: Vocabulary) -> LabSeries:
     """Read a series from a UTF-8 CSV file.
 
-    The header names `hours` (since ICU admission) and any of the vocabulary's variables by key, name or alias, with the unit in
-    brackets; other known units are converted. An empty cell was not measured. Rows may come in any order, but no two
-    for the same time: which of them counts is for the writer to say.
+    The header names `hours` (since ICU admission) and any of the vocabulary's variables by key, name or alias, with
+    the unit in brackets; other known units are converted. An empty cell was not measured. Rows may be in any order,
+    but no two for the same time: the writer must decide which of them counts.
 
     Raises `InputDataError` naming the file, the column and the row, and never a value.
     """
@@ -172,7 +172,8 @@ def _read_cell(path: Path, column: _Column, cell: str, row: int) -> float:
         low, high = column.variable.plausible
         if not np.float32(low) <= np.float32(value) <= np.float32(high):
             raise InputDataError(
-                f"{where}: implausible value (expected {low:g} to {high:g} {column.variable.unit}); check value and unit"
+                f"{where}: implausible value (expected {low:g} to {high:g} {column.variable.unit}); check value and "
+                "unit"
             )
     return value
 

@@ -1,4 +1,4 @@
-"""What a patient's series really does: abnormal levels, trends and swings of each measured variable."""
+"""Signs in a patient's series: abnormal levels, trends and swings of each measured variable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESOURCES = files("dataset_builder.contract") / "resources"
 
 @dataclass(frozen=True)
 class SignRules:
-    """The thresholds of `resources/series_signs.yaml`; what a change of each variable is, its `scale` says."""
+    """The thresholds of `resources/series_signs.yaml`; each variable's `scale` defines its changes."""
 
     level_readings: int
     level_share: float

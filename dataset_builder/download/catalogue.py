@@ -17,7 +17,7 @@ from modeling_clinragen.errors import InputDataError, SettingsError
 
 @dataclass(frozen=True)
 class Part:
-    """One publication: `slug` is its name in PhysioNet's addresses, `page` where its agreement is signed."""
+    """One publication: `slug` is its name in PhysioNet's addresses; its agreement is signed at `page`."""
 
     slug: str
     version: str
@@ -26,7 +26,7 @@ class Part:
 
 @dataclass(frozen=True)
 class DownloadSpec:
-    """One dataset at one version. The tables of `source` are looked for in all parts; a build starts at the first."""
+    """One dataset at one version. The tables of `source` are searched in all parts; a build starts at the first."""
 
     name: str
     title: str
@@ -53,14 +53,14 @@ def find_dataset(name: str, version: str | None = None) -> DownloadSpec:
     """The dataset called `name`, at its newest version or the given one. Raises `SettingsError` for unknown ones."""
     catalogue = _catalogue()
     if name not in catalogue["datasets"]:
-        raise SettingsError(f"dataset '{name}' is unknown; choose one of {', '.join(dataset_names())}")
+        raise SettingsError(f"unknown dataset '{name}'; choose one of {', '.join(dataset_names())}")
     entry = catalogue["datasets"][name]
     versions = entry["parts"][0]["versions"]
     if version is not None and version not in versions:
         raise SettingsError(f"{name} has no version '{version}' to build from; choose one of {', '.join(versions)}")
     parts = []
-    for place, part in enumerate(entry["parts"]):
-        chosen = version if place == 0 and version is not None else part["versions"][0]
+    for index, part in enumerate(entry["parts"]):
+        chosen = version if index == 0 and version is not None else part["versions"][0]
         parts.append(Part(part["slug"], chosen, catalogue["page"].format(slug=part["slug"], version=chosen)))
     return DownloadSpec(
         name=name,
@@ -75,9 +75,10 @@ def find_dataset(name: str, version: str | None = None) -> DownloadSpec:
 
 
 def parse_checksums(text: str, address: str) -> dict[str, str]:
-    """SHA256SUMS.txt as relative path -> digest. Raises `InputDataError` when it is something else, or unsafe.
+    """Parse SHA256SUMS.txt into relative path -> digest.
 
-    A path that could be written outside the download's folder condemns the whole list.
+    Raises `InputDataError` for anything else, and for a list with a path that could be written outside the download's
+    folder.
     """
     sums: dict[str, str] = {}
     for line in text.splitlines():
@@ -87,7 +88,7 @@ def parse_checksums(text: str, address: str) -> dict[str, str]:
         path = path.lstrip(" ").removeprefix("*")
         digest = digest.lower()
         if len(digest) != 64 or set(digest) - set("0123456789abcdef") or not path:
-            raise InputDataError(f"{address}: is no list of SHA-256 sums; check the base URL and the version")
+            raise InputDataError(f"{address}: is not a list of SHA-256 sums; check the base URL and the version")
         if _leaves(path):
             raise InputDataError(f"{address}: lists a path outside its own folder; do not trust this server")
         sums[path] = digest
@@ -103,10 +104,10 @@ def _leaves(path: str) -> bool:
 
 
 def needed_files(sums: Mapping[str, str], source: Source) -> tuple[dict[str, str], list[str]]:
-    """The listed files the builder needs of one part.
+    """The listed files of one part that the builder needs.
 
-    Returns the path of every file of the source that is there (by its stem in the source, whatever the case there),
-    and the paths of licence files.
+    Returns the path of every file of the source that is listed (by its stem in the source; case does not matter), and
+    the paths of licence files.
     """
     wanted = {table.file.lower(): table.file for table in source.tables.values()}
     tables: dict[str, str] = {}

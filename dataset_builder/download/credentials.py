@@ -1,4 +1,4 @@
-"""User name and password for a server: from ~/.netrc, the environment or a prompt; kept in memory alone."""
+"""User name and password for a server: from ~/.netrc, the environment or a prompt; kept only in memory."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ Ask = Callable[[str], tuple[str, str]]
 def find_credentials(host: str, page: str, ask: Ask | None = None) -> Credentials:
     """The user's credentials for `host`: ~/.netrc first, then the environment, then `ask`.
 
-    Raises `SettingsError` when there are none; it says how to give them, and that the agreement is signed at `page`.
+    Raises `SettingsError` when there are none; the message says how to give them, and where the agreement is signed.
     """
     found = _from_netrc(host) or _from_environment()
     if found is None and ask is not None:
         found = Credentials(*ask(host))
     if found is None or not found.user or not found.password:
         raise SettingsError(
-            f"{host}: a user name and a password are needed; {HOW_TO_GIVE} (an account, training and a signed "
-            f"agreement come before: {page})"
+            f"{host}: a user name and a password are needed; {HOW_TO_GIVE} (first get an account, training and a "
+            f"signed agreement: {page})"
         )
     return found
 
@@ -49,7 +49,7 @@ def _from_netrc(host: str) -> Credentials | None:
     if not path.is_file():
         return None
     try:
-        # Only an entry for this very host: what stands under "default" was not meant for it.
+        # Only an entry for this very host: the entry "default" was not meant for it.
         entry = netrc(path).hosts.get(host)
     except NetrcParseError as error:
         # The parser's own message can quote a password.

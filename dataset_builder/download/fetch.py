@@ -1,32 +1,30 @@
-"""`download`: everything of a PhysioNet dataset that the builder reads, in PhysioNet's own folders."""
+"""Downloads the files of a PhysioNet dataset that the builder reads, in PhysioNet's own folders."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dataset_builder.contract.vocabulary import load_variables
+from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.download.catalogue import DownloadSpec, find_dataset, needed_files, parse_checksums
-from dataset_builder.download.credentials import Ask, Credentials, find_credentials
-from dataset_builder.download.server import Patience, Server, check_base_url
+from dataset_builder.download.credentials import HOW_TO_GIVE, Ask, Credentials, find_credentials
+from dataset_builder.download.server import Server
 from dataset_builder.sources.spec import Source, load_source
 from dataset_builder.storage.files import atomic_file, disk_errors_named, file_digest, make_private, private_folder
+from dataset_builder.storage.http import RetryPolicy, check_base_url
+from dataset_builder.storage.progress import Report, no_report
 from modeling_clinragen.errors import InputDataError
 
 logger = logging.getLogger(__name__)
 
 CHECKSUMS = "SHA256SUMS.txt"
-Progress = Callable[[str, int, int | None], None]
-"""A file's path, its bytes that are here, and its size (None where the server does not tell)."""
 
 
 @dataclass(frozen=True)
 class Downloaded:
-    """What a download left. `root` is what `clinragen build SOURCE --root` takes; `kept` files were there before."""
+    """The result of a download: `root` is for `clinragen build SOURCE --root`; `kept` files were there before."""
 
     source: str
     root: Path
@@ -49,13 +47,13 @@ def download(
     base_url: str | None = None,
     credentials: Credentials | None = None,
     ask: Ask | None = None,
-    on_progress: Progress | None = None,
-    patience: Patience | None = None,
+    report: Report = no_report,
+    retry: RetryPolicy | None = None,
 ) -> Downloaded:
-    """Download what the builder needs of a dataset to `folder`/<slug>/<version>/, each file verified by its SHA-256.
+    """Download the files that the builder needs to `folder`/<slug>/<version>/, each verified by its SHA-256.
 
-    Run again, it keeps what is there and right and goes on with what is not. Folders of credentialed data are the
-    owner's alone (0700) before the first byte arrives.
+    Run again, it keeps what is complete and continues what is not. Folders of credentialed data are private (0700)
+    before the first byte arrives.
 
     Args:
         dataset: One of `dataset_names()`.
@@ -64,16 +62,18 @@ def download(
         base_url: Another address than PhysioNet's, with the same layout below it.
         credentials: User name and password; by default those of ~/.netrc, else of PHYSIONET_USER and
             PHYSIONET_PASSWORD, else what `ask(host)` returns. Only credentialed datasets need them.
-        on_progress: Called with a file's path, the bytes that are here and its size.
-        patience: Timeouts and retries.
+        report: Called with the bytes of a file that are here and its size (None where the server does not give it);
+            the remark is the file's path.
+        retry: Timeouts and retries.
 
     Raises:
         SettingsError: Unknown dataset or version, a base URL that cannot work, or credentials are needed and missing.
-        InputDataError: The server refuses or is not reached, a sum is wrong, a table is not there, the disk is full.
+        InputDataError: The server refuses or cannot be reached, a sum is wrong, a table is missing, the disk is full.
     """
     spec = find_dataset(dataset, version)
-    source = load_source(spec.source, load_variables())
-    base = check_base_url(base_url or spec.base_url, credentialed=spec.credentialed)
+    source = load_source(spec.source, shipped_definitions())
+    cure = f"leave them out and {HOW_TO_GIVE}"
+    base = check_base_url(base_url or spec.base_url, credentialed=spec.credentialed, cure=cure)
     if not spec.credentialed:
         credentials = None
     elif credentials is None:
@@ -87,11 +87,11 @@ def download(
             page=part.page,
             user_agent=spec.user_agent,
             credentials=credentials,
-            patience=patience or Patience(),
+            retry=retry or RetryPolicy(),
         )
         for part in spec.parts
     ]
-    # All lists first: what is refused, or missing, is known before hours of downloading.
+    # All lists first: a refusal or a missing table is found before hours of downloading.
     plans = _plan(spec, source, servers, folder)
     for server, wanted in zip(servers, plans, strict=True):
         _make_folder(wanted.folder, spec, folder)
@@ -104,8 +104,7 @@ def download(
                 if target.is_file() and file_digest(target) == digest:
                     kept.append(target)
                     continue
-                report = partial(on_progress or _silent, path)
-                server.fetch(path, target, digest, private=spec.credentialed, on_bytes=report)
+                server.fetch(path, target, digest, private=spec.credentialed, report=report)
                 fetched.append(target)
         if spec.credentialed:
             make_private(wanted.folder)
@@ -120,7 +119,7 @@ def _plan(spec: DownloadSpec, source: Source, servers: list[Server], folder: Pat
         sums = parse_checksums(text, f"{server.address}{CHECKSUMS}")
         tables, licences = needed_files(sums, source)
         if not licences:
-            logger.warning("%s: lists no licence file; the builder will take it for credentialed data", server.address)
+            logger.warning("%s: lists no licence file; the builder will treat it as credentialed data", server.address)
         found |= set(tables)
         digests = {path: sums[path] for path in [*licences, *tables.values()]}
         plans.append(_Wanted(folder / part.slug / part.version, text, digests))
@@ -143,7 +142,3 @@ def _make_folder(path: Path, spec: DownloadSpec, outer: Path) -> None:
     below = [path, *path.parents][: len(path.relative_to(outer).parts)]
     for level in reversed(below):
         private_folder(level)
-
-
-def _silent(path: str, done: int, size: int | None) -> None:
-    """No progress wanted."""

@@ -1,1 +1,1 @@
-"""What DuckDB, PostgreSQL and Spark do differently, one file each; `dataset_builder.cohort.session` chooses among them."""
+"""The differences between DuckDB, PostgreSQL and Spark, one file each; `dataset_builder.cohort.session` picks one."""

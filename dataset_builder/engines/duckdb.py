@@ -17,25 +17,25 @@ MEMORY = "1GB"
 # unpacked while others are read.
 CSV_BUFFER = 8 * 2**20
 
-# What DuckDB says of a CSV file, what that means, and what to do.
+# DuckDB's words about a CSV file -> the problem and its cure.
 CSV_ERRORS = {
     "^Invalid unicode": (
-        "has bytes that are no UTF-8",
+        "has bytes that are not UTF-8",
         "copy it again, or convert it (iconv -f LATIN1 -t UTF-8)",
     ),
     "^Maximum line size": (
         f"has a row of more than {CSV_BUFFER // 2**20} MB",
-        "if it is meant to be so long, save the table as .parquet, otherwise copy it again",
+        "if the row is meant to be that long, save the table as .parquet, otherwise copy it again",
     ),
     "Error when sniffing|^Expected Number of Columns": (
-        "has rows of another form than its header (number of cells, quotes or line ends)",
+        "has rows whose format differs from its header (number of cells, quotes or line ends)",
         "it was edited or cut off, copy it again",
     ),
 }
 
 
 class DuckdbEngine:
-    """See `dataset_builder.cohort.session.Engine`."""
+    """See `dataset_builder.engines.engine.Engine`."""
 
     title = "DuckDB"
     errors: tuple[type[Exception], ...] = (duckdb.Error,)
@@ -59,7 +59,7 @@ class DuckdbEngine:
         kind = type(error).__name__
         if isinstance(error, duckdb.OutOfMemoryException):
             return f"needs more than {MEMORY} of memory or more room on the output's disk ({kind}); free some space"
-        # Told by DuckDB's own words: only the kind of error is safe to pass on, the rest quotes rows.
+        # Recognised by DuckDB's own words: only the kind of error is safe to pass on, the rest quotes rows.
         line = re.search(r"CSV Error on Line: (\d+)$", str(error), re.MULTILINE)
         for pattern, (problem, cure) in CSV_ERRORS.items():
             if re.search(pattern, str(error), re.MULTILINE):

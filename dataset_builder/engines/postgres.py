@@ -22,14 +22,14 @@ from ibis.backends.sql.compilers.postgres import PostgresCompiler
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from dataset_builder.sources.locate import DatabaseTable
+from dataset_builder.engines.places import DatabaseTable
 from modeling_clinragen.errors import InputDataError, SettingsError
 
-TIMEOUT = 15  # seconds for a connection
+CONNECT_TIMEOUT_S = 15
 # The planner's own memory, per sort or hash table of a query.
 WORK_MEMORY = "64MB"
-WRONG_CELL = "a cell is not of the type that its column should have; load the tables with mimic-code's scripts"
-# What the user can cure, by SQLSTATE.
+WRONG_CELL = "a cell has the wrong type for its column; load the tables with mimic-code's scripts"
+# Cures by SQLSTATE.
 ADVICE = {
     "42501": "the role may not do this; ask for SELECT on the tables and TEMP on the database",
     "42P01": "the table is gone; run again",
@@ -92,7 +92,7 @@ class _Backend(Backend):
 
 
 class PostgresEngine:
-    """See `dataset_builder.cohort.session.Engine`. What is kept goes to temporary tables, which other sessions cannot see."""
+    """See `dataset_builder.engines.engine.Engine`. Kept tables are temporary ones, which other sessions cannot see."""
 
     title = "PostgreSQL"
     errors: tuple[type[Exception], ...] = (psycopg.Error,)
@@ -123,19 +123,19 @@ class PostgresEngine:
 def connect_database(url: str) -> psycopg.Connection:
     """Connect by a postgresql:// URL; the password comes from ~/.pgpass or PGPASSWORD, and only from there.
 
-    Raises `SettingsError` for a URL that is none or holds a password, `InputDataError` when the server cannot be
-    reached. No message holds a password.
+    Raises `SettingsError` for an invalid URL or one with a password, `InputDataError` when the server cannot be
+    reached. No message contains a password.
     """
     try:
         parts = conninfo_to_dict(url)
     except psycopg.Error:
-        raise SettingsError("root is no valid database URL; give postgresql://user@host:port/database") from None
+        raise SettingsError("root is not a valid database URL; give postgresql://user@host:port/database") from None
     if parts.keys() & {"password", "sslpassword"}:
         raise SettingsError(
-            "the database URL holds a password, which a URL shows to others; "
+            "the database URL contains a password, which a URL shows to others; "
             "take it out and put it into ~/.pgpass or the environment variable PGPASSWORD"
         )
-    parts = {"connect_timeout": TIMEOUT, "application_name": "clinragen", **parts, "client_encoding": "utf8"}
+    parts = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "clinragen", **parts, "client_encoding": "utf8"}
     try:
         return psycopg.connect(make_conninfo(**{name: str(value) for name, value in parts.items()}), autocommit=True)
     except psycopg.Error as error:

@@ -33,7 +33,7 @@ from modeling_clinragen.errors import InputDataError, SettingsError
 THREADS = 2
 MEMORY = "2g"
 
-# What the results depend on, set in our own session only; the rest is the cluster's.
+# Settings that the results depend on, in our own session only; the rest is the cluster's.
 SESSION = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
@@ -79,7 +79,7 @@ _Backend.register_options()  # which ibis does for its own backends
 
 
 class SparkEngine:
-    """See `dataset_builder.cohort.session.Engine`. What is kept goes to Parquet files under `scratch`."""
+    """See `dataset_builder.engines.engine.Engine`. Kept tables are Parquet files under `scratch`."""
 
     title = "Spark"
     errors: tuple[type[Exception], ...] = (PySparkException, Py4JError, ConnectionError)
@@ -179,5 +179,7 @@ def _local_context(scratch: Path) -> Iterator[SparkContext]:
 def _uri(path: Path) -> str:
     """The path on the local file system. Spark's CSV reader takes some characters for a pattern even when escaped."""
     if set("{}[]*?:\\") & set(str(path.resolve())):
-        raise InputDataError(f"{path}: Spark reads no path with any of {{ }} [ ] * ? : \\ in it; rename the folder")
+        raise InputDataError(
+            f"{path}: Spark cannot read a path with any of {{ }} [ ] * ? : \\ in it; rename the folder"
+        )
     return f"file://{path.resolve()}"

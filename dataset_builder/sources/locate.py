@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
+from dataset_builder.engines.engine import missing_library_named
+from dataset_builder.engines.places import DatabaseTable, Place
 from dataset_builder.sources.spec import Release, Source
 from modeling_clinragen.errors import InputDataError, SettingsError
 
@@ -18,25 +19,11 @@ NAMED_FOLDERS = 3  # "mimiciv/2.2/hosp"
 
 
 @dataclass(frozen=True)
-class DatabaseTable:
-    """A table in a database."""
-
-    schema: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.schema}.{self.name}"
-
-
-Place: TypeAlias = Path | DatabaseTable
-
-
-@dataclass(frozen=True)
 class LocatedSource:
     """A source that was found: the place of every logical table that is there, its version and its release.
 
-    `root` is the folder, or the database's URL as text, without a password. `states` tells, for tables in a database,
-    whether they changed.
+    `root` is the folder, or the database's URL as text, without a password. `states` of tables in a database change
+    when their rows change.
     """
 
     source: Source
@@ -62,7 +49,7 @@ def locate(source: Source, root: Path | str) -> LocatedSource:
         return _locate_in_database(source, str(root))
     root = Path(root)
     if not root.is_dir():
-        raise InputDataError(f"{root}: is not a folder; give the folder that holds the {source.title} tables")
+        raise InputDataError(f"{root}: is not a folder; give the folder with the {source.title} tables")
     folders = [folder for pattern in source.folders for folder in _folders(root, pattern)]
     paths = {}
     for table in source.tables.values():
@@ -72,7 +59,7 @@ def locate(source: Source, root: Path | str) -> LocatedSource:
         elif not table.optional:
             looked = ", ".join(dict.fromkeys(pattern for pattern in source.folders if not pattern.startswith("..")))
             raise InputDataError(
-                f"{root}: holds no table '{table.file}' (.csv, .csv.gz or .parquet; looked in {looked}); "
+                f"{root}: has no table '{table.file}' (.csv, .csv.gz or .parquet; looked in {looked}); "
                 f"give the {source.title} folder"
             )
     return LocatedSource(source, root, paths, _find_version(source, paths), _find_release(source, root, paths))
@@ -81,20 +68,21 @@ def locate(source: Source, root: Path | str) -> LocatedSource:
 def is_database_url(root: Path | str) -> bool:
     """Whether `root` names a database.
 
-    Raises `SettingsError` for another URL, and for one that was made a path, which damages it. Neither is repeated: it
-    may hold a password.
+    Raises `SettingsError` for another URL, and for one that was made a path, which damages it. The message does not
+    repeat it: it may contain a password.
     """
     if not re.match(URL, str(root)):
         return False
     if isinstance(root, Path):
-        raise SettingsError("root is a URL that was made a path; hand it over as text")
+        raise SettingsError("root is a URL that was converted to a path; pass it as text")
     if not root.startswith(("postgresql://", "postgres://")):
         raise SettingsError("root is a URL of an unknown kind; give a folder or postgresql://user@host:port/database")
     return True
 
 
 def _locate_in_database(source: Source, url: str) -> LocatedSource:
-    from dataset_builder.sources.postgres_catalog import find_tables
+    with missing_library_named("postgres"):
+        from dataset_builder.sources.postgres_catalog import find_tables
 
     if not source.schemas:
         raise SettingsError(f"{source.title} is read from files only: its source file names no database schemas")
@@ -110,10 +98,10 @@ def _locate_in_database(source: Source, url: str) -> LocatedSource:
             raise InputDataError(
                 f"{url}: has no table '{names[table.name]}' in the schemas {', '.join(source.schemas)}"
                 + (f" (there is no schema {missing})" if missing else "")
-                + f"; load {source.title} with mimic-code's scripts, or give the database that holds it"
+                + f"; load {source.title} with mimic-code's scripts, or give the database that has it"
             )
         if place is not None and not place.readable:
-            raise InputDataError(f"{place.schema}.{place.name}: may not be read by this role; ask for GRANT SELECT")
+            raise InputDataError(f"{place.schema}.{place.name}: this role cannot read it; ask for GRANT SELECT")
     located = {name: by_name[stem] for name, stem in names.items() if stem in by_name}
     return LocatedSource(
         source,
@@ -148,7 +136,7 @@ def _find(folders: list[Path], stem: str) -> Path | None:
 
 
 def _find_version(source: Source, paths: Mapping[str, Path]) -> str:
-    """The version that the tables' folders, or the two above, are named after; "unknown" where none says."""
+    """The version in the names of the tables' folders, or of the two above; "unknown" where there is none."""
     named: dict[str, Path] = {}
     for path in paths.values():
         # Folders further up are the user's own: a project's name says nothing about the tables.
@@ -160,12 +148,12 @@ def _find_version(source: Source, paths: Mapping[str, Path]) -> str:
     if len(named) > 1:
         (first, one), (second, other) = list(named.items())[:2]
         raise InputDataError(
-            f"{other}: is of version {second}, but {one} of version {first}; give a folder with tables of one version"
+            f"{other}: is version {second}, but {one} is version {first}; give a folder with tables of one version"
         )
     version = next(iter(named), "unknown")
     if named and version not in source.versions:
         raise InputDataError(
-            f"{named[version]}: is of {source.title} {version}, which this builder does not know (it knows "
+            f"{named[version]}: is {source.title} {version}, which this builder does not know (it knows "
             f"{', '.join(source.versions)}); if its tables are the same, add the version to a copy of "
             f"{source.path.name} and build with that file as the source"
         )
@@ -173,7 +161,7 @@ def _find_version(source: Source, paths: Mapping[str, Path]) -> str:
 
 
 def _find_release(source: Source, root: Path, paths: Mapping[str, Path]) -> Release:
-    """What the tables' licences allow: each table's own counts, since notes are published apart, and the strictest."""
+    """The release by the tables' licences: each table's own counts, since notes are published apart; the strictest."""
     releases = [_release_of(source, root.resolve(), path.resolve()) for path in paths.values()]
     return next((release for release in releases if release.credentialed), releases[0])
 

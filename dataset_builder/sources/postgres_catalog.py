@@ -1,4 +1,4 @@
-"""Looks up a source's tables in a PostgreSQL database: where they are, if they may be read, and their state."""
+"""Looks up a source's tables in a PostgreSQL database: where they are, whether they may be read, and their state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psycopg
 from dataset_builder.engines.postgres import connect_database
 from modeling_clinragen.errors import InputDataError
 
-# A table's state is told by the file it lies in, its size and the server's counters of changed rows, those of its
+# A table's state consists of the file it lies in, its size and the server's counters of changed rows, those of its
 # partitions and children included, and by when the counters were last reset, by hand or in a crash. Where the server
 # counts no changes (views, foreign tables, track_counts off) the state is the newest transaction, so that it never
 # looks unchanged when it could have changed.
@@ -40,12 +40,12 @@ SELECT w.nspname, w.relname,
 FROM wanted w JOIN states ON states.root = w.oid CROSS JOIN counted
 """
 OTHER_SESSIONS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-LATE = 10.5  # seconds; the server's own PGSTAT_IDLE_INTERVAL is 10
+STATS_LAG_S = 10.5  # the server's own PGSTAT_IDLE_INTERVAL is 10 s
 
 
 @dataclass(frozen=True)
 class FoundTable:
-    """A table of the database; `state` is another one after any change to its rows."""
+    """A table of the database; any change to its rows changes `state`."""
 
     schema: str
     name: str
@@ -54,13 +54,13 @@ class FoundTable:
 
 
 def wait_for_counters(url: str) -> None:
-    """Return when the counters that tell a table's state hold every change that was committed before.
+    """Wait until the counters of changed rows include every change that was committed before.
 
-    A session adds what it changed to them when it ends, and while it is idle up to ten seconds late: so long does this
-    wait where there are others. Raises `InputDataError` when the server cannot be reached.
+    A session adds its changes to them when it ends, and while it is idle up to ten seconds late: that is how long this
+    waits where there are other sessions. Raises `InputDataError` when the server cannot be reached.
     """
     with connect_database(url) as connection:
-        end = time.monotonic() + LATE
+        end = time.monotonic() + STATS_LAG_S
         try:
             waiting = set(connection.execute(OTHER_SESSIONS).fetchall())
             while waiting and time.monotonic() < end:
@@ -73,7 +73,7 @@ def wait_for_counters(url: str) -> None:
 def find_tables(url: str, schemas: Sequence[str], names: Sequence[str]) -> tuple[list[FoundTable], list[str]]:
     """The tables of these names in these schemas, and those of the schemas that the database has.
 
-    Raises `InputDataError` when the server cannot be reached or the role may make no temporary tables.
+    Raises `InputDataError` when the server cannot be reached or the role cannot create temporary tables.
     """
     with connect_database(url) as connection:
         try:
@@ -88,7 +88,7 @@ def find_tables(url: str, schemas: Sequence[str], names: Sequence[str]) -> tuple
     may_make_temporary_tables, present = row or (False, [])
     if not may_make_temporary_tables:
         raise InputDataError(
-            f"{url}: the role may make no temporary tables; ask for GRANT TEMP ON DATABASE (nothing else is written)"
+            f"{url}: the role cannot create temporary tables; ask for GRANT TEMP ON DATABASE (nothing else is written)"
         )
     return [FoundTable(*entry) for entry in found], list(present)
 

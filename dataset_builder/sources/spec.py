@@ -1,6 +1,6 @@
 """A data source as data: which files it has, what its columns mean, which items measure which variable.
 
-`sources/<name>.yaml` holds it; adding a source of the same kind adds a file there and no code.
+It is described in `sources/<name>.yaml`; adding a source of the same kind adds a file there and no code.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.contract.vocabulary import Variable, check_item
+from dataset_builder.contract.definitions import Definitions, check_item
 from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.errors import InputDataError, SettingsError
 
@@ -28,7 +28,8 @@ COLUMN_TYPES = {
 }
 TIME_UNITS = {"timestamp": "timestamp", "minutes_since_stay": "float64"}
 
-# What a cohort is selected by: one of the tables patients, admissions and stays has it, or all of a group's others.
+# Columns that a cohort is selected by: one of the tables patients, admissions and stays has each, or one of its
+# alternatives.
 STAY_COLUMNS = ("hadm_id", "stay_id", "in_time", "out_time", "admit_time", "first_unit", "last_unit", "sex")
 STAY_CHOICES = ((("subject_id",), ("subject_code",)), (("age",), ("birth_time",), ("anchor_age", "anchor_year")))
 
@@ -89,6 +90,7 @@ class Release:
     """One publication of a source, and what it may be used for. `credentialed` data stays on the user's machine.
 
     `contains` are words of its licence file; the last release of a source has none and stands for all others.
+    `synthetic` patients were made by a program.
     """
 
     contains: str | None
@@ -97,6 +99,7 @@ class Release:
     licence: str
     licence_name: str
     credentialed: bool
+    synthetic: bool
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,8 @@ class Source:
         return (AS_IT_IS,) if item.conversion is None else self.conversions[item.conversion]
 
     @cached_property
-    def most_pieces(self) -> int:
-        """How many pieces the longest conversion of an item has."""
+    def max_pieces(self) -> int:
+        """Number of pieces of the longest conversion of an item."""
         return max(len(self.pieces_of(item)) for item in self.items)
 
 
@@ -139,31 +142,37 @@ def source_names() -> list[str]:
     return sorted(path.name.removesuffix(".yaml") for path in SOURCES.iterdir() if path.name.endswith(".yaml"))
 
 
-def load_source(name: str, variables: tuple[Variable, ...]) -> Source:
-    """Read a shipped source by name, or a user's own from a path that ends in .yaml.
+def load_source(name: str, definitions: Definitions) -> Source:
+    """Read a source with the items that measure the variables of `definitions`.
 
-    Raises `SettingsError` for an unknown name and `InputDataError` for a faulty file.
+    Args:
+        name: A shipped source, or the path of a user's own that ends in .yaml.
+        definitions: Its variables; one may bring items for a source that does not list it.
+
+    Raises:
+        SettingsError: The source is unknown.
+        InputDataError: The file is faulty.
     """
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
     elif name in source_names():
         path = Path(str(SOURCES / f"{name}.yaml"))
     else:
-        raise SettingsError(f"source '{name}' is unknown; choose one of {', '.join(source_names())} or a .yaml file")
+        raise SettingsError(f"unknown source '{name}'; choose one of {', '.join(source_names())} or a .yaml file")
     content = read_yaml(path)
     try:
-        source = _parse(content, path, variables)
+        source = _parse(content, path, definitions)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputDataError(f"{path}: is incomplete or malformed near {error}; see mimic-iv.yaml") from error
-    _check(source, variables, path)
+    _check(source, definitions.vocabulary.variable_keys, path)
     return source
 
 
-def _parse(content: Mapping[str, Any], path: Path, variables: tuple[Variable, ...]) -> Source:
+def _parse(content: Mapping[str, Any], path: Path, definitions: Definitions) -> Source:
     # A variable of the user's own brings its items along; the source's own variables may be left out.
-    listed = {key: content["items"].get(key, ()) for key in (variable.key for variable in variables)}
-    listed |= {
-        variable.key: variable.items[content["name"]] for variable in variables if content["name"] in variable.items
+    listed = {
+        key: definitions.items(key).get(content["name"], content["items"].get(key, ()))
+        for key in definitions.vocabulary.variable_keys
     }
     for variable, entries in listed.items():
         for entry in entries:
@@ -198,14 +207,13 @@ def _parse(content: Mapping[str, Any], path: Path, variables: tuple[Variable, ..
             licence=entry["licence"],
             licence_name=entry["licence_name"],
             credentialed=bool(entry["credentialed"]),
+            synthetic=bool(entry.get("synthetic", False)),
         )
         for entry in content["releases"]
     )
     last_as_text = frozenset(content.get("last_as_text", ()))
     for name in sorted(last_as_text - set(content["items"])):
-        raise InputDataError(
-            f"{path}: last_as_text names the unknown variable '{name}'; name one of those under items"
-        )
+        raise InputDataError(f"{path}: last_as_text names the unknown variable '{name}'; use one of those under items")
     return Source(
         path=path,
         name=content["name"],
@@ -241,7 +249,7 @@ def _parse_table(name: str, entry: Mapping[str, Any], time_type: str, items: lis
     )
 
 
-def _check(source: Source, variables: tuple[Variable, ...], path: Path) -> None:
+def _check(source: Source, variables: tuple[str, ...], path: Path) -> None:
     for table in ("stays", "diagnoses"):
         if table not in source.tables:
             raise InputDataError(f"{path}: does not describe the table '{table}'; add it")
@@ -255,20 +263,21 @@ def _check(source: Source, variables: tuple[Variable, ...], path: Path) -> None:
     try:
         groups = re.compile(source.version_pattern).groups
     except re.error as error:
-        raise InputDataError(f"{path}: version_pattern is no regular expression ({error}); correct it") from error
+        raise InputDataError(f"{path}: version_pattern is not a regular expression ({error}); correct it") from error
     if groups != 1:
         raise InputDataError(f"{path}: version_pattern needs exactly one group, around the version; correct it")
-    known = {variable.key for variable in variables}
     seen = set()
     for item in source.items:
         if item.table not in source.tables or not source.tables[item.table].events:
-            raise InputDataError(f"{path}: item {item.item} is in '{item.table}', which is no event table; correct it")
+            raise InputDataError(
+                f"{path}: item {item.item} is in '{item.table}', which is not an event table; correct it"
+            )
         if item.conversion is not None and item.conversion not in source.conversions:
             raise InputDataError(f"{path}: item {item.item} needs the conversion '{item.conversion}'; describe it")
         if (item.table, item.item) in seen:
             raise InputDataError(f"{path}: item {item.item} is listed twice; keep one")
         seen.add((item.table, item.item))
-    for variable in sorted(known - {item.variable for item in source.items}):
+    for variable in sorted(set(variables) - {item.variable for item in source.items}):
         raise InputDataError(f"{path}: no item measures the variable '{variable}'; add one under items")
     for name, pieces in source.conversions.items():
         bounds = [piece.up_to for piece in pieces]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -21,7 +21,7 @@ Config = TypeVar("Config")
 def setting(
     default: Any = MISSING,
     *,
-    help: str,  # noqa: A002 (the name that transformers' and TRL's parsers read)
+    help: str,
     unit: str | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
@@ -54,7 +54,7 @@ def setting(
 def setting_types(kind: type) -> dict[str, Any]:
     """The fields of a config that can be set, with their types."""
     hints = get_type_hints(kind)
-    return {one.name: hints[one.name] for one in fields(kind) if one.init}
+    return {one.name: hints[one.name] for one in _fields(kind) if one.init}
 
 
 def check_mapping(kind: type, content: Any, where: str, *, partial: bool = False) -> None:
@@ -76,7 +76,7 @@ def check_mapping(kind: type, content: Any, where: str, *, partial: bool = False
     for name in content:
         if name not in hints:
             raise SettingsError(f"{where}: unknown setting '{name}'; expected one of {', '.join(hints)}")
-    for one in fields(kind):
+    for one in _fields(kind):
         if not one.init:
             continue
         if _is_required(one) and not partial and one.name not in content:
@@ -85,7 +85,7 @@ def check_mapping(kind: type, content: Any, where: str, *, partial: bool = False
             _check_value(content[one.name], hints[one.name], one, f"{where}: {one.name}")
 
 
-def make_config(kind: Callable[..., Config], content: Any, where: str, **more: Any) -> Config:
+def make_config(kind: type[Config], content: Any, where: str, **more: Any) -> Config:
     """A config of what a YAML file says.
 
     Args:
@@ -100,11 +100,11 @@ def make_config(kind: Callable[..., Config], content: Any, where: str, **more: A
     content = {} if content is None else content
     check_mapping(kind, content, where, partial=True)
     merged = {**more, **content}
-    for one in fields(kind):
-        if _is_required(one) and one.name not in merged:
-            wanted = expected(one, setting_types(kind)[one.name])
-            raise SettingsError(f"{where}: missing setting '{one.name}'; expected {wanted}")
     hints = setting_types(kind)
+    for one in _fields(kind):
+        if _is_required(one) and one.name not in merged:
+            wanted = expected(one, hints[one.name])
+            raise SettingsError(f"{where}: missing setting '{one.name}'; expected {wanted}")
     try:
         return kind(**{name: _converted(value, hints[name], f"{where}: {name}") for name, value in merged.items()})
     except SettingsError as error:
@@ -135,9 +135,11 @@ def deciding(config: Any) -> dict[str, Any]:
 
 
 def expected(one: Field[Any], hint: Any) -> str:
-    """What a setting takes, in words: "a number from 0 to 1", "one of event, hourly"."""
+    """The values that a setting takes, in words: "a number from 0 to 1", "one of event, hourly"."""
     choices = one.metadata.get("choices")
-    text = f"one of {', '.join(choices)}" if choices else _type_in_words(hint)
+    text = _type_in_words(hint)
+    if choices:
+        text = f"{'a list of any of' if text == 'a list' else 'one of'} {', '.join(choices)}"
     low, high = one.metadata.get("at_least"), one.metadata.get("at_most")
     if low is not None and high is not None:
         text += f" from {low:g} to {high:g}"
@@ -147,6 +149,12 @@ def expected(one: Field[Any], hint: Any) -> str:
         text += f" of at most {high:g}"
     unit = one.metadata.get("unit")
     return f"{text} ({unit})" if unit else text
+
+
+def _fields(kind: type) -> tuple[Field[Any], ...]:
+    if not is_dataclass(kind):
+        raise TypeError(f"{kind.__name__} is not a dataclass")
+    return fields(kind)
 
 
 def _is_required(one: Field[Any]) -> bool:
@@ -160,7 +168,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 def _check_value(value: Any, hint: Any, one: Field[Any], where: str) -> None:
     if not any(_fits(value, option, where) for option in _options(hint)):
         raise SettingsError(f"{where}: expected {expected(one, hint)}, got {_kind_of(value)}")
-    choices = one.metadata.get("choices")
+    choices: Sequence[str] = one.metadata.get("choices") or ()
     given = value if isinstance(value, (list, tuple)) else (value,)
     for entry in given if choices else ():
         if entry is not None and entry not in choices:

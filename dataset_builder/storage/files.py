@@ -1,4 +1,4 @@
-"""Writes that appear whole or not at all, folders that only their owner can open, and fingerprints of inputs."""
+"""Atomic writes, folders that only their owner can open, and fingerprints of inputs."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ PARTIAL = ".partial"
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
 
-# Every folder that is written whole holds one of these: a cohort, a stage, a knowledge base, a synthetic hospital.
-OURS = ("provenance.json", "stage.json", "knowledge.json", "truth.jsonl.gz")
+# Every folder that this program writes has one of these: a cohort, a stage, a knowledge base, a synthetic hospital.
+OUTPUT_MARKERS = ("provenance.json", "stage.json", "knowledge.json", "truth.jsonl.gz")
 
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 
@@ -48,20 +48,20 @@ def disk_errors_named(path: Path) -> Iterator[None]:
 
 
 def private_folder(path: Path) -> Path:
-    """Create a folder, or take an existing one, that only its owner can open (0700); missing parents are created."""
+    """Create a folder that only its owner can open (0700), with its parents; an existing one becomes so."""
     path = Path(path)
     if path.exists() and not path.is_dir():
-        raise InputDataError(f"{path}: is a file, but a folder is to be written there; choose another output")
+        raise InputDataError(f"{path}: is a file, but the output is a folder; choose another output")
     with disk_errors_named(path):
         path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         path.chmod(PRIVATE_FOLDER)
     if stat.S_IMODE(path.stat().st_mode) != PRIVATE_FOLDER:
-        logger.warning("%s: this file system keeps no permissions; others on this machine may read the folder", path)
+        logger.warning("%s: this file system does not keep permissions; others on this machine may read it", path)
     return path
 
 
 def make_private(folder: Path) -> None:
-    """Take everybody else's rights away from a folder (0700) and all that is in it (0700, files 0600)."""
+    """Remove everybody else's permissions from a folder and everything in it (folders 0700, files 0600)."""
     folder = private_folder(folder)
     with disk_errors_named(folder):
         for path in folder.rglob("*"):
@@ -74,7 +74,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it takes `path`'s place only when the block ends without an error."""
     path = Path(path)
     if path.exists() and not path.is_file():
-        raise InputDataError(f"{path}: is no regular file, so it cannot be replaced; choose another output")
+        raise InputDataError(f"{path}: is not a regular file, so it cannot be replaced; choose another output")
     beside = path.with_name(path.name + PARTIAL)
     with disk_errors_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,34 +87,41 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def output_folder(path: Path, inputs: Iterable[Path] = ()) -> Path:
-    """`path` without links and dots, where a folder can be written without a loss.
+    """Check that a folder can be written at `path` without losing anything; returns it without links and dots.
 
-    Raises `InputDataError` where a file or a folder with other things than this project's output is, and where the
-    folder overlaps one of the `inputs` or holds the current folder.
+    Raises:
+        InputDataError: There is a file, or a folder with other files than this program's output; or the folder
+            overlaps one of the `inputs` or contains the current folder.
     """
+    real = require_apart(path, inputs)
+    if not real.name or Path.cwd().is_relative_to(real):
+        raise InputDataError(f"{path}: is or contains the current folder; choose another output folder")
+    with disk_errors_named(path):
+        if real.exists() and not real.is_dir():
+            raise InputDataError(f"{path}: is a file, but the output is a folder; choose another output")
+        if real.exists() and any(real.iterdir()) and not any((real / name).is_file() for name in OUTPUT_MARKERS):
+            raise InputDataError(
+                f"{path}: contains files that were not written by this program and would be lost; choose another "
+                "output folder, or empty it"
+            )
+    return real
+
+
+def require_apart(path: Path, inputs: Iterable[Path]) -> Path:
+    """`path` without links and dots. Raises `InputDataError` where it overlaps one of the `inputs`."""
     real = Path(path).resolve()
     for given in inputs:
         taken = Path(given).resolve()
         if real.is_relative_to(taken) or taken.is_relative_to(real):
-            raise InputDataError(f"{path}: is, holds or lies in the input {given}; choose another output folder")
-    if not real.name or Path.cwd().is_relative_to(real):
-        raise InputDataError(f"{path}: is or holds the current folder; choose another output folder")
-    with disk_errors_named(path):
-        if real.exists() and not real.is_dir():
-            raise InputDataError(f"{path}: is a file, but a folder is to be written there; choose another output")
-        if real.exists() and any(real.iterdir()) and not any((real / name).is_file() for name in OURS):
-            raise InputDataError(
-                f"{path}: holds files that were not written by this program and would be lost; choose another output "
-                "folder, or empty it"
-            )
+            raise InputDataError(f"{path}: overlaps with the input {given}; choose another output folder")
     return real
 
 
 @contextmanager
 def folder_lock(path: Path) -> Iterator[None]:
-    """Be the only one, of all processes and threads, who writes the folder `path`; waits for whoever does.
+    """Lock the folder `path` for writing, against all other processes and threads; waits until it is free.
 
-    Whoever holds the lock may take it again. It ends with its process, however that ends.
+    Whoever holds the lock may take it again. It is released when its process ends, however that happens.
     """
     lock = Path(path).resolve()
     lock = lock.with_name(lock.name + ".lock")
@@ -129,7 +136,7 @@ def folder_lock(path: Path) -> Iterator[None]:
         yield
     finally:
         _held.reset(before)
-        # While it is held: whoever waits for it sees that it is gone, and makes a new one.
+        # Removed while held: whoever waits for it sees that it is gone, and makes a new one.
         lock.unlink(missing_ok=True)
         os.close(descriptor)
 
@@ -145,7 +152,7 @@ def _locked(lock: Path) -> int:
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
                 raise
-            logger.warning("%s: this file system keeps no locks; let no two processes write there", lock.parent)
+            logger.warning("%s: this file system has no locks; do not let two processes write there", lock.parent)
         try:
             if os.path.samestat(os.fstat(descriptor), lock.stat()):
                 return descriptor
@@ -158,10 +165,14 @@ def _locked(lock: Path) -> int:
 def atomic_folder(path: Path, *, resume: bool = False, private: bool = False) -> Iterator[Path]:
     """Yield a folder beside `path` that replaces `path` when the block ends without an error.
 
-    With `resume`, what an interrupted run left in that folder is kept, before and after: the caller goes on from it.
-    Otherwise the folder starts empty, and an error removes it. With `private`, for credentialed data, nobody but the
-    owner can open it from its first byte on. Replaced is only what `output_folder` allows; a link stays, and what it
-    points to is replaced. Of several processes with one `path`, one writes at a time.
+    Only what `output_folder` allows is replaced; a link stays, and what it points to is replaced. Of several processes
+    with one `path`, one writes at a time.
+
+    Args:
+        path: The folder to write.
+        resume: Keep what an interrupted run left in the yielded folder, and keep it again after an error. Otherwise
+            that folder starts empty, and an error removes it.
+        private: For credentialed data: only the owner can open the folder, from its first byte on.
     """
     target = output_folder(path)
     with folder_lock(target):
@@ -217,11 +228,11 @@ def read_text(path: Path | Traversable) -> str:
     except OSError as error:
         raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except UnicodeDecodeError as error:
-        raise InputDataError(f"{path}: is no text file in UTF-8; save it as such") from error
+        raise InputDataError(f"{path}: is not a text file in UTF-8; save it as UTF-8") from error
 
 
 def parse_yaml(text: str, path: Path | Traversable | str) -> Any:
-    """What a YAML text says. Raises `InputDataError` that names the `path` it was read from."""
+    """Parse a YAML text. Raises `InputDataError` that names the `path` it was read from."""
     try:
         return yaml.load(text, yaml.CSafeLoader)
     except yaml.YAMLError as error:
@@ -235,9 +246,9 @@ def read_yaml(path: Path | Traversable) -> Any:
 
 @contextmanager
 def faults_named(path: Path | Traversable) -> Iterator[None]:
-    """Turn the errors of taking apart what was read from `path` into an `InputDataError` that names it.
+    """Turn errors of parsing what was read from `path` into an `InputDataError` that names it.
 
-    For files of which a complete one is shipped: a user's own can lack an entry, or have one of another kind.
+    For files of which a complete one is shipped: a user's own may lack an entry, or have one of the wrong type.
     """
     try:
         yield

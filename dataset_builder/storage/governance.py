@@ -1,7 +1,7 @@
-"""The rules for patient data that everything else calls: what is private, what may be published, what may be sent.
+"""The rules for patient data: what is private, what may be published, what may be sent, what must be said of it.
 
-PhysioNet's data use agreement and its notice of September 2025 stand behind them; docs/governance.md says what is
-enforced here and what cannot be. Where the origin of something is not recorded, the strictest rule holds.
+They follow PhysioNet's data use agreement and its notice of September 2025; docs/governance.md says what is enforced
+here and what cannot be. Where the origin of something is not recorded, the strictest rule holds.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ UNRECORDED: dict[str, Any] = {
     "credentialed": True,
 }
 UNRECORDED_STEP = {"step": "not recorded"}
+SYNTHETIC_NOTICE = (
+    "The patients are synthetic: they come from this project's synthetic hospital, and no number says anything about "
+    "real patients."
+)
 
 _LOOPBACK = {4: ipaddress.ip_network("127.0.0.0/8"), 6: ipaddress.ip_network("::1/128")}
 # Letters, digits, dots and hyphens, or an IPv6 address in brackets, then perhaps a port: all else may be a trick.
@@ -41,8 +45,20 @@ def is_credentialed(provenance: Mapping[str, Any]) -> bool:
     return any(origin.get("credentialed") is not False for origin in _origins(provenance))
 
 
+def is_synthetic(provenance: Mapping[str, Any]) -> bool:
+    """Whether the patients come from a synthetic hospital. Only a recorded "yes" is a yes."""
+    return provenance.get("synthetic") is True
+
+
+def provenance_notices(provenance: Mapping[str, Any]) -> list[str]:
+    """Sentences that belong beside every result of these data: that patients are synthetic, and about the notes."""
+    notices = [SYNTHETIC_NOTICE] if is_synthetic(provenance) else []
+    about_notes = provenance.get("about_the_notes")
+    return [*notices, about_notes] if isinstance(about_notes, str) and about_notes else notices
+
+
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """What `folder`'s provenance.json says; a folder without one counts as credentialed data of unknown origin.
+    """Read `folder`'s provenance.json; a folder without one counts as credentialed data of unknown origin.
 
     Raises `InputDataError` when the file is there but cannot be read.
     """
@@ -54,11 +70,16 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 
 
 def carry_provenance(parents: Iterable[Mapping[str, Any]], step: str, details: Mapping[str, Any]) -> dict[str, Any]:
-    """The provenance of something made from `parents` in `step`; no parent at all counts as an unrecorded one.
+    """The provenance of something made from `parents`; no parent at all counts as an unrecorded one.
 
-    Everything the first credentialed parent (else the first) says is kept. `origins` lists the source, release, title,
-    version, licence and access of all parents, `credentialed` is true where one of them is, and `steps` is the chain
-    of what was done, this step last with its `details` (JSON-able, and without anything from a patient).
+    Everything that the first credentialed parent (else the first) says is kept. `origins` lists the source, release,
+    title, version, licence and access of all parents, `credentialed` is true where one of them is credentialed,
+    `synthetic` where one is and none is credentialed, and `steps` is the chain of what was done, this step last.
+
+    Args:
+        parents: Provenances of what it was made from.
+        step: What was done.
+        details: More about this step: JSON-able, and without anything from a patient.
     """
     known = [dict(parent) for parent in parents] or [dict(UNRECORDED)]
     base = next((parent for parent in known if is_credentialed(parent)), known[0])
@@ -69,17 +90,20 @@ def carry_provenance(parents: Iterable[Mapping[str, Any]], step: str, details: M
         first = {"step": "build", "fingerprint": parent["fingerprint"]} if "fingerprint" in parent else UNRECORDED_STEP
         before = parent.get("steps") or [first]
         steps += [done for done in before if done not in steps]
+    credentialed = any(is_credentialed(parent) for parent in known)
     return {
         **{key: UNRECORDED[key] for key in ORIGIN},
         **base,
-        "credentialed": any(is_credentialed(parent) for parent in known),
+        "credentialed": credentialed,
+        # Published texts are among the parents of a knowledge base: they are not synthetic, and not patients.
+        "synthetic": not credentialed and any(is_synthetic(parent) for parent in known),
         "origins": origins,
         "steps": [*steps, {"step": step, **details}],
     }
 
 
 def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
-    """Write `folder`/provenance.json; with anything from credentialed data the folder becomes its owner's alone."""
+    """Write `folder`/provenance.json; a folder with anything from credentialed data becomes private (0700)."""
     if is_credentialed(provenance):
         private_folder(folder)
     write_json(Path(folder) / PROVENANCE, dict(provenance))
@@ -88,7 +112,7 @@ def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
 def require_publishable(what: Path | Mapping[str, Any], destination: str) -> None:
     """Raise `GovernanceError` when `what` (a folder, or a provenance) comes from credentialed data.
 
-    A private repository is refused like a public one: it is a third party's computer, and one click from being public.
+    A private repository is refused as well: it is a third party's computer, and one click from being public.
     """
     provenance = what if isinstance(what, Mapping) else read_provenance(what)
     for origin in _origins(provenance):
@@ -106,7 +130,7 @@ def require_publishable(what: Path | Mapping[str, Any], destination: str) -> Non
 
 @dataclass(frozen=True)
 class ServiceAcknowledgement:
-    """What a user states of a service before credentialed examples are sent to it: PhysioNet's three conditions."""
+    """A user's statements about a service that credentialed examples are sent to: PhysioNet's three conditions."""
 
     keeps_nothing: bool
     trains_on_nothing: bool
@@ -118,8 +142,8 @@ def require_local(
 ) -> dict[str, Any]:
     """Raise `GovernanceError` when credentialed examples would leave this machine for a service at the URL `address`.
 
-    They may leave only with an acknowledgement that makes all three statements. What is returned belongs in the
-    provenance of the service's answers: the host, whether it is this machine, and the statements made.
+    They may leave only with an acknowledgement that makes all three statements. The returned record (the host, whether
+    it is this machine, and the statements made) belongs in the provenance of the service's answers.
     """
     host, problem = _loopback(address)
     record = {"host": host, "local": problem is None, "acknowledgement": None}
@@ -157,7 +181,7 @@ def _loopback(address: str) -> tuple[str, str | None]:
         return "unreadable", "the service's address cannot be read; write http://127.0.0.1:PORT"
     # urlsplit drops tabs and line breaks that another parser might keep.
     if scheme not in ("http", "https") or not netloc or re.search(r"[\s\\\x00-\x1f]", address):
-        return "unreadable", "the service's address is no plain http or https URL; write http://127.0.0.1:PORT"
+        return "unreadable", "the service's address is not a plain http or https URL; write http://127.0.0.1:PORT"
     match = _NETLOC.fullmatch(netloc)
     if match is None or port == 0:
         # Not repeated: it may hold a password.
@@ -171,7 +195,7 @@ def _loopback(address: str) -> tuple[str, str | None]:
             ip = ipaddress.ip_address(host)
         except ValueError:
             return host, f"'{host}' is not this machine"
-        # Not is_loopback: an IPv4 address inside an IPv6 one is no address anybody serves a model on.
+        # Not is_loopback: nobody serves a model on an IPv4 address inside an IPv6 one.
         if ip not in _LOOPBACK[ip.version]:
             return host, f"'{host}' is not this machine"
     proxies = getproxies()

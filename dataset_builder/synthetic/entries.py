@@ -1,4 +1,4 @@
-"""Typed access to a YAML file whose errors name the file, the entry and what was expected."""
+"""Typed access to a YAML file whose errors name the file, the entry and the expected value."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _NOTHING: Any = object()
 
 
 class Entry:
-    """One value of a YAML file together with its place, e.g. "world.yaml: diseases.shock.courses[1]"."""
+    """One value of a YAML file together with its path in it, e.g. "world.yaml: diseases.shock.courses[1]"."""
 
-    def __init__(self, value: Any, file: str, place: str = "") -> None:
+    def __init__(self, value: Any, file: str, path: str = "") -> None:
         self.value = value
         self.file = file
-        self.place = place
+        self.path = path
 
     @classmethod
     def read(cls, path: Path) -> Entry:
@@ -27,7 +27,7 @@ class Entry:
 
     def fail(self, problem: str) -> NoReturn:
         """Raise `InputDataError` naming this entry."""
-        raise InputDataError(f"{self.file}: {self.place or 'the file'} {problem}")
+        raise InputDataError(f"{self.file}: {self.path or 'the file'} {problem}")
 
     def get(self, key: Any, default: Any = _NOTHING) -> Entry:
         """The entry under `key` of a mapping."""
@@ -35,8 +35,8 @@ class Entry:
             self.fail("must be a mapping of keys to values")
         if key not in self.value and default is _NOTHING:
             self.fail(f"lacks '{key}'; add it")
-        place = f"{self.place}.{key}" if self.place else str(key)
-        return Entry(self.value.get(key, default), self.file, place)
+        path = f"{self.path}.{key}" if self.path else str(key)
+        return Entry(self.value.get(key, default), self.file, path)
 
     def only(self, *keys: Any) -> None:
         """Refuse keys that nothing reads: a misspelt option would be ignored."""
@@ -57,7 +57,7 @@ class Entry:
         """The entries of a list."""
         if not isinstance(self.value, list):
             self.fail("must be a list")
-        return [Entry(value, self.file, f"{self.place}[{n}]") for n, value in enumerate(self.value, start=1)]
+        return [Entry(value, self.file, f"{self.path}[{n}]") for n, value in enumerate(self.value, start=1)]
 
     def number(self, low: float = float("-inf"), high: float = float("inf")) -> float:
         """A number between `low` and `high`."""
@@ -72,7 +72,7 @@ class Entry:
         return self.number(0.0, 1.0)
 
     def pair(self, *, rising: bool = True) -> tuple[float, float]:
-        """Two numbers; rising unless told otherwise."""
+        """Two numbers; by default the second must not be smaller."""
         values = [entry.number() for entry in self.list()]
         if len(values) != 2:
             self.fail("must be a list of two numbers")

@@ -7,16 +7,17 @@ chunks: memory does not grow with their number.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dataset_builder.contract.definitions import Definitions, shipped_definitions
 from dataset_builder.storage.files import atomic_folder
+from dataset_builder.storage.progress import Progress, Report, no_report
 from dataset_builder.synthetic.notes import NoteWriter
-from dataset_builder.synthetic.patients import MOST_PATIENTS, Admission, Patient, PatientMaker, Stay
+from dataset_builder.synthetic.patients import MAX_PATIENTS, Admission, Patient, PatientMaker, Stay
 from dataset_builder.synthetic.phrasebook import load_phrasebook
 from dataset_builder.synthetic.records import AdmissionRecords
 from dataset_builder.synthetic.series import StayChart, describe_effects, plan_effects
@@ -38,31 +39,58 @@ def write_hospital(
     patients: int,
     seed: int = 0,
     world: Path | None = None,
-    on_progress: Callable[[int], None] | None = None,
+    definitions: Definitions | None = None,
+    report: Report = no_report,
 ) -> dict[str, int]:
-    """Write the tables of `patients` synthetic patients and `truth.jsonl.gz` to the folder `output`.
+    """Write a synthetic hospital; see `fill_hospital`. The folder `output` appears whole or not at all."""
+    with atomic_folder(Path(output)) as folder:
+        counts = fill_hospital(
+            folder, patients=patients, seed=seed, world=world, definitions=definitions, report=report
+        )
+    logger.info("wrote %d synthetic patients to %s", patients, output)
+    return counts
 
-    `world` is a folder with a world.yaml and a phrases.yaml (default: the shipped ones). `on_progress` is told how
-    many patients are done. The same arguments give the same bytes. Returns the counts of `COUNTED`. Raises
-    `SettingsError` for an impossible number or seed and `InputDataError` for a faulty world, naming its entry.
+
+def fill_hospital(
+    folder: Path,
+    *,
+    patients: int,
+    seed: int = 0,
+    world: Path | None = None,
+    definitions: Definitions | None = None,
+    report: Report = no_report,
+) -> dict[str, int]:
+    """Write the tables of synthetic patients and `truth.jsonl.gz` into an existing folder. Returns counts (`COUNTED`).
+
+    The same arguments give the same bytes.
+
+    Args:
+        folder: Has no tables yet. After an error its content is incomplete: the caller removes it.
+        patients: Their number.
+        seed: Of every patient.
+        world: A folder with a world.yaml and a phrases.yaml; by default the shipped ones.
+        definitions: Diseases that the world may have besides the shipped ones.
+        report: Called with the number of patients that are done.
+
+    Raises:
+        SettingsError: The number of patients or the seed is out of its range.
+        InputDataError: The world is faulty; the message names the entry.
     """
-    if not 1 <= patients <= MOST_PATIENTS:
-        raise SettingsError(f"patients must lie between 1 and {MOST_PATIENTS}, not {patients}")
+    if not 1 <= patients <= MAX_PATIENTS:
+        raise SettingsError(f"patients must be between 1 and {MAX_PATIENTS}, not {patients}")
     if seed < 0:
         raise SettingsError(f"seed must be 0 or more, not {seed}")
-    loaded = load_world(world)
-    hospital = _Hospital(loaded, NoteWriter(loaded, load_phrasebook(world)), seed)
+    loaded = load_world(world, definitions or shipped_definitions())
+    hospital = _Hospital(loaded, NoteWriter(loaded, load_phrasebook(world, loaded)), seed)
     counts = dict.fromkeys(COUNTED, 0)
-    with atomic_folder(Path(output)) as folder, TableWriters(folder) as writers:
+    with TableWriters(folder) as writers:
         (folder / "LICENSE.txt").write_text(LICENCE, encoding="utf-8")
         hospital.write_items(writers)
         for first in range(0, patients, CHUNK):
             last = min(first + CHUNK, patients)
             for name, count in hospital.write_chunk(writers, range(first, last)).items():
                 counts[name] += count
-            if on_progress is not None:
-                on_progress(last)
-    logger.info("wrote %d synthetic patients to %s", patients, output)
+            report(Progress(last, patients, "patients"))
     return counts
 
 
@@ -114,7 +142,7 @@ class _Hospital:
         writers.rows("hosp/d_labitems", ((item.itemid, item.label, item.fluid, item.category) for item in labs))
 
     def write_chunk(self, writers: TableWriters, indices: range) -> dict[str, int]:
-        """Write the patients of `indices`; returns what was written."""
+        """Write the patients of `indices`; returns counts."""
         rows: dict[str, list[dict]] = {}
         chart, labs, truth = _Columns(), _Columns(), []
         for index in indices:
@@ -149,7 +177,7 @@ class _Hospital:
         active = plan_effects(self.world, admission.findings, first.hours, rng)
         confounders: list[dict] = []
         for number, stay in enumerate(admission.stays):
-            # A second stay comes after recovery: only what is chronic still shows.
+            # A second stay is after recovery: only chronic diseases still show.
             showing = active if number == 0 else [one for one in active if one.chronic]
             charted = StayChart(self.world, stay, showing, patient.weight, rng).chart()
             confounders += charted.confounders if number == 0 else []

@@ -1,8 +1,8 @@
-"""Discharge summaries of the synthetic hospital, and the truth about what each phrase in them means.
+"""Discharge summaries of the synthetic hospital, and the truth about the meaning of each phrase in them.
 
 The layout is that of a MIMIC-IV discharge summary. The admission part (chief complaint, history of present illness,
 past medical history, family history, exam, medications on admission) speaks of a present disease only where its
-evidence lies in the note; the hospital course and the discharge diagnosis name every disease, as real ones do. Vital
+evidence is in the note; the hospital course and the discharge diagnosis name every disease, as real ones do. Vital
 signs are left to the flowsheet, so that the admission part does not repeat the series.
 """
 
@@ -18,13 +18,13 @@ from dataset_builder.synthetic.phrasebook import NEGATED, SECTIONS, Phrase, Phra
 from dataset_builder.synthetic.world import Condition, World
 
 WIDTH = 78
-# Stands for a space inside a phrase until the paragraph is wrapped: a phrase stays on one line.
+# Replaces a space inside a phrase until the paragraph is wrapped: a phrase stays on one line.
 HELD = "\x01"
 
 
 @dataclass
 class Note:
-    """A note and its truth: phrase and section per disease, and the mentions of diseases that are not present."""
+    """A note and its truth: phrase and section per disease, and the mentions of absent diseases."""
 
     text: str
     phrases: dict[str, list[dict]]
@@ -146,13 +146,13 @@ class _Composer:
     def _evidence(self, pool: tuple[Phrase, ...]) -> list[dict]:
         free = [phrase for phrase in pool if phrase.organ not in self.draft.organs]
         first = pick(self.rng, free)
-        marks = [self._place(first)]
+        marks = [self._insert(first)]
         others = [phrase for phrase in free if phrase.section != first.section]
         if others and self.rng.random() < self.world.notes.second_phrase:
-            marks.append(self._place(pick(self.rng, others)))
+            marks.append(self._insert(pick(self.rng, others)))
         return marks
 
-    def _place(self, phrase: Phrase) -> dict:
+    def _insert(self, phrase: Phrase) -> dict:
         draft, section, text = self.draft, phrase.section, phrase.text
         draft.reported.append(text)
         if section == "hpi":
@@ -199,7 +199,7 @@ class _Composer:
             draft.medications.append(self.world.home_drugs[number])
 
     def _mentions(self) -> None:
-        """Mentions of diseases that the patient does not have now: about half of them negated."""
+        """Mention diseases that the patient does not have now: about half of them negated."""
         findings, diseases = self.admission.findings, self.world.diseases
         blocked = set(findings)
         for key, finding in findings.items():
@@ -319,7 +319,7 @@ class _Composer:
         diagnosis = "PRIMARY:\n" + next(iter(plain.values()), draft.complaint)
         if len(plain) > 1:
             diagnosis += "\n\nSECONDARY:\n" + "\n".join(list(plain.values())[1:])
-        place = pick(rng, self.world.registration["discharge_location"]).capitalize()
+        location = pick(rng, self.world.registration["discharge_location"]).capitalize()
         service = self.world.services[self.admission.service].note
         parts = [
             "Name:  ___                     Unit No:   ___",
@@ -339,7 +339,7 @@ class _Composer:
             f"Brief Hospital Course:\n{self._course(plain)}",
             f"Medications on Admission:\nThe Preadmission Medication list is accurate and complete.\n{numbered}",
             "Discharge Medications:\n" + ("None, patient expired." if died else numbered),
-            f"Discharge Disposition:\n{'Expired' if died else place}",
+            f"Discharge Disposition:\n{'Expired' if died else location}",
             f"Discharge Diagnosis:\n{diagnosis}",
             f"Discharge Condition:\n{'Expired.' if died else pick(rng, lists['conditions_at_discharge'])}",
             f"Discharge Instructions:\n{'Not applicable.' if died else wrap(pick(rng, lists['instructions']))}",

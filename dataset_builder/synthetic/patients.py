@@ -1,4 +1,4 @@
-"""Who comes to the synthetic hospital: demographics, diseases and stays of one patient.
+"""Patients of the synthetic hospital: their demographics, diseases and stays.
 
 Diseases follow a Gaussian liability model: a disease is present when its liability, a weighted sum of a few latent
 factors and its own noise, exceeds the threshold of its prevalence. Prevalences are therefore exact by construction and
@@ -21,7 +21,7 @@ from dataset_builder.synthetic.world import World
 # Multiplying by a number without a common factor with the range's size visits every identifier once.
 RANGE, STEP = 10_000_000, 7_368_787
 ADMISSIONS_EACH, STAYS_EACH, TRANSFERS_EACH = 2, 4, 20
-MOST_PATIENTS = RANGE // TRANSFERS_EACH
+MAX_PATIENTS = RANGE // TRANSFERS_EACH
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ def pick_weighted(rng: np.random.Generator, choices: Sequence[T], weights: Seque
 
 @dataclass(frozen=True)
 class Finding:
-    """A present disease: how its evidence is realised (a key of `WorldDisease.evidence`), and whether it is coded."""
+    """A present disease: how its evidence shows (a key of `WorldDisease.evidence`), and whether it is coded."""
 
     evidence: str
     coded: bool
@@ -116,11 +116,11 @@ class PatientMaker:
     def __init__(self, world: World) -> None:
         self.world = world
         self.keys = tuple(world.diseases)
-        place = {name: n for n, name in enumerate(world.factors)}
+        index = {name: n for n, name in enumerate(world.factors)}
         self.loadings = np.zeros((len(self.keys), len(world.factors)))
         for row, disease in enumerate(world.diseases.values()):
             for name, value in disease.loadings.items():
-                self.loadings[row, place[name]] = value
+                self.loadings[row, index[name]] = value
         self.own = np.sqrt(1 - (self.loadings**2).sum(axis=1))
         self.chronic = np.array([disease.chronic for disease in world.diseases.values()])
         self.low = np.array([_threshold(disease.prevalence) for disease in world.diseases.values()])
@@ -132,7 +132,7 @@ class PatientMaker:
             self.source[second] = first
             self.high[second] = self.low[first]
             self.low[second] = _threshold(both)
-        self.age_factor = place["age"]
+        self.age_factor = index["age"]
 
     def make(self, index: int, rng: np.random.Generator) -> Patient:
         """Draw patient `index`."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from dataset_builder.synthetic.entries import Entry
 from dataset_builder.synthetic.world import World
-from dataset_builder.synthetic.world_file import load_world
 
 SECTIONS = {
     "complaint": "Chief Complaint",
@@ -36,7 +34,7 @@ FRAMES = (
     "family_none",
     "transfer",
 )
-FEWEST = 6
+MIN_PHRASES = 6
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class DiseaseWords:
-    """How one disease is written. `mentions`: what kind of mention of an absent disease -> its phrases."""
+    """The wording of one disease. `mentions`: kind of mention of an absent disease -> its phrases."""
 
     evidence: tuple[Phrase, ...]
     complaints: tuple[str, ...]
@@ -91,8 +89,8 @@ def _evidence(entry: Entry) -> tuple[Phrase, ...]:
                 found.append(Phrase(item.get("text").text(), section, item.get("organ").text()))
             else:
                 found.append(Phrase(item.text(), section))
-    if len(found) < FEWEST:
-        entry.fail(f"needs at least {FEWEST} phrases")
+    if len(found) < MIN_PHRASES:
+        entry.fail(f"needs at least {MIN_PHRASES} phrases")
     return tuple(found)
 
 
@@ -112,7 +110,7 @@ def _disease(entry: Entry, evidence_needed: bool) -> DiseaseWords:
 
 
 def read_phrasebook(path: Path, world: World) -> Phrasebook:
-    """Read and check a phrases.yaml. Raises `InputDataError` naming the entry and what it should be."""
+    """Read and check a phrases.yaml. Raises `InputDataError` naming the entry and the expected value."""
     root = Entry.read(path)
     root.only("diseases", "groups", "clashes", "frames", "exam", *LISTS.split())
     listed = root.get("diseases")
@@ -138,10 +136,8 @@ def read_phrasebook(path: Path, world: World) -> Phrasebook:
     return Phrasebook(diseases, groups, clashes, found, exam, lists)
 
 
-@lru_cache(maxsize=4)
-def load_phrasebook(folder: Path | None = None) -> Phrasebook:
+def load_phrasebook(folder: Path | None, world: World) -> Phrasebook:
     """The phrasebook of `folder` (its phrases.yaml, beside its world.yaml), or the shipped one."""
-    world = load_world(folder)
     if folder is not None:
         return read_phrasebook(Path(folder) / "phrases.yaml", world)
     with as_file(files("dataset_builder.synthetic") / "phrases.yaml") as path:

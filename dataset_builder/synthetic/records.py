@@ -119,8 +119,8 @@ class AdmissionRecords:
         codes += [condition.codes[version] for condition in conditions if condition.codes[version]]
         order = rng.permutation(len(codes))
         return [
-            {"seq_num": number, "icd_code": codes[place], "icd_version": version}
-            for number, place in enumerate(order, start=1)
+            {"seq_num": number, "icd_code": codes[index], "icd_version": version}
+            for number, index in enumerate(order, start=1)
         ]
 
     def _prescriptions(self, admission: Admission, serial: int, rng: np.random.Generator) -> list[Row]:

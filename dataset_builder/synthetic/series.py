@@ -1,8 +1,9 @@
-"""What the monitors and the laboratory of the synthetic hospital record for one ICU stay.
+"""The records of the synthetic hospital's monitors and laboratory for one ICU stay.
 
-Every present disease whose evidence lies in the series gets a course (onset, ramp, plateau, recovery). A variable's
-path is the patient's own baseline, plus what courses add, pulled towards what courses aim at; the most extreme course
-wins. Noise that lasts for hours and reading noise come on top. Readings are irregular; units and items are mixed.
+Every present disease whose evidence is in the series gets a course (onset, ramp, plateau, recovery). A variable's path
+is the patient's own baseline, plus additions by courses, pulled towards the levels that courses aim at; the most
+extreme course wins. Noise that lasts for hours and reading noise are added. Readings are irregular; units and items
+are mixed.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Events:
 
 @dataclass
 class Charted:
-    """The events of one stay, and the short events that mean nothing."""
+    """The events of one stay, and the short events without any meaning."""
 
     chart: tuple[np.ndarray, np.ndarray, np.ndarray]
     labs: tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -174,7 +175,7 @@ class StayChart:
         self.confounders: list[dict] = []
 
     def path(self, key: str, hours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(readings,) what the variable truly is without noise, and how much its noise is multiplied."""
+        """(readings,) the variable's true value without noise, and the factor of its noise."""
         value = np.full(hours.shape, self.baseline[key])
         spread = np.ones(hours.shape)
         effects = self.active.get(key, [])

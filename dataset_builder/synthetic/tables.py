@@ -50,7 +50,7 @@ _COLUMNS = {
 }
 COLUMNS: dict[str, tuple[str, ...]] = {table: tuple(names.split()) for table, names in _COLUMNS.items()}
 TRUTH = "truth.jsonl.gz"
-# The first words tell a builder which release of the layout it reads.
+# A builder recognises the release by the first words.
 LICENCE = """Synthetic hospital in the layout of MIMIC-IV, written by ClinRaGen's dataset_builder.synthetic.
 
 Every patient, note and measurement is generated; none describes a real person. Dedicated to the public domain under

@@ -1,4 +1,4 @@
-"""What a synthetic hospital's world consists of; `world_file` reads it from world.yaml."""
+"""The parts of a synthetic hospital's world; `world_file` reads them from world.yaml."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Effect:
-    """What a course does to one variable. `kind`: to, by, trend (per day) or spread; sizes in the variable's unit."""
+    """Effect of a course on one variable. `kind`: to, by, trend (per day) or spread; sizes in the variable's unit."""
 
     variable: str
     kind: str
@@ -54,8 +54,8 @@ class WorldDisease:
     service: str
 
     @property
-    def place(self) -> str:
-        """Where the evidence lies in this world: "note", "labs", "ambiguous", or "both" when patients differ."""
+    def evidence_place(self) -> str:
+        """Where the evidence is in this world: "note", "labs", "ambiguous", or "both" when patients differ."""
         return next(iter(self.evidence)) if len(self.evidence) == 1 else "both"
 
 
@@ -96,7 +96,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Confounder:
-    """A short event that means nothing."""
+    """A short event without any meaning."""
 
     name: str
     variable: str
@@ -116,7 +116,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Rates:
-    """Shares (0 to 1) of what makes the tables untidy; see world.yaml for each one's denominator."""
+    """Shares (0 to 1) of everything that makes the tables untidy; see world.yaml for each one's denominator."""
 
     second_admission: float
     second_icu_stay: float
@@ -141,7 +141,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class NoteRules:
-    """How many mentions, conditions and drugs a note has, how often a phrase stands elsewhere, which organs."""
+    """How many mentions, conditions and drugs a note has, how often a phrase is elsewhere too, which organs."""
 
     mentions: tuple[float, float]
     kinds: dict[str, float]
@@ -167,9 +167,9 @@ class Item:
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition of none of the 25 diseases. Codes may be "" (not coded), `sex` "" (any).
+    """A condition other than the diseases. Codes may be "" (not coded), `sex` "" (any).
 
-    `surgical`: a past operation, which stands in the list of past history only.
+    `surgical`: a past operation, which is only in the list of past history.
     """
 
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Read a world.yaml: every entry is checked, and an error names the entry and what it should be.
+"""Read a world.yaml: every entry is checked, and an error names the entry and the expected value.
 
 A user's own world is a folder with a world.yaml (what is true) and a phrases.yaml (how it is written).
 """
@@ -6,11 +6,10 @@ A user's own world is a folder with a world.yaml (what is true) and a phrases.ya
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from dataset_builder.contract.vocabulary import load_diseases, load_variables
+from dataset_builder.contract.definitions import Definitions, shipped_definitions
 from dataset_builder.synthetic.entries import Entry
 from dataset_builder.synthetic.world import (
     Artifact,
@@ -32,6 +31,19 @@ from dataset_builder.synthetic.world import (
 EVIDENCE = ("note", "labs", "both", "ambiguous")
 KINDS = ("negated", "family", "historical", "differential")
 PRESSURES = ("systolic_blood_pressure", "diastolic_blood_pressure")
+# The variables that this hospital charts, whatever else a vocabulary has; systolic and diastolic pressure follow from
+# the mean. Their order is that of the random draws.
+CHARTED = (
+    "fraction_inspired_oxygen",
+    "glucose",
+    "heart_rate",
+    "mean_blood_pressure",
+    "oxygen_saturation",
+    "respiratory_rate",
+    "temperature",
+    "weight",
+    "ph",
+)
 ALWAYS = (0.0, 0.0)
 ITEMS = (
     "heart_rate abp_systolic abp_diastolic abp_mean nbp_systolic nbp_diastolic nbp_mean respiratory_rate spo2 "
@@ -43,9 +55,9 @@ REGISTRATION = (
 )
 
 
-def _effect(entry: Entry, variables: frozenset[str]) -> Effect:
+def _effect(entry: Entry) -> Effect:
     entry.only("variable", "to", "by", "trend", "spread", "chance")
-    variable = entry.get("variable").choice(variables, "variable (pressures act through mean_blood_pressure)")
+    variable = entry.get("variable").choice(CHARTED, "variable (pressures act through mean_blood_pressure)")
     kinds = [kind for kind in ("to", "by", "trend", "spread") if kind in entry.value]
     if len(kinds) != 1:
         entry.fail("needs exactly one of to, by, trend, spread")
@@ -55,11 +67,11 @@ def _effect(entry: Entry, variables: frozenset[str]) -> Effect:
     return Effect(variable, kinds[0], mild, severe, entry.get("chance", 1.0).share())
 
 
-def _course(entry: Entry, variables: frozenset[str]) -> Course:
+def _course(entry: Entry) -> Course:
     entry.only("share", "chronic", "onset", "ramp", "plateau", "recovery", "effects")
     chronic = entry.get("chronic", False).value is True
     times = [ALWAYS if chronic else entry.get(name).pair() for name in ("onset", "ramp", "plateau", "recovery")]
-    effects = tuple(_effect(item, variables) for item in entry.get("effects").list())
+    effects = tuple(_effect(item) for item in entry.get("effects").list())
     if not any(effect.chance == 1.0 for effect in effects):
         entry.get("effects").fail("needs one effect without a chance, or a patient may show nothing")
     share = entry.get("share").share()
@@ -84,8 +96,7 @@ def _disease(
     if sum(value**2 for value in loadings.values()) >= 1:
         entry.get("loadings").fail("must have squares that add up to less than 1")
     evidence = _weights(entry.get("evidence"), EVIDENCE)
-    variables = frozenset(variable.key for variable in load_variables()) - set(PRESSURES)
-    courses = tuple(_course(item, variables) for item in entry.get("courses", []).list())
+    courses = tuple(_course(item) for item in entry.get("courses", []).list())
     if set(evidence) != {"note"} and abs(sum(course.share for course in courses) - 1.0) > 1e-9:
         entry.fail("has evidence in the series and needs courses whose shares add up to 1")
     group = entry.get("group", "").text()
@@ -109,13 +120,15 @@ def _disease(
     )
 
 
-def _diseases(root: Entry, factors: tuple[str, ...], groups: dict[str, tuple[str, ...]]) -> dict[str, WorldDisease]:
+def _diseases(
+    root: Entry, kinds: dict[str, str], factors: tuple[str, ...], groups: dict[str, tuple[str, ...]]
+) -> dict[str, WorldDisease]:
     entry = root.get("diseases")
-    vocabulary = load_diseases()
-    entry.only(*(disease.key for disease in vocabulary))
+    entry.only(*kinds)
     return {
-        disease.key: _disease(disease.key, entry.get(disease.key), disease.kind == "chronic", factors, groups)
-        for disease in vocabulary
+        key: _disease(key, entry.get(key), kind == "chronic", factors, groups)
+        for key, kind in kinds.items()
+        if key in entry.value
     }
 
 
@@ -133,10 +146,9 @@ def _exclusive(root: Entry, diseases: dict[str, WorldDisease]) -> tuple[tuple[st
 
 def _physiology(root: Entry) -> dict[str, Physiology]:
     entry = root.get("variables")
-    keys = [variable.key for variable in load_variables() if variable.key not in PRESSURES]
-    entry.only(*keys)
+    entry.only(*CHARTED)
     found = {}
-    for key in keys:
+    for key in CHARTED:
         item = entry.get(key)
         item.only("mean", "between", "drift", "reading", "limits", "decimals")
         found[key] = Physiology(
@@ -244,14 +256,22 @@ def _note_rules(root: Entry) -> NoteRules:
     )
 
 
-def read_world(path: Path) -> World:
-    """Read and check a world.yaml. Raises `InputDataError` naming the entry and what it should be."""
+def read_world(path: Path, definitions: Definitions) -> World:
+    """Read and check a world.yaml. Raises `InputDataError` naming the entry and the expected value.
+
+    Args:
+        path: The file.
+        definitions: Diseases that the world may have besides the shipped ones. It need not have all of them, and
+            variables that it does not know are never measured.
+    """
     root = Entry.read(path)
+    vocabularies = (shipped_definitions().vocabulary, definitions.vocabulary)
+    kinds = {disease.key: disease.kind for vocabulary in vocabularies for disease in vocabulary.diseases}
     factors = root.get("factors").texts()
     if "age" not in factors:
         root.get("factors").fail("must contain 'age', from which the patient's age is drawn")
     groups = {name: item.texts() for name, item in root.get("groups").items()}
-    diseases = _diseases(root, factors, groups)
+    diseases = _diseases(root, kinds, factors, groups)
     for name, item in root.get("groups").items():
         for member in item.list():
             if diseases[member.choice(diseases, "disease")].group != name:
@@ -288,10 +308,9 @@ def read_world(path: Path) -> World:
     )
 
 
-@lru_cache(maxsize=4)
-def load_world(folder: Path | None = None) -> World:
-    """The world of `folder` (its world.yaml), or the shipped one."""
+def load_world(folder: Path | None, definitions: Definitions) -> World:
+    """The world of `folder` (its world.yaml), or the shipped one; see `read_world`."""
     if folder is not None:
-        return read_world(Path(folder) / "world.yaml")
+        return read_world(Path(folder) / "world.yaml", definitions)
     with as_file(files("dataset_builder.synthetic") / "world.yaml") as path:
-        return read_world(path)
+        return read_world(path, definitions)

@@ -198,7 +198,7 @@ def test_training_what_lies_around_the_backbone_leaves_its_digest_and_one_weight
 
 
 def test_a_model_from_scratch_has_no_adapter_alone(make_model: Any, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="names no pretrained backbone"):
+    with pytest.raises(SettingsError, match="no named pretrained backbone"):
         make_model("t5").save_adapter(tmp_path / "adapter")
 
 
@@ -222,8 +222,8 @@ def no_weights(folder: Path) -> None:
     ("damage", "message"),
     [
         (other_base, r"google/flan-t5-small' with the weights [0-9a-f]{12}, but the backbone '.*' has the weights"),
-        (less_weights, r"holds \d+ tensors, not the \d+"),
-        (no_weights, f"holds no {ADAPTER_FILE}"),
+        (less_weights, r"has \d+ tensors, not the \d+"),
+        (no_weights, f"has no {ADAPTER_FILE}"),
     ],
 )
 def test_an_adapter_that_does_not_fit_is_refused(damage: Any, message: str, build: Any, hub: Path) -> None:
@@ -288,7 +288,7 @@ def test_a_model_around_a_backbone_is_ready_to_generate_in_its_own_way(hub: Path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"target_modules": ["q", "q_proj"]}, r"'q_proj', but no layer of this t5 is called so.* k, lm_head, o, q, v"),
+        ({"target_modules": ["q", "q_proj"]}, r"'q_proj', but no layer of this t5 has that name.* k, lm_head, o, q, v"),
         ({"target_modules": r".*\.query"}, "do not fit this t5"),
         ({"target_modules": ["layer_norm"]}, "do not fit this t5"),
         ({"r": 0}, "do not fit this t5.*positive"),

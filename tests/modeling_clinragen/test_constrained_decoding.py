@@ -121,5 +121,5 @@ def test_rationale_first_ends_with_the_list(make_model: Any, make_processor: Any
 def test_without_diseases_or_with_a_comma_it_says_so() -> None:
     with pytest.raises(SettingsError, match=r"config\.diseases is empty"):
         ListGrammar([], "diagnosis-first")
-    with pytest.raises(SettingsError, match="holds a comma"):
+    with pytest.raises(SettingsError, match="contains a comma"):
         ListGrammar(["Gout, acute"], "diagnosis-first")

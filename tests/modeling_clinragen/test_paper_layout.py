@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dataset_builder.contract.vocabulary import load_variables
-from datasets import Dataset, DatasetDict
 from model_inputs import NOTES, TARGETS, in_layout, three_stays
+from taught_examples import taught_splits
 
+from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen import ClinRaGenConfig, ClinRaGenLabEncoder, ClinRaGenLabFeatureExtractor
 from modeling_clinragen.errors import ModelInputError, SettingsError
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.build_model import ModelConfig, build_model
 
-VARIABLES = load_variables()
+VARIABLES = shipped_definitions().vocabulary.variables
 FILLS = [variable.fill for variable in VARIABLES]
 STATISTICS: dict[str, Any] = {
     "variables": [variable.key for variable in VARIABLES],
@@ -93,9 +94,9 @@ def test_what_the_lab_encoder_does_not_do_cannot_be_configured(name: str, value:
 
 
 def test_layouts_that_cannot_work_are_refused(make_model: Any, make_processor: Any, make_series: Any) -> None:
-    with pytest.raises(SettingsError, match="lab_layout 'flat' is unknown"):
+    with pytest.raises(SettingsError, match="unknown lab_layout 'flat'"):
         ClinRaGenConfig(lab_layout="flat")
-    with pytest.raises(SettingsError, match="lab_layout 'flat' is unknown"):
+    with pytest.raises(SettingsError, match="unknown lab_layout 'flat'"):
         ClinRaGenLabFeatureExtractor(lab_layout="flat")
     with pytest.raises(SettingsError, match="lab_step_features is 4"):
         ClinRaGenConfig(lab_layout="paper", lab_step_features=4)
@@ -103,23 +104,20 @@ def test_layouts_that_cannot_work_are_refused(make_model: Any, make_processor: A
         ClinRaGenLabFeatureExtractor(**STATISTICS, lab_layout="paper")
     model, processor = in_layout("paper", make_model, make_processor)
     features = processor.feature_extractor([make_series(9)], return_tensors="pt")
-    with pytest.raises(ModelInputError, match="60 steps but the lab layout 'paper' takes 64"):
+    with pytest.raises(ModelInputError, match="60 steps but the lab layout 'paper' needs 64"):
         model.get_lab_vectors(features["lab_features"][:, :60], features["lab_mask"][:, :60])
 
 
 @pytest.mark.parametrize(("layout", "fusion"), [("paper", "attention"), ("patches", "tokens")])
 def test_training_builds_what_the_model_config_asks_for(
-    layout: str, fusion: str, make_series: Any, tmp_path: Path
+    layout: str, fusion: str, make_series: Any, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     (tmp_path / "t5.json").write_text(json.dumps({"model_type": "t5", "d_model": 16, "num_layers": 1, "num_heads": 2}))
     series = make_series(9)
-    values = [[None if value != value else value for value in step] for step in series["values"]]
-    texts = dict.fromkeys(("note", "lab_summary", "rationale_note", "rationale_lab"), "fever and cough")
-    row = {**texts, "lab_hours": series["hours"].tolist(), "lab_values": values}
     settings = ModelConfig(
-        scratch=str(tmp_path / "t5.json"), vocab_size=400, lab_layout=layout, knowledge_fusion=fusion, lab_max_steps=64
+        scratch=tmp_path / "t5.json", vocab_size=400, lab_layout=layout, knowledge_fusion=fusion, lab_max_steps=64
     )
-    model, processor = build_model(settings, DatasetDict(train=Dataset.from_list([row])), ["fever", "cough"], 0)
+    model, processor = build_model(settings, taught_splits(vocabulary), ["fever", "cough"], 0)
     inputs = processor(["Fever."], [series], ["x"])
     read = model.eval()(**inputs, return_knowledge_weights=True)
     assert torch.isfinite(read.loss)

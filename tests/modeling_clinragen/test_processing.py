@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen import ClinRaGenProcessor
 from modeling_clinragen.errors import ModelInputError, SettingsError
 from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.data import PhaseCollator
 
-NAMES = [disease.name for disease in load_diseases()]
+NAMES = shipped_definitions().vocabulary.disease_names
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +54,9 @@ def test_bad_series_name_the_numbers(extractor: ClinRaGenLabFeatureExtractor) ->
     cases: list[tuple[Any, Any, str]] = [
         ([0.0, 1.0], [[1.0, 2.0]], r"\(1, 2\).*2 steps, 2 variables"),
         ([0.0], [[1.0]], r"\(1, 1\).*1 steps, 2 variables"),
-        ([1.0, 0.0], [[1.0, 2.0]] * 2, "do not fall"),
+        ([1.0, 0.0], [[1.0, 2.0]] * 2, "ascending order"),
         ([0.0], [[np.inf, 1.0]], "finite"),
-        (np.arange(21.0), np.ones((21, 2)), "21 steps; the model takes at most 20"),
+        (np.arange(21.0), np.ones((21, 2)), "21 steps; the model reads at most 20"),
     ]
     for hours, values, message in cases:
         with pytest.raises(ModelInputError, match=message):
@@ -117,11 +120,11 @@ def test_malformed_texts_say_what_is_wrong(make_processor: Any) -> None:
     cases = {
         "Shock": "'### Disease Diagnosed:' is missing",
         "### Disease Diagnosed: Shock.": "'### Rationale:' is missing",
-        "x ### Disease Diagnosed: Shock. ### Rationale: y": "before the first mark",
+        "x ### Disease Diagnosed: Shock. ### Rationale: y": "before the first section marker",
         "### Disease Diagnosed: Shock ### Rationale: y": "full stop",
         "### Disease Diagnosed: Shock,Shock. ### Rationale: y": "repeated",
         "### Disease Diagnosed: Shock,,Pneumonia. ### Rationale: y": "empty",
-        "### Disease Diagnosed: Shock. ### Rationale: y ### Rationale: z": "twice",
+        "### Disease Diagnosed: Shock. ### Rationale: y ### Rationale: z": "duplicate section marker",
     }
     for text, problem in cases.items():
         assert problem in (parse(text).problem or ""), text
@@ -177,3 +180,41 @@ def test_weights_of_the_disease_list_have_mean_one(make_processor: Any) -> None:
         counted = weights[labels != -100]
         assert float(counted.mean()) == pytest.approx(1.0, rel=1e-5)
         assert sorted({round(float(value / counted.min()), 4) for value in counted}) == [1.0, 4.0]
+
+
+def test_a_processor_keeps_its_vocabulary_and_range_set(
+    make_processor: Any, lactate_vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    make_processor(vocabulary=lactate_vocabulary, range_set="paper").save_pretrained(tmp_path)
+    again = ClinRaGenProcessor.from_pretrained(tmp_path)
+    assert again.vocabulary == again.require_vocabulary() == lactate_vocabulary
+    assert again.range_set == "paper"
+    assert json.loads((tmp_path / "processor_config.json").read_text())["format_version"] == 1
+
+
+def test_a_bare_processor_lays_out_texts_and_has_no_vocabulary(
+    extractor: ClinRaGenLabFeatureExtractor, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    bare = ClinRaGenProcessor(extractor, tiny_tokenizer)
+    assert bare("Fever.", {"hours": [0.0], "values": [[1.0, 2.0]]})["lab_features"].shape == (1, 1, 2, 4)
+    bare.save_pretrained(tmp_path)
+    for one in (bare, ClinRaGenProcessor.from_pretrained(tmp_path)):
+        assert one.vocabulary is None
+        with pytest.raises(SettingsError, match="no vocabulary: this model folder was written by an older version"):
+            one.require_vocabulary()
+
+
+def test_a_vocabulary_must_be_the_feature_extractors(make_processor: Any, vocabulary: Vocabulary) -> None:
+    processor = make_processor()
+    parts = (processor.feature_extractor, processor.tokenizer)
+    swapped = replace(vocabulary, variables=vocabulary.variables[::-1])
+    first = replace(vocabulary.variables[0], unit="kPa")
+    for other in (swapped, replace(vocabulary, variables=(first, *vocabulary.variables[1:]))):
+        with pytest.raises(SettingsError, match="feature extractor reads") as caught:
+            ClinRaGenProcessor(*parts, vocabulary=other)
+        for known in (vocabulary, other):
+            assert ", ".join(f"{variable.key} ({variable.unit})" for variable in known.variables) in str(caught.value)
+    with pytest.raises(SettingsError, match="unknown range set 'local'; choose one of clinical, paper"):
+        ClinRaGenProcessor(*parts, vocabulary=vocabulary, range_set="local")
+    with pytest.raises(SettingsError, match="the processor's vocabulary: has vocabulary format 0"):
+        ClinRaGenProcessor(*parts, vocabulary={**vocabulary.to_dict(), "format": 0})

@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, Features, load_from_disk
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from dataset_builder.contract.schema import example_features
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.registration import register_auto_classes
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.multimodal_trainer import MultimodalConfig, MultimodalTrainer
 
 PROCESSES = 2
@@ -74,9 +76,13 @@ def main(folders: list[str]) -> None:
 
 @pytest.fixture(scope="module")
 def starts(
-    make_model: Any, make_processor: Any, make_series: Any, tmp_path_factory: pytest.TempPathFactory
+    make_model: Any,
+    make_processor: Any,
+    make_series: Any,
+    vocabulary: Vocabulary,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Path]:
-    """Folders with a tiny model, its processor and a few taught examples, by the kind of language model."""
+    """Folders with a tiny model, its processor and a few examples with rationales, by the kind of language model."""
     notes = ["Fever.", "", "No chest pain. History of hypertension, diabetes and dyspnea."]
     rows = []
     for row in range(3 * GLOBAL_BATCH):
@@ -92,7 +98,8 @@ def starts(
                 "rationale_lab": "x",
             }
         )
-    examples = Dataset.from_list(rows)
+    columns = Features({name: example_features(vocabulary)[name] for name in rows[0]})
+    examples = Dataset.from_list(rows, features=columns)
     folders = {}
     for kind in KINDS:
         folders[kind] = tmp_path_factory.mktemp(kind)
@@ -112,8 +119,8 @@ def together(starts: dict[str, Path]) -> Callable[[str, str, int], Trained]:
     command = [sys.executable, __file__, *map(str, starts.values())]
     processes = []
     for rank in range(PROCESSES):
-        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(PROCESSES)}
-        environment = {**os.environ, **meeting, **place}
+        own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(PROCESSES)}
+        environment = {**os.environ, **meeting, **own}
         processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
     try:
         for process in processes:

@@ -11,20 +11,23 @@ from typing import Any
 
 import pytest
 import torch
-from datasets import DatasetDict
 from safetensors.torch import load_file, save_file
+from taught_examples import taught_splits
 
 from clinragen.inference import Explainer
-from dataset_builder.contract.schema import load_examples
+from dataset_builder.contract.cohort_splits import CohortSplits
+from dataset_builder.storage.progress import Progress, no_report
 from modeling_clinragen.errors import ClinRaGenError, SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.build_model import ModelConfig, build_model, knowledge_token_ids, normalisation
-from trainers.data import MULTIMODAL_VIEW, NOTE_VIEW, PhaseExamples
+from trainers.data import PhaseExamples
 from trainers.lab_trainer import LabConfig, LabTrainer
 from trainers.multimodal_trainer import MultimodalConfig, MultimodalTrainer
 from trainers.muon import MuonWithAdamW, split_parameters
 from trainers.note_trainer import NoteConfig, NoteTrainer
-from trainers.run_phase import last_whole_checkpoint, load_parent, parse_yaml, train_phase
+from trainers.phases import phase_named
+from trainers.run_phase import NewModel, last_whole_checkpoint, load_parent, train_phase
 from trainers.tokenizer import train_tokenizer
 
 SHAPE = {
@@ -39,7 +42,7 @@ SHAPE = {
     "feed_forward_proj": "gated-gelu",
 }
 SETTINGS: dict[str, Any] = {
-    "vocab_size": 700,
+    "vocab_size": 600,
     "instruction": "",
     "max_source_tokens": 96,
     "max_target_tokens": 64,
@@ -57,16 +60,14 @@ TERMS = ["fever", "troponin leak", "hypotension", "insulin"]
 
 
 @pytest.fixture(scope="module")
-def cohort(tiny_run: Path) -> DatasetDict:
-    """The taught cohort of the tiny end-to-end run, cut to a few examples."""
-    whole = load_examples(tiny_run / "rationales")
-    return DatasetDict({name: split.select(range(min(16, len(split)))) for name, split in whole.items()})
+def cohort(vocabulary: Vocabulary) -> CohortSplits:
+    return taught_splits(vocabulary)
 
 
 @pytest.fixture
-def built(cohort: DatasetDict, tmp_path: Path) -> tuple[Any, Any]:
+def built(cohort: CohortSplits, tmp_path: Path) -> tuple[Any, Any]:
     (tmp_path / "t5.json").write_text(json.dumps(SHAPE))
-    return build_model(ModelConfig(scratch=str(tmp_path / "t5.json"), **SETTINGS), cohort, TERMS, 0)
+    return build_model(ModelConfig(scratch=tmp_path / "t5.json", **SETTINGS), cohort, TERMS, 0)
 
 
 def arguments(kind: type, folder: Path, **changes: Any) -> Any:
@@ -93,7 +94,7 @@ def changed(model: torch.nn.Module, before: dict[str, torch.Tensor]) -> set[str]
 
 
 def test_each_phase_changes_its_parts_and_nothing_else(
-    built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+    built: tuple[Any, Any], cohort: CohortSplits, tmp_path: Path
 ) -> None:
     model, processor = built
     phases = [
@@ -107,15 +108,15 @@ def test_each_phase_changes_its_parts_and_nothing_else(
         trainer.train()
         moved = changed(model, before)
         assert moved
-        assert all(any(part in name for part in parts) for name in moved), trainer_class.phase
+        assert all(any(part in name for part in parts) for name in moved), trainer_class.phase.name
         learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         # A bias on attention keys cannot matter (the softmax does not see it); all else must have moved.
         assert {name for name in learning - moved if not name.endswith("k_proj.bias")} == set()
-        assert model.config.phase == trainer_class.phase
+        assert model.config.phase == trainer_class.phase.name
 
 
 def test_train_backbone_trains_the_whole_language_model_and_no_adapter(
-    built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+    built: tuple[Any, Any], cohort: CohortSplits, tmp_path: Path
 ) -> None:
     model, processor = built
     before = snapshot(model)
@@ -128,7 +129,7 @@ def test_train_backbone_trains_the_whole_language_model_and_no_adapter(
 
 
 def test_phases_out_of_order_and_missing_rationales_are_refused(
-    built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+    built: tuple[Any, Any], cohort: CohortSplits, tmp_path: Path
 ) -> None:
     model, processor = built
     with pytest.raises(StageError, match="'multimodal' starts from 'lab', but this checkpoint's last phase is 'None'"):
@@ -140,16 +141,16 @@ def test_phases_out_of_order_and_missing_rationales_are_refused(
         NoteTrainer(model, arguments(NoteConfig, tmp_path), cohort["train"])
 
 
-def test_an_example_whose_rationales_were_rejected_is_left_out(built: tuple[Any, Any], cohort: DatasetDict) -> None:
-    taught = cohort["train"].add_column("place", range(len(cohort["train"])))
-    taught = taught.map(lambda row: {**row, "rationale_lab": row["rationale_lab"] if row["place"] % 3 == 0 else ""})
-    views = (NOTE_VIEW, MULTIMODAL_VIEW)
-    left = PhaseExamples(taught, views, built[1])
-    assert [item["note"] for item in left.items] == [note for note in list(taught["note"])[::3] for _ in views]
+def test_an_example_whose_rationales_were_rejected_is_left_out(built: tuple[Any, Any], cohort: CohortSplits) -> None:
+    taught = cohort["train"].add_column("index", range(len(cohort["train"])))
+    taught = taught.map(lambda row: {**row, "rationale_lab": row["rationale_lab"] if row["index"] % 3 == 0 else ""})
+    for phase, notes in (("note", list(taught["note"])), ("multimodal", list(taught["note"])[::3])):
+        left = PhaseExamples(taught, phase_named(phase), built[1])
+        assert [item["note"] for item in left.items] == notes
 
 
 def test_one_batch_of_eight_learns_as_two_accumulated_halves(
-    built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+    built: tuple[Any, Any], cohort: CohortSplits, tmp_path: Path
 ) -> None:
     model, processor = built
     start = snapshot(model)
@@ -180,28 +181,24 @@ logging_steps: 1
 
 
 @pytest.mark.parametrize("order", ["random", "group_by_length"])
-def test_a_resumed_run_ends_where_a_straight_one_does(order: str, cohort: DatasetDict, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_where_a_straight_one_does(order: str, cohort: CohortSplits, tmp_path: Path) -> None:
     (tmp_path / "t5.json").write_text(json.dumps(SHAPE))
     (tmp_path / "note.yaml").write_text(f"{PHASE_YAML}train_sampling_strategy: {order}\n")
-    model_config = ModelConfig(scratch=str(tmp_path / "t5.json"), **SETTINGS)
+    model_config = ModelConfig(scratch=tmp_path / "t5.json", **SETTINGS)
 
     class StopError(Exception):
         pass
 
-    def stop_after_four(step: int, steps: int, loss: float | None) -> None:
-        if step == 4:
+    def stop_after_four(progress: Progress) -> None:
+        assert (progress.total, progress.unit) == (6, "steps")
+        # A step's loss is logged after it.
+        assert progress.remark.startswith("loss ") == (progress.done > 1)
+        if progress.done == 4:
             raise StopError
 
-    def run(folder: Path, on_step: Any = None) -> dict[str, torch.Tensor]:
-        train_phase(
-            "note",
-            folder,
-            cohort=cohort,
-            config=tmp_path / "note.yaml",
-            model_config=model_config,
-            terms=TERMS,
-            on_step=on_step,
-        )
+    def run(folder: Path, report: Any = no_report) -> dict[str, torch.Tensor]:
+        start = NewModel(model_config, TERMS)
+        train_phase("note", folder, cohort=cohort, start=start, config=tmp_path / "note.yaml", report=report)
         return ClinRaGenForConditionalGeneration.from_pretrained(folder).state_dict()
 
     straight = run(tmp_path / "straight")
@@ -254,7 +251,7 @@ def test_muon_and_adamw_split_all_that_learns_and_restore(built: tuple[Any, Any]
         torch.testing.assert_close(model.state_dict()[name], value, msg=name)
 
 
-def test_the_tokenizer_round_trips_and_keeps_disease_names_whole(cohort: DatasetDict) -> None:
+def test_the_tokenizer_round_trips_and_keeps_disease_names_whole(cohort: CohortSplits) -> None:
     names = ["Shock", "Septicemia (except in labor)"]
     texts = list(cohort["train"]["note"]) + list(cohort["train"]["rationale_note"])
     tokenizer = train_tokenizer(texts, vocab_size=900, whole=names)
@@ -275,11 +272,11 @@ def test_a_quoted_phrase_is_tokenised_alike_wherever_it_is_quoted() -> None:
         assert set(phrase) <= set(tokenizer(text)["input_ids"])
 
 
-def test_attention_is_computed_as_the_phase_asks(built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path) -> None:
+def test_attention_is_computed_as_the_phase_asks(built: tuple[Any, Any], cohort: CohortSplits, tmp_path: Path) -> None:
     losses = {}
     for attention in ("sdpa", "eager"):
         model = copy.deepcopy(built[0])
-        args = arguments(MultimodalConfig, tmp_path, attention=attention, allow_skipped_phases=True)
+        args = arguments(MultimodalConfig, tmp_path, attn_implementation=attention, allow_skipped_phases=True)
         trainer = MultimodalTrainer(model=model, args=args, train_dataset=cohort["train"], processing_class=built[1])
         assert {
             model.language_model.config._attn_implementation,
@@ -289,7 +286,7 @@ def test_attention_is_computed_as_the_phase_asks(built: tuple[Any, Any], cohort:
     assert losses["sdpa"] == pytest.approx(losses["eager"], rel=1e-3)
 
 
-def test_normalisation_and_knowledge_tokens(cohort: DatasetDict, built: tuple[Any, Any], tiny_tokenizer: Any) -> None:
+def test_normalisation_and_knowledge_tokens(cohort: CohortSplits, built: tuple[Any, Any], tiny_tokenizer: Any) -> None:
     means, stds = normalisation(cohort)
     rates = [row[3] for values in cohort["train"]["lab_values"] for row in values if row[3] is not None]
     assert means[3] == pytest.approx(sum(rates) / len(rates), rel=1e-5)
@@ -297,14 +294,14 @@ def test_normalisation_and_knowledge_tokens(cohort: DatasetDict, built: tuple[An
     ids = knowledge_token_ids(["chest pain", "chest pain", "fever"], tiny_tokenizer)
     assert len(ids) == len(set(ids)) > 0
     tokens = built[0].knowledge_token_ids.tolist()
-    with pytest.raises(SettingsError, match=f"1 of {len(tokens)} knowledge tokens are outside .* of 700"):
-        built[0].set_knowledge_tokens([*tokens[1:], 700])
+    with pytest.raises(SettingsError, match=f"1 of {len(tokens)} knowledge tokens are outside .* of 600"):
+        built[0].set_knowledge_tokens([*tokens[1:], 600])
 
 
 @pytest.mark.parametrize("weight", [1.0, 4.0])
 @pytest.mark.parametrize("generating", [False, True])
 def test_an_evaluation_in_between_has_a_loss(
-    weight: float, generating: bool, built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+    weight: float, generating: bool, built: tuple[Any, Any], cohort: CohortSplits, tmp_path: Path
 ) -> None:
     model, processor = built
     args = arguments(
@@ -326,10 +323,13 @@ def test_an_evaluation_in_between_has_a_loss(
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [({"attention": "quick"}, "attention 'quick' cannot"), ({"label_smoothing_factor": 0.1}, "leave it at 0")],
+    [
+        ({"attn_implementation": "quick"}, "attn_implementation 'quick' cannot"),
+        ({"label_smoothing_factor": 0.1}, "leave it at 0"),
+    ],
 )
 def test_settings_that_cannot_work_are_refused(
-    setting: dict[str, Any], message: str, built: tuple[Any, Any], cohort: DatasetDict, tmp_path: Path
+    setting: dict[str, Any], message: str, built: tuple[Any, Any], cohort: CohortSplits, tmp_path: Path
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         NoteTrainer(built[0], arguments(NoteConfig, tmp_path, **setting), cohort["train"], processing_class=built[1])
@@ -344,8 +344,8 @@ def without_lab_encoder(weights: Path) -> None:
     ("damage", "message"),
     [
         (without_lab_encoder, r"lacks \d+ of the model's tensors, such as lab_encoder\."),
-        (lambda weights: weights.write_bytes(b"half"), "missing or damaged|no model that can be loaded"),
-        (Path.unlink, "missing or damaged|no model that can be loaded"),
+        (lambda weights: weights.write_bytes(b"half"), "missing or damaged|no model could be loaded"),
+        (Path.unlink, "missing or damaged|no model could be loaded"),
     ],
 )
 @pytest.mark.parametrize("load", [load_parent, Explainer.from_pretrained])
@@ -360,29 +360,12 @@ def test_a_model_that_is_not_whole_is_refused(
         load(tmp_path)
 
 
-def test_a_backbone_too_short_for_the_longest_example_is_refused(cohort: DatasetDict, tmp_path: Path) -> None:
+def test_a_backbone_too_short_for_the_longest_example_is_refused(cohort: CohortSplits, tmp_path: Path) -> None:
     shape = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 1, "max_position_embeddings": 150}
     (tmp_path / "opt.json").write_text(json.dumps({"model_type": "opt", "word_embed_proj_dim": 32, **shape}))
-    settings = ModelConfig(scratch=str(tmp_path / "opt.json"), lora_targets=["q_proj"], **SETTINGS)
-    with pytest.raises(SettingsError, match="takes 180 positions but this opt has 150; lower max_source_tokens"):
+    settings = ModelConfig(scratch=tmp_path / "opt.json", lora_targets=["q_proj"], **SETTINGS)
+    with pytest.raises(SettingsError, match="needs 180 positions but this opt has 150; lower max_source_tokens"):
         build_model(settings, cohort, TERMS, 0)
     (tmp_path / "opt.json").write_text(json.dumps({"model_type": "octopus"}))
     with pytest.raises(SettingsError, match="model_type is 'octopus'"):
         build_model(settings, cohort, TERMS, 0)
-
-
-def test_settings_files_name_their_faults(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="is missing"):
-        parse_yaml(NoteConfig, tmp_path / "none.yaml")
-    (tmp_path / "odd.yaml").write_text("learning_rat: 1\n")
-    with pytest.raises(SettingsError, match=r"odd.yaml.*learning_rat"):
-        parse_yaml(NoteConfig, tmp_path / "odd.yaml", output_dir=tmp_path)
-    for text, fault in (
-        ("max_steps: ten", "invalid int value: 'ten'"),
-        ("max_steps: [1", "line 1, column 12 expected"),
-    ):
-        (tmp_path / "odd.yaml").write_text(text)
-        with pytest.raises(SettingsError, match=rf"odd\.yaml: .*{fault}.*NoteConfig has"):
-            parse_yaml(NoteConfig, tmp_path / "odd.yaml", output_dir=tmp_path)
-    with pytest.raises(SettingsError, match="either a backbone or a scratch"):
-        ModelConfig()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from clinragen.demo.page import SHOWN_DISEASES
+from clinragen.demo.tabs.explain import SHOWN_DISEASES
 from dataset_builder.contract.schema import load_examples
 
 ROOT = Path(__file__).resolve().parents[3]

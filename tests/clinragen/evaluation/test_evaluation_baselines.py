@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clinragen.evaluation.lab_statistics import lab_statistics, statistic_names
-from dataset_builder.contract.vocabulary import load_diseases, load_range_set, load_variables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinragen.evaluation.baselines import LogisticBaseline, PrevalenceGuess
 from clinragen.evaluation.thresholds import best_threshold, choose_thresholds, micro_f1
+from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen.errors import InputDataError, SettingsError
+from modeling_clinragen.series_statistics_clinragen import series_statistics, statistic_names
 
-VARIABLES, DISEASES, RANGES = load_variables(), load_diseases(), load_range_set()
+VOCABULARY = shipped_definitions().vocabulary
+VARIABLES, DISEASES, RANGES = VOCABULARY.variables, VOCABULARY.diseases, VOCABULARY.range_set("clinical")
 Row = dict[str, Any]
 
 
@@ -62,10 +63,14 @@ def splits() -> tuple[list[Row], list[Row], list[Row]]:
     return make_rows(400, 1), make_rows(120, 2, 1000), make_rows(150, 3, 2000)
 
 
+def regression(features: str = "both", **settings: Any) -> LogisticBaseline:
+    return LogisticBaseline(VOCABULARY, RANGES, features, **settings)  # type: ignore[arg-type]
+
+
 @cache
 def fitted(features: str) -> LogisticBaseline:
     train, validation, _ = splits()
-    return LogisticBaseline(features, c_grid=(1.0, 10.0)).fit(train, validation)  # type: ignore[arg-type]
+    return regression(features, c_grid=(1.0, 10.0)).fit(train, validation)
 
 
 def test_the_logistic_regression_beats_the_guess_and_both_inputs_beat_one() -> None:
@@ -84,7 +89,7 @@ def test_test_labels_do_not_change_the_predictions() -> None:
         row["labels"] = [1 - label for label in row["labels"]]
     assert np.array_equal(fitted("both").predict(flipped), fitted("both").predict(test))
     unlabelled = [{key: value for key, value in row.items() if key != "labels"} for row in test]
-    again = LogisticBaseline(c_grid=(1.0, 10.0)).fit(train, validation)
+    again = regression(c_grid=(1.0, 10.0)).fit(train, validation)
     assert np.array_equal(again.predict(unlabelled), fitted("both").predict(test))
     assert again.choices == fitted("both").choices
 
@@ -111,7 +116,7 @@ def test_missing_modalities_and_constant_diseases_are_no_obstacle() -> None:
         row["labels"][0], row["labels"][1] = 0, 1
     for row in (train[0], validation[0], test[0]):
         row.update(note="", lab_hours=[], lab_values=[], lab_observed=[])
-    model = LogisticBaseline(c_grid=(1.0,)).fit(train, validation)
+    model = regression(c_grid=(1.0,)).fit(train, validation)
     probabilities = model.probabilities(test)
     assert np.isfinite(probabilities).all()
     assert (probabilities[:, 0] == 0).all()
@@ -121,15 +126,15 @@ def test_missing_modalities_and_constant_diseases_are_no_obstacle() -> None:
 def test_unusable_settings_and_data_are_named() -> None:
     train, validation, test = splits()
     with pytest.raises(SettingsError, match="features 'labels'"):
-        LogisticBaseline("labels")  # type: ignore[arg-type]
+        regression("labels")
     with pytest.raises(SettingsError, match="c_grid"):
-        LogisticBaseline(c_grid=())
+        regression(c_grid=())
     with pytest.raises(SettingsError, match="fit first"):
-        LogisticBaseline().predict(test)
+        regression().predict(test)
     with pytest.raises(InputDataError, match="validation"):
-        LogisticBaseline().fit(train, [])
+        regression().fit(train, [])
     with pytest.raises(InputDataError, match="features='labs'"):
-        LogisticBaseline("both").fit([{**row, "note": ""} for row in train], validation)
+        regression("both").fit([{**row, "note": ""} for row in train], validation)
     with pytest.raises(InputDataError, match="no labels"):
         PrevalenceGuess().fit(np.zeros((0, 25)))
 
@@ -178,7 +183,8 @@ def test_thresholds_are_per_disease_only_when_that_helps_new_patients() -> None:
 
 def test_lab_statistics_equal_a_plain_computation() -> None:
     rows = [*splits()[0][:25], {"lab_hours": [], "lab_values": [], "lab_observed": []}]
-    table = dict(zip(statistic_names(), lab_statistics(rows).T, strict=True))
+    keys = VOCABULARY.variable_keys
+    table = dict(zip(statistic_names(keys, RANGES), series_statistics(rows, keys, RANGES).T, strict=True))
     assert "weight.share_low" not in table
     for number, row in enumerate(rows):
         for column, variable in enumerate(VARIABLES):

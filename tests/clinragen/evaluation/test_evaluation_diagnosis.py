@@ -6,23 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clinragen.evaluation.diagnosis import EmbeddingMatcher, match_diagnoses
+from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen.errors import SettingsError
 
-DISEASES = load_diseases()
+DISEASES = shipped_definitions().vocabulary.diseases
 NAMES = [disease.name for disease in DISEASES]
-PLACE = {disease.key: column for column, disease in enumerate(DISEASES)}
+INDEX = {disease.key: column for column, disease in enumerate(DISEASES)}
 
 
 def test_exact_names_match_whatever_their_case_and_spaces() -> None:
     matched = match_diagnoses([["SHOCK", "  other  liver\ndiseases "], [], ["Shock", "shock"]], DISEASES)
     expected = np.zeros((3, 25), dtype=int)
-    expected[0, [PLACE["shock"], PLACE["other_liver_diseases"]]] = 1
-    expected[2, PLACE["shock"]] = 1
+    expected[0, [INDEX["shock"], INDEX["other_liver_diseases"]]] = 1
+    expected[2, INDEX["shock"]] = 1
     assert matched.predictions.tolist() == expected.tolist()
     assert matched.unmatched == {}
 
@@ -73,8 +73,8 @@ def test_embedding_matcher_finds_synonyms_and_counts_the_rest(minilm: Path) -> N
     written = ["acute renal failure", "Pleurisy, pneumothorax, pulmonary collapse", "septic shock"]
     matched = match_diagnoses([written], DISEASES, EmbeddingMatcher(minilm))
     assert np.flatnonzero(matched.predictions[0]).tolist() == [
-        PLACE["acute_renal_failure"],
-        PLACE["pleurisy_pneumothorax_collapse"],
+        INDEX["acute_renal_failure"],
+        INDEX["pleurisy_pneumothorax_collapse"],
     ]
     assert matched.unmatched == {"septic shock": 1}
 

@@ -9,15 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from clinragen.evaluation.comparison import compare_systems
-from clinragen.evaluation.metrics import SCORES, Bootstrap, disease_scores, paired_difference, system_scores
+from clinragen.evaluation.bootstrap import Bootstrap
+from clinragen.evaluation.metrics import compare_systems, disease_scores, paired_difference, system_scores
+from clinragen.evaluation.scores import DIAGNOSIS_SCORES
+from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen.errors import InputDataError, SettingsError
 
+# Those that scikit-learn has, too.
+SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1", "macro_precision", "macro_recall")
 JUDGES = {"f1": f1_score, "precision": precision_score, "recall": recall_score}
 
 
@@ -39,6 +42,16 @@ def by_sklearn(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
         result[f"micro_{name}"] = judge(labels.ravel(), predictions.ravel(), zero_division=0)
         result[f"macro_{name}"] = float(np.mean(each)) if each else 0.0
     return result
+
+
+def test_every_score_of_the_list_is_measured_and_compared() -> None:
+    labels, predictions, subjects = random_case(6)
+    bootstrap = Bootstrap(subjects, resamples=100)
+    names = [score.name for score in DIAGNOSIS_SCORES]
+    assert set(SCORES) <= set(names)
+    assert len(set(names)) == len(names)
+    assert list(system_scores(labels, predictions, bootstrap)) == [*names, "undefined_diseases"]
+    assert list(paired_difference(labels, predictions, 1 - predictions, bootstrap)) == names
 
 
 @settings(deadline=None, max_examples=40)
@@ -67,6 +80,18 @@ def test_intervals_equal_explicit_resampling() -> None:
     for name in SCORES:
         low, high = np.percentile(drawn[name], [2.5, 97.5])
         assert (scores[name]["low"], scores[name]["high"]) == pytest.approx((low, high), abs=1e-12)
+
+
+def test_a_mean_over_examples_equals_explicit_resampling() -> None:
+    labels, predictions, subjects = random_case(4, examples=50, diseases=5)
+    bootstrap = Bootstrap(subjects, resamples=100, seed=3)
+    exact = (labels == predictions).all(axis=1)
+    found = bootstrap.decisions(labels, predictions).mean(exact)
+    expected = [exact.mean()]
+    for weights in bootstrap.weights[1:]:
+        times = weights[np.searchsorted(np.unique(subjects), subjects)].astype(int)
+        expected.append(np.repeat(exact, times).mean())
+    assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_interval_covers_a_known_proportion_as_often_as_it_says() -> None:
@@ -161,7 +186,7 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_compare_systems_has_the_shape_of_metrics_json() -> None:
     labels, full, subjects = random_case(2)
     guess = np.ones_like(full)
-    diseases = load_diseases()
+    diseases = shipped_definitions().vocabulary.diseases
     metrics = compare_systems(labels, {"full": full, "prevalence": guess}, subjects, diseases, resamples=200, seed=3)
     bootstrap = Bootstrap(subjects, resamples=200, seed=3)
     assert metrics["systems"]["prevalence"] == system_scores(labels, guess, bootstrap)
@@ -183,11 +208,13 @@ def test_the_evaluate_metric_agrees(tmp_path: Path) -> None:
     labels, predictions, _ = random_case(8)
     expected = by_sklearn(labels, predictions)
     metric = DiagnosisMetric(cache_dir=str(tmp_path))
-    assert metric.compute(predictions=predictions, references=labels) == pytest.approx(expected)
+    scores = metric.compute(predictions=predictions, references=labels)
+    assert set(scores) == {score.name for score in DIAGNOSIS_SCORES}
+    assert {name: scores[name] for name in SCORES} == pytest.approx(expected)
     for start in (0, 20):
         rows = slice(start, start + 20)
         metric.add_batch(predictions=predictions[rows], references=labels[rows])
-    assert metric.compute() == pytest.approx(expected)
+    assert metric.compute() == pytest.approx(scores)
 
 
 def test_the_evaluate_metric_loads_from_its_file_without_a_network(tmp_path: Path) -> None:

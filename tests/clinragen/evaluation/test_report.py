@@ -14,19 +14,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases, load_variables
 from PIL import Image
 from rich.console import Console
 
-from clinragen.evaluation.comparison import compare_systems, system_name
-from clinragen.evaluation.metrics import SCORES
+from clinragen.claims.check import Checking
+from clinragen.evaluation.metrics import compare_systems, rationale_scores
 from clinragen.evaluation.outcome import verdict_sentence, verdicts
-from clinragen.evaluation.rationale_scores import rationale_scores
 from clinragen.evaluation.report import note_excerpt, write_report
+from clinragen.evaluation.score_types import WrittenRationales
+from clinragen.evaluation.scores import DIAGNOSIS_SCORES
+from clinragen.evaluation.systems import system_name
 from clinragen.evaluation.terminal import print_explanation, print_patient, print_table
+from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
-DISEASES = load_diseases()
+VOCABULARY = shipped_definitions().vocabulary
+DISEASES = VOCABULARY.diseases
+RANGES = VOCABULARY.range_set("clinical")
 FIGURES = ("training_curves.png", "f1_per_disease.png", "patient_series.png")
 WARNING = "The hospital is synthetic: these numbers say nothing about real patients."
 
@@ -44,7 +49,10 @@ def metrics() -> dict[str, Any]:
     predictions["prevalence"] = np.tile((np.arange(25) < 6).astype(int), (150, 1))
     predictions["full"][:, 7] = 0
     result = compare_systems(labels, predictions, rng.integers(0, 90, 150), DISEASES)
-    result["rationale"] = {"full": rationale_scores(["high heart rate", None], ["a high heart rate", "low glucose"])}
+    row = {"lab_hours": [], "lab_values": [], "lab_observed": [], "note": ""}
+    references = ["a high heart rate", "low glucose"]
+    written = WrittenRationales(["high heart rate", None], references, [row, row], Checking(VOCABULARY, RANGES, {}))
+    result["rationale"] = {"full": rationale_scores(written)}
     result["names"] = {"full": {"names": 512, "unmatched": 13, "unmatched_distinct": 4}}
     return result
 
@@ -52,7 +60,7 @@ def metrics() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def patient() -> dict[str, Any]:
     rng = np.random.default_rng(3)
-    fills = np.array([variable.fill for variable in load_variables()])
+    fills = np.array([variable.fill for variable in VOCABULARY.variables])
     values = fills * rng.normal(1.0, 0.2, size=(20, 11))
     observed = rng.random(values.shape) < 0.6
     observed[:, 3] = False
@@ -81,8 +89,14 @@ CURVES: dict[str, list[dict[str, float]]] = {
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, metrics: dict[str, Any], patient: dict[str, Any]) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    write_report(folder, metrics=metrics, curves=CURVES, patient=patient, notes=[WARNING])
+    report_into(folder, metrics=metrics, curves=CURVES, patient=patient, notices=[WARNING])
     return folder
+
+
+def report_into(folder: Path, **given: Any) -> None:
+    """Write a report in the shipped vocabulary unless the test gives another."""
+    folder.mkdir(exist_ok=True)
+    write_report(folder, **{"vocabulary": VOCABULARY, "range_set": RANGES, **given})
 
 
 def table_after(text: str, heading: str) -> list[dict[str, str]]:
@@ -104,11 +118,11 @@ def numbers(cell: str) -> list[float]:
 def test_every_score_in_the_table_is_the_measured_one(report: Path, metrics: dict[str, Any]) -> None:
     rows = {row["System"]: row for row in table_after((report / "report.md").read_text(), "## Diagnosis")}
     assert set(rows) == {system_name(name) for name in metrics["systems"]}
+    assert {"micro F1", "micro precision", "micro recall", "macro F1", "macro recall"} <= set(rows["Full model"])
     for name, scores in metrics["systems"].items():
-        for score in SCORES:
-            level, kind = score.split("_")
-            cell = rows[system_name(name)][f"{level} {'F1' if kind == 'f1' else kind}"]
-            expected = [scores[score][side] for side in ("value", "low", "high")]
+        for score in DIAGNOSIS_SCORES:
+            cell = rows[system_name(name)][score.title]
+            expected = [scores[score.name][side] for side in ("value", "low", "high")]
             assert numbers(cell) == pytest.approx(expected, abs=0.00051)
 
 
@@ -158,7 +172,7 @@ def test_verdicts_are_honest(low: float, high: float, answer: str, words: str) -
     }
     (verdict,) = verdicts(made_up)
     assert verdict.answer == answer
-    assert verdict.apart is False
+    assert verdict.intervals_apart is False
     sentence = verdict_sentence(made_up)
     assert words in sentence
     assert ("It beats" in sentence) == (answer == "yes")
@@ -226,11 +240,39 @@ def test_figures_have_alt_text_and_content(report: Path) -> None:
 def test_equal_input_gives_equal_bytes(
     report: Path, tmp_path: Path, metrics: dict[str, Any], patient: dict[str, Any]
 ) -> None:
-    write_report(tmp_path, metrics=metrics, curves=CURVES, patient=patient, notes=[WARNING])
+    report_into(tmp_path, metrics=metrics, curves=CURVES, patient=patient, notices=[WARNING])
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == sorted(["metrics.json", "report.md", *FIGURES])
     for name in names:
         assert (tmp_path / name).read_bytes() == (report / name).read_bytes(), name
+
+
+def test_variables_and_ranges_of_ones_own_reach_the_report(
+    tmp_path: Path, metrics: dict[str, Any], patient: dict[str, Any], lactate_vocabulary: Vocabulary
+) -> None:
+    # Twelve variables fill the figure's usual grid: the key needs a row of its own.
+    own = {
+        **patient,
+        "lab_values": [[*step, 2.5] for step in patient["lab_values"]],
+        "lab_observed": [[*step, True] for step in patient["lab_observed"]],
+    }
+    paper = lactate_vocabulary.range_set("paper")
+    for name, given in (("paper", paper), ("clinical", lactate_vocabulary.range_set("clinical"))):
+        report_into(
+            tmp_path / name,
+            metrics=metrics,
+            curves={},
+            patient=own,
+            notices=[],
+            vocabulary=lactate_vocabulary,
+            range_set=given,
+        )
+        text = (tmp_path / name / "report.md").read_text()
+        assert f"11 of 12 variables were measured, over 20 steps; points outside the {name} range are marked" in text
+    pictures = [(tmp_path / name / "patient_series.png").read_bytes() for name in ("paper", "clinical")]
+    assert pictures[0] != pictures[1]
+    with Image.open(tmp_path / "paper" / "patient_series.png") as image:
+        assert image.height == pytest.approx(5 * 2.375 * 150, abs=2)
 
 
 def test_an_empty_patient_and_no_curves_still_make_a_report(
@@ -242,7 +284,7 @@ def test_an_empty_patient_and_no_curves_still_make_a_report(
         **dict.fromkeys(("note", "lab_summary", "rationale_note", "rationale_lab"), ""),
         "generated_rationale": None,
     }
-    write_report(tmp_path, metrics=metrics, curves={}, patient=bare, notes=[])
+    report_into(tmp_path, metrics=metrics, curves={}, patient=bare, notices=[])
     text = (tmp_path / "report.md").read_text()
     for words in ("has no note", "nothing was measured", "could not be parsed", "the teacher wrote none"):
         assert words in text
@@ -255,12 +297,12 @@ def test_what_is_missing_is_named_and_nothing_half_written(
 ) -> None:
     without = {key: value for key, value in metrics.items() if key != "held_out"}
     with pytest.raises(InputDataError, match="lack held_out"):
-        write_report(tmp_path, metrics=without, curves=CURVES, patient=patient, notes=[])
+        report_into(tmp_path, metrics=without, curves=CURVES, patient=patient, notices=[])
     nameless = {key: value for key, value in patient.items() if key != "predicted"}
     with pytest.raises(InputDataError, match="lacks predicted"):
-        write_report(tmp_path, metrics=metrics, curves=CURVES, patient=nameless, notes=[])
+        report_into(tmp_path, metrics=metrics, curves=CURVES, patient=nameless, notices=[])
     with pytest.raises(InputDataError, match="phase 'lab' has no loss"):
-        write_report(tmp_path, metrics=metrics, curves={"lab": [{"step": 1}]}, patient=patient, notes=[])
+        report_into(tmp_path, metrics=metrics, curves={"lab": [{"step": 1}]}, patient=patient, notices=[])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,31 +1,35 @@
-"""The shipped knowledge: complete, checkable, made as any other, refused when faulty, measured on notes."""
+"""The shipped knowledge: complete, checkable, built like any other, refused when malformed, measured on notes."""
 
 from __future__ import annotations
 
 import copy
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_builder.contract.vocabulary import RESOURCES, load_diseases, load_range_set, load_variables
+from tiny_corpus import tiny_definitions
 
-from clinragen.knowledge import KnowledgeBase, coverage, load_knowledge, write_knowledge
+from clinragen.knowledge import KnowledgeBase, coverage, fill_knowledge, load_knowledge
+from clinragen.knowledge.reader import RESOURCES
 from clinragen.knowledge.shipped import build_shipped
+from dataset_builder.contract.definitions import read_definitions, shipped_definitions
 from dataset_builder.storage.files import write_json
 from dataset_builder.storage.governance import PROVENANCE, read_provenance
 from modeling_clinragen.errors import InputDataError, SettingsError
 
-DISEASES = [disease.key for disease in load_diseases()]
-VARIABLES = [variable.key for variable in load_variables()]
+SHIPPED = shipped_definitions()
+VOCABULARY = SHIPPED.vocabulary
+DISEASES = [disease.key for disease in VOCABULARY.diseases]
+VARIABLES = list(VOCABULARY.variable_keys)
 OPEN = {"source": "made up", "credentialed": False}
 
 
 @pytest.fixture(scope="module")
 def knowledge() -> KnowledgeBase:
-    return load_knowledge()
+    return load_knowledge(None, VOCABULARY)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +91,7 @@ def test_terms_stand_once_per_disease_in_any_spelling(knowledge: KnowledgeBase) 
 
 def test_signs_can_be_judged(knowledge: KnowledgeBase) -> None:
     """Each level sign has a range in one of the range sets; only lipid disorders and the like lack a bedside sign."""
-    ranged = set(load_range_set("clinical").bounds) | set(load_range_set("paper").bounds)
+    ranged = set(VOCABULARY.range_set("clinical").bounds) | set(VOCABULARY.range_set("paper").bounds)
     for entry in knowledge.diseases:
         for sign in entry.signs:
             assert sign.variable in VARIABLES
@@ -123,7 +127,7 @@ def test_acute_diseases_do_not_count_history(knowledge: KnowledgeBase) -> None:
 def test_all_terms_are_unique_and_in_a_fixed_order(knowledge: KnowledgeBase) -> None:
     terms = knowledge.all_terms()
     assert len(terms) == len(set(terms))
-    assert terms == load_knowledge().all_terms()
+    assert terms == load_knowledge(None, VOCABULARY).all_terms()
     assert terms[: len(knowledge.diseases[0].terms)] == knowledge.terms_for("acute_renal_failure")
     every = [term for key in (*DISEASES, *VARIABLES) for term in knowledge.terms_for(key)]
     assert set(terms) == set(every)
@@ -139,11 +143,11 @@ def shock(base: dict[str, Any]) -> dict[str, Any]:
     return base["diseases"]["shock"]
 
 
-def in_shock(section: str, place: int = 0, **changes: Any) -> Fault:
+def in_shock(section: str, index: int = 0, **changes: Any) -> Fault:
     """Changes one entry of the disease; None takes a field away."""
 
     def change(base: dict[str, Any]) -> None:
-        entry = shock(base)[section][place]
+        entry = shock(base)[section][index]
         entry.update(changes)
         for name in [name for name, value in changes.items() if value is None]:
             del entry[name]
@@ -169,7 +173,7 @@ def as_extracted(base: dict[str, Any]) -> None:
 
 ONE_LIMIT = "shock, values entry 1: must be a measurement with one limit"
 FAULTS: list[tuple[str, Fault]] = [
-    ("schema_version 2; write it again", lambda base: base.update(schema_version=1)),
+    ("expected schema_version 2; make it again", lambda base: base.update(schema_version=1)),
     ("'origin' is missing", lambda base: base.pop("origin")),
     ("'colour' is unknown", lambda base: base.update(colour="red")),
     ("'shock' in diseases is missing", lambda base: base["diseases"].pop("shock")),
@@ -177,26 +181,26 @@ FAULTS: list[tuple[str, Fault]] = [
     ("'ph' in variables is missing", lambda base: base["variables"].pop("ph")),
     ("'diseases' must be an object", lambda base: base.update(diseases=[])),
     ("diseases, shock: 'history_counts' must be true or false", lambda base: shock(base).update(history_counts="now")),
-    ("shock: has no term", lambda base: shock(base).update(terms=[])),
+    ("shock: no terms; add some", lambda base: shock(base).update(terms=[])),
     ("shock, terms entry 2: 'source' is missing", in_shock("terms", 1, source=None)),
     ("shock, terms entry 2: 'kind' must be one of name", in_shock("terms", 1, kind="word")),
     ("shock, terms entry 1: 'cited' is missing", in_shock("terms", cited=None)),
     ("shock, terms entry 1: 'spellings' must be a list", in_shock("terms", spellings="x")),
     ("shock, terms entry 1: must be an object", lambda base: shock(base)["terms"].insert(0, "shock")),
-    ("shock: term 'shock' stands in it twice", again("terms")),
+    ("shock: duplicate term 'shock'; remove one", again("terms")),
     ("shock, extracted entry 1: 'cited' must be false", as_extracted),
-    ("term 'shock': passage 'x:1' is not there", in_shock("terms", passages=["x:1"])),
-    ("shock, passages: passage 'x:1' is not there", lambda base: shock(base)["passages"].append("x:1")),
-    ("shock: sign 'bun' is none of", in_shock("signs", variable="bun")),
+    ("term 'shock': unknown passage 'x:1'", in_shock("terms", passages=["x:1"])),
+    ("shock, passages: unknown passage 'x:1'", lambda base: shock(base)["passages"].append("x:1")),
+    ("shock: unknown variable 'bun' in a sign; use one of diastolic", in_shock("signs", variable="bun")),
     ("shock, signs entry 1: 'direction'", in_shock("signs", direction="odd")),
-    ("stands in it twice", again("signs", meaning="the same")),
+    ("shock: duplicate sign 'systolic_blood_pressure low'", again("signs", meaning="the same")),
     (f"{ONE_LIMIT}, 'above' or 'below'", in_shock("values", above=1, below=2)),
     (ONE_LIMIT, lambda base: shock(base)["values"].insert(0, {"names": ["x"], "unit": "mg/dL", "source": "MeSH: X"})),
     ("shock, values entry 1: 'names' must have at least 1", in_shock("values", names=[])),
     ("ph, terms entry 1: 'kind' must be one of high, low", in_ph(kind="up")),
     ("ph, terms entry 1: 'term' must be a text without spaces", in_ph(term=" acid ")),
     ("passages, clinragen:ph-1: 'date' must be like", in_passage(date="May")),
-    ("passages, clinragen:ph-1: is not named by", in_passage(id="ph-9")),
+    ("passages, clinragen:ph-1: the key must be 'source:id'", in_passage(id="ph-9")),
 ]
 
 
@@ -209,17 +213,17 @@ def test_a_faulty_file_names_the_entry(
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(broken))
     with pytest.raises(InputDataError, match=re.escape(message)) as raised:
-        load_knowledge(path)
+        load_knowledge(path, VOCABULARY)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_missing_or_damaged_file(tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match="missing"):
-        load_knowledge(tmp_path / "none.json")
+        load_knowledge(tmp_path / "none.json", VOCABULARY)
     (tmp_path / "half.json").write_text('{"schema_version": 1, ')
     with pytest.raises(InputDataError, match="JSON"):
-        load_knowledge(tmp_path / "half.json")
+        load_knowledge(tmp_path / "half.json", VOCABULARY)
 
 
 def test_coverage_by_hand(knowledge: KnowledgeBase) -> None:
@@ -247,18 +251,25 @@ def test_the_vocabulary_is_counted_in_tokens_of_a_tokenizer(knowledge: Knowledge
     assert coverage([], knowledge)["vocabulary"]["tokens"] is None
 
 
-def test_write_knowledge(tmp_path: Path, content: dict[str, Any]) -> None:
+def fill(folder: Path, content: dict[str, Any], notes: Iterable[str] = (), **more: Any) -> dict[str, Any]:
+    return fill_knowledge(folder, content, SHIPPED, notes, **more)
+
+
+def test_the_folder_of_the_stage(tmp_path: Path, content: dict[str, Any]) -> None:
     output = tmp_path / "stage"
-    report = write_knowledge(output, ["Septic shock."], parents=[OPEN], details={"extract": ["curated"]})
-    names = ["coverage.json", "coverage.png", "knowledge.json", PROVENANCE]
+    report = fill(output, content, ["Septic shock."], parents=[OPEN], details={"extract": ["curated"]})
+    names = ["coverage.json", "coverage.png", "knowledge.json", PROVENANCE, "vocabulary.json"]
     assert sorted(item.name for item in output.iterdir()) == names
-    assert load_knowledge(output / "knowledge.json") == load_knowledge()
+    assert (output / "knowledge.json").read_bytes() == (RESOURCES / "knowledge.json").read_bytes()
+    assert read_definitions(output) == SHIPPED
+    shipped = load_knowledge(None, VOCABULARY)
+    assert load_knowledge(output / "knowledge.json", VOCABULARY) == shipped
     assert json.loads((output / "coverage.json").read_text())["notes"] == 1
-    assert report["terms"] == len(load_knowledge().all_terms())
+    assert report["terms"] == len(shipped.all_terms())
     assert report["disease_terms_in_notes"] == 2  # septic shock is a term of two diseases
     assert read_provenance(output)["steps"][-1] == {"step": "knowledge", "extract": ["curated"]}
-    write_knowledge(output, [], {**content, "origin": "mine"}, parents=[OPEN])
-    assert load_knowledge(output / "knowledge.json").origin == "mine"
+    fill(output, {**content, "origin": "mine"}, parents=[OPEN])
+    assert load_knowledge(output / "knowledge.json", VOCABULARY).origin == "mine"
 
 
 @pytest.mark.parametrize(
@@ -267,24 +278,23 @@ def test_write_knowledge(tmp_path: Path, content: dict[str, Any]) -> None:
     ids=["open", "one closed", "unrecorded"],
 )
 def test_counts_of_credentialed_notes_are_the_owners_alone(
-    tmp_path: Path, parents: list[dict[str, Any]], closed: bool
+    tmp_path: Path, content: dict[str, Any], parents: list[dict[str, Any]], closed: bool
 ) -> None:
-    write_knowledge(tmp_path / "stage", ["Septic shock."], parents=parents)
+    fill(tmp_path / "stage", content, ["Septic shock."], parents=parents)
     assert read_provenance(tmp_path / "stage")["credentialed"] is closed
     for path in (tmp_path / "stage", *(tmp_path / "stage").iterdir()):
         assert (path.stat().st_mode & 0o077 == 0) is closed, path
 
 
-def test_an_interrupted_write_leaves_the_old_folder(tmp_path: Path) -> None:
-    output = tmp_path / "stage"
-    write_knowledge(output, ["Septic shock."])
-    before = (output / "coverage.json").read_bytes()
-
+def test_the_folder_is_private_before_a_note_is_read(tmp_path: Path, content: dict[str, Any]) -> None:
     def notes() -> Any:
+        assert (tmp_path / "stage").stat().st_mode & 0o077 == 0
         yield "Melena."
-        raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        write_knowledge(output, notes())
-    assert (output / "coverage.json").read_bytes() == before
-    assert [item.name for item in tmp_path.iterdir()] == ["stage"]
+    assert fill(tmp_path / "stage", content, notes())["notes"] == 1
+
+
+def test_a_base_of_another_vocabulary_is_refused(tmp_path: Path, content: dict[str, Any]) -> None:
+    with pytest.raises(InputDataError, match="in diseases is missing or not in the vocabulary"):
+        fill_knowledge(tmp_path / "stage", content, tiny_definitions(tmp_path))
+    assert not (tmp_path / "stage").exists()

@@ -1,4 +1,4 @@
-"""`clinragen knowledge check`: right terms score high, terms of other diseases do not, chance is what chance gives."""
+"""`clinragen knowledge check`: right terms score high, terms of other diseases score like chance."""
 
 from __future__ import annotations
 
@@ -11,35 +11,37 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dataset_builder.contract.vocabulary import RESOURCES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
-from clinragen.cli.main import app
 from clinragen.knowledge import KnowledgeBase, load_knowledge
 from clinragen.knowledge.check import check_knowledge
 from clinragen.knowledge.check_names import known_abbreviations
 from clinragen.knowledge.check_passages import split_passages
 from clinragen.knowledge.ranks import auc, reciprocal_rank_by_chance
+from clinragen.knowledge.reader import RESOURCES
 from clinragen.knowledge.support import PassageIndex
+from dataset_builder.contract.definitions import shipped_definitions, write_definitions
 from dataset_builder.storage.files import write_json
 from modeling_clinragen.errors import SettingsError
+
+VOCABULARY = shipped_definitions().vocabulary
 
 
 @pytest.fixture(scope="module")
 def base() -> KnowledgeBase:
-    return load_knowledge()
+    return load_knowledge(None, VOCABULARY)
 
 
 def with_terms_of_others(base: KnowledgeBase) -> KnowledgeBase:
-    """Every topic has the terms of another one, supported by whatever of its own passages they stand in."""
+    """Every topic gets the terms of another one, supported by those of its own passages that contain them."""
     index = PassageIndex(base.passages.values())
     given = [topic.terms for topic in base.topics]
     random.Random(0).shuffle(given)
     names = [topic.passages for topic in base.topics]
-    # A term that stands nowhere among the topic's passages would not be asked about at all.
+    # A term without a supporting passage would not be part of the query at all.
     moved = [
         tuple(replace(term, passages=index.holding(term.surfaces, own) or own) for term in terms)
         for terms, own in zip(given, names, strict=True)
@@ -51,7 +53,7 @@ def with_terms_of_others(base: KnowledgeBase) -> KnowledgeBase:
 
 @pytest.fixture(scope="module")
 def both(base: KnowledgeBase, minilm: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    return check_knowledge(base, minilm), check_knowledge(with_terms_of_others(base), minilm)
+    return check_knowledge(base, VOCABULARY, minilm), check_knowledge(with_terms_of_others(base), VOCABULARY, minilm)
 
 
 def test_the_shipped_terms_are_relevant_by_both_measures(both: tuple[dict[str, Any], dict[str, Any]]) -> None:
@@ -76,7 +78,7 @@ def test_terms_of_other_diseases_score_clearly_lower(both: tuple[dict[str, Any],
 def test_one_topic_with_wrong_terms_is_named(base: KnowledgeBase) -> None:
     wrong = tuple(replace(term, passages=base.disease("copd").passages) for term in base.disease("shock").terms)
     diseases = tuple(replace(entry, terms=wrong) if entry.key == "copd" else entry for entry in base.diseases)
-    measured = check_knowledge(replace(base, diseases=diseases))["passages"]["topics"]
+    measured = check_knowledge(replace(base, diseases=diseases), VOCABULARY)["passages"]["topics"]
     assert measured["copd"]["auc"] < 0.7
     assert measured["copd"]["recall"] == 0
     assert measured["pneumonia"]["recall"] == 1
@@ -92,7 +94,7 @@ def test_a_topic_with_too_few_passages_says_so(base: KnowledgeBase) -> None:
     without = replace(base.disease("copd"), terms=tuple(replace(t, passages=()) for t in base.disease("copd").terms))
     changed = {"shock": thin("shock", 1), "pneumonia": thin("pneumonia", 0), "copd": without}
     diseases = tuple(changed.get(entry.key, entry) for entry in base.diseases)
-    found = check_knowledge(replace(base, diseases=diseases))["passages"]
+    found = check_knowledge(replace(base, diseases=diseases), VOCABULARY)["passages"]
     assert found["topics"]["shock"] == {"passages": 1, "too_few": "fewer than 2 passages"}
     assert found["topics"]["pneumonia"] == {"passages": 0, "too_few": "fewer than 2 passages"}
     assert found["topics"]["copd"] == {"passages": 2, "too_few": "no term or passage in one half"}
@@ -141,6 +143,8 @@ WRONG = [
 
 @pytest.fixture
 def check(tmp_path: Path) -> Callable[..., str]:
+    from clinragen.cli.main import app
+
     def run(*words: object) -> str:
         done = CliRunner().invoke(app, ["knowledge", "check", *map(str, words)], catch_exceptions=False)
         assert done.exit_code == 0, done.output
@@ -155,11 +159,12 @@ def test_the_command_prints_a_table_and_writes_the_report(
 ) -> None:
     file = tmp_path / "knowledge.json"
     file.write_bytes(Path(str(RESOURCES / "knowledge.json")).read_bytes())
+    write_definitions(tmp_path, shipped_definitions())
     output = check(tmp_path if as_folder else file, "--report", tmp_path / "report.json", "--k", 3)
     assert "recall@3" in output
     assert "give --encoder" in output
     found = json.loads((tmp_path / "report.json").read_text())
-    assert found == json.loads(json.dumps(check_knowledge(load_knowledge(), k=3)))
+    assert found == json.loads(json.dumps(check_knowledge(load_knowledge(None, VOCABULARY), VOCABULARY, k=3)))
     for key in found["passages"]["topics"]:
         assert key in output
 
@@ -174,6 +179,6 @@ def test_the_command_says_which_topics_are_not_above_chance(
     assert "not above chance: copd" in check(tmp_path / "mine.json")
 
 
-def test_an_encoder_that_is_none_is_named(base: KnowledgeBase, tmp_path: Path) -> None:
+def test_an_unusable_encoder_is_named(base: KnowledgeBase, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="encoder"):
-        check_knowledge(base, tmp_path)
+        check_knowledge(base, VOCABULARY, tmp_path)

@@ -1,4 +1,4 @@
-"""What breaks a JSON Schema is told in words."""
+"""Violations of a JSON Schema are described in words."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from dataset_builder.contract.vocabulary import RESOURCES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from clinragen.knowledge.json_schema import first_problem
+from clinragen.knowledge.reader import RESOURCES
 
 SCHEMA = {
     "type": "object",

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_corpus import TEXTS, built, passage, passages, tiny_vocabulary
+from tiny_corpus import TEXTS, built, passage, passages, tiny_definitions
 
 from clinragen.knowledge.abbreviations import Abbreviations, Definition, find_definitions, stands_for
 from clinragen.knowledge.extraction import Candidate
 from clinragen.knowledge.merge import merge
 from clinragen.knowledge.reader import parse_knowledge
-from clinragen.knowledge.statistical import StatisticalExtractor, StatisticalSettings, log_odds_score
-from clinragen.retrieval.topics import Topic
+from clinragen.knowledge.statistical import StatisticalConfig, StatisticalExtractor, log_odds_score
+from clinragen.retrieval.topics import load_topics
 from clinragen.text.normal_form import normal_form
+from dataset_builder.contract.definitions import Definitions
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 NONE = Abbreviations([])
@@ -28,9 +28,8 @@ WORDS = st.text("bcdfglmnprtv", min_size=4, max_size=9)
 
 
 @pytest.fixture
-def topics(tmp_path: Path) -> Iterator[Sequence[Topic]]:
-    with tiny_vocabulary(tmp_path) as found:
-        yield found
+def definitions(tmp_path: Path) -> Definitions:
+    return tiny_definitions(tmp_path)
 
 
 # --- one form
@@ -187,48 +186,48 @@ def test_the_score_by_hand() -> None:
     assert math.isfinite(log_odds_score(4, 4, 10, 10))
 
 
-def found(texts: dict[str, list[str]], topics: Sequence[Topic], **settings: Any) -> dict[str, list[str]]:
+def found(texts: dict[str, list[str]], definitions: Definitions, **settings: Any) -> dict[str, list[str]]:
     retrieved = {key: [passage(f"{key}{n}", text) for n, text in enumerate(listed)] for key, listed in texts.items()}
-    extractor = StatisticalExtractor(StatisticalSettings(**settings))
-    result = asyncio.run(extractor.extract(topics, retrieved))
+    extractor = StatisticalExtractor(StatisticalConfig(**settings))
+    result = asyncio.run(extractor.extract(load_topics(definitions), retrieved))
     return {key: [candidate.term for candidate in candidates] for key, candidates in result.candidates.items()}
 
 
-def test_planted_phrases_are_found_and_common_ones_are_not(topics: Sequence[Topic]) -> None:
+def test_planted_phrases_are_found_and_common_ones_are_not(definitions: Definitions) -> None:
     planted = {"gout": "uric acid crystals", "asthma": "bronchial hyperreactivity", "heart_rate": "sinus node disease"}
     texts = {
         key: [f"Of the renal ward, {phrase} was number {n}. Then 2024 {n}{n}." for n in range(8)]
         for key, phrase in planted.items()
     }
-    assert found(texts, topics) == {key: [phrase] for key, phrase in planted.items()}
+    assert found(texts, definitions) == {key: [phrase] for key, phrase in planted.items()}
 
 
-def test_a_phrase_inside_a_longer_one_stands_alone_only_where_it_does(topics: Sequence[Topic]) -> None:
+def test_a_phrase_inside_a_longer_one_stands_alone_only_where_it_does(definitions: Definitions) -> None:
     others = {"asthma": ["Wheezing."] * 6, "heart_rate": ["Bradycardia."] * 6}
     always = {"gout": ["Tophaceous gout flares."] * 6, **others}
-    assert found(always, topics)["gout"] == ["tophaceous gout flares"]
+    assert found(always, definitions)["gout"] == ["tophaceous gout flares"]
     often = {"gout": ["Tophaceous gout hurts."] * 3 + ["Gout; tophi."] * 5, **others}
-    assert "gout" in [term.lower() for term in found(often, topics)["gout"]]
+    assert "gout" in [term.lower() for term in found(often, definitions)["gout"]]
 
 
-def test_the_settings_bound_what_is_found(topics: Sequence[Topic]) -> None:
+def test_the_settings_bound_what_is_found(definitions: Definitions) -> None:
     texts = {key: list(listed) * 3 for key, listed in TEXTS.items()}
-    every = found(texts, topics)
+    every = found(texts, definitions)
     assert all(len(term.split()) <= 4 and not term.isdigit() for terms in every.values() for term in terms)
-    assert {len(terms) for terms in found(texts, topics, terms_per_topic=1).values()} == {1}
-    assert all(len(term.split()) == 1 for terms in found(texts, topics, most_words=1).values() for term in terms)
-    assert found(texts, topics, min_passages=7) == {key: [] for key in TEXTS}
-    assert sum(map(len, found(texts, topics, min_score=2.0).values())) < sum(map(len, every.values()))
-    with pytest.raises(SettingsError, match="at least 1"):
-        StatisticalSettings(min_passages=0)
+    assert {len(terms) for terms in found(texts, definitions, terms_per_topic=1).values()} == {1}
+    assert all(len(term.split()) == 1 for terms in found(texts, definitions, max_words=1).values() for term in terms)
+    assert found(texts, definitions, min_passages=7) == {key: [] for key in TEXTS}
+    assert sum(map(len, found(texts, definitions, min_score=2.0).values())) < sum(map(len, every.values()))
+    with pytest.raises(SettingsError, match="min_passages: expected a whole number of at least 1"):
+        StatisticalConfig(min_passages=0)
 
 
 # --- the whole
 
 
-def test_extracted_terms_have_their_passages_and_their_abbreviations(topics: Sequence[Topic]) -> None:
-    content = built(topics, [StatisticalExtractor(StatisticalSettings(min_score=0.5))])
-    base = parse_knowledge(content, "it")
+def test_extracted_terms_have_their_passages_and_their_abbreviations(definitions: Definitions) -> None:
+    content = built(definitions, [StatisticalExtractor(StatisticalConfig(min_score=0.5))])
+    base = parse_knowledge(content, "it", definitions.vocabulary)
     gout = {term.term: term for term in base.disease("gout").extracted}
     assert {"uric acid", "podagra", "colchicine"} <= {name.lower() for name in gout}
     acid = next(term for name, term in gout.items() if name.lower() == "uric acid")
@@ -242,13 +241,13 @@ def test_extracted_terms_have_their_passages_and_their_abbreviations(topics: Seq
     assert "podagra" in base.all_terms()
 
 
-def test_a_topic_without_a_term_is_refused(topics: Sequence[Topic]) -> None:
-    with pytest.raises(InputDataError, match="gout: has no term; add some, or retrieve more passages"):
-        built(topics)
+def test_a_topic_without_a_term_is_refused(definitions: Definitions) -> None:
+    with pytest.raises(InputDataError, match="gout: no terms; add some to its YAML file, or retrieve more passages"):
+        built(definitions)
 
 
-def test_the_same_inputs_give_the_same_and_other_passages_another(topics: Sequence[Topic]) -> None:
-    extractors = [StatisticalExtractor(StatisticalSettings(min_score=0.5))]
-    assert built(topics, extractors) == built(topics, extractors)
-    other = built(topics, extractors, retrieved=passages("elsewhere"))
-    assert other["made_by"]["passages"] != built(topics, extractors)["made_by"]["passages"]
+def test_the_same_inputs_give_the_same_and_other_passages_another(definitions: Definitions) -> None:
+    extractors = [StatisticalExtractor(StatisticalConfig(min_score=0.5))]
+    assert built(definitions, extractors) == built(definitions, extractors)
+    other = built(definitions, extractors, retrieved=passages("elsewhere"))
+    assert other["made_by"]["passages"] != built(definitions, extractors)["made_by"]["passages"]

@@ -1,4 +1,4 @@
-"""The journal of answers: what is in it stays, what was torn goes, and damage is told."""
+"""The journal of answers: complete lines stay, an incomplete one is removed, and damage is reported."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_torn_anywhere_every_whole_line_is_kept_and_writing_goes_on(written: Pat
 @pytest.mark.parametrize(
     "damage", [b"\0" * 20, b"{}", b'{"fingerprint": "x", "answer": {"text": "secret"}}', b'"secret"', b"", b"\xff"]
 )
-def test_damage_that_is_no_torn_end_is_told_with_its_line_and_nothing_else(written: Path, damage: bytes) -> None:
+def test_other_damage_is_reported_with_its_line_and_nothing_else(written: Path, damage: bytes) -> None:
     lines = written.read_bytes().splitlines(keepends=True)
     lines[2] = damage + b"\n"
     written.write_bytes(b"".join(lines))
@@ -140,7 +140,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_a_full_disk_is_told_to_everybody_and_costs_nothing_that_was_kept(
+def test_a_full_disk_fails_every_caller_and_loses_nothing_that_was_kept(
     written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def several(journal: Journal) -> list[object]:

@@ -1,4 +1,4 @@
-"""Real models: tiny random ones in process, and one behind `transformers serve`, asked through everything."""
+"""Real models: tiny random ones in this process, and one behind `transformers serve`, used end to end."""
 
 from __future__ import annotations
 
@@ -16,16 +16,13 @@ from typing import Any
 
 import pytest
 from conftest import TEXT_CONFIGS
-from tiny_mimic import crowd
 from typer.testing import CliRunner
 
-from clinragen.cli.main import app
-from clinragen.llm.client import Asker
+from clinragen.llm.client import LLMClient
 from clinragen.llm.in_process import InProcessModel
 from clinragen.llm.journal import Journal, read_journal
 from clinragen.llm.openai_server import OpenAIServer
 from clinragen.llm.types import Answer, LanguageModel, Message, Request
-from dataset_builder.cohort.build import build_cohort
 from dataset_builder.storage.files import read_json
 from modeling_clinragen.errors import InputDataError, ModelInputError, SettingsError
 
@@ -67,15 +64,15 @@ def chat_model(save_model: Callable[..., str]) -> str:
 
 def ask(model: LanguageModel, requests: Sequence[Request], journal: Path) -> list[Answer]:
     async def all_of_them(opened: Journal) -> list[Answer]:
-        async with Asker(model, opened) as asker:
-            return await asyncio.gather(*map(asker.ask, requests))
+        async with LLMClient(model, opened) as client:
+            return await asyncio.gather(*map(client.complete, requests))
 
     with Journal(journal) as opened:
         return asyncio.run(all_of_them(opened))
 
 
 def generate_alone(folder: str, text: str, *, bare: bool) -> tuple[list[int], list[int], str]:
-    """Token ids of a prompt and of what follows it, and the text of that, by the library alone."""
+    """Token ids of a prompt and of its continuation, and the text of that, by the library alone."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
@@ -115,8 +112,8 @@ def test_sampling_follows_the_seed(chat_model: str, tmp_path: Path) -> None:
 
 def test_an_interruption_gives_up_what_the_model_is_writing(chat_model: str, tmp_path: Path) -> None:
     async def interrupted(journal: Journal) -> float:
-        async with Asker(InProcessModel(chat_model), journal) as asker:
-            task = asyncio.create_task(asker.ask(Request(REQUESTS[0].messages, 16000)))
+        async with LLMClient(InProcessModel(chat_model), journal) as client:
+            task = asyncio.create_task(client.complete(Request(REQUESTS[0].messages, 16000)))
             await asyncio.wait([task], timeout=2)
             assert not task.done()
             started = time.monotonic()
@@ -146,12 +143,12 @@ def test_an_answer_ends_with_the_models_own_end(save_model: Callable[..., str], 
 @pytest.mark.parametrize(
     ("template", "words", "max_tokens", "error", "message"),
     [
-        (TEMPLATE, 300, 8, ModelInputError, "r7: is with its answer longer than the 256 tokens"),
-        (TEMPLATE, 1, 256, ModelInputError, "r7: is with its answer longer than the 256 tokens"),
-        (NO_SYSTEM, 1, 8, SettingsError, "does not know the roles"),
+        (TEMPLATE, 300, 8, ModelInputError, "r7: prompt and answer exceed the 256 tokens"),
+        (TEMPLATE, 1, 256, ModelInputError, "r7: prompt and answer exceed the 256 tokens"),
+        (NO_SYSTEM, 1, 8, SettingsError, "does not support the roles"),
     ],
 )
-def test_what_cannot_be_answered_is_told(
+def test_what_cannot_be_answered_is_reported(
     save_model: Callable[..., str],
     tmp_path: Path,
     template: str,
@@ -166,7 +163,7 @@ def test_what_cannot_be_answered_is_told(
     assert "dyspnea" not in str(caught.value)
 
 
-def test_a_folder_without_a_model_is_named_and_a_pickle_is_none(
+def test_a_folder_without_a_model_is_named_and_a_pickle_is_not_one(
     save_model: Callable[..., str], tmp_path: Path
 ) -> None:
     import torch
@@ -177,7 +174,7 @@ def test_a_folder_without_a_model_is_named_and_a_pickle_is_none(
     torch.save(load_file(weights), pickled / "pytorch_model.bin")
     weights.unlink()
     for folder in (tmp_path, pickled):
-        with pytest.raises(InputDataError, match="holds no language model"):
+        with pytest.raises(InputDataError, match="no language model"):
             InProcessModel(str(folder))
 
 
@@ -222,9 +219,16 @@ def test_transformers_serve_answers_as_the_same_model_does_in_process(
 def test_a_real_model_takes_a_cohort_through_the_whole_stage(
     request: pytest.FixtureRequest, chat_model: str, tmp_path: Path, kind: str
 ) -> None:
+    from tiny_mimic import crowd
+
+    from clinragen.cli.main import app
+    from dataset_builder.cohort.build import build_cohort
+    from dataset_builder.cohort.config import CohortConfig
+
     cohort = tmp_path / "cohort"
-    build_cohort("mimic-iv", crowd(3).write(tmp_path / "tables"), cohort, note_policy="structured")
-    words = ["--cohort", cohort, "--output", tmp_path / "out", "--teacher", kind, "--model-name", chat_model]
+    build_cohort("mimic-iv", crowd(3).write(tmp_path / "tables"), cohort, CohortConfig(note_policy="structured"))
+    words = ["--cohort", cohort, "--output", tmp_path / "out", "--teacher", "llm", "--provider", kind]
+    words += ["--model-name", chat_model]
     words += ["--base-url", request.getfixturevalue("served")] if kind == "openai" else []
     done = CliRunner().invoke(app, ["rationales", *map(str, words), "--max-tokens", "8"], catch_exceptions=False)
     assert done.exit_code == 0, done.output[-1500:]

@@ -1,4 +1,4 @@
-"""One attempt at a server: where data may go, what is sent, and what a refusal tells."""
+"""One attempt at a server: where data may go, what is sent, and what a refusal says."""
 
 from __future__ import annotations
 
@@ -125,11 +125,11 @@ def test_a_server_here_is_reached_directly_whatever_proxy_is_set(
     assert attempt(server.url).text == reply_to(NOTE)
 
 
-def test_nobody_is_sent_on_to_another_server(server: ChatServer) -> None:
+def test_redirects_to_another_server_are_not_followed(server: ChatServer) -> None:
     with chat_server() as other:
         other.behave()
         server.behave(script=["307"], headers={"Location": f"{other.url}/chat/completions"})
-        with pytest.raises(SettingsError, match="sends us on to another address"):
+        with pytest.raises(SettingsError, match="redirects to another address"):
             attempt(server.url)
         assert other.counts()["asked"] == {}
 
@@ -156,11 +156,11 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
 @pytest.mark.parametrize(
     ("key", "url", "variable", "message"),
     [
-        (None, "http://127.0.0.1:1/v1", "HOSPITAL_KEY", "HOSPITAL_KEY: is not set"),
-        ("ключ", "http://127.0.0.1:1/v1", "HOSPITAL_KEY", "characters that no key has"),
+        (None, "http://127.0.0.1:1/v1", "HOSPITAL_KEY", "HOSPITAL_KEY: not set"),
+        ("ключ", "http://127.0.0.1:1/v1", "HOSPITAL_KEY", "characters that are invalid in a key"),
         (KEY, "http://llm.hospital.org/v1", "HOSPITAL_KEY", "travel there unencrypted"),
-        (KEY, "https://user:pass@llm.hospital.org/v1", None, "just scheme, host, port and path"),
-        (None, "http://127.0.0.1:1/v1?key=pass@", None, "just scheme, host, port and path"),
+        (KEY, "https://user:pass@llm.hospital.org/v1", None, "only scheme, host, port and path"),
+        (None, "http://127.0.0.1:1/v1?key=pass@", None, "only scheme, host, port and path"),
     ],
 )
 def test_a_key_that_is_missing_broken_or_would_leak_is_refused(
@@ -179,23 +179,23 @@ def test_a_key_that_is_missing_broken_or_would_leak_is_refused(
 @pytest.mark.parametrize(
     ("status", "error", "kind", "message"),
     [
-        (401, {}, SettingsError, "refused with HTTP 401; put a key for this service into OPENAI_API_KEY"),
-        (403, {}, SettingsError, "HTTP 403; put a key"),
+        (401, {}, SettingsError, "refused with HTTP 401; set OPENAI_API_KEY to a key"),
+        (403, {}, SettingsError, "HTTP 403; set OPENAI_API_KEY"),
         (404, {"code": "model_not_found"}, SettingsError, r"HTTP 404 \(model_not_found\).*has the model 'tiny'"),
         (400, {"code": "unsupported_parameter", "param": "max_tokens"}, SettingsError, r"parameter, max_tokens\)"),
-        (400, {"code": f"about {NOTE}"}, SettingsError, "HTTP 400; see what it supports"),
+        (400, {"code": f"about {NOTE}"}, SettingsError, "HTTP 400; check what it supports"),
         (422, {}, SettingsError, "HTTP 422"),
         (429, {"code": "insufficient_quota"}, SettingsError, "no credit"),
-        (400, {"type": "exceed_context_size_error"}, ModelInputError, "request 1: is longer than tiny can take"),
-        (422, {"type": "`inputs` tokens + `max_new_tokens` must be <= 4096."}, ModelInputError, "is longer"),
-        (413, {}, ModelInputError, "request 1: is longer"),
-        (400, {"code": "content_filter"}, ModelInputError, "request 1: the content filter"),
+        (400, {"type": "exceed_context_size_error"}, ModelInputError, "request 1: too long for tiny"),
+        (422, {"type": "`inputs` tokens + `max_new_tokens` must be <= 4096."}, ModelInputError, "too long"),
+        (413, {}, ModelInputError, "request 1: too long"),
+        (400, {"code": "content_filter"}, ModelInputError, "request 1: refused by the content filter"),
         (429, {}, TransientError, "too many requests"),
-        (408, {}, TransientError, "time-out"),
+        (408, {}, TransientError, "timeout"),
         (502, {}, TransientError, "status 502"),
     ],
 )
-def test_a_refusal_tells_the_cure_and_nothing_of_the_request(
+def test_a_refusal_names_the_cure_and_nothing_of_the_request(
     server: ChatServer,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -216,9 +216,9 @@ def test_a_refusal_tells_the_cure_and_nothing_of_the_request(
     assert isinstance(caught.value, ClinRaGenError) is (kind is not TransientError)
 
 
-def test_a_server_that_knows_no_schemas_is_named(server: ChatServer) -> None:
+def test_a_server_without_support_for_schemas_is_named(server: ChatServer) -> None:
     server.behave(script=["400"])
-    with pytest.raises(SettingsError, match="may not know JSON schemas"):
+    with pytest.raises(SettingsError, match="may not support JSON schemas"):
         attempt(server.url, Request(REQUEST.messages, 50, json_schema=SCHEMA))
 
 

@@ -1,4 +1,4 @@
-"""Local corpora: what is read from each kind of file, damaged files, and the ranking."""
+"""Local corpora: every kind of file, damaged files, and the ranking."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from knowledge_site import DATA, article, article_set
 
 from clinragen.retrieval import corpus
-from clinragen.retrieval.config import RetrievalSettings
+from clinragen.retrieval.config import RetrievalConfig
 from clinragen.retrieval.corpus import PASSAGE_WORDS, read_corpus
 from clinragen.retrieval.passages import Passage, write_passages
 from clinragen.retrieval.ranking import Ranking
 from clinragen.retrieval.retrieve import open_sources, retrieve
 from clinragen.retrieval.topics import Topic, load_topics
+from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 KIDNEY = Topic("acute_renal_failure", "Acute renal failure", "disease", "x", ("x",), "acute kidney injury oliguria")
@@ -60,7 +61,7 @@ def test_every_kind_of_file_is_read(folder: Path) -> None:
             "Lactate in septic shock & what follows.",
             "BACKGROUND: Lactate rises in septic shock.\nRESULTS: A lactate above 4 mmol/L1 went with vasopressors.",
         ),
-        # The second file says this one anew; 900000002 is deleted by the first, and 900000004 was retracted.
+        # The second file replaces this one; 900000002 is deleted by the first, and 900000004 was retracted.
         "900000005": ("pubmed", "A review.", "Pneumothorax is said anew."),
         "6": ("pubmed", "A review.", "Kidney stones hurt; acute colic follows."),
     }
@@ -92,10 +93,10 @@ def test_no_word_of_a_text_is_lost_and_pieces_are_no_longer_than_they_must(parag
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("a.xml.gz", gzip.compress(article_set(article(1, "One.")))[:-20], "no whole gzip file"),
-        ("a.xml.gz", article_set(), "no whole gzip file"),
+        ("a.xml.gz", gzip.compress(article_set(article(1, "One.")))[:-20], "gzip file is incomplete"),
+        ("a.xml.gz", article_set(), "gzip file is incomplete"),
         ("a.xml.gz", gzip.compress(article_set(article(1, "One."))[:-30]), "damaged or cut off"),
-        ("a.xml", b"<html></html>", "holds no PubmedArticleSet"),
+        ("a.xml", b"<html></html>", "contains no PubmedArticleSet"),
         ("a.jsonl", b"{}\n", "line 1"),
         ("a.txt", "Fieber über".encode("latin-1"), "UTF-8"),
     ],
@@ -111,10 +112,10 @@ def test_a_folder_without_a_corpus_or_with_too_much_is_refused(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "empty").mkdir()
-    for path, problem in ((tmp_path / "empty", "holds no file of a corpus"), (tmp_path / "absent", "is no folder")):
+    for path, problem in ((tmp_path / "empty", "no corpus files"), (tmp_path / "absent", "not a folder")):
         with pytest.raises(InputDataError, match=problem):
             read_corpus(path)
-    monkeypatch.setattr(corpus, "MOST_PASSAGES", 3)
+    monkeypatch.setattr(corpus, "MAX_PASSAGES", 3)
     with pytest.raises(InputDataError, match="more than 3 passages"):
         read_corpus(folder)
 
@@ -147,21 +148,21 @@ def test_equal_passages_stay_in_their_order() -> None:
 
 
 def test_an_encoder_ranks_by_meaning_what_bm25_found(tmp_path: Path) -> None:
-    # BM25 counts the words and is taken in; the encoder is not.
+    # BM25 counts words and is misled; the encoder is not.
     pie = "Acute kidney pie: an acute kidney, acute kidney gravy, no injury."
     loss = "Sudden loss of renal function with oliguria, also called acute kidney injury, raises creatinine."
     write_passages(tmp_path / "own.jsonl", passages(pie, loss, "The heart.", "The lungs."))
-    for encoder, best in ((None, ["0", "1"]), (get_model_path(), ["1", "0"])):
-        (source,) = open_sources([str(tmp_path)], RetrievalSettings(encoder=encoder))
+    for encoder, best in ((None, ["0", "1"]), (str(get_model_path()), ["1", "0"])):
+        (source,) = open_sources([str(tmp_path)], RetrievalConfig(encoder=encoder))
         assert [passage.id for passage in source.passages(KIDNEY, 4)] == best
-        assert ("encoder" in source.recorded()) == (encoder is not None)
+        assert ("encoder" in source.describe()) == (encoder is not None)
 
 
 def test_ranking_without_an_encoder_is_said(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    (source,) = open_sources([str(folder)], RetrievalSettings())
+    (source,) = open_sources([str(folder)], RetrievalConfig())
     assert "ranked by BM25 alone" in caplog.text
-    assert source.recorded() == {
+    assert source.describe() == {
         "source": "local",
         "folder": "corpus",
         "files": 5,
@@ -170,8 +171,8 @@ def test_ranking_without_an_encoder_is_said(folder: Path, caplog: pytest.LogCapt
     }
 
 
-def test_an_encoder_that_is_none_is_refused(folder: Path, tmp_path: Path) -> None:
-    (source,) = open_sources([str(folder)], RetrievalSettings(encoder=tmp_path))
+def test_an_unusable_encoder_is_refused(folder: Path, tmp_path: Path) -> None:
+    (source,) = open_sources([str(folder)], RetrievalConfig(encoder=str(tmp_path)))
     with pytest.raises(SettingsError, match="sentence encoder"):
         source.passages(KIDNEY, 2)
 
@@ -181,12 +182,12 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path, folder: Path) -> No
     other.mkdir(parents=True)
     (other / "a.txt").write_text("A kidney.")
     with pytest.raises(SettingsError, match="named 'corpus'"):
-        open_sources([str(folder), str(other)], RetrievalSettings())
+        open_sources([str(folder), str(other)], RetrievalConfig())
 
 
 def test_a_changed_corpus_is_ranked_again(folder: Path, tmp_path: Path) -> None:
     def run() -> list[str]:
-        sources = open_sources([str(folder)], RetrievalSettings())
+        sources = open_sources([str(folder)], RetrievalConfig())
         found = retrieve([KIDNEY], sources, per_topic=3, cache_dir=tmp_path / "cache")
         return [passage.id for passage in found[KIDNEY.key]]
 
@@ -202,9 +203,9 @@ def test_a_changed_corpus_is_ranked_again(folder: Path, tmp_path: Path) -> None:
 
 
 def test_each_shipped_topic_finds_the_passage_that_is_about_it(tmp_path: Path) -> None:
-    topics = load_topics()
+    topics = load_topics(shipped_definitions())
     lines = [Passage("local", topic.key, "", f"{topic.words}.", "", "", "") for topic in topics]
     write_passages(tmp_path / "a.jsonl", lines)
-    sources = open_sources([str(tmp_path)], RetrievalSettings())
+    sources = open_sources([str(tmp_path)], RetrievalConfig())
     found = retrieve(topics, sources, per_topic=1, cache_dir=tmp_path / "cache")
     assert [[passage.id for passage in found[topic.key]] for topic in topics] == [[topic.key] for topic in topics]

@@ -1,4 +1,4 @@
-"""Passages and their files, topics, and what PubMed's XML is read as."""
+"""Passages and their files, topics, and PubMed's XML."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from dataset_builder.contract.vocabulary import RESOURCES, load_diseases, load_variables, vocabulary_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from knowledge_site import DATA, article, article_set
+from tiny_corpus import tiny_definitions
 
 from clinragen.retrieval.passages import Passage, read_passages, write_passages
 from clinragen.retrieval.pubmed_xml import BrokenXMLError, passage_of, pmids_of, read_records
-from clinragen.retrieval.topics import TOPICS, load_topics
+from clinragen.retrieval.topics import load_topics
+from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen.errors import InputDataError
 
 SAME_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
@@ -74,13 +74,13 @@ def test_any_bytes_are_passages_or_an_error_that_names_the_file(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[]", "must be an object"),
         ('{"id": "1", "text": "x"}', "'source' is missing"),
         ('{"source": "s", "id": 1, "text": "x"}', "'id' must be a text"),
         ('{"source": "s", "id": "1", "text": " "}', "'text' must not be empty"),
-        ('{"source": "s", "id": "1", "text": "x", "abstract": "y"}', "no field 'abstract'"),
+        ('{"source": "s", "id": "1", "text": "x", "abstract": "y"}', "unknown field 'abstract'"),
         ('{"source": "s", "id": "1", "text": "\\ud800"}', "half a character"),
         ('{"source": "s", "id": "1", "text": "x", "date": "5 May 2024"}', "'date' must be like"),
         ('{"source": "s", "id": "1", "text": "x", "date": "2024-13"}', "'date' must be like"),
@@ -97,7 +97,7 @@ def test_a_faulty_line_is_named_by_its_number_and_not_quoted(tmp_path: Path, lin
     assert "5 May" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_or_one_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.jsonl").write_bytes('{"source": "é"}'.encode("latin-1"))
     for name in ("absent.jsonl", "latin.jsonl"):
         with pytest.raises(InputDataError, match=name):
@@ -123,51 +123,49 @@ def test_fields_that_a_source_has_not_may_be_left_out() -> None:
 
 
 def test_every_disease_and_variable_has_an_entry_of_its_own() -> None:
-    topics = load_topics()
-    expected = [("disease", one.key) for one in load_diseases()] + [("variable", one.key) for one in load_variables()]
+    definitions = shipped_definitions()
+    topics = load_topics(definitions)
+    expected = [("disease", one.key) for one in definitions.vocabulary.diseases]
+    expected += [("variable", one.key) for one in definitions.vocabulary.variables]
     assert [(topic.kind, topic.key) for topic in topics] == expected
-    written = yaml.safe_load((RESOURCES / TOPICS).read_text(encoding="utf-8"))
-    assert set(written["diseases"]) | set(written["variables"]) == {key for _, key in expected}
-    assert all(set(entry) == {"pubmed", "wikipedia", "words"} for part in written.values() for entry in part.values())
+    written = [*definitions.diseases.values(), *definitions.variables.values()]
+    assert all(set(entry["queries"]) == {"pubmed", "wikipedia", "words"} for entry in written)
     assert len({topic.words for topic in topics}) == len({topic.pubmed for topic in topics}) == 36
     for topic in topics:
         assert topic.pubmed.count("(") == topic.pubmed.count(")")
         assert topic.pubmed.count('"') % 2 == 0
 
 
-def test_a_disease_of_the_users_own_is_asked_for_by_its_name(tmp_path: Path) -> None:
-    own = tmp_path / "vocabulary" / "phenotypes.yaml"
-    own.parent.mkdir()
-    own.write_text('- {key: gout, name: Gout, ccs: 54, kind: chronic, codes: {9: ["274.9"]}}\n')
-    with vocabulary_of(tmp_path):
-        gout, *variables = load_topics()
-        assert (gout.name, gout.pubmed, gout.wikipedia, gout.words) == ("Gout", "Gout", ("Gout",), "Gout")
-        assert len(variables) == 11
-        own.write_text(own.read_text().replace("key: gout", "key: glucose"))
-        with pytest.raises(InputDataError, match="'glucose' is the key of a disease and of a variable"):
-            load_topics()
+def test_a_disease_of_the_users_own_is_searched_for_by_its_name(tmp_path: Path) -> None:
+    gout, _, heart_rate = load_topics(tiny_definitions(tmp_path / "bare"))
+    assert (gout.name, gout.pubmed, gout.wikipedia, gout.words) == ("Gout", "Gout", ("Gout",), "Gout")
+    assert (heart_rate.kind, heart_rate.words) == ("variable", "heart rate")
+    asked = "queries: {pubmed: 'Gout[Majr]', wikipedia: [Gout, Podagra]}"
+    gout, *_ = load_topics(
+        tiny_definitions(tmp_path / "own", gout=f'{{name: Gout, kind: chronic, codes: {{9: ["274.9"]}}, {asked}}}')
+    )
+    assert (gout.pubmed, gout.wikipedia, gout.words) == ("Gout[Majr]", ("Gout", "Podagra"), "Gout")
+
+
+def test_a_disease_and_a_variable_with_one_key_are_refused(tmp_path: Path) -> None:
+    definitions = tiny_definitions(tmp_path)
+    gout, asthma = definitions.vocabulary.diseases
+    vocabulary = dataclasses.replace(
+        definitions.vocabulary, diseases=(dataclasses.replace(gout, key="heart_rate"), asthma)
+    )
+    diseases = {"heart_rate": definitions.diseases["gout"], "asthma": definitions.diseases["asthma"]}
+    with pytest.raises(InputDataError, match="'heart_rate' is the key of a disease and of a variable"):
+        load_topics(dataclasses.replace(definitions, vocabulary=vocabulary, diseases=diseases))
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        "a: [",
-        "[]",
-        "{diseases: {}, variables: {}, more: {}}",
-        "{diseases: [], variables: {}}",
-        "{diseases: {shock: x}, variables: {}}",
-        "{diseases: {shock: {query: x}}, variables: {}}",
-        "{diseases: {shock: {wikipedia: Shock}}, variables: {}}",
-        "{diseases: {shock: {wikipedia: []}}, variables: {}}",
-        "{diseases: {shock: {words: 3}}, variables: {}}",
-        "{diseases: {shock: {pubmed: ' '}}, variables: {}}",
-    ],
+    "queries", ["x", [], {"query": "x"}, {"wikipedia": "Shock"}, {"wikipedia": []}, {"words": 3}, {"pubmed": " "}]
 )
-def test_a_faulty_file_of_topics_is_named(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "own_topics.yaml"
-    path.write_text(content)
-    with pytest.raises(InputDataError, match=r"own_topics\.yaml"):
-        load_topics(path)
+def test_faulty_queries_are_named(queries: Any) -> None:
+    shipped = shipped_definitions()
+    diseases = {**shipped.diseases, "shock": {**shipped.diseases["shock"], "queries": queries}}
+    with pytest.raises(InputDataError, match="disease 'shock': queries"):
+        load_topics(dataclasses.replace(shipped, diseases=diseases))
 
 
 # --- PubMed's XML

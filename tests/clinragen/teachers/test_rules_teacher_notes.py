@@ -1,4 +1,4 @@
-"""The rule-based teacher's R_m: what it cites from a note, against hand labels, an own checker and a known truth."""
+"""The rule-based teacher's R_m: its quotes against hand labels, an independent checker and a known truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases, load_range_set
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,12 +19,15 @@ from clinragen.knowledge import load_knowledge
 from clinragen.teachers.rules import RuleTeacher
 from clinragen.text.context import load_context_rules
 from clinragen.text.term_index import TermIndex
+from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen.errors import InputDataError
 
-NAMES = {disease.key: disease.name for disease in load_diseases()}
-KEYS = {disease.name: disease.key for disease in load_diseases()}
+VOCABULARY = shipped_definitions().vocabulary
+NAMES = VOCABULARY.name_of_disease
+KEYS = VOCABULARY.key_of_disease
+KNOWLEDGE = load_knowledge(None, VOCABULARY)
 
-# Sentence, disease, quote that must be cited (None: the sentence is no affirmed, current mention of the disease).
+# Sentence, disease, quote that must be cited (None: the sentence does not affirm the disease as current).
 LABELLED = [
     (
         "He presented with crushing chest pain radiating to the jaw.",
@@ -126,9 +128,13 @@ LABELLED = [
 ]
 
 
+def rule_teacher(seed: int) -> RuleTeacher:
+    return RuleTeacher(KNOWLEDGE, VOCABULARY, VOCABULARY.range_set("clinical"), seed=seed)
+
+
 @pytest.fixture(scope="module")
 def teacher() -> RuleTeacher:
-    return RuleTeacher(load_knowledge(), load_range_set(), seed=0)
+    return rule_teacher(0)
 
 
 def example(note: str, keys: list[str], number: int = 0) -> dict[str, Any]:
@@ -152,7 +158,7 @@ def test_hand_labelled_sentences(teacher: RuleTeacher, sentence: str, key: str, 
     quotes = re.findall(r'"([^"]*)"', rationale.note)
     if quote is None:
         assert quotes == []
-        assert NAMES[key] in rationale.note  # said to have none
+        assert NAMES[key] in rationale.note  # named as without evidence
         assert rationale.note_support == frozenset()
     else:
         assert any(quote in cited for cited in quotes)
@@ -192,7 +198,7 @@ def test_a_wrapped_line_is_read_through_and_a_list_is_not(teacher: RuleTeacher) 
     split = teacher.mentions("The patient has been taking her pills for high blood\npressure.")[
         "essential_hypertension"
     ]
-    assert split[0].quote == "high blood pressure"  # a line break is told as a space
+    assert split[0].quote == "high blood pressure"  # a line break is written as a space
 
 
 def test_no_disease_and_no_note(teacher: RuleTeacher) -> None:
@@ -205,7 +211,7 @@ def test_no_disease_and_no_note(teacher: RuleTeacher) -> None:
 
 
 def test_unknown_diagnosis_is_refused(teacher: RuleTeacher) -> None:
-    with pytest.raises(InputDataError, match="Gout"):
+    with pytest.raises(InputDataError, match="unknown diagnosis 'Gout'"):
         teacher.write({**example("gout", []), "diagnoses": ["Gout"]})
 
 
@@ -213,10 +219,10 @@ def test_same_seed_same_words_and_wording_varies(teacher: RuleTeacher) -> None:
     note = "Crushing chest pain and melena."
     keys = ["acute_myocardial_infarction", "gastrointestinal_hemorrhage"]
     texts = [teacher.write(example(note, keys, number)).note for number in range(30)]
-    again = RuleTeacher(load_knowledge(), load_range_set(), seed=0)
+    again = rule_teacher(0)
     assert texts == [again.write(example(note, keys, number)).note for number in range(30)]
     assert len(set(texts)) > 1
-    other = RuleTeacher(load_knowledge(), load_range_set(), seed=1)
+    other = rule_teacher(1)
     assert texts != [other.write(example(note, keys, number)).note for number in range(30)]
 
 
@@ -233,7 +239,7 @@ def test_any_text_is_read_and_every_quote_is_in_it(start: str, end: str) -> None
             assert one_line(note[mention.start : mention.end]) == mention.quote
 
 
-RULES = RuleTeacher(load_knowledge(), load_range_set(), seed=0)
+RULES = rule_teacher(0)
 
 
 @given(st.lists(st.text(alphabet="ab ", min_size=1, max_size=6).filter(str.strip), min_size=1, max_size=8), st.data())
@@ -279,7 +285,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, dict[s
 def test_recall_and_precision_on_the_known_truth(
     teacher: RuleTeacher, hospital: list[tuple[str, dict[str, Any]]]
 ) -> None:
-    told = found = on_evidence = on_distractor = 0
+    present = found = on_evidence = on_distractor = 0
     for note, truth in hospital:
         evidence = {}
         for key, entry in truth["diseases"].items():
@@ -289,7 +295,7 @@ def test_recall_and_precision_on_the_known_truth(
         rationale = teacher.write(example(note, list(truth["diseases"]), truth["hadm_id"]))
         mentions = teacher.mentions(note)
         for key, places in evidence.items():
-            told += bool(places)
+            present += bool(places)
             assert rationale.note_support is not None
             found += bool(places) and key in rationale.note_support
         every = [span for places in evidence.values() for span in places]
@@ -299,8 +305,8 @@ def test_recall_and_precision_on_the_known_truth(
                 missed = any(start < mention.end and mention.start < end for start, end in distractors)
                 on_evidence += hit
                 on_distractor += missed and not hit
-    assert told > 800
-    assert found / told >= 0.95  # asked for: 0.85
+    assert present > 800
+    assert found / present >= 0.95  # asked for: 0.85
     assert on_evidence / (on_evidence + on_distractor) >= 0.99  # asked for: 0.98
 
 
@@ -332,7 +338,7 @@ def names_in(text: str) -> set[str]:
 
 
 def test_every_sentence_holds(teacher: RuleTeacher, hospital: list[tuple[str, dict[str, Any]]]) -> None:
-    """Reads each rationale back: quotes are in the note, and each diagnosis is told once."""
+    """Reads each rationale back: quotes are in the note, and each diagnosis is named once."""
     for note, truth in hospital:
         keys = list(truth["diseases"])
         if not keys:
@@ -341,13 +347,13 @@ def test_every_sentence_holds(teacher: RuleTeacher, hospital: list[tuple[str, di
         supported: set[str] = set()
         unsupported: set[str] = set()
         for sentence in sentences(rationale.note):
-            told, none = SENTENCE.match(sentence), NONE.match(sentence)
-            assert (told is None) != (none is None), sentence
-            if told:
-                for quote in re.findall(r'"([^"]+)"', told["quotes"]):
+            support, none = SENTENCE.match(sentence), NONE.match(sentence)
+            assert (support is None) != (none is None), sentence
+            if support:
+                for quote in re.findall(r'"([^"]+)"', support["quotes"]):
                     assert quote in one_line(note)
-                assert not supported & names_in(told["diseases"])
-                supported |= names_in(told["diseases"])
+                assert not supported & names_in(support["diseases"])
+                supported |= names_in(support["diseases"])
             elif none:
                 unsupported |= names_in(none["diseases"])
         assert supported | unsupported == {NAMES[key] for key in keys}

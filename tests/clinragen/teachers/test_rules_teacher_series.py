@@ -1,4 +1,4 @@
-"""The rule-based teacher's R_t: every statement read back and verified against the raw series by own code."""
+"""The rule-based teacher's R_t: every statement read back and verified against the raw series, without the checker."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases, load_range_set, load_variables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clinragen.knowledge import load_knowledge
 from clinragen.teachers.rules import RuleTeacher
+from dataset_builder.contract.definitions import shipped_definitions
 
-DISEASES = load_diseases()
-VARIABLES = load_variables()
-KEYS = [variable.key for variable in VARIABLES]
+VOCABULARY = shipped_definitions().vocabulary
+DISEASES = VOCABULARY.diseases
+VARIABLES = VOCABULARY.variables
+KEYS = list(VOCABULARY.variable_keys)
+KNOWLEDGE = load_knowledge(None, VOCABULARY)
 COLUMN = {variable.name.lower(): column for column, variable in enumerate(VARIABLES)}
-TEACHERS = {name: RuleTeacher(load_knowledge(), load_range_set(name), seed=3) for name in ("clinical", "paper")}
+RANGES = {name: VOCABULARY.range_set(name) for name in ("clinical", "paper")}
+TEACHERS = {name: RuleTeacher(KNOWLEDGE, VOCABULARY, ranges, seed=3) for name, ranges in RANGES.items()}
 # Half of what "near" and "about" may be off, by variable key.
 HALF_STEP = {
     "fraction_inspired_oxygen": 0.05,
@@ -83,8 +86,8 @@ def sentences(text: str) -> list[str]:
     return [part.strip() + "." for part in re.split(r"\.(?=\s|$)", text) if part.strip()]
 
 
-def near(key: str, told: str, value: float) -> bool:
-    return abs(float(told) - value) <= HALF_STEP.get(key, 5) * 1.0001 + 1e-4
+def near(key: str, number: str, value: float) -> bool:
+    return abs(float(number) - value) <= HALF_STEP.get(key, 5) * 1.0001 + 1e-4
 
 
 def verify(finding: str, hours: np.ndarray, table: np.ndarray, ranges: str) -> tuple[str, str]:
@@ -98,8 +101,8 @@ def verify(finding: str, hours: np.ndarray, table: np.ndarray, ranges: str) -> t
     assert measured.any()
     values, when = table[measured, column].astype(float), hours[measured]
     if level:
-        low, high = (np.float32(bound) for bound in load_range_set(ranges).bounds[key])
-        inclusive = load_range_set(ranges).low_inclusive
+        low, high = (np.float32(bound) for bound in RANGES[ranges].bounds[key])
+        inclusive = RANGES[ranges].low_inclusive
         raw = table[measured, column]
         beyond = raw > high if level["side"] == "high" else (raw <= low if inclusive else raw < low)
         count, total = int(beyond.sum()), len(beyond)
@@ -142,10 +145,9 @@ def verify(finding: str, hours: np.ndarray, table: np.ndarray, ranges: str) -> t
 
 
 def check(hours: np.ndarray, table: np.ndarray, keys: list[str], ranges: str, number: int = 0) -> str:
-    """Write R_t and read it back: each statement true, each diagnosis told, each sign one of the knowledge base."""
+    """Write R_t and read it back: each statement is true, each diagnosis named, each sign in the knowledge base."""
     rationale = TEACHERS[ranges].write(example(hours, table, keys, number))
     by_name = {disease.name: disease.key for disease in DISEASES}
-    knowledge = load_knowledge()
     supported: set[str] = set()
     unsupported: set[str] = set()
     for sentence in sentences(rationale.lab):
@@ -155,13 +157,13 @@ def check(hours: np.ndarray, table: np.ndarray, keys: list[str], ranges: str, nu
             continue
         assert support is not None, sentence
         sign = verify(support["finding"], hours, table, ranges)
-        told = names_in(support["diseases"])
-        for name in told:
-            signs = {(item.variable, item.direction): item.meaning for item in knowledge.disease(by_name[name]).signs}
+        named = names_in(support["diseases"])
+        for name in named:
+            signs = {(item.variable, item.direction): item.meaning for item in KNOWLEDGE.disease(by_name[name]).signs}
             assert sign in signs
             meaning = support["m1"] or support["m2"]
-            assert meaning is None or (len(told) == 1 and meaning == signs[sign])
-        supported |= told
+            assert meaning is None or (len(named) == 1 and meaning == signs[sign])
+        supported |= named
     assert not supported & unsupported
     assert supported | unsupported == {disease.name for disease in DISEASES if disease.key in keys}
     assert {by_name[name] for name in supported} == rationale.lab_support
@@ -185,7 +187,7 @@ def test_single_and_rare_readings() -> None:
     hours, table = one("heart_rate", [80, 82, 81, 120], [0, 1.2, 2.1, 3.4])
     assert "Heart rate is high once at hour 3" in check(hours, table, ["shock"], "clinical")
     hours, table = one("heart_rate", [80.0] * 29 + [120.0])
-    lab = check(hours, table, ["shock"], "clinical")  # one of thirty is no sign
+    lab = check(hours, table, ["shock"], "clinical")  # one of thirty is not a sign
     assert "Heart rate" not in lab
 
 
@@ -219,7 +221,7 @@ def test_weight_has_no_clinical_range() -> None:
     assert "Weight is high in every reading" in check(hours, table, ["lipid_disorders"], "paper")
 
 
-def test_no_disease_tells_only_what_was_measured_and_normal() -> None:
+def test_without_a_disease_only_measured_variables_are_called_normal() -> None:
     hours, table = one("heart_rate", [70, 75, 80, 72])
     table[1, KEYS.index("glucose")] = 300
     table[2, KEYS.index("weight")] = 80
@@ -280,7 +282,7 @@ def test_statements_without_a_disease_are_true(made: tuple[np.ndarray, np.ndarra
             listed = re.sub(r" stays? normal\.$", "", part)
             for name in re.split(r", | and ", listed):
                 column = COLUMN[name.lower()]
-                low, high = (np.float32(bound) for bound in load_range_set("clinical").bounds[KEYS[column]])
+                low, high = (np.float32(bound) for bound in RANGES["clinical"].bounds[KEYS[column]])
                 values = table[~np.isnan(table[:, column]), column]
                 assert len(values)
                 assert ((values >= low) & (values <= high)).all()
@@ -294,12 +296,13 @@ def test_statements_without_a_disease_are_true(made: tuple[np.ndarray, np.ndarra
 @pytest.mark.parametrize("ranges", ["clinical", "paper"])
 def test_a_synthetic_cohort_reads_back(ranges: str, tmp_path: Any) -> None:
     """Real-looking series with real combinations of diseases, each statement verified; and they stay short."""
-    from dataset_builder.cohort.build import build_cohort
+    from tiny_mimic import make_cohort
+
     from dataset_builder.contract.schema import load_examples
     from dataset_builder.synthetic.hospital import write_hospital
 
     write_hospital(tmp_path / "tables", patients=150, seed=5)
-    build_cohort("mimic-iv", tmp_path / "tables", tmp_path / "cohort", note_policy="admission")
+    make_cohort("mimic-iv", tmp_path / "tables", tmp_path / "cohort", note_policy="admission")
     lengths = []
     by_name = {disease.name: disease.key for disease in DISEASES}
     for row in load_examples(tmp_path / "cohort")["train"]:

@@ -8,13 +8,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from dataset_builder.contract.vocabulary import Disease, load_diseases
-from tiny_mimic import HR, TinyMimic, build
+from tiny_mimic import HR, SHIPPED, VOCABULARY, TinyMimic, build
 
 from dataset_builder.cohort.leakage_audit import LeakageAudit
+from dataset_builder.contract.definitions import Definitions
 from dataset_builder.contract.schema import SPLITS
+from modeling_clinragen.vocabulary_clinragen import Disease, Vocabulary
 
-DISEASES = load_diseases()
+DISEASES = VOCABULARY.diseases
 CLEAN = {
     "patients_in_several_splits": 0,
     "notes_identical_across_splits": 0,
@@ -41,8 +42,8 @@ def part(*examples: dict[str, Any], diseases: tuple[Disease, ...] = DISEASES) ->
     )
 
 
-def audited(parts: dict[str, pa.Table], diseases: tuple[Disease, ...] = DISEASES) -> dict[str, int]:
-    audit = LeakageAudit(diseases)
+def audited(parts: dict[str, pa.Table], definitions: Definitions = SHIPPED) -> dict[str, int]:
+    audit = LeakageAudit(definitions)
     for split, examples in parts.items():
         audit.add(split, examples)
     return dict(audit.result())
@@ -55,10 +56,10 @@ def named(note: str, *keys: str) -> int:
 def test_what_is_clean_counts_nothing() -> None:
     parts = {
         split: part(
-            {"subject_id": place, "note": f"Fever {place}", "true": ["shock"], "hours": [0.5, 48.0]},
-            {"subject_id": place, "note": f"Fever {place}", "true": ["copd"], "hours": []},
+            {"subject_id": number, "note": f"Fever {number}", "true": ["shock"], "hours": [0.5, 48.0]},
+            {"subject_id": number, "note": f"Fever {number}", "true": ["copd"], "hours": []},
         )
-        for place, split in enumerate(SPLITS)
+        for number, split in enumerate(SPLITS)
     }
     assert audited(parts) == {**CLEAN, "labels": 6}
 
@@ -127,17 +128,32 @@ def test_every_label_counts_once_however_often_it_is_named() -> None:
     assert named(note, "septicemia", "congestive_heart_failure", "shock") == 2
 
 
-def test_a_phenotype_of_the_users_own_is_known_by_its_name() -> None:
+def test_a_disease_of_the_users_own_is_known_by_its_name() -> None:
     own = (
-        Disease("gout", "Gout; podagra (of the foot)", 54, "chronic"),
-        Disease("plus", "C++ (odd)", 1, "acute"),
+        Disease("gout", "Gout; podagra (of the foot)", "chronic"),
+        Disease("plus", "C++ (odd)", "acute"),
         DISEASES[11],
     )
+    about = {"gout": {}, "plus": {"terms": [{"term": "oddity", "kind": "finding"}]}}
+    about[DISEASES[11].key] = dict(SHIPPED.diseases[DISEASES[11].key])
+    definitions = Definitions(Vocabulary((), own, ()), {}, about)
     notes = ["gout flare", "PODAGRA", "gouty", "uses c++ daily", "urosepsis"]
     rows = [{"note": note, "true": ("gout", "plus", "septicemia")} for note in notes]
-    result = audited({"train": part(*rows, diseases=own)}, own)
+    result = audited({"train": part(*rows, diseases=own)}, definitions)
     assert result["labels_named_in_their_note"] == 4
     assert result["labels"] == 15
+
+
+def test_the_names_of_a_disease_of_the_users_own_come_from_its_terms() -> None:
+    own = (Disease("gout", "Gout", "chronic"),)
+    terms = [
+        {"term": "podagra", "kind": "name", "spellings": ["gouty arthritis"]},
+        {"term": "colchicine", "kind": "drug", "spellings": ["Colcrys"]},
+    ]
+    definitions = Definitions(Vocabulary((), own, ()), {}, {"gout": {"terms": terms}})
+    notes = ["podagra", "Gouty arthritis", "gout", "colchicine and colcrys"]
+    rows = [{"note": note, "true": ("gout",)} for note in notes]
+    assert audited({"train": part(*rows, diseases=own)}, definitions)["labels_named_in_their_note"] == 3
 
 
 def test_a_build_counts_the_names_in_its_notes(tmp_path: Path) -> None:

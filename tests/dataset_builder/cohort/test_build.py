@@ -10,10 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases
-from tiny_mimic import DBP, HR, SPO2, START, TinyMimic, build, crowd, digests, examples_of, item_log, values_of
+from tiny_mimic import (
+    DBP,
+    HR,
+    SPO2,
+    START,
+    VOCABULARY,
+    TinyMimic,
+    build,
+    crowd,
+    digests,
+    examples_of,
+    item_log,
+    make_cohort,
+    values_of,
+)
 
-from dataset_builder.cohort.build import build_cohort
+from dataset_builder.cohort.config import FILTERS
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.schema import SPLITS, load_examples
 from modeling_clinragen.errors import SettingsError
@@ -122,7 +135,7 @@ def test_missing_values_stay_missing_and_every_series_is_valid(tmp_path: Path) -
     hospital.chart(1, 1, DBP, 60)
     hospital.chart(1, 2.5, SPO2, 98)
     rows, _ = build(hospital, tmp_path)
-    series = LabSeries.from_example(rows[1])
+    series = LabSeries.from_example(VOCABULARY, rows[1])
     assert series.hours.tolist() == [1.0, 2.5]
     assert series.observed.sum() == 3
     assert np.isnan(series.values).sum() == 2 * 11 - 3
@@ -208,11 +221,11 @@ def test_cohort_filters_are_counted_and_can_be_switched_off(tmp_path: Path) -> N
         ("coded", 2),
         ("has_events", 1),
     ]
-    everyone, _ = build(hospital, tmp_path / "all", filters=())
+    everyone, _ = build(hospital, tmp_path / "all", skip_filters=FILTERS)
     assert set(everyone) == {1, 2, 3, 4, 14, 5, 6}
     assert everyone[6]["lab_hours"] == []
     assert everyone[6]["lab_summary"] == ""
-    assert LabSeries.from_example(everyone[6]) == LabSeries.empty()
+    assert LabSeries.from_example(VOCABULARY, everyone[6]) == LabSeries.empty(VOCABULARY)
 
 
 def test_age_is_counted_at_the_admission(tmp_path: Path) -> None:
@@ -298,7 +311,7 @@ def test_a_source_without_notes_names_the_policy_that_works(tmp_path: Path) -> N
     hospital.chart(1, 1, HR, 80)
     root = hospital.write(tmp_path / "tables", leave_out=["note/discharge"])
     with pytest.raises(SettingsError, match="--note-policy structured"):
-        build_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="admission")
+        make_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="admission")
     assert not (tmp_path / "cohort").exists()
 
 
@@ -319,7 +332,7 @@ def test_tables_may_be_parquet_or_plain_csv_and_lie_in_the_root(tmp_path: Path) 
             pyarrow.parquet.write_table(pyarrow.csv.read_csv(path), root / f"{stem}.parquet")
         else:
             (root / f"{stem}.csv").write_bytes(gzip.decompress(path.read_bytes()))
-    build_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full")
+    make_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full")
     assert examples_of(tmp_path / "cohort") == expected
 
 
@@ -381,7 +394,7 @@ def test_the_fingerprint_follows_inputs_and_settings(tmp_path: Path) -> None:
 def test_a_small_build_is_quick(tmp_path: Path) -> None:
     root = crowd(50).write(tmp_path / "tables")
     begun = time.monotonic()
-    build_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full")
+    make_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full")
     assert time.monotonic() - begun < 20
 
 
@@ -389,9 +402,9 @@ def test_the_synthetic_hospital_keeps_its_planted_truth(tmp_path: Path) -> None:
     from dataset_builder.synthetic.hospital import write_hospital
 
     write_hospital(tmp_path / "hospital", patients=60, seed=3)
-    provenance = build_cohort("mimic-iv", tmp_path / "hospital", tmp_path / "cohort", note_policy="admission")
+    provenance = make_cohort("mimic-iv", tmp_path / "hospital", tmp_path / "cohort", note_policy="admission")
     rows = {row["stay_id"]: row for row in examples_of(tmp_path / "cohort").values()}
-    keys = [disease.key for disease in load_diseases()]
+    keys = [disease.key for disease in VOCABULARY.diseases]
     with gzip.open(tmp_path / "hospital" / "truth.jsonl.gz", "rt", encoding="utf-8") as stream:
         planted = [json.loads(line) for line in stream]
     compared = 0

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases, load_variables
-from tiny_mimic import examples_of
+from tiny_mimic import SHIPPED, VOCABULARY, examples_of, make_cohort
 
-from dataset_builder.cohort.build import build_cohort
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.errors import SettingsError
 
@@ -37,7 +35,7 @@ def demo(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     root = shared / "data" / "mimic-iv-demo"
     output = tmp_path_factory.mktemp("demo") / "cohort"
     begun = time.monotonic()
-    provenance = build_cohort("mimic-iv", root, output, note_policy="structured")
+    provenance = make_cohort("mimic-iv", root, output, note_policy="structured")
     assert time.monotonic() - begun < 30
     return root, {number + 1000: row for number, row in examples_of(output).items()}, provenance
 
@@ -73,7 +71,7 @@ def expected_series(root: Path, stays: pd.DataFrame) -> pd.DataFrame:
     value[item == 226531] *= 0.45359237
     value[(variable == "fraction_inspired_oxygen") & (value > 1)] /= 100
     value[(variable == "oxygen_saturation") & (value <= 1)] *= 100
-    bounds = {v.key: v.plausible for v in load_variables()}
+    bounds = {v.key: v.plausible for v in VOCABULARY.variables}
     low = np.array([bounds[key][0] for key in variable])
     high = np.array([bounds[key][1] for key in variable])
     stay = stays.loc[events.stay_id]
@@ -83,7 +81,7 @@ def expected_series(root: Path, stays: pd.DataFrame) -> pd.DataFrame:
     events = events.assign(value=value, hours=hours)
     events = events[(value >= low) & (value <= high) & (hours >= 0) & (hours <= np.minimum(48, length))]
     table = events.pivot_table(index=["stay_id", "hours"], columns="variable", values="value", aggfunc="max")
-    return table[[variable.key for variable in load_variables()]].sort_index()
+    return table[[variable.key for variable in VOCABULARY.variables]].sort_index()
 
 
 def test_the_cohort_is_the_one_that_pandas_selects(demo: Any) -> None:
@@ -101,7 +99,7 @@ def test_every_value_of_every_stay_agrees_with_pandas(demo: Any) -> None:
     table = expected_series(root, stays)
     compared = 0
     for stay_id, row in rows.items():
-        series = LabSeries.from_example(row)
+        series = LabSeries.from_example(VOCABULARY, row)
         expected = table.loc[stay_id]
         np.testing.assert_allclose(series.hours, expected.index.to_numpy(), rtol=1e-6)
         np.testing.assert_allclose(series.values, expected.to_numpy(), rtol=1e-5)
@@ -121,7 +119,10 @@ def test_labels_and_prediction_times_agree_with_pandas(demo: Any) -> None:
     positives = 0
     for stay_id, row in rows.items():
         found = codes[row["hadm_id"]]
-        expected = [int(any((v, c) in found for v in d.codes for c in d.codes[v])) for d in load_diseases()]
+        expected = [
+            int(any((v, c) in found for v, listed in codes.items() for c in listed))
+            for codes in SHIPPED.codes.values()
+        ]
         assert row["labels"] == expected
         positives += sum(expected)
         length = (stays.outtime[stay_id] - stays.intime[stay_id]).total_seconds() / 3600
@@ -153,4 +154,4 @@ def test_structured_notes_name_no_later_drug_and_no_code(demo: Any) -> None:
 
 def test_a_policy_that_needs_notes_is_refused(shared: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="--note-policy structured"):
-        build_cohort("mimic-iv", shared / "data" / "mimic-iv-demo", tmp_path / "c", note_policy="admission")
+        make_cohort("mimic-iv", shared / "data" / "mimic-iv-demo", tmp_path / "c", note_policy="admission")

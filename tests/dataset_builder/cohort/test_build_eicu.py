@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from dataset_builder.contract.vocabulary import load_diseases, load_variables
 from tiny_eicu import COLUMNS, TinyEicu
-from tiny_mimic import build, examples_of, item_log, values_of
+from tiny_mimic import SHIPPED, VOCABULARY, build, examples_of, item_log, make_cohort, values_of
 
-from dataset_builder.cohort.build import build_cohort
+from dataset_builder.cohort.config import FILTERS
 from dataset_builder.sources.spec import SOURCES
 from modeling_clinragen.errors import InputDataError
 
-KEYS = [variable.key for variable in load_variables()]
+KEYS = [variable.key for variable in VOCABULARY.variables]
 
 
 def test_minutes_become_hours_inside_stay_and_window(tmp_path: Path) -> None:
@@ -112,7 +111,7 @@ def test_adults_with_one_icu_stay_of_an_admission_are_chosen(tmp_path: Path) -> 
         10: 123_000_045_678,
     }
     assert rows[1]["hadm_id"] == 101
-    everyone, _ = build(hospital, tmp_path / "all", filters=("has_events",))
+    everyone, _ = build(hospital, tmp_path / "all", skip_filters=FILTERS[:-1])
     assert set(everyone) == {1, 2, 3, 4, 5, 6, 9, 10}
     assert everyone[3]["note"].startswith("Patient: woman.")
 
@@ -152,7 +151,7 @@ def test_cells_of_several_codes_are_read_by_their_form(
     for number in (1, 2):
         hospital.lab(number, 5, "glucose", 100)
     rows, _ = build(hospital, tmp_path)
-    names = {disease.name: disease.key for disease in load_diseases()}
+    names = {disease.name: disease.key for disease in VOCABULARY.diseases}
     assert sorted(names[name] for name in rows[1]["diagnoses"]) == sorted(expected)
 
 
@@ -171,13 +170,15 @@ def test_parts_of_a_cell_that_are_no_code_are_counted(tmp_path: Path) -> None:
 def test_every_listed_code_is_recognised_when_dotted(tmp_path: Path) -> None:
     """The form of a code tells its version: for each code of the phenotypes, written as eICU writes codes."""
     hospital = TinyEicu()
-    chosen = [(d.key, v, code) for d in load_diseases() for v in (9, 10) for code in sorted(d.codes[v])[::23]]
+    chosen = [
+        (key, v, code) for key, codes in SHIPPED.codes.items() for v in (9, 10) for code in sorted(codes[v])[::23]
+    ]
     for number, (_, version, code) in enumerate(chosen, start=1):
         head = 4 if version == 9 and code.startswith("E") else 3
         hospital.stay(number, codes=(f"{code[:head]}.{code[head:]}" if len(code) > head else code,))
         hospital.lab(number, 5, "glucose", 100)
     rows, provenance = build(hospital, tmp_path)
-    keys = [disease.key for disease in load_diseases()]
+    keys = [disease.key for disease in VOCABULARY.diseases]
     for number, (key, _, _) in enumerate(chosen, start=1):
         assert rows[number]["labels"][keys.index(key)] == 1
     assert provenance["labels"]["rows_without_code_or_known_version"] == 0
@@ -189,7 +190,7 @@ def test_absent_tables_are_named_and_their_variables_never_observed(tmp_path: Pa
     hospital.lab(1, 5, "glucose", 100)
     hospital.chart("vitalPeriodic", 1, observationoffset=60, heartrate=80)
     root = hospital.write(tmp_path / "t", leave_out=("vitalPeriodic", "nurseCharting", "medication"))
-    provenance = build_cohort("eicu", root, tmp_path / "c", note_policy="structured")
+    provenance = make_cohort("eicu", root, tmp_path / "c", note_policy="structured")
     assert provenance["absent_tables"] == ["nurse_charting", "prescriptions", "vital_periodic"]
     row = examples_of(tmp_path / "c")[1]
     assert values_of(row, "heart_rate") == []
@@ -207,7 +208,7 @@ def test_without_any_table_of_measurements_the_build_is_refused(tmp_path: Path) 
         tmp_path / "t", leave_out=tuple(name for name in COLUMNS if name not in ("patient", "diagnosis"))
     )
     with pytest.raises(InputDataError, match=r"no table of measurements.*vitalPeriodic"):
-        build_cohort(str(tmp_path / "own.yaml"), root, tmp_path / "c", note_policy="structured")
+        make_cohort(str(tmp_path / "own.yaml"), root, tmp_path / "c", note_policy="structured")
 
 
 def test_the_note_holds_what_was_entered_before_the_unit(tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_the_note_holds_what_was_entered_before_the_unit(tmp_path: Path) -> None
 def demo(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, dict[str, Any]], dict]:
     root = shared / "data" / "eicu-demo"
     output = tmp_path_factory.mktemp("demo") / "cohort"
-    provenance = build_cohort("eicu", root, output, note_policy="structured")
+    provenance = make_cohort("eicu", root, output, note_policy="structured")
     return root, {number + 1000: row for number, row in examples_of(output).items()}, provenance
 
 
@@ -252,8 +253,8 @@ def test_the_demo_cohort_and_labels_are_those_that_pandas_computes(demo: Any) ->
             codes.setdefault(stay, set()).add((9 if is_nine else 10, code.replace(".", "")))
     for stay, row in rows.items():
         expected = [
-            int(any((version, code) in codes[stay] for version, listed in d.codes.items() for code in listed))
-            for d in load_diseases()
+            int(any((version, code) in codes[stay] for version, listed in of_disease.items() for code in listed))
+            for of_disease in SHIPPED.codes.values()
         ]
         assert row["labels"] == expected
     parts = patient.set_index("patientunitstayid").uniquepid.str.split("-", expand=True).astype(int)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_builder.contract.vocabulary import load_variables
-from tiny_mimic import build, crowd, digests
+from tiny_mimic import SHIPPED, build, crowd, digests, make_cohort
 from tiny_sources import SOURCES, TinySource
 
-from dataset_builder.cohort.build import build_cohort
+from dataset_builder.cohort.config import FILTERS
 from dataset_builder.cohort.stays import refuse_empty
 from dataset_builder.sources.locate import is_database_url, locate
 from dataset_builder.sources.spec import load_source
@@ -22,7 +21,7 @@ from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsEr
 def refused(root: Path, output: Path, source: str = "mimic-iv", **settings: Any) -> str:
     """The message of the error a build ends with; nothing of the output may be left."""
     with pytest.raises(ClinRaGenError) as caught:
-        build_cohort(source, root, output, **{"note_policy": SOURCES[source].hospital.note_policy, **settings})
+        make_cohort(source, root, output, **{"note_policy": SOURCES[source].hospital.note_policy, **settings})
     assert not list(output.parent.glob(f"{output.name}*"))
     message = str(caught.value)
     assert "\n" not in message
@@ -38,9 +37,7 @@ def test_missing_folders_tables_and_columns_are_named(tmp_path: Path, tiny: Tiny
     assert "is not a folder" in refused(tmp_path / "nowhere", output, source)
     for table in (tiny.stays, tiny.diagnoses):
         root = hospital.write(tmp_path / table, leave_out=[table])
-        assert f"{root}: holds no table '{table.rpartition('/')[2]}' (.csv, .csv.gz or" in refused(
-            root, output, source
-        )
+        assert f"{root}: has no table '{table.rpartition('/')[2]}' (.csv, .csv.gz or" in refused(root, output, source)
     renamed = hospital.write(tmp_path / "renamed", rename={tiny.time: "when"})
     message = refused(renamed, output, source)
     assert f"{renamed / tiny.events}.csv.gz: has no column '{tiny.time}'; use the table as it was published" in message
@@ -78,7 +75,7 @@ def test_what_a_file_says_in_another_encoding_is_named(tmp_path: Path, tiny: Tin
     cells = lines[1].split(b",")
     path.write_bytes(gzip.compress(b"".join([*lines, b",".join([*cells[:place], b"caf\xe9", *cells[place + 1 :]])])))
     message = refused(root, tmp_path / "cohort", tiny.hospital.source)
-    assert message.startswith(f"{path}: has bytes that are no UTF-8 (line {len(lines) + 1}); ")
+    assert message.startswith(f"{path}: has bytes that are not UTF-8 (line {len(lines) + 1}); ")
     assert "iconv" in message
 
 
@@ -87,7 +84,7 @@ def test_a_cohort_that_a_filter_empties_names_it(tmp_path: Path, tiny: TinySourc
     root = tiny.crowd(2, **tiny.child).write(tmp_path / "tables")
     message = refused(root, tmp_path / "cohort", tiny.hospital.source)
     assert f"{root}: no ICU stay is left after the cohort filter 'adults'" in message
-    assert "choose other filters" in message
+    assert "or skip filters (skip_filters)" in message
 
 
 def test_a_table_joined_to_itself_is_refused(tmp_path: Path) -> None:
@@ -105,7 +102,7 @@ def test_a_table_joined_to_itself_is_refused(tmp_path: Path) -> None:
         {"window": "first-7d"},
         {"grid": "daily"},
         {"range_set": "mine"},
-        {"filters": ["adult"]},
+        {"skip_filters": ["adult"]},
         {"split_fractions": (0.5, 0.5, 0.5)},
     ],
 )
@@ -113,12 +110,12 @@ def test_unknown_settings_are_refused_with_the_choices(tmp_path: Path, settings:
     root = crowd(2).write(tmp_path / "tables")
     refused(root, tmp_path / "cohort", **settings)
     with pytest.raises(SettingsError):
-        build_cohort("mimic-iv", root, tmp_path / "cohort", **{"note_policy": "full", **settings})
+        make_cohort("mimic-iv", root, tmp_path / "cohort", **{"note_policy": "full", **settings})
 
 
 def test_an_unknown_source_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="mimic-iv"):
-        build_cohort("mimic-v", tmp_path, tmp_path / "cohort", note_policy="full")
+        make_cohort("mimic-v", tmp_path, tmp_path / "cohort", note_policy="full")
 
 
 def test_no_patient_data_in_logs_or_errors(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -140,7 +137,7 @@ def test_an_existing_cohort_survives_a_failed_build(tmp_path: Path) -> None:
     before = digests(tmp_path / "cohort")
     (tmp_path / "tables" / "icu" / "icustays.csv.gz").unlink()
     with pytest.raises(InputDataError):
-        build_cohort("mimic-iv", tmp_path / "tables", tmp_path / "cohort", note_policy="full")
+        make_cohort("mimic-iv", tmp_path / "tables", tmp_path / "cohort", note_policy="full")
     assert digests(tmp_path / "cohort") == before
 
 
@@ -162,7 +159,7 @@ def test_what_a_file_s_bytes_get_wrong_is_told_apart(
     cells = rows.splitlines()[0].count(b",")
     path.write_bytes(gzip.compress(rows + b"SECRETROW" + b"," * cells + b'"' + cell + b'"\r\n'))
     if cure is None:
-        build_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full")
+        make_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full")
         return
     message = refused(root, tmp_path / "cohort")
     assert path.name in message
@@ -196,8 +193,10 @@ def test_rows_with_other_line_ends_are_named(tmp_path: Path) -> None:
 def test_ids_that_cannot_be_read_are_refused(tmp_path: Path, table: str, column: str, cell: str) -> None:
     hospital = crowd(3)
     hospital.rows[table].append({**hospital.rows[table][-1], column: cell})
-    message = refused(hospital.write(tmp_path / "tables"), tmp_path / "cohort", filters=())
-    assert f"{table}.csv.gz: has cells of '{column}'" in message.replace(str(tmp_path / "tables") + "/", "")
+    message = refused(hospital.write(tmp_path / "tables"), tmp_path / "cohort", skip_filters=FILTERS)
+    assert f"{table}.csv.gz: column '{column}' has values that are not integers" in message.replace(
+        str(tmp_path / "tables") + "/", ""
+    )
     assert "18 digits" in message
     assert not cell or cell not in message
 
@@ -207,8 +206,8 @@ def test_times_in_another_form_are_named_when_nothing_is_left(tmp_path: Path) ->
     for row in hospital.rows["icu/chartevents"]:
         row["charttime"] = "3/1/2150 9:00:00"
     root = hospital.write(tmp_path / "tables")
-    provenance = build_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full", filters=())
-    located = locate(load_source("mimic-iv", load_variables()), root)
+    provenance = make_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full", skip_filters=FILTERS)
+    located = locate(load_source("mimic-iv", SHIPPED), root)
     counts = [*provenance["cohort"], {"filter": "has_events", "stays": 0}]
     with pytest.raises(InputDataError, match=r"'has_events' \(measurements rejected: no_time: 90\).*2150-03-01 09:00"):
         refuse_empty(counts, located, provenance["items"])
@@ -232,7 +231,7 @@ def test_a_url_that_cannot_be_used_is_not_repeated(tmp_path: Path, root: str) ->
     for given in (root, Path(root)):
         for engine in ("duckdb", "postgres"):
             with pytest.raises(SettingsError, match="root is a URL") as caught:
-                build_cohort("mimic-iv", given, tmp_path / "cohort", note_policy="full", engine=engine)
+                make_cohort("mimic-iv", given, tmp_path / "cohort", note_policy="full", engine=engine)
             assert "secretpw" not in str(caught.value)
             assert "\n" not in str(caught.value)
 

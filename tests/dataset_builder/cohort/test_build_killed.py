@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_mimic import crowd, digests
+from tiny_mimic import crowd, digests, make_cohort
 
-from dataset_builder.cohort.build import build_cohort
 from dataset_builder.contract.schema import load_examples
 from modeling_clinragen.errors import InputDataError
 
@@ -25,6 +24,7 @@ import os, signal, sys
 from pathlib import Path
 import datasets  # once, not in every child
 from dataset_builder.cohort.build import build_cohort
+from dataset_builder.cohort.config import CohortConfig
 
 def die_at(point):
     moves = 0
@@ -41,7 +41,8 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         die_at(int(point))
-        build_cohort("mimic-iv", Path(sys.argv[1]), Path(output), note_policy="full", window="first-24h")
+        config = CohortConfig(note_policy="full", window="first-24h")
+        build_cohort("mimic-iv", Path(sys.argv[1]), Path(output), config)
         os._exit(0)
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
@@ -95,14 +96,14 @@ def worker(tables: Path) -> Iterator[Worker]:
 def earlier(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cohort that lies where the killed builds write theirs."""
     folder = tmp_path_factory.mktemp("earlier") / "cohort"
-    build_cohort("mimic-iv", tables, folder, note_policy="full")
+    make_cohort("mimic-iv", tables, folder, note_policy="full")
     return folder
 
 
 @pytest.fixture(scope="module")
 def cohorts(tables: Path, earlier: Path) -> Cohorts:
     later = earlier.with_name("later")
-    build_cohort("mimic-iv", tables, later, note_policy="full", window="first-24h")
+    make_cohort("mimic-iv", tables, later, note_policy="full", window="first-24h")
     before, after = digests(earlier), digests(later)
     assert before != after
     return before, after
@@ -113,14 +114,14 @@ def is_whole(output: Path, cohorts: Cohorts) -> bool:
     if not output.exists():
         return False
     assert digests(output) in cohorts
-    assert {path.name for path in output.iterdir()} == {"README.md", "data", "provenance.json"}
+    assert {path.name for path in output.iterdir()} == {"README.md", "data", "provenance.json", "vocabulary.json"}
     load_examples(output)
     return True
 
 
 def finish(tables: Path, output: Path, expected: dict[str, str]) -> None:
     """The next build gives the expected bytes and leaves nothing of the killed one."""
-    build_cohort("mimic-iv", tables, output, note_policy="full", window="first-24h")
+    make_cohort("mimic-iv", tables, output, note_policy="full", window="first-24h")
     assert digests(output) == expected
     assert [path.name for path in output.parent.iterdir()] == [output.name]
 
@@ -164,7 +165,7 @@ def test_killed_before_every_move_and_removal(
         seen.append(digests(output) if is_whole(output, cohorts) else None)
         if seen[-1] is None:  # killed between the two moves: the earlier cohort comes back, whatever happens next
             with pytest.raises(InputDataError):
-                build_cohort("mimic-iv", damaged, output, note_policy="full")
+                make_cohort("mimic-iv", damaged, output, note_policy="full")
             assert digests(output) == cohorts[0]
         finish(tables, output, cohorts[1])
         shutil.rmtree(output)

@@ -10,10 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases
+from tiny_mimic import SHIPPED, VOCABULARY, make_cohort
 
-from clinragen.knowledge import load_knowledge
-from dataset_builder.cohort.build import build_cohort
 from dataset_builder.contract.schema import SPLITS
 
 WINDOW = 24
@@ -112,7 +110,7 @@ def test_what_comes_later_changes_no_byte(
 
 def build(root: Path, output: Path, **settings: Any) -> Path:
     given = {"note_policy": "structured", "window": "first-24h", **settings}
-    build_cohort("mimic-iv", root, output, **given)
+    make_cohort("mimic-iv", root, output, **given)
     return output
 
 
@@ -148,18 +146,22 @@ def named(note: str, names: set[str]) -> bool:
 
 @pytest.mark.parametrize("note_policy", ["admission", "full"])
 def test_the_audit_s_numbers_are_those_of_a_second_count(synthetic: Path, tmp_path: Path, note_policy: str) -> None:
-    provenance = build_cohort("mimic-iv", synthetic, tmp_path / "cohort", note_policy=note_policy, window="first-24h")
+    provenance = make_cohort("mimic-iv", synthetic, tmp_path / "cohort", note_policy=note_policy, window="first-24h")
     found = examples(tmp_path / "cohort").to_pandas()
-    terms = {entry.key: entry.terms for entry in load_knowledge().diseases}
     names = {
         disease.name: {disease.name, disease.name.partition(" (")[0]}
-        | {surface for term in terms[disease.key] if term.kind == "name" for surface in term.surfaces}
-        for disease in load_diseases()
+        | {
+            surface
+            for term in SHIPPED.diseases[disease.key]["terms"]
+            if term["kind"] == "name"
+            for surface in [term["term"], *term.get("spellings", [])]
+        }
+        for disease in VOCABULARY.diseases
     }
-    told = found[found.note != ""].groupby("note").split.nunique()
+    splits_of_note = found[found.note != ""].groupby("note").split.nunique()
     expected = {
         "patients_in_several_splits": int((found.groupby("subject_id").split.nunique() > 1).sum()),
-        "notes_identical_across_splits": int((told > 1).sum()),
+        "notes_identical_across_splits": int((splits_of_note > 1).sum()),
         "measurements_after_prediction_time": 0,
         "labels_named_in_their_note": sum(
             named(row.note, names[disease]) for row in found.itertuples() for disease in row.diagnoses

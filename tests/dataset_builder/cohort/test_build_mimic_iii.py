@@ -14,17 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from dataset_builder.contract.vocabulary import load_diseases, load_variables
-from tiny_mimic import START, build, examples_of, item_log, values_of
+from tiny_mimic import SHIPPED, START, VOCABULARY, build, examples_of, item_log, make_cohort, values_of
 from tiny_mimic_iii import TinyMimic3
 
-from dataset_builder.cohort.build import build_cohort
 from dataset_builder.sources.spec import SOURCES, load_source
 from modeling_clinragen.errors import InputDataError
 
 ROOT = Path(__file__).resolve().parents[3]
-KEYS = [variable.key for variable in load_variables()]
-DISEASES = [disease.key for disease in load_diseases()]
+KEYS = [variable.key for variable in VOCABULARY.variables]
+DISEASES = [disease.key for disease in VOCABULARY.diseases]
 HR, NBP_MEAN, RR, GLUCOSE, TEMP_F, WEIGHT_OZ, FIO2 = 211, 456, 618, 811, 678, 3582, 3420
 LAB_GLUCOSE, URINE_GLUCOSE = 50931, 51478
 
@@ -137,13 +135,13 @@ def test_codes_that_the_dictionary_lacks_do_not_count_unless_asked(tmp_path: Pat
     rows, provenance = build(hospital, tmp_path / "a")
     assert rows[1]["diagnoses"] == ["Essential hypertension"]
     assert provenance["labels"]["rows_not_in_the_code_dictionary"] == 2
-    rows, provenance = build(hospital, tmp_path / "b", only_known_codes=False)
+    rows, provenance = build(hospital, tmp_path / "b", all_codes=True)
     assert len(rows[1]["diagnoses"]) == 3
     assert "rows_not_in_the_code_dictionary" not in provenance["labels"]
     root = hospital.write(tmp_path / "c", leave_out=("D_ICD_DIAGNOSES",))
-    with pytest.raises(InputDataError, match=r"D_ICD_DIAGNOSES.*only_known_codes"):
-        build_cohort("mimic-iii", root, tmp_path / "d", note_policy="structured")
-    provenance = build_cohort("mimic-iii", root, tmp_path / "d", note_policy="structured", only_known_codes=False)
+    with pytest.raises(InputDataError, match=r"D_ICD_DIAGNOSES.*all_codes"):
+        make_cohort("mimic-iii", root, tmp_path / "d", note_policy="structured")
+    provenance = make_cohort("mimic-iii", root, tmp_path / "d", note_policy="structured", all_codes=True)
     assert "code_dictionary" in provenance["absent_tables"]
 
 
@@ -192,7 +190,7 @@ def test_file_names_may_be_lower_case(tmp_path: Path) -> None:
     hospital.chart(1, 1, HR, 80)
     rows, _ = build(hospital, tmp_path / "upper")
     root = hospital.write(tmp_path / "tables", lower=True)
-    build_cohort("mimic-iii", root, tmp_path / "lower", note_policy="structured")
+    make_cohort("mimic-iii", root, tmp_path / "lower", note_policy="structured")
     assert examples_of(tmp_path / "lower") == rows
 
 
@@ -215,14 +213,14 @@ def test_a_faulty_source_file_says_what_it_lacks(tmp_path: Path, change: Any, me
     path = tmp_path / "own.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(InputDataError, match=re.escape(str(path)) + ".*" + re.escape(message)):
-        load_source(str(path), load_variables())
+        load_source(str(path), SHIPPED)
 
 
 @pytest.fixture(scope="module")
 def demo(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, dict[str, Any]], dict]:
     root = shared / "data" / "mimic-iii-demo"
     output = tmp_path_factory.mktemp("demo") / "cohort"
-    provenance = build_cohort("mimic-iii", root, output, note_policy="full", window="stay")
+    provenance = make_cohort("mimic-iii", root, output, note_policy="full", window="stay")
     return root, {number + 1000: row for number, row in examples_of(output).items()}, provenance
 
 
@@ -239,7 +237,7 @@ def test_labels_of_every_stay_are_those_that_pandas_computes(demo: Any, shared: 
     root, rows, _ = demo
     definitions = yaml.safe_load((shared / "resources/mimic3-benchmarks/hcup_ccs_2015_definitions.yaml").read_text())
     phenotypes = {name: set(entry["codes"]) for name, entry in definitions.items() if entry["use_in_benchmark"]}
-    names = {disease.name.lower(): disease.key for disease in load_diseases()}
+    names = {disease.name.lower(): disease.key for disease in VOCABULARY.diseases}
     codes = {names[name.lower()]: listed for name, listed in phenotypes.items()}
     diagnoses = pd.read_csv(root / "DIAGNOSES_ICD.csv.gz", dtype={"icd9_code": str})
     known = set(pd.read_csv(root / "D_ICD_DIAGNOSES.csv.gz", dtype=str).icd9_code)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tiny_mimic import START, build, crowd, examples_of
 
-from dataset_builder.cohort.config import CohortSettings
+from dataset_builder.cohort.config import CohortConfig
 from dataset_builder.cohort.splits import assign_splits, read_splits, split_of
 from dataset_builder.contract.schema import SPLITS, load_examples
 from modeling_clinragen.errors import InputDataError, SettingsError
@@ -93,7 +93,7 @@ def test_a_users_own_list(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("s.csv", "subject_id,split\n77123,tset\n", "row 2 names an unknown split"),
-        ("s.csv", "subject_id,split\n77123x,test\n", "row 2 has no whole number"),
+        ("s.csv", "subject_id,split\n77123x,test\n", "row 2 has a subject_id that is not an integer"),
         ("s.csv", "subject_id,split\n77123,test\n77123,train\n", "row 3 puts a patient into a second split"),
         ("s.csv", "patient,split\n77123,test\n", "columns subject_id and split"),
         ("s.csv", "", "columns subject_id and split"),
@@ -125,7 +125,7 @@ def test_a_list_must_hold_every_patient(tmp_path: Path) -> None:
 def test_fractions_that_are_none_are_refused(fractions: tuple[float, float, float]) -> None:
     for refused in (
         lambda: assign_splits([1], fractions=fractions),
-        lambda: CohortSettings(note_policy="full", split_fractions=fractions),
+        lambda: CohortConfig(note_policy="full", split_fractions=fractions),
     ):
-        with pytest.raises(SettingsError, match="three numbers of at least 0 that add up to 1"):
+        with pytest.raises(SettingsError, match="add up to 1"):
             refused()

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_mimic import COLUMNS, TinyMimic, build, crowd, examples_of
+from tiny_mimic import COLUMNS, TinyMimic, build, crowd, examples_of, make_cohort
 from tiny_sources import SOURCES as TINY
 from tiny_sources import TinySource
 
-from dataset_builder.cohort.build import build_cohort
 from dataset_builder.sources.spec import SOURCES
 from modeling_clinragen.errors import InputDataError
 
@@ -48,7 +47,7 @@ def test_mimic_iv_is_read_as_published_with_its_notes_beside_it(tmp_path: Path, 
     notes = root.parents[1] / "mimic-iv-note" / "2.2"
     notes.mkdir(parents=True)
     (root / "note").rename(notes / "note")
-    provenance = build_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full")
+    provenance = make_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full")
     assert examples_of(tmp_path / "cohort") == expected
     assert expected[1]["note"] == "Chief Complaint:\nFever"
     assert provenance["version"] == version
@@ -61,13 +60,13 @@ def test_an_unknown_version_is_refused_until_the_user_vouches_for_it(tmp_path: P
     root = tiny.crowd(2).write(tmp_path / tiny.folder / tiny.other)
     source = tiny.hospital.source
     with pytest.raises(InputDataError) as caught:
-        build_cohort(source, root, tmp_path / "cohort", note_policy="structured")
+        make_cohort(source, root, tmp_path / "cohort", note_policy="structured")
     content = yaml.safe_load((SOURCES / f"{source}.yaml").read_text())
     for named in (f"{content['title']} {tiny.other}", ", ".join(content["versions"]), f"copy of {source}.yaml"):
         assert named in str(caught.value)
     content["versions"].append(tiny.other)
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(content))
-    provenance = build_cohort(str(tmp_path / "own.yaml"), root, tmp_path / "cohort", note_policy="structured")
+    provenance = make_cohort(str(tmp_path / "own.yaml"), root, tmp_path / "cohort", note_policy="structured")
     assert provenance["version"] == tiny.other
     assert provenance["source"] == source
 
@@ -85,7 +84,7 @@ def test_tables_of_two_versions_are_named(tmp_path: Path, tiny: TinySource) -> N
         shutil.copy(path, held)
         (mixed / name).symlink_to(held)
     with pytest.raises(InputDataError) as caught:
-        build_cohort(tiny.hospital.source, mixed, tmp_path / "cohort", note_policy="structured")
+        make_cohort(tiny.hospital.source, mixed, tmp_path / "cohort", note_policy="structured")
     for named in (f"{tiny.events}.csv.gz", f"version {tiny.other}", f"version {tiny.known}", "tables of one version"):
         assert named in str(caught.value)
 
@@ -103,7 +102,7 @@ def test_a_mixture_that_no_folder_s_name_tells_shows_in_the_ids(tmp_path: Path, 
 def test_a_project_folder_s_name_is_no_version(tmp_path: Path) -> None:
     project = tmp_path / "mimic-iv-9.1-project" / "data"
     for folders, version in (("tables", "unknown"), ("mimic-iv-clinical-database-2.2", "2.2")):
-        provenance = build_cohort(
+        provenance = make_cohort(
             "mimic-iv", crowd(2).write(project / folders), tmp_path / f"cohort-{version}", note_policy="full"
         )
         assert provenance["version"] == version

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_mimic import crowd
+from tiny_mimic import crowd, make_cohort
 from tiny_sources import SOURCES, TinySource
 
 import clinragen
-from dataset_builder.cohort.build import build_cohort
 from dataset_builder.cohort.hf_builder import CohortBuilder
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.schema import load_examples
@@ -28,7 +27,7 @@ def load(tiny: TinySource, root: Path | str, cache: Path, **settings: Any) -> Co
 @by_source
 def test_the_dataset_is_the_folder(tmp_path: Path, tiny: TinySource) -> None:
     root = tiny.crowd(9).write(tmp_path / "tables")
-    build_cohort(tiny.hospital.source, root, tmp_path / "out", note_policy="structured")
+    make_cohort(tiny.hospital.source, root, tmp_path / "out", note_policy="structured")
     expected = load_examples(tmp_path / "out")
     found = load(tiny, root, tmp_path / "cache")
     assert {split: found[split].to_list() for split in found} == {
@@ -83,12 +82,12 @@ def test_whatever_is_changed_is_built_anew_and_nothing_else_is(tmp_path: Path, t
 
 
 def test_what_cannot_be_built_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"'mimic-v' is unknown; choose one of eicu, mimic-iii, mimic-iv"):
+    with pytest.raises(SettingsError, match=r"unknown source 'mimic-v'; choose one of eicu, mimic-iii, mimic-iv"):
         clinragen.load_cohort("mimic-v", tmp_path)
-    with pytest.raises(SettingsError, match="no setting 'windows'"):
+    with pytest.raises(SettingsError, match="cohort: unknown setting 'windows'"):
         clinragen.load_cohort("mimic-iv", tmp_path, note_policy="full", windows="stay")
     with pytest.raises(SettingsError, match="Give their folder as data_dir"):
         CohortBuilder("mimic-iv")
-    with pytest.raises(InputDataError, match="holds no table"):
+    with pytest.raises(InputDataError, match="has no table"):
         clinragen.load_cohort("mimic-iv", tmp_path, cache_dir=tmp_path / "cache", note_policy="full")
     assert not (tmp_path / "cache").exists()

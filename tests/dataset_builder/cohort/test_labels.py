@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases
-from tiny_mimic import HR, TinyMimic, examples_of
+from tiny_mimic import HR, SHIPPED, VOCABULARY, TinyMimic, examples_of, make_cohort
 
-from dataset_builder.cohort.build import build_cohort
-
-DISEASES = {disease.key: number for number, disease in enumerate(load_diseases())}
+DISEASES = {disease.key: number for number, disease in enumerate(VOCABULARY.diseases)}
 
 
 def labels_for(tmp_path: Path, codes: list[list[tuple[str, int]]]) -> tuple[list[list[str]], dict[str, int]]:
@@ -19,14 +16,14 @@ def labels_for(tmp_path: Path, codes: list[list[tuple[str, int]]]) -> tuple[list
     for number, listed in enumerate(codes, start=1):
         hospital.stay(number, codes=listed)
         hospital.chart(number, 1, HR, 80)
-    provenance = build_cohort("mimic-iv", hospital.write(tmp_path / "t"), tmp_path / "c", note_policy="structured")
+    provenance = make_cohort("mimic-iv", hospital.write(tmp_path / "t"), tmp_path / "c", note_policy="structured")
     rows = examples_of(tmp_path / "c")
     keys = list(DISEASES)
     found = []
     for number in range(1, len(codes) + 1):
         labels = rows[number]["labels"]
         found.append([key for key, label in zip(keys, labels, strict=True) if label])
-        names = [disease.name for disease, label in zip(load_diseases(), labels, strict=True) if label]
+        names = [disease.name for disease, label in zip(VOCABULARY.diseases, labels, strict=True) if label]
         assert rows[number]["diagnoses"] == names
     return found, provenance["labels"]
 
@@ -58,7 +55,7 @@ def test_leading_zeros_and_versions_decide(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [9, 10])
 def test_every_listed_code_gives_its_disease(tmp_path: Path, version: int) -> None:
-    chosen = [(disease.key, sorted(disease.codes[version])[::17]) for disease in load_diseases()]
+    chosen = [(key, sorted(codes[version])[::17]) for key, codes in SHIPPED.codes.items()]
     found, _ = labels_for(tmp_path, [[(code, version) for code in codes] for _, codes in chosen])
     for (key, _), keys in zip(chosen, found, strict=True):
         assert key in keys

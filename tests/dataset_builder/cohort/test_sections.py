@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_builder.cohort.note_sections import BLANK, apply_policy, clean_note, parse_sections, policies
+from dataset_builder.cohort.note_sections import apply_policy, parse_sections, policies
+from modeling_clinragen.note_clinragen import BLANK, clean_note
 
 DISCHARGE = """ \nName:  ___                 Unit No:   ___
  \nAdmission Date:  ___              Discharge Date:   ___

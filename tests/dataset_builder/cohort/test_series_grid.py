@@ -10,13 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_mimic import HR, crowd, examples_of
+from tiny_mimic import HR, SHIPPED, VOCABULARY, crowd, examples_of, make_cohort
 
 import dataset_builder.cohort.build
-from dataset_builder.cohort.build import build_cohort
+from dataset_builder.cohort.config import FILTERS
 from dataset_builder.cohort.example_writer import example_writer
 from dataset_builder.cohort.leakage_audit import LeakageAudit
 from dataset_builder.cohort.series_grid import GRIDS, SeriesReader
@@ -89,10 +88,13 @@ def test_the_size_of_the_parts_changes_no_example(size: int, tmp_path: Path, mon
         for event in range(number % 3):
             hospital.chart(number, event + 0.5, HR, 60 + number)
     root = hospital.write(tmp_path / "tables")
-    wanted = {"note_policy": "full", "filters": ["adults"]}  # stays without an event are among the examples
-    whole = build_cohort("mimic-iv", root, tmp_path / "whole", **wanted)
+    wanted = {
+        "note_policy": "full",
+        "skip_filters": [name for name in FILTERS if name != "adults"],
+    }  # stays without an event are among the examples
+    whole = make_cohort("mimic-iv", root, tmp_path / "whole", **wanted)
     monkeypatch.setattr(dataset_builder.cohort.build, "PART", size)
-    found = build_cohort("mimic-iv", root, tmp_path / "parts", **wanted)
+    found = make_cohort("mimic-iv", root, tmp_path / "parts", **wanted)
     assert found == whole
     assert examples_of(tmp_path / "parts") == examples_of(tmp_path / "whole")
     for split in SPLITS:
@@ -103,6 +105,6 @@ def test_the_size_of_the_parts_changes_no_example(size: int, tmp_path: Path, mon
 def test_what_goes_wrong_while_a_part_is_written_is_raised(tmp_path: Path) -> None:
     with (
         pytest.raises(ValueError, match="schema"),
-        example_writer(tmp_path / "data", LeakageAudit(load_diseases())) as write,
+        example_writer(tmp_path / "data", VOCABULARY, LeakageAudit(SHIPPED)) as write,
     ):
         write(pa.table({"example_id": ["a"]}), np.array([0]))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dataset_builder.contract.vocabulary import load_variables
+from tiny_mimic import VOCABULARY
 
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.errors import InputDataError
 
-WIDTH = len(load_variables())
+WIDTH = len(VOCABULARY.variables)
 
 
 def arrays(steps: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -20,11 +20,11 @@ def arrays(steps: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_a_good_series_and_the_empty_one() -> None:
-    series = LabSeries(*arrays())
+    series = LabSeries(VOCABULARY, *arrays())
     assert len(series) == 3
-    assert len(LabSeries.empty()) == 0
-    assert series == LabSeries.from_values(series.hours, series.values)
-    assert series != LabSeries.empty()
+    assert len(LabSeries.empty(VOCABULARY)) == 0
+    assert series == LabSeries.from_values(VOCABULARY, series.hours, series.values)
+    assert series != LabSeries.empty(VOCABULARY)
 
 
 @pytest.mark.parametrize(
@@ -46,21 +46,23 @@ def test_a_good_series_and_the_empty_one() -> None:
 )
 def test_arrays_that_do_not_fit_together_are_refused(spoil, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputDataError, match=message):
-        LabSeries(*spoil(*arrays()))
+        LabSeries(VOCABULARY, *spoil(*arrays()))
 
 
 def test_from_example_takes_none_for_a_missing_value() -> None:
-    series = LabSeries(*arrays())
+    series = LabSeries(VOCABULARY, *arrays())
     row = {
         "lab_hours": series.hours.tolist(),
         "lab_values": [[None if np.isnan(v) else v for v in step] for step in series.values.tolist()],
         "lab_observed": series.observed.tolist(),
     }
-    assert LabSeries.from_example(row) == series
-    assert LabSeries.from_example({"lab_hours": [], "lab_values": [], "lab_observed": []}) == LabSeries.empty()
+    assert LabSeries.from_example(VOCABULARY, row) == series
+    assert LabSeries.from_example(
+        VOCABULARY, {"lab_hours": [], "lab_values": [], "lab_observed": []}
+    ) == LabSeries.empty(VOCABULARY)
     row["lab_observed"][0][0] = True
     with pytest.raises(InputDataError):
-        LabSeries.from_example(row)
+        LabSeries.from_example(VOCABULARY, row)
     row["lab_values"][0] = row["lab_values"][0][:4]
     with pytest.raises(InputDataError, match="11 values"):
-        LabSeries.from_example(row)
+        LabSeries.from_example(VOCABULARY, row)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dataset_builder.contract.vocabulary import load_range_set, load_variables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tiny_mimic import VOCABULARY
 
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.lab_summary import number_in_words, summarise
 
-VARIABLES = load_variables()
+VARIABLES = VOCABULARY.variables
 KEYS = [variable.key for variable in VARIABLES]
 
 
@@ -21,30 +21,30 @@ def series_of(**columns: list[float | None]) -> LabSeries:
     values = np.full((steps, len(KEYS)), np.nan, dtype=np.float32)
     for key, column in columns.items():
         values[:, KEYS.index(key)] = [np.nan if value is None else value for value in column]
-    return LabSeries.from_values(np.arange(steps), values)
+    return LabSeries.from_values(VOCABULARY, np.arange(steps), values)
 
 
 def test_wording() -> None:
     series = series_of(
         heart_rate=[80, 70, None], glucose=[200, 60, 190], temperature=[35.0, None, None], weight=[300, 300, 300]
     )
-    assert summarise(series, load_range_set("clinical")) == (
+    assert summarise(series, VOCABULARY.range_set("clinical")) == (
         "glucose is higher than normal two times and lower than normal one time; "
         "heart rate is normal all the time; temperature is lower than normal one time."
     )
-    assert "weight is higher than normal three times" in summarise(series, load_range_set("paper"))
+    assert "weight is higher than normal three times" in summarise(series, VOCABULARY.range_set("paper"))
 
 
 def test_what_was_never_measured_is_not_called_normal() -> None:
-    assert summarise(LabSeries.empty(), load_range_set("clinical")) == ""
-    assert summarise(series_of(weight=[80.0]), load_range_set("clinical")) == ""
+    assert summarise(LabSeries.empty(VOCABULARY), VOCABULARY.range_set("clinical")) == ""
+    assert summarise(series_of(weight=[80.0]), VOCABULARY.range_set("clinical")) == ""
 
 
 def test_bounds_follow_the_range_set() -> None:
     at_bounds = series_of(glucose=[43, 187, 43.5])
-    assert summarise(at_bounds, load_range_set("paper")) == "glucose is lower than normal one time."
+    assert summarise(at_bounds, VOCABULARY.range_set("paper")) == "glucose is lower than normal one time."
     at_bounds = series_of(glucose=[70, 180], temperature=[38.0, 36.0])
-    assert summarise(at_bounds, load_range_set("clinical")) == (
+    assert summarise(at_bounds, VOCABULARY.range_set("clinical")) == (
         "glucose is normal all the time; temperature is normal all the time."
     )
 
@@ -69,7 +69,7 @@ def test_numbers_in_words_are_all_different() -> None:
 @settings(max_examples=100, deadline=None)
 def test_counts_agree_with_the_range_set_value_by_value(values: np.ndarray, name: str, data: st.DataObject) -> None:
     values[data.draw(hnp.arrays(np.bool_, values.shape))] = np.nan
-    ranges = load_range_set(name)
+    ranges = VOCABULARY.range_set(name)
     clauses = []
     for column, variable in enumerate(VARIABLES):
         measured = [float(value) for value in values[:, column] if not np.isnan(value)]
@@ -83,4 +83,4 @@ def test_counts_agree_with_the_range_set_value_by_value(values: np.ndarray, name
                 parts.append(f"{word} than normal {number_in_words(count)} time{'s' * (count > 1)}")
         clauses.append(f"{variable.name} is {' and '.join(parts) or 'normal all the time'}")
     expected = "; ".join(clauses) + "." * bool(clauses)
-    assert summarise(LabSeries.from_values(np.arange(len(values)), values), ranges) == expected
+    assert summarise(LabSeries.from_values(VOCABULARY, np.arange(len(values)), values), ranges) == expected

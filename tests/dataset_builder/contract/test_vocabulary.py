@@ -12,20 +12,17 @@ import yaml
 from dataset_builder.contract.vocabulary import (
     Disease,
     load_diseases,
-    load_range_set,
     load_variables,
     vocabulary_of,
     write_vocabulary,
 )
-from tiny_mimic import HR, TinyMimic, examples_of
+from tiny_mimic import HR, VOCABULARY, TinyMimic, examples_of, make_cohort
 from tiny_mimic_iii import TinyMimic3
 from typer.testing import CliRunner
 
 from clinragen.claims.check import check_rationale
 from clinragen.claims.types import SUPPORTED, UNVERIFIABLE
 from clinragen.cli.main import app
-from dataset_builder.cohort.build import build_cohort
-from dataset_builder.cohort.config import CohortSettings
 from dataset_builder.cohort.labels import extract_labels
 from dataset_builder.cohort.session import connect
 from dataset_builder.cohort.stays import select_stays
@@ -92,19 +89,19 @@ def test_a_cohort_with_own_variables_and_phenotypes_carries_them(tmp_path: Path)
         assert row["diagnoses"] == (["Gout"] if number % 2 else ["Gout", "Asthma"])
         assert row["lab_values"] == [[60 + number, None], [None, pytest.approx(1.5 + number)]]
     with vocabulary_of(tmp_path / "out"):
-        assert [variable.key for variable in load_variables()] == ["heart_rate", "lactate"]
-        assert [disease.name for disease in load_diseases()] == ["Gout", "Asthma"]
-    assert len(load_variables()) == 11
-    assert len(load_diseases()) == 25
+        assert [variable.key for variable in VOCABULARY.variables] == ["heart_rate", "lactate"]
+        assert [disease.name for disease in VOCABULARY.diseases] == ["Gout", "Asthma"]
+    assert len(VOCABULARY.variables) == 11
+    assert len(VOCABULARY.diseases) == 25
 
 
 def test_a_variable_without_thresholds_shows_no_sign_and_its_trends_are_not_judged(tmp_path: Path) -> None:
-    assert set(load_sign_rules().scales) == {variable.key for variable in load_variables()}
+    assert set(load_sign_rules().scales) == {variable.key for variable in VOCABULARY.variables}
     write_vocabulary(tmp_path / "own", variables=written(tmp_path, "mine.yaml", VARIABLES))
     with vocabulary_of(tmp_path / "own"):
         hours = np.arange(9, dtype=np.float32)
-        series = LabSeries.from_values(hours, np.stack([60 + 12 * hours, 1 + hours], axis=1))
-        found = find_signs(series, load_range_set("clinical"), load_sign_rules())
+        series = LabSeries.from_values(VOCABULARY, hours, np.stack([60 + 12 * hours, 1 + hours], axis=1))
+        found = find_signs(series, VOCABULARY.range_set("clinical"), load_sign_rules())
         told = "Heart rate is rising. Lactate is rising. Lactate is stable."
         claims = check_rationale(told, series.hours, series.values, series.observed)
     assert {variable for variable, _ in found} == {"heart_rate"}
@@ -118,7 +115,7 @@ def test_a_variable_that_nothing_measures_is_refused(tmp_path: Path) -> None:
     bare = [{name: value for name, value in entry.items() if name != "items"} for entry in VARIABLES]
     root, variables = hospital.write(tmp_path / "tables"), written(tmp_path, "mine.yaml", bare)
     with pytest.raises(InputDataError, match=r"'lactate'.*items"):
-        build_cohort("mimic-iv", root, tmp_path / "out", note_policy="structured", variables=variables)
+        make_cohort("mimic-iv", root, tmp_path / "out", note_policy="structured", variables=variables)
     assert not (tmp_path / "out").exists()
 
 
@@ -192,7 +189,7 @@ def test_a_file_that_changes_is_read_again_within_one_process(tmp_path: Path) ->
         assert [(disease.name, disease.codes) for disease in load_diseases(own)] == [(name, {9: frozenset(code)})]
         write_vocabulary(folder, phenotypes=own)
         with vocabulary_of(folder):
-            assert [disease.name for disease in load_diseases()] == [name]
+            assert [disease.name for disease in VOCABULARY.diseases] == [name]
     for unit in ("bpm", "Hz "):
         own = written(tmp_path, "variables.yaml", [{**VARIABLES[0], "unit": unit}])
         assert load_variables(own)[0].unit == unit
@@ -203,7 +200,7 @@ def test_a_code_of_no_letter_or_digit_never_gives_a_label(tmp_path: Path) -> Non
     hospital = TinyMimic()
     hospital.stay(1, codes=[("...", 9)])
     hospital.stay(2, codes=[("274.0", 9)])
-    located = locate(load_source("mimic-iv", load_variables()), hospital.write(tmp_path / "tables"))
+    located = locate(load_source("mimic-iv", VOCABULARY.variables), hospital.write(tmp_path / "tables"))
     disease = Disease("gout", "Gout", 54, "chronic", {9: frozenset({"", "2740"})})
     (tmp_path / "scratch").mkdir()
     with connect("duckdb", located, tmp_path / "scratch") as con:
@@ -220,10 +217,10 @@ def test_variables_of_one_table_alone_leave_the_other_tables_unread(tmp_path: Pa
     hospital.lab(1, 2, LACTATE, 2.5)
     root, variables = hospital.write(tmp_path / "tables"), written(tmp_path, "mine.yaml", VARIABLES[1:])
     settings = {"note_policy": "structured", "variables": variables}
-    build_cohort("mimic-iv", root, tmp_path / "out", **settings)
+    make_cohort("mimic-iv", root, tmp_path / "out", **settings)
     assert examples_of(tmp_path / "out")[1]["lab_values"] == [[2.5]]
     (root / "icu" / "chartevents.csv.gz").write_bytes(b"never looked at")
-    build_cohort("mimic-iv", root, tmp_path / "again", **settings)
+    make_cohort("mimic-iv", root, tmp_path / "again", **settings)
     assert examples_of(tmp_path / "again")[1]["lab_values"] == [[2.5]]
 
 
@@ -240,7 +237,7 @@ def test_mimic_iii_takes_variables_without_the_three_that_it_settles_as_text(
     hospital.chart(1, 1, 211, 8)
     hospital.lab(1, 2, LACTATE, 2.5)
     root, variables = hospital.write(tmp_path / "tables"), written(tmp_path, "mine.yaml", own)
-    build_cohort("mimic-iii", root, tmp_path / "out", note_policy="structured", variables=variables)
+    make_cohort("mimic-iii", root, tmp_path / "out", note_policy="structured", variables=variables)
     expected = [[8.0, None], [None, 2.5]] if kept else [[2.5]]
     assert examples_of(tmp_path / "out")[1]["lab_values"] == expected
 

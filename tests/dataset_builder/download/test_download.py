@@ -20,20 +20,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_builder.contract.vocabulary import load_variables
 from hypothesis import given
 from hypothesis import strategies as st
 from physionet_site import PASSWORD, USER, Handler, Site, drop_after, stall, status, wrong_bytes
-from tiny_mimic import crowd
+from tiny_mimic import SHIPPED, crowd, make_cohort
 
-from dataset_builder.cohort.build import build_cohort
-from dataset_builder.download import Credentials, Downloaded, Patience, dataset_names, download
+from dataset_builder.download import Credentials, Downloaded, dataset_names, download
 from dataset_builder.download.catalogue import find_dataset, needed_files, parse_checksums
 from dataset_builder.sources.spec import load_source
+from dataset_builder.storage.http import RetryPolicy
+from dataset_builder.storage.progress import Progress
 from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError
 
 LOGIN = Credentials(USER, PASSWORD)
-QUICK = Patience(connect=2, silence=0.5, attempts=3, first_pause=0.01)
+QUICK = RetryPolicy(connect_s=2, read_s=0.5, attempts=3, first_pause_s=0.01)
 CHART = "icu/chartevents.csv.gz"
 SECRETS = (PASSWORD, "hunter2", base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode())
 
@@ -94,7 +94,7 @@ def _no_secret_in_any_log(caplog: pytest.LogCaptureFixture, capfd: pytest.Captur
 
 
 def get(site: Site, folder: Path, dataset: str = "mimic-iv", **settings: Any) -> Downloaded:
-    given = {"credentials": LOGIN, "patience": QUICK, "base_url": site.url, **settings}
+    given = {"credentials": LOGIN, "retry": QUICK, "base_url": site.url, **settings}
     return download(dataset, folder, **given)
 
 
@@ -135,7 +135,7 @@ def test_a_download_holds_what_the_builder_needs_and_can_be_built(site: Site, tm
     assert {"LICENSE.txt", "SHA256SUMS.txt", CHART, "hosp/patients.csv.gz"} <= names
     assert "icu/ingredientevents.csv.gz" not in names
     assert not list(done.root.rglob("*.partial"))
-    provenance = build_cohort(done.source, done.root, tmp_path / "cohort", note_policy="structured")
+    provenance = make_cohort(done.source, done.root, tmp_path / "cohort", note_policy="structured")
     assert provenance["version"] == "2.2"
     assert provenance["credentialed"] is False
     assert provenance["examples"]["total"] == 12
@@ -153,7 +153,7 @@ def test_notes_come_from_their_own_publication_and_are_found_by_the_builder(
         "SHA256SUMS.txt",
         "note/discharge.csv.gz",
     }
-    provenance = build_cohort("mimic-iv", done.root, tmp_path / "cohort", note_policy="full")
+    provenance = make_cohort("mimic-iv", done.root, tmp_path / "cohort", note_policy="full")
     assert provenance["version"] == "3.1"
     assert provenance["credentialed"] is True
     assert provenance["notes"]["without_a_note"] == 0
@@ -189,14 +189,14 @@ def test_a_folder_that_was_there_keeps_its_rights_and_what_is_made_in_it_is_priv
     assert stat.S_IMODE((tmp_path / "mimiciv").stat().st_mode) == 0o700
 
 
-def test_progress_tells_the_bytes_of_every_file(site: Site, tmp_path: Path) -> None:
-    told: dict[str, list[tuple[int, int | None]]] = {}
-    get(site, tmp_path, on_progress=lambda path, have, size: told.setdefault(path, []).append((have, size)))
+def test_the_bytes_of_every_file_are_reported(site: Site, tmp_path: Path) -> None:
+    reported: list[Progress] = []
+    get(site, tmp_path, report=reported.append)
     size = len(site.files[BIG])
-    steps = told["hosp/prescriptions.csv.gz"]
-    assert steps[0] == (0, size)
-    assert steps[-1] == (size, size)
-    assert [have for have, _ in steps] == sorted(have for have, _ in steps)
+    steps = [progress for progress in reported if progress.remark == "hosp/prescriptions.csv.gz"]
+    assert steps[0] == Progress(0, size, "bytes", "hosp/prescriptions.csv.gz")
+    assert steps[-1] == Progress(size, size, "bytes", "hosp/prescriptions.csv.gz")
+    assert [progress.done for progress in steps] == sorted(progress.done for progress in steps)
     assert len(steps) > 5
 
 
@@ -341,7 +341,7 @@ def test_dropped_connections_go_on_where_they_broke_off(site: Site, tmp_path: Pa
 
 def test_a_server_that_never_gets_anywhere_is_given_up_in_one_line(site: Site, tmp_path: Path) -> None:
     site.odd[BIG] = [drop_after(0)] * 9
-    refused(site, tmp_path, "prescriptions.csv.gz", "3 times in a row", "goes on where it stopped")
+    refused(site, tmp_path, "prescriptions.csv.gz", "3 times in a row", "continues where it stopped")
     assert len(site.asked("prescriptions.csv.gz")) == 3
 
 
@@ -359,7 +359,7 @@ def test_another_range_than_was_asked_for_is_not_used(site: Site, tmp_path: Path
         return True
 
     site.odd[BIG] = [drop_after(300_000), shifted, shifted]
-    done = get(site, tmp_path, patience=dataclasses.replace(QUICK, attempts=4))
+    done = get(site, tmp_path, retry=dataclasses.replace(QUICK, attempts=4))
     assert (done.root / "hosp" / "prescriptions.csv.gz").read_bytes() == site.files[BIG]
 
 
@@ -521,7 +521,7 @@ def test_sums_are_read_in_the_forms_that_tools_write() -> None:
 
 def test_binary_and_endless_lists_are_refused(site: Site, tmp_path: Path) -> None:
     site.files["mimiciv/3.1/SHA256SUMS.txt"] = b"\xff\xfe" * 100
-    refused(site, tmp_path, "is no text")
+    refused(site, tmp_path, "is not text")
     site.files["mimiciv/3.1/SHA256SUMS.txt"] = bytes(17 << 20)
     refused(site, tmp_path, "far larger")
 
@@ -540,7 +540,7 @@ def test_a_missing_table_dataset_or_version_is_named(site: Site, tmp_path: Path)
 
 
 def test_tables_are_found_whatever_their_case_and_packing() -> None:
-    source = load_source("mimic-iv", load_variables())
+    source = load_source("mimic-iv", SHIPPED)
     sums = dict.fromkeys(["HOSP/Patients.CSV", "hosp/patients.csv.gz", "hosp/labevents.csv", "x/patients.parquet"], "")
     tables, licences = needed_files({**sums, "LICENSE.txt": "", "other/LICENSE.txt": ""}, source)
     assert tables == {"patients": "hosp/patients.csv.gz", "labevents": "hosp/labevents.csv"}
@@ -550,7 +550,7 @@ def test_tables_are_found_whatever_their_case_and_packing() -> None:
 @pytest.mark.parametrize("dataset", ["mimic-iii-demo", "eicu-demo"])
 def test_the_other_datasets_come_in_their_own_layout(site: Site, tmp_path: Path, dataset: str) -> None:
     spec = find_dataset(dataset)
-    tables = load_source(spec.source, load_variables()).tables.values()
+    tables = load_source(spec.source, SHIPPED).tables.values()
     names = {f"{table.file}.csv": b"rows" for table in tables} | {"LICENSE.txt": b"Open Database License"}
     site.publish(spec.parts[0].slug, spec.parts[0].version, {**names, "sqlite/all.sqlite3.gz": b"not needed"})
     done = get(site, tmp_path, dataset)
@@ -578,7 +578,7 @@ def test_the_command_fetches_asks_once_and_says_what_to_do_next(site: Site, tmp_
     done = subprocess.run([script, *words], env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     root = tmp_path / "data" / "mimiciv" / "3.1"
-    assert f"Next: clinragen build mimic-iv --root {root} --output DIR" in done.stdout
+    assert f"Next: clinragen build mimic-iv --root {root} --note-policy POLICY --output DIR" in done.stdout
     assert (root / CHART).is_file()
     assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]
     again = subprocess.run([script, *words], env=environment, capture_output=True, text=True, check=False, timeout=120)

@@ -23,12 +23,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from postgres_server import PASSWORD, PostgresServer, find_postgres, postgres_server
 from tiny_eicu import TinyEicu
-from tiny_mimic import DBP, HR, SPO2, START, TinyMimic, crowd, digests, examples_of
+from tiny_mimic import DBP, HR, SPO2, START, TinyMimic, crowd, digests, examples_of, make_cohort
 
 import clinragen
-from dataset_builder.cohort.build import build_cohort, locate_for
-from dataset_builder.cohort.config import CohortSettings
+from dataset_builder.cohort.build import locate_for
+from dataset_builder.cohort.config import CohortConfig
 from dataset_builder.cohort.session import ENGINES, connect, number_of, whole_number_of
+from dataset_builder.storage.progress import Progress
 from modeling_clinragen.errors import ClinRaGenError, SettingsError
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -161,7 +162,7 @@ def expected(roots: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     def build(name: str) -> tuple[Path, Any]:
         if name not in made:
             folder = tmp_path_factory.mktemp("duckdb") / name
-            made[name] = folder, build_cohort(root=roots[name], output=folder, **SETTINGS[name])
+            made[name] = folder, make_cohort(root=roots[name], output=folder, **SETTINGS[name])
         return made[name]
 
     return build
@@ -182,7 +183,7 @@ def same(provenance: Any, other: Any) -> None:
 def refused(root: Path | str, output: Path, **settings: Any) -> str:
     """The one line of the error a build ends with; nothing of the output may be left."""
     with pytest.raises(ClinRaGenError) as caught:
-        build_cohort("mimic-iv", root, output, **{"note_policy": "full", "engine": "postgres", **settings})
+        make_cohort("mimic-iv", root, output, **{"note_policy": "full", "engine": "postgres", **settings})
     assert not list(output.parent.glob(f"{output.name}*"))
     message = str(caught.value)
     assert "\n" not in message
@@ -208,7 +209,7 @@ def test_postgres_gives_the_same_bytes(
     name: str, server: PostgresServer, databases: dict[str, str], expected: Any, tmp_path: Path
 ) -> None:
     folder, of_duckdb = expected(name)
-    found = build_cohort(root=databases[name], output=tmp_path / "cohort", engine="postgres", **SETTINGS[name])
+    found = make_cohort(root=databases[name], output=tmp_path / "cohort", engine="postgres", **SETTINGS[name])
     assert digests(tmp_path / "cohort") == digests(folder)
     same(found, of_duckdb)
     assert found["version"] == "unknown"
@@ -223,7 +224,7 @@ def test_spark_gives_the_same_bytes(
     name: str, roots: dict[str, Path], expected: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder, of_duckdb = expected(name)
-    found = build_cohort(root=roots[name], output=tmp_path / "cohort", engine="spark", **SETTINGS[name])
+    found = make_cohort(root=roots[name], output=tmp_path / "cohort", engine="spark", **SETTINGS[name])
     assert digests(tmp_path / "cohort") == digests(folder)
     same(found, of_duckdb)
     # Nothing in the terminal, nothing beside the output, and no session left for others to find.
@@ -256,7 +257,7 @@ def test_parquet_and_plain_csv_give_the_same_bytes(
             )
         else:
             (root / f"{stem}.csv").write_bytes(gzip.decompress(path.read_bytes()))
-    build_cohort(root=root, output=tmp_path / "cohort", engine=engine, **SETTINGS["tricky"])
+    make_cohort(root=root, output=tmp_path / "cohort", engine=engine, **SETTINGS["tricky"])
     assert digests(tmp_path / "cohort") == digests(expected("tricky")[0])
 
 
@@ -270,7 +271,7 @@ NUMBER_LIKE = st.one_of(
 
 
 def numbers_of(text: str) -> tuple[float | None, int | None]:
-    """What a text is as a decimal and as a whole number, by the rules that `dataset_builder.cohort.session` documents."""
+    """A text as a decimal and as a whole number, by the rules that `dataset_builder.cohort.session` documents."""
     bare = text.strip(" \t\n\v\f\r")
     decimal = re.fullmatch(r"[+-]?([0-9]{1,30}\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?", bare)
     whole = re.fullmatch(r"([+-]?[0-9]{1,18})(\.0*)?", bare)
@@ -284,9 +285,9 @@ def test_a_text_is_the_same_number_everywhere(
     if engine == "spark":
         request.getfixturevalue("java")
     root = request.getfixturevalue("databases")["tricky"] if engine == "postgres" else roots["tricky"]
-    names = (f"numbers_{place}" for place in itertools.count())
+    names = (f"numbers_{number}" for number in itertools.count())
     with connect(
-        engine, locate_for("mimic-iv", root, CohortSettings(note_policy="full", engine=engine)), tmp_path
+        engine, locate_for("mimic-iv", root, CohortConfig(note_policy="full", engine=engine)), tmp_path
     ) as con:
 
         @settings(max_examples=8, deadline=None)
@@ -295,9 +296,9 @@ def test_a_text_is_the_same_number_everywhere(
             texts=["7\x85", "7\u2028", "7\n", "\v7", "12.0 ", "12.", "1_0", "0x7", "1e400", "9" * 18, "9" * 19, "-0.0"]
         )
         def check(texts: list[str]) -> None:
-            table = ibis.memtable(pa.table({"place": range(len(texts)), "text": pa.array(texts, pa.string())}))
-            read = table.select("place", decimal=number_of(table.text), whole=whole_number_of(table.text))
-            found = con.keep(next(names), read, None).order_by("place").to_pyarrow().drop("place").to_pylist()
+            table = ibis.memtable(pa.table({"index": range(len(texts)), "text": pa.array(texts, pa.string())}))
+            read = table.select("index", decimal=number_of(table.text), whole=whole_number_of(table.text))
+            found = con.keep(next(names), read, None).order_by("index").to_pyarrow().drop("index").to_pylist()
             assert [(row["decimal"], row["whole"]) for row in found] == [numbers_of(text) for text in texts]
 
         check()
@@ -311,14 +312,14 @@ def test_the_role_needs_no_right_but_to_read_and_to_make_temporary_tables(
         for statement in ("CREATE TABLE public.t ()", "CREATE SCHEMA s", "DELETE FROM mimiciv_hosp.patients"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
-    build_cohort(root=url, output=tmp_path / "cohort", engine="postgres", **SETTINGS["tricky"])
+    make_cohort(root=url, output=tmp_path / "cohort", engine="postgres", **SETTINGS["tricky"])
 
-    def stop(step: str, done: int, total: int) -> None:
-        if step == "examples":
+    def stop(progress: Progress) -> None:
+        if progress.unit == "examples":
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        build_cohort(root=url, output=tmp_path / "c", engine="postgres", on_progress=stop, **SETTINGS["tricky"])
+        make_cohort(root=url, output=tmp_path / "c", engine="postgres", report=stop, **SETTINGS["tricky"])
     left = (
         "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE c.relowner = 'reader'::regrole OR (n.nspname LIKE 'pg_temp%' AND c.relkind = 'r')"
@@ -341,7 +342,7 @@ def test_a_password_comes_from_the_environment_and_from_nowhere_else(
         assert "as text" in refused(Path(held), output)
         assert "is a database" not in refused(held, output, engine="duckdb")
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
-    build_cohort(root=url, output=output, engine="postgres", **SETTINGS["tricky"])
+    make_cohort(root=url, output=output, engine="postgres", **SETTINGS["tricky"])
     for path in output.rglob("*"):
         assert path.is_dir() or PASSWORD.encode() not in path.read_bytes()
 
@@ -472,9 +473,11 @@ def test_without_java_spark_says_what_to_install(tmp_path: Path) -> None:
     root = crowd(1).write(tmp_path / "tables")
     script = (
         "import sys; from pathlib import Path; from dataset_builder.cohort.build import build_cohort\n"
+        "from dataset_builder.cohort.config import CohortConfig\n"
         "from modeling_clinragen.errors import SettingsError\n"
         "try:\n"
-        "    build_cohort('mimic-iv', Path(sys.argv[1]), Path(sys.argv[2]), note_policy='full', engine='spark')\n"
+        "    config = CohortConfig(note_policy='full', engine='spark')\n"
+        "    build_cohort('mimic-iv', Path(sys.argv[1]), Path(sys.argv[2]), config)\n"
         "except SettingsError as error:\n"
         "    print(error)\n"
     )
@@ -495,6 +498,6 @@ def test_without_java_spark_says_what_to_install(tmp_path: Path) -> None:
 def test_an_engine_that_cannot_read_the_root_names_the_one_that_can(tmp_path: Path) -> None:
     root = crowd(1).write(tmp_path / "tables")
     with pytest.raises(SettingsError, match="duckdb, postgres, spark"):
-        build_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full", engine="sqlite")
+        make_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full", engine="sqlite")
     with pytest.raises(SettingsError, match="postgresql://"):
-        build_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full", engine="postgres")
+        make_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full", engine="postgres")

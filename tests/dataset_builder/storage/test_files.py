@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import stat
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from clinragen.pipeline.stage import Stage
 from dataset_builder.storage.files import (
-    OURS,
+    OUTPUT_MARKERS,
     atomic_folder,
     faults_named,
     folder_lock,
     output_folder,
     read_yaml,
+    require_apart,
     write_json,
 )
 from modeling_clinragen.errors import InputDataError
@@ -35,14 +32,10 @@ def write(path: Path, text: str = "new") -> None:
         (folder / "file").write_text(text)
 
 
-def stage(folder: Path, work: Any = None, **options: Any) -> Stage:
-    return Stage("a", folder, work or (lambda target: None), {}, **options)
-
-
 # --- what may be replaced
 
 
-@pytest.mark.parametrize("mark", OURS)
+@pytest.mark.parametrize("mark", OUTPUT_MARKERS)
 def test_what_this_project_wrote_is_replaced(tmp_path: Path, mark: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / mark).write_text("{}")
@@ -62,9 +55,8 @@ def test_somebody_else_s_folder_stays_as_it_is(tmp_path: Path, other: str) -> No
     path = tmp_path / "out" / other
     path.parent.mkdir(parents=True)
     path.write_text("mine")
-    for attempt in (lambda: write(tmp_path / "out"), stage(tmp_path / "out").run):
-        with pytest.raises(InputDataError, match="would be lost"):
-            attempt()
+    with pytest.raises(InputDataError, match="would be lost"):
+        write(tmp_path / "out")
     assert path.read_text() == "mine"
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
@@ -82,9 +74,8 @@ def test_the_root_and_the_current_folder_are_no_output(tmp_path: Path, monkeypat
     (tmp_path / "in").mkdir()
     monkeypatch.chdir(tmp_path / "in")
     for path in (Path("/"), Path(), Path(".."), tmp_path / "in" / ".." / "in"):
-        for attempt in (lambda path=path: write(path), stage(path).run):
-            with pytest.raises(InputDataError, match="current folder"):
-                attempt()
+        with pytest.raises(InputDataError, match="current folder"):
+            write(path)
     write(Path("below"))
     assert (tmp_path / "in" / "below" / "file").is_file()
 
@@ -107,12 +98,10 @@ def test_an_output_that_overlaps_an_input_is_refused(tmp_path: Path) -> None:
     for path in (given, tmp_path / "p", given / "hosp", given / "new", tmp_path / "link", given / ".." / "tables"):
         with pytest.raises(InputDataError, match="choose another output"):
             output_folder(path, [given])
-        with pytest.raises(InputDataError, match="choose another output"):
-            stage(path, inputs=(stage(given),)).run()
+        with pytest.raises(InputDataError, match="overlaps with the input"):
+            require_apart(path, [given])
     assert (given / "hosp").is_dir()
     assert output_folder(tmp_path / "p" / "other", [given]) == (tmp_path / "p" / "other").resolve()
-    with pytest.raises(InputDataError, match="input"):
-        stage(tmp_path / "p", files=(given / "stage.json",)).run()
 
 
 # --- one writer at a time
@@ -179,60 +168,11 @@ def test_many_writers_of_one_folder_write_one_after_another(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_stage_that_another_process_finished_meanwhile_is_not_run_again(tmp_path: Path) -> None:
-    runs = []
-
-    def work(target: Path) -> None:
-        time.sleep(0.3)
-        runs.append(target)
-
-    def run() -> None:
-        had_to.append(stage(tmp_path / "out", work).run())
-
-    had_to: list[bool] = []
-    threads = [threading.Thread(target=run) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(runs) == 1
-    assert sorted(had_to) == [False, False, True]
-
-
 def test_who_holds_a_folder_may_write_it_and_others_are_free(tmp_path: Path) -> None:
     with folder_lock(tmp_path / "a"):
         write(tmp_path / "a")
         write(tmp_path / "b")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
-
-
-# --- privacy of stages
-
-
-@pytest.mark.parametrize(("credentialed", "private"), [(True, True), (False, False)])
-def test_a_stage_made_of_credentialed_data_is_its_owner_s_alone(
-    tmp_path: Path, credentialed: bool, private: bool
-) -> None:
-    before = os.umask(0o022)
-    seen = []
-
-    def build(target: Path) -> None:
-        write_json(target / "provenance.json", {"credentialed": credentialed})
-
-    def evaluate(target: Path) -> None:
-        seen.append(stat.S_IMODE(target.stat().st_mode))
-        write_json(target / "patient.json", {})
-
-    try:
-        built = stage(tmp_path / "build", build)
-        scored = stage(tmp_path / "evaluation", evaluate, inputs=(built,))
-        built.run()
-        scored.run()
-    finally:
-        os.umask(before)
-    for folder in (built.folder, scored.folder):
-        assert all(bool(path.stat().st_mode & 0o077) != private for path in (folder, *folder.iterdir()))
-    assert bool(seen[0] & 0o077) != private
 
 
 # --- what is read
@@ -243,7 +183,7 @@ def test_a_stage_made_of_credentialed_data_is_its_owner_s_alone(
     [
         (None, "cannot be read"),
         (b"a: [1", "is not a readable YAML file; check its syntax"),
-        (b"a: caf\xe9", "is no text file in UTF-8; save it as such"),
+        (b"a: caf\xe9", "is not a text file in UTF-8; save it as UTF-8"),
         (b"a: 1", "'b' is missing or malformed; see the shipped file"),
         (b"b: {c: 1}", "is missing or malformed; see the shipped file"),
     ],

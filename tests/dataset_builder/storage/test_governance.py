@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from scripted_teacher import taught
-from tiny_mimic import crowd
+from scripted_teacher import with_rationales
+from tiny_mimic import crowd, make_cohort
 
-from dataset_builder.cohort.build import build_cohort
 from dataset_builder.contract.cohort_splits import CohortSplits, provenance_of
 from dataset_builder.contract.schema import load_examples
 from dataset_builder.storage.files import atomic_folder, private_folder
@@ -188,9 +186,9 @@ def cohorts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same small hospital built twice: without a licence file (the strictest case), and as synthetic."""
     folder = tmp_path_factory.mktemp("cohorts")
     root = crowd(12).write(folder / "tables")
-    build_cohort("mimic-iv", root, folder / "closed", note_policy="full")
+    make_cohort("mimic-iv", root, folder / "closed", note_policy="full")
     (root / "LICENSE.txt").write_text("Synthetic hospital")
-    build_cohort("mimic-iv", root, folder / "open", note_policy="full")
+    make_cohort("mimic-iv", root, folder / "open", note_policy="full")
     return {name: folder / name for name in ("closed", "open")}
 
 
@@ -201,7 +199,7 @@ def test_build_and_rationales_keep_credentialed_cohorts_private_and_traceable(
     assert mode(cohorts["open"]) & 0o077
     for name, cohort in cohorts.items():
         folder = tmp_path / name
-        taught(cohort, folder)
+        with_rationales(cohort, folder)
         assert (open_to_others(folder) == []) == (name == "closed")
         built, carried = (json.loads((path / PROVENANCE).read_text()) for path in (cohort, folder))
         assert carried["credentialed"] is (name == "closed")
@@ -220,13 +218,13 @@ def test_credentialed_notes_beside_an_open_demo_close_the_cohort(tmp_path: Path)
         (beside / "LICENSE.txt").unlink(missing_ok=True)
         if licence is not None:
             (beside / "LICENSE.txt").write_text(licence)
-        provenance = build_cohort("mimic-iv", root, tmp_path / "out", note_policy="full")
+        provenance = make_cohort("mimic-iv", root, tmp_path / "out", note_policy="full")
         assert provenance["credentialed"] is True
         assert open_to_others(tmp_path / "out") == []
         with pytest.raises(GovernanceError):
             require_publishable(tmp_path / "out", "the Hub")
     (beside / "LICENSE.txt").write_text("Open Database License (ODbL) v1.0")
-    assert build_cohort("mimic-iv", root, tmp_path / "out", note_policy="full")["credentialed"] is False
+    assert make_cohort("mimic-iv", root, tmp_path / "out", note_policy="full")["credentialed"] is False
 
 
 def test_a_credentialed_cohort_cannot_be_pushed_to_the_hub(cohorts: dict[str, Path]) -> None:
@@ -241,96 +239,6 @@ def test_a_credentialed_cohort_cannot_be_pushed_to_the_hub(cohorts: dict[str, Pa
     assert isinstance(opened, CohortSplits)
     assert not is_credentialed(provenance_of(opened))
     assert is_credentialed(provenance_of(opened.map(lambda row: row)))  # a copy's origin is not recorded
-
-
-# --- models
-
-
-def test_a_model_is_kept_off_the_hub_unless_it_learned_from_open_data_alone(make_model: Any, tmp_path: Path) -> None:
-    from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
-
-    unknown = make_model()
-    for private in (False, True):
-        with pytest.raises(GovernanceError, match="someone/model"):
-            unknown.push_to_hub("someone/model", private=private)
-    with pytest.raises(GovernanceError):
-        unknown.save_pretrained(tmp_path / "pushed", push_to_hub=True, repo_id="someone/model")
-    assert not (tmp_path / "pushed").exists()
-    make_model(credentialed=False).require_publishable("the Hub")
-    # What training set is saved and loaded; a config from before the field existed counts as credentialed.
-    opened = make_model(credentialed=False)
-    opened.save_pretrained(tmp_path / "model")
-    loaded = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path / "model")
-    loaded.require_publishable("the Hub")
-    config = json.loads((tmp_path / "model" / "config.json").read_text())
-    del config["credentialed"]
-    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(GovernanceError):
-        ClinRaGenForConditionalGeneration.from_pretrained(tmp_path / "model").push_to_hub("someone/model")
-
-
-PHASE = "max_steps: 1\nper_device_train_batch_size: 2\nsave_strategy: 'no'\nlogging_steps: 1\n"
-
-
-@pytest.fixture
-def recipe(tiny_recipe: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "recipe"
-    shutil.copytree(tiny_recipe.parent, folder)
-    (folder / "phase.yaml").write_text(PHASE)
-    return folder
-
-
-def test_training_on_credentialed_data_marks_and_closes_the_model_for_good(
-    cohorts: dict[str, Path], recipe: Path, tmp_path: Path
-) -> None:
-    from trainers.note_trainer import NoteConfig, NoteTrainer
-    from trainers.run_phase import load_model_config, load_parent, train_phase
-
-    lessons = {name: tmp_path / f"taught-{name}" for name in cohorts}
-    for name, cohort in cohorts.items():
-        taught(cohort, lessons[name])
-    folders = {name: tmp_path / f"backbone-{name}" for name in lessons}
-    for name, folder in folders.items():
-        train_phase(
-            "backbone",
-            folder,
-            cohort=load_examples(lessons[name]),
-            config=recipe / "phase.yaml",
-            model_config=load_model_config(recipe / "model.yaml"),
-            terms=["fever", "insulin"],
-        )
-        assert json.loads((folder / "config.json").read_text())["credentialed"] is (name == "closed")
-        assert (open_to_others(folder) == []) == (name == "closed")
-        carried = read_provenance(folder)
-        assert [step["step"] for step in carried["steps"]] == ["build", "rationales", "train backbone"]
-    # An open cohort afterwards opens nothing again.
-    last = tmp_path / "note"
-    train_phase(
-        "note",
-        last,
-        cohort=load_examples(lessons["open"]),
-        config=recipe / "phase.yaml",
-        parent=folders["closed"],
-    )
-    assert json.loads((last / "config.json").read_text())["credentialed"] is True
-    assert open_to_others(last) == []
-    carried = read_provenance(last)
-    trained = [step["step"] for step in carried["steps"] if step["step"].startswith("train")]
-    assert trained == ["train backbone", "train note"]
-    assert {origin["release"] for origin in carried["origins"]} == {"mimic-iv", "synthetic"}
-    with pytest.raises(GovernanceError):
-        require_publishable(last, "the Hub")
-
-    settings: dict[str, Any] = {"output_dir": str(tmp_path / "out"), "use_cpu": True, "max_steps": 1}
-    examples = load_examples(lessons["open"])
-    model, processor = load_parent(folders["open"])
-    pushing = NoteConfig(**settings, push_to_hub=True, hub_model_id="someone/model", hub_token="none")
-    with pytest.raises(GovernanceError):  # without a provenance the examples count as credentialed
-        NoteTrainer(model, pushing, examples["train"], processing_class=processor)
-    assert model.config.credentialed is True
-    trainer = NoteTrainer(model, NoteConfig(**settings), examples["train"], processing_class=processor)
-    with pytest.raises(GovernanceError):
-        trainer.push_to_hub()
 
 
 # --- sending

@@ -14,9 +14,10 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases, load_variables
+from tiny_mimic import SHIPPED, VOCABULARY, make_cohort
 
 from dataset_builder.storage.files import file_digest
+from dataset_builder.storage.progress import Progress
 from dataset_builder.synthetic.hospital import write_hospital
 from dataset_builder.synthetic.patients import PatientMaker
 from dataset_builder.synthetic.phrasebook import SECTIONS, load_phrasebook
@@ -86,9 +87,9 @@ def test_a_patient_does_not_depend_on_the_number_of_patients(tmp_path: Path) -> 
 
 
 def test_progress_and_counts(hospital: Hospital, tmp_path: Path) -> None:
-    told: list[int] = []
-    write_hospital(tmp_path / "h", patients=3, on_progress=told.append)
-    assert told == [3]
+    reported: list[Progress] = []
+    write_hospital(tmp_path / "h", patients=3, report=reported.append)
+    assert reported == [Progress(3, 3, "patients")]
     for name, table in (
         ("patients", "hosp/patients"),
         ("admissions", "hosp/admissions"),
@@ -109,11 +110,11 @@ def test_impossible_requests_are_refused(tmp_path: Path, patients: int, seed: in
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
-    def stop(done: int) -> None:
+    def stop(progress: Progress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_hospital(tmp_path / "h", patients=5, on_progress=stop)
+        write_hospital(tmp_path / "h", patients=5, report=stop)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -209,7 +210,7 @@ def test_untidy_readings(hospital: Hospital) -> None:
 
 
 def test_prevalences_exclusions_and_correlations() -> None:
-    world = load_world()
+    world = load_world(None, SHIPPED)
     maker = PatientMaker(world)
     counts: Counter[str] = Counter()
     pairs: Counter[tuple[str, str]] = Counter()
@@ -227,7 +228,7 @@ def test_prevalences_exclusions_and_correlations() -> None:
 
 
 def test_chronic_diseases_stay_on_the_next_admission(hospital: Hospital) -> None:
-    chronic = {disease.key for disease in load_diseases() if disease.kind == "chronic"}
+    chronic = {disease.key for disease in VOCABULARY.diseases if disease.kind == "chronic"}
     seen: dict[int, set[str]] = {}
     repeated = 0
     for record in hospital.truth:
@@ -240,8 +241,8 @@ def test_chronic_diseases_stay_on_the_next_admission(hospital: Hospital) -> None
 
 
 def test_every_code_of_the_world_belongs_to_its_disease() -> None:
-    world = load_world()
-    known = {disease.key: disease.codes for disease in load_diseases()}
+    world = load_world(None, SHIPPED)
+    known = SHIPPED.codes
     for key, disease in world.diseases.items():
         for version, codes in disease.codes.items():
             assert codes
@@ -253,10 +254,10 @@ def test_every_code_of_the_world_belongs_to_its_disease() -> None:
 
 def test_coded_diseases_are_those_of_the_truth(hospital: Hospital) -> None:
     owners: dict[tuple[int, str], set[str]] = {}
-    for disease in load_diseases():
-        for version, codes in disease.codes.items():
+    for key, listed in SHIPPED.codes.items():
+        for version, codes in listed.items():
             for code in codes:
-                owners.setdefault((version, code), set()).add(disease.key)
+                owners.setdefault((version, code), set()).add(key)
     labels: dict[int, set[str]] = {}
     for hadm_id, code, version in hospital.query("select hadm_id, icd_code, icd_version from {hosp/diagnoses_icd}"):
         labels.setdefault(hadm_id, set()).update(owners.get((version, code), set()))
@@ -274,13 +275,12 @@ def test_coded_diseases_are_those_of_the_truth(hospital: Hospital) -> None:
 def test_a_cohort_built_from_it_has_the_labels_and_the_phrases_of_the_truth(
     hospital: Hospital, tmp_path: Path
 ) -> None:
-    from dataset_builder.cohort.build import build_cohort
     from dataset_builder.contract.schema import SPLITS, load_examples
 
-    provenance = build_cohort("mimic-iv", hospital.folder, tmp_path / "cohort", note_policy="admission")
+    provenance = make_cohort("mimic-iv", hospital.folder, tmp_path / "cohort", note_policy="admission")
     assert not provenance["credentialed"]
     truth = {record["stay_id"]: record["diseases"] for record in hospital.truth}
-    keys = [disease.key for disease in load_diseases()]
+    keys = [disease.key for disease in VOCABULARY.diseases]
     seen = 0
     for split, examples in load_examples(tmp_path / "cohort").items():
         assert split in SPLITS
@@ -295,7 +295,7 @@ def test_a_cohort_built_from_it_has_the_labels_and_the_phrases_of_the_truth(
 
 
 def test_every_phrase_stands_in_its_section(hospital: Hospital) -> None:
-    book = load_phrasebook()
+    book = load_phrasebook(None, load_world(None, SHIPPED))
     phrases = {key: {phrase.text for phrase in words.evidence} for key, words in book.diseases.items()}
     for record in hospital.truth:
         sections = hospital.sections(record["hadm_id"])
@@ -303,7 +303,7 @@ def test_every_phrase_stands_in_its_section(hospital: Hospital) -> None:
             assert (disease["phrase"] is None) == (disease["evidence"] == "labs")
             assert bool(disease["effects"]) == (disease["evidence"] != "note")
             if disease["phrase"] is not None:
-                group = load_world().diseases[key].group
+                group = load_world(None, SHIPPED).diseases[key].group
                 shared = {phrase.text for phrase in book.groups.get(group, ())}
                 assert disease["phrase"] in (shared if disease["evidence"] == "ambiguous" else phrases[key])
                 for mark in (disease, *disease["more_phrases"]):
@@ -313,7 +313,7 @@ def test_every_phrase_stands_in_its_section(hospital: Hospital) -> None:
 
 
 def test_half_of_the_mentions_are_negated_and_none_is_of_a_present_disease(hospital: Hospital) -> None:
-    world = load_world()
+    world = load_world(None, SHIPPED)
     kinds: Counter[str] = Counter()
     for record in hospital.truth:
         closed = set(record["diseases"])
@@ -342,7 +342,7 @@ def test_negated_mentions_are_inside_a_negation(hospital: Hospital) -> None:
 
 
 def test_diseases_of_the_series_only_are_not_named_at_admission(hospital: Hospital) -> None:
-    book = load_phrasebook()
+    book = load_phrasebook(None, load_world(None, SHIPPED))
     names = {}
     for key, words in book.diseases.items():
         texts = {phrase.text for phrase in words.evidence} | set(words.plain) | set(words.complaints)
@@ -375,7 +375,7 @@ def test_notes_have_the_length_and_the_tidiness_of_real_ones(hospital: Hospital)
 
 
 def test_the_series_show_what_the_truth_says(hospital: Hospital) -> None:
-    names = {variable.key for variable in load_variables()}
+    names = {variable.key for variable in VOCABULARY.variables}
     for record in hospital.truth:
         for disease in record["diseases"].values():
             for effect in disease["effects"]:
@@ -429,5 +429,5 @@ def test_pressures_are_consistent(hospital: Hospital) -> None:
 
 def test_confounders_are_short(hospital: Hospital) -> None:
     names = Counter(one["name"] for record in hospital.truth for one in record["confounders"])
-    assert set(names) == {one.name for one in load_world().confounders}
+    assert set(names) == {one.name for one in load_world(None, SHIPPED).confounders}
     assert all(0.04 * PATIENTS < count < 0.3 * PATIENTS for count in names.values())

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from dataset_builder.contract.vocabulary import load_diseases
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_mimic import SHIPPED, VOCABULARY
 
 from dataset_builder.synthetic.hospital import write_hospital
 from dataset_builder.synthetic.notes import HELD, WIDTH, listing, wrap
@@ -23,19 +23,21 @@ from dataset_builder.synthetic.phrasebook import load_phrasebook
 from dataset_builder.synthetic.world_file import load_world
 from modeling_clinragen.errors import InputDataError
 
-SHIPPED = files("dataset_builder.synthetic")
+FILES = files("dataset_builder.synthetic")
 
 
 def test_every_disease_of_the_vocabulary_is_in_the_world() -> None:
-    world, book = load_world(), load_phrasebook()
-    keys = [disease.key for disease in load_diseases()]
+    world = load_world(None, SHIPPED)
+    book = load_phrasebook(None, world)
+    keys = [disease.key for disease in VOCABULARY.diseases]
     assert list(world.diseases) == keys == list(book.diseases)
-    places = {disease.place for disease in world.diseases.values()}
+    places = {disease.evidence_place for disease in world.diseases.values()}
     assert places == {"note", "labs", "both", "ambiguous"}
 
 
 def test_at_least_six_paraphrases_and_no_phrase_of_two_diseases() -> None:
-    world, book = load_world(), load_phrasebook()
+    world = load_world(None, SHIPPED)
+    book = load_phrasebook(None, world)
     seen: dict[str, str] = {}
     for owner, phrases in (
         *((key, words.evidence) for key, words in book.diseases.items()),
@@ -52,7 +54,7 @@ def test_at_least_six_paraphrases_and_no_phrase_of_two_diseases() -> None:
 
 
 def test_wording_is_clean() -> None:
-    text = (SHIPPED / "phrases.yaml").read_text(encoding="utf-8")
+    text = (FILES / "phrases.yaml").read_text(encoding="utf-8")
     book = yaml.safe_load(text)
 
     def texts(value: Any) -> list[str]:
@@ -78,7 +80,7 @@ def faulty(tmp_path: Path) -> Callable[..., Path]:
 
     def make(file: str, place: list[Any], value: Any) -> Path:
         for name in ("world.yaml", "phrases.yaml"):
-            with (SHIPPED / name).open("rb") as source, (tmp_path / name).open("wb") as target:
+            with (FILES / name).open("rb") as source, (tmp_path / name).open("wb") as target:
                 shutil.copyfileobj(source, target)
         content = yaml.safe_load((tmp_path / file).read_text(encoding="utf-8"))
         inner = content
@@ -97,7 +99,9 @@ def faulty(tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize(
     ("file", "place", "value", "named"),
     [
-        ("world.yaml", ["diseases", "shock"], None, "diseases lacks 'shock'"),
+        ("world.yaml", ["diseases", "measles"], {}, "diseases has the unknown key 'measles'"),
+        ("world.yaml", ["variables", "heart_rate"], None, "variables lacks 'heart_rate'"),
+        ("world.yaml", ["variables", "lactate"], {}, "variables has the unknown key 'lactate'"),
         ("world.yaml", ["diseases", "shock", "prevalence"], 1.2, "diseases.shock.prevalence"),
         ("world.yaml", ["diseases", "shock", "colour"], "red", "diseases.shock has the unknown key 'colour'"),
         ("world.yaml", ["diseases", "shock", "loadings"], {"luck": 0.5}, "diseases.shock.loadings"),

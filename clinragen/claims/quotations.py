@@ -1,0 +1,22 @@
+"""What a quotation is in a rationale: the one pattern that filter, lexer and note checker share.
+
+A quotation runs from a quotation mark to the next one in the same line. The marks are straight ("…") or curly (“…”,
+”…”), those of other languages („…“, «…», »…«), or a mixture (“…"), since language models mix them; only „ never
+closes. Between the marks are at most 400 characters, or none: an empty quotation is one that nothing can support.
+Single quotation marks are apostrophes here.
+"""
+
+from __future__ import annotations
+
+import re
+
+MARKS = '"“”„«»'
+MAX_LENGTH = 400
+
+QUOTATION = re.compile(rf"[{MARKS}](?P<words>[^{MARKS}\n]{{0,{MAX_LENGTH}}})[{MARKS.replace('„', '')}]")
+_MARK = re.compile(f"[{MARKS}]")
+
+
+def has_stray_mark(text: str) -> bool:
+    """Whether a quotation mark belongs to no quotation: it lacks its partner, or the quotation breaks a line."""
+    return bool(_MARK.search(QUOTATION.sub("", text)))

@@ -1,0 +1,88 @@
+"""The progress display of the command line: one bar per stage, and nothing from the libraries underneath."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from dataset_builder.storage.progress import Progress
+
+
+class Display:
+    """A progress bar for the stage that is running. Use it as a context manager around the work."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console if console is not None else Console(stderr=True)
+        self.bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[amount]}"),
+            TimeElapsedColumn(),
+            console=self.console,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Display:
+        quiet_libraries()
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._finish()
+        self.bars.stop()
+
+    def announce(self, name: str, number: int, of: int) -> None:
+        """Start the bar of a stage, the `number`th of so many."""
+        self._finish()
+        label = f"[{number}/{of}] {name}" if of > 1 else name
+        if not self.console.is_terminal:
+            # A log has no bar that moves: it gets a line when a stage starts.
+            self.console.print(label, markup=False, highlight=False)
+        self._task = self.bars.add_task(label.replace("[", "\\[").ljust(26), total=None, amount="")
+
+    def report(self, progress: Progress) -> None:
+        """Move the bar (a `dataset_builder.storage.progress.Report`)."""
+        if self._task is None:
+            return
+        amount = f"{progress.done:.0f}/{progress.total:.0f} {progress.unit}" if progress.total else progress.unit
+        if progress.remark:
+            amount = f"{amount}, {progress.remark}"
+        done = progress.done if progress.total else None
+        self.bars.update(self._task, completed=done, total=progress.total, amount=amount)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Hide the bar while a question is asked."""
+        self.bars.stop()
+        yield
+        self.bars.start()
+
+    def _finish(self) -> None:
+        if self._task is None:
+            return
+        task = next(task for task in self.bars.tasks if task.id == self._task)
+        total = task.total or 1
+        self.bars.update(self._task, total=total, completed=total)
+        self._task = None
+
+
+def quiet_libraries() -> None:
+    """Switch off the libraries' own bars and chatter; warnings about our own calls are caught by the tests."""
+    from datasets import disable_progress_bars
+    from transformers.utils import logging as transformers_logging
+
+    disable_progress_bars()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=UserWarning, module="torch.*")

@@ -1,0 +1,80 @@
+"""The commands `predict` and `demo`: what a trained model is for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from clinragen.cli.from_config import argument, command, config_from, config_parameters, option
+from clinragen.explain_config import ExplainConfig
+from modeling_clinragen.errors import InputDataError, SettingsError
+
+
+def add_explain_commands(app: typer.Typer) -> None:
+    """Add the commands to the program's."""
+    command(
+        app,
+        "predict",
+        [
+            argument("model", Path, "Model folder or Hub id."),
+            option("note", Path | None, "Text file with the note.", None),
+            option("labs", Path | None, "CSV: hours plus any of the model's variables with units.", None),
+            *config_parameters(ExplainConfig),
+        ],
+        _predict,
+        "Diagnose one patient and explain why.",
+    )
+    command(
+        app,
+        "demo",
+        [
+            argument("model", Path, "Model folder.", Path("runs/quickstart/model")),
+            option(
+                "cohort", Path | None, "Cohort whose test patients can be chosen [default: the model's run].", None
+            ),
+            option("port", int, "Port on 127.0.0.1; 0 picks a free one.", 7860),
+            *config_parameters(ExplainConfig),
+        ],
+        _demo,
+        "Open a page on this machine where a patient can be chosen or entered.",
+    )
+
+
+def _predict(model: Path, note: Path | None, labs: Path | None, **values: Any) -> None:
+    from clinragen.cli.display import quiet_libraries
+
+    if note is None and labs is None:
+        raise SettingsError("give --note FILE, --labs FILE.csv, or both")
+    config = config_from(ExplainConfig, values)
+    text = "" if note is None else _read_note(note)
+    quiet_libraries()
+    from clinragen.evaluation.terminal import print_explanation
+    from clinragen.inference import Explainer
+
+    explainer = Explainer.from_pretrained(model, config)
+    series = None if labs is None else explainer.read_labs(labs)
+    print_explanation(explainer.explain(text, series))
+
+
+def _read_note(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise InputDataError(f"{path}: is not UTF-8 text; save it as UTF-8") from error
+    if not text:
+        raise InputDataError(f"{path}: is empty; give a note, or leave --note out")
+    return text
+
+
+def _demo(model: Path, cohort: Path | None, port: int, **values: Any) -> None:
+    from clinragen.cli.display import quiet_libraries
+    from clinragen.demo.serve import serve
+
+    if not 0 <= port <= 65535:
+        raise SettingsError(f"--port: expected a whole number from 0 to 65535, got {port}")
+    quiet_libraries()
+    serve(model, config_from(ExplainConfig, values), cohort=cohort, port=port)

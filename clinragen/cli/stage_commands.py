@@ -1,0 +1,207 @@
+"""The commands `synthesize`, `build`, `rationales`, `train` and `evaluate`: their options are the stages' settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from clinragen.cli.from_config import Parameter, command, config_from, config_parameters, option
+from clinragen.cli.run_stage import OUTPUT_HELP, folder_inputs, run_stage, with_bar
+from clinragen.evaluation.config import EvaluateConfig
+from clinragen.pipeline.build import BuildConfig
+from clinragen.pipeline.rationales import RationalesConfig
+from clinragen.pipeline.synthesize import SynthesizeConfig
+from clinragen.pipeline.train import TrainConfig
+from dataset_builder.storage.files import read_json
+from dataset_builder.storage.progress import Report
+from modeling_clinragen.errors import SettingsError
+from trainers.phases import PHASES
+
+KNOWLEDGE_WHAT = "folder with the knowledge base"
+SYSTEMS = tuple(phase for phase in PHASES if phase.system is not None)
+
+
+def output_option() -> Parameter:
+    """The option of every stage's output folder."""
+    return option("output", Path, OUTPUT_HELP)
+
+
+def cohort_option(made_by: str = "`build` or `rationales`") -> Parameter:
+    """The option of a cohort to read."""
+    return option("cohort", Path, f"Cohort folder (made by {made_by}).")
+
+
+def add_stage_commands(app: typer.Typer) -> None:
+    """Add the commands to the program's."""
+    command(
+        app,
+        "synthesize",
+        [output_option(), *config_parameters(SynthesizeConfig)],
+        _synthesize,
+        "Write a synthetic hospital: real MIMIC-IV tables with a known truth beside them.",
+    )
+    root = option("root", str, "Folder with the source's tables, or postgresql://user@host/database.")
+    command(
+        app,
+        "build",
+        [
+            *config_parameters(BuildConfig, arguments=("source",), names={"skip_filters": "skip_filter"}),
+            root,
+            output_option(),
+        ],
+        _build,
+        "Build a cohort: one example per ICU stay, split by patient.",
+    )
+    command(
+        app,
+        "rationales",
+        [
+            cohort_option("`build`"),
+            output_option(),
+            option("knowledge", Path | None, "Folder with the knowledge base [default: the shipped one].", None),
+            *config_parameters(RationalesConfig),
+            option("shard", str | None, "Answer only one part of the examples, e.g. 2/8; no cohort is written.", None),
+            _show_prompt_option(),
+        ],
+        _rationales,
+        "Let a teacher write the rationales that the model learns from; what the data contradict is rejected.",
+    )
+    command(
+        app,
+        "train",
+        [
+            *config_parameters(TrainConfig, arguments=("phase",), hidden=("overrides",)),
+            cohort_option("`rationales`"),
+            output_option(),
+            option("parent", Path | None, "Model folder to start from.", None),
+            option("knowledge", Path | None, "Knowledge folder, where there is no parent.", None),
+        ],
+        _train,
+        "Train one phase. Further options override its YAML, e.g. --learning-rate 1e-4.",
+        more_options=True,
+    )
+    models = [
+        option(
+            str(phase.system),
+            Path if phase.system == "full" else Path | None,
+            f"Model folder after the {phase.name} phase.",
+            Parameter.empty if phase.system == "full" else None,
+        )
+        for phase in SYSTEMS
+    ]
+    command(
+        app,
+        "evaluate",
+        [
+            cohort_option("`rationales`"),
+            output_option(),
+            *models,
+            option("knowledge", Path | None, "Knowledge folder of the rationales [default: the cohort's].", None),
+            *config_parameters(EvaluateConfig, hidden=("notices",)),
+        ],
+        _evaluate,
+        "Score models and baselines on held-out patients; writes metrics.json and report.md.",
+    )
+
+
+def _synthesize(output: Path, **values: Any) -> None:
+    from clinragen.pipeline.stages import SYNTHESIZE
+
+    run_stage(SYNTHESIZE, config_from(SynthesizeConfig, values), {}, output)
+
+
+def _build(root: str, output: Path, **values: Any) -> None:
+    from clinragen.pipeline.stages import BUILD
+    from clinragen.pipeline.tables import Tables
+
+    config = config_from(BuildConfig, values)
+    run_stage(BUILD, config, {"tables": Tables(root, config)}, output)
+    provenance = read_json(output / "provenance.json")
+    counts = ", ".join(f"{name} {count}" for name, count in provenance["examples"].items())
+    typer.echo(f"examples: {counts}")
+    typer.echo(provenance["about_the_notes"])
+    for name, count in provenance["leakage_audit"].items():
+        typer.echo(f"leakage audit: {name.replace('_', ' ')}: {count}")
+    for sentence in provenance["left_out"]:
+        typer.echo(f"left out: {sentence}")
+
+
+def _rationales(
+    cohort: Path, output: Path, knowledge: Path | None, shard: str | None, show_prompt: bool, **values: Any
+) -> None:
+    from clinragen.pipeline.stages import RATIONALES
+
+    config = config_from(RationalesConfig, values)
+    inputs = folder_inputs(cohort=(cohort, "cohort folder"), knowledge=(knowledge, KNOWLEDGE_WHAT))
+    if shard is not None:
+        from clinragen.pipeline.kept import journal_folder
+        from clinragen.pipeline.rationales import ask_shard
+
+        done = 0
+
+        def work(report: Report) -> None:
+            nonlocal done
+            done = ask_shard(output, {role: one.location for role, one in inputs.items()}, config, shard, report)
+
+        with_bar(f"rationales, part {shard}", work)
+        typer.echo(f"{done} examples are answered: {journal_folder(output)}. When all parts are, run without --shard.")
+        return
+    run_stage(RATIONALES, config, inputs, output)
+    found = read_json(output / "rationales.json")
+    repaired = found["filter"]["repairs"]["succeeded"]
+    typer.echo(f"kept {found['kept']} of {found['examples']} rationales, {repaired} of them after a repair")
+    for reason, counted in found["filter"]["final"]["reasons"].items():
+        if counted["count"]:
+            typer.echo(f"rejected as {reason.replace('_', ' ')}: {counted['count']}")
+    if usage := found["usage"]:
+        tokens = usage["prompt_tokens"] + usage["completion_tokens"]
+        cost = "" if usage["cost"] is None else f", cost {usage['cost']:.2f}"
+        typer.echo(f"in all {usage['answers']} answers of the teacher, {tokens} tokens{cost}")
+
+
+def _train(
+    context: typer.Context, cohort: Path, output: Path, parent: Path | None, knowledge: Path | None, **values: Any
+) -> None:
+    from clinragen.pipeline.stages import TRAIN
+
+    if parent is None and (values.get("model") is None or knowledge is None):
+        raise SettingsError("give --parent DIR, or both --model YAML and --knowledge DIR to build a new model")
+    if parent is not None:
+        values["model"] = None
+    config = config_from(TrainConfig, {**values, "overrides": list(context.args)})
+    inputs = folder_inputs(
+        cohort=(cohort, "cohort folder with rationales"),
+        parent=(parent, "parent model folder"),
+        knowledge=(knowledge if parent is None else None, "knowledge folder"),
+    )
+    run_stage(TRAIN, config, inputs, output, label=f"train {config.phase}")
+
+
+def _evaluate(cohort: Path, output: Path, knowledge: Path | None, **values: Any) -> None:
+    from clinragen.pipeline.stages import EVALUATE
+
+    models = {str(phase.system): (values.get(str(phase.system)), "model folder") for phase in SYSTEMS}
+    config = config_from(EvaluateConfig, values, hidden=("notices",))
+    inputs = folder_inputs(cohort=(cohort, "cohort folder"), knowledge=(knowledge, KNOWLEDGE_WHAT), **models)
+    run_stage(EVALUATE, config, inputs, output)
+
+
+def _show_prompt_option() -> Parameter:
+    from typing import Annotated
+
+    made = typer.Option("--show-prompt", is_eager=True, callback=_show_prompt, help="Print the prompt and exit.")
+    return Parameter("show_prompt", Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, made])
+
+
+def _show_prompt(wanted: bool) -> None:
+    if wanted:
+        from clinragen.knowledge import load_knowledge
+        from clinragen.teachers.prompt import Prompt
+        from dataset_builder.contract.definitions import shipped_definitions
+
+        vocabulary = shipped_definitions().vocabulary
+        prompt = Prompt(load_knowledge(None, vocabulary), vocabulary, vocabulary.range_set("clinical"))
+        typer.echo(prompt.shown())
+        raise typer.Exit

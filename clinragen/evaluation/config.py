@@ -1,0 +1,28 @@
+"""Settings of the evaluation. Nothing heavy is imported here: the command line reads this file for `--help`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dataset_builder.storage.config_fields import check_values, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """How the models' outputs are generated, and what the report must say.
+
+    Raises:
+        SettingsError: A value has the wrong type or is out of its range.
+    """
+
+    batch_size: int = setting(32, help="Examples generated at once.", unit="examples", at_least=1, decides=False)
+    num_beams: int = setting(1, help="Beams of the search; 1 is greedy.", unit="beams", at_least=1)
+    constrained: bool = setting(
+        False, help="Let lists of diseases hold configured names only, each once; the report then says so."
+    )
+    notices: tuple[str, ...] = setting(
+        (), help="Sentences that every output must carry, besides those of the cohort's provenance."
+    )
+
+    def __post_init__(self) -> None:
+        check_values(self)

@@ -1,0 +1,19 @@
+"""How one patient is explained: the settings of `predict`, of the page and of `Explainer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dataset_builder.storage.config_fields import check_values, setting
+
+
+@dataclass(frozen=True)
+class ExplainConfig:
+    """Settings of an explanation. Raises `SettingsError` for a value out of its range."""
+
+    num_beams: int = setting(1, help="Beams of the search; 1 is greedy.", at_least=1)
+    constrained: bool = setting(True, help="Let lists of diseases hold configured names only, each once.")
+    probabilities: bool = setting(False, help="Also give the probability of every disease.")
+
+    def __post_init__(self) -> None:
+        check_values(self)

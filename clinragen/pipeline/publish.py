@@ -1,0 +1,39 @@
+"""Stage `publish`: the finished model folder, with the code that loads it and a card."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.storage.config_fields import setting
+from dataset_builder.storage.progress import Report
+
+
+@dataclass(frozen=True)
+class PublishConfig:
+    """What the card says of the training."""
+
+    phases: tuple[str, ...] = setting((), help="Phases that were trained, in order.")
+
+
+def run(config: PublishConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:
+    """Copy the input `model` without what belongs to its training, and write its card from the `evaluation`."""
+    from clinragen.pipeline.digests import HASHES, STAMP
+    from dataset_builder.storage.files import read_json
+    from dataset_builder.storage.governance import PROVENANCE
+    from trainers.model_card import write_model_card
+    from trainers.run_phase import CURVE
+
+    for path in sorted(Path(inputs["model"]).iterdir()):
+        if path.is_file() and path.name not in (STAMP, HASHES, CURVE):
+            shutil.copy2(path, output / path.name)
+    provenance = Path(inputs["cohort"]) / PROVENANCE
+    write_model_card(
+        output,
+        metrics=read_json(Path(inputs["evaluation"]) / "metrics.json"),
+        provenance=read_json(provenance) if provenance.is_file() else {},
+        phases=list(config.phases),
+    )

@@ -1,0 +1,41 @@
+"""Stage `synthesize`: a synthetic hospital in MIMIC-IV's own tables, with its truth beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.storage.config_fields import check_values, setting
+from dataset_builder.storage.progress import Report
+
+TABLES = "tables"
+"""The folder with the tables, in the stage's own."""
+
+
+@dataclass(frozen=True)
+class SynthesizeConfig:
+    """What the synthetic hospital is made of. Raises `SettingsError` for a value out of its range."""
+
+    patients: int = setting(1000, help="Number of patients.", at_least=1)
+    world: Path | None = setting(None, help="Folder with another world: world.yaml and phrases.yaml.")
+    seed: int = setting(0, help="Seed of the patients.")
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+
+def run(config: SynthesizeConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:
+    """Write the hospital into `output`/tables."""
+    from dataset_builder.contract.definitions import shipped_definitions
+    from dataset_builder.synthetic.hospital import write_hospital
+
+    write_hospital(
+        output / TABLES,
+        patients=config.patients,
+        seed=config.seed,
+        definitions=shipped_definitions(),
+        world=config.world,
+        report=report,
+    )

@@ -1,0 +1,278 @@
+"""The whole evaluation on a made-up cohort: what it writes, what it says first, and what it refuses."""
+
+from __future__ import annotations
+
+import re
+import stat
+from ast import literal_eval
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT
+from datasets import Dataset
+
+from clinragen.claims.check import Checking
+from clinragen.evaluation import run
+from clinragen.evaluation.baselines import LogisticBaseline
+from clinragen.evaluation.config import EvaluateConfig
+from clinragen.evaluation.generate import generate_texts
+from clinragen.evaluation.run import CONSTRAINED_NOTICE, evaluate_systems
+from clinragen.evaluation.systems import System, systems_of
+from dataset_builder.contract.cohort_splits import CohortSplits
+from dataset_builder.contract.definitions import Definitions, write_definitions
+from dataset_builder.contract.schema import example_features
+from dataset_builder.storage.config_fields import deciding
+from dataset_builder.storage.files import read_json
+from dataset_builder.storage.governance import SYNTHETIC_NOTICE
+from dataset_builder.storage.progress import Progress
+from modeling_clinragen.errors import InputDataError, SettingsError
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
+
+ABOUT_NOTES = "The notes are structured text."
+OPEN = {
+    "source": "mimic-iv",
+    "release": "synthetic",
+    "title": "Synthetic hospital",
+    "version": "1",
+    "licence": {"id": "cc0-1.0", "name": "CC0"},
+    "credentialed": False,
+    "synthetic": True,
+    "about_the_notes": ABOUT_NOTES,
+    "fingerprint": "0",
+}
+SIZES = {"train": 24, "validation": 12, "test": 8}
+
+
+def make_cohort(vocabulary: Vocabulary, **provenance: Any) -> CohortSplits:
+    """Rows of the data contract with two diseases, of which one leaves a word in the note."""
+    rng = np.random.default_rng(0)
+    fills = np.array([variable.fill for variable in vocabulary.variables])
+
+    def row(number: int) -> dict[str, Any]:
+        labels = [0] * len(vocabulary.diseases)
+        labels[number % 3] = 1
+        labels[5] = number % 2
+        values = fills * rng.normal(1.0, 0.2, size=(3, len(fills)))
+        return {
+            "example_id": f"made-up-{number}",
+            "subject_id": number,
+            "hadm_id": number,
+            "stay_id": number,
+            "source": "made-up",
+            "note": f"Dyspnea. {'Fever and chills.' if number % 2 else 'No fever.'} Patient {number % 4} rests.",
+            "note_policy": "structured",
+            "lab_hours": [0.0, 5.0, 9.0],
+            "lab_values": values.tolist(),
+            "lab_observed": np.ones(values.shape, dtype=bool).tolist(),
+            "lab_summary": "heart rate is normal all the time.",
+            "labels": labels,
+            "diagnoses": [disease.name for disease, label in zip(vocabulary.diseases, labels, strict=True) if label],
+            "rationale_note": '"Dyspnea" was reported.',
+            "rationale_lab": "Heart rate is normal.",
+            "prediction_time": 48.0,
+        }
+
+    splits, first = {}, 0
+    for name, size in SIZES.items():
+        rows = [row(number) for number in range(first, first + size)]
+        splits[name] = Dataset.from_list(rows, features=example_features(vocabulary))
+        first += size
+    return CohortSplits(splits, {**OPEN, **provenance}, vocabulary)
+
+
+def checking_of(vocabulary: Vocabulary, range_set: str = "clinical") -> Checking:
+    return Checking(vocabulary, vocabulary.range_set(range_set), {})
+
+
+@pytest.fixture(scope="module")
+def save_model(make_model: Any, make_processor: Any) -> Callable[..., Path]:
+    """Save a tiny model of a vocabulary that writes what it wants to."""
+
+    def save(folder: Path, vocabulary: Vocabulary) -> Path:
+        model = make_model("bart", vocabulary=vocabulary)
+        model.generation_config.max_new_tokens = 12
+        model.save_pretrained(folder)
+        make_processor(vocabulary=vocabulary).save_pretrained(folder)
+        return folder
+
+    return save
+
+
+@pytest.fixture(scope="module")
+def models(save_model: Callable[..., Path], vocabulary: Vocabulary, tmp_path_factory: Any) -> dict[str, System]:
+    folder = save_model(tmp_path_factory.mktemp("models") / "model", vocabulary)
+    return systems_of({"full": folder, "note_only": folder, "labs_only": folder})
+
+
+@pytest.fixture(scope="module")
+def evaluated(models: dict[str, System], vocabulary: Vocabulary, tmp_path_factory: Any) -> tuple[Path, list[Progress]]:
+    folder, reported = tmp_path_factory.mktemp("evaluation"), []
+    evaluate_systems(
+        folder,
+        make_cohort(vocabulary),
+        models,
+        EvaluateConfig(batch_size=3, notices=("A sentence of the recipe.",)),
+        checking=checking_of(vocabulary, "paper"),
+        report=reported.append,
+    )
+    return folder, reported
+
+
+def test_an_evaluation_writes_numbers_report_figures_and_texts(evaluated: tuple[Path, list[Progress]]) -> None:
+    folder, _ = evaluated
+    assert {path.name for path in folder.iterdir()} == {
+        "metrics.json",
+        "report.md",
+        "f1_per_disease.png",
+        "patient_series.png",
+        "patient.json",
+        "predictions.json",
+        "provenance.json",
+    }
+    metrics = read_json(folder / "metrics.json")
+    assert set(metrics["systems"]) == {"full", "note_only", "labs_only", "logistic_regression", "prevalence"}
+    assert set(metrics["rationale"]) == set(metrics["names"]) == {"full", "note_only", "labs_only"}
+    assert metrics["training"] == {"examples": 24, "validation_examples": 12}
+    assert metrics["held_out"]["examples"] == 8
+    texts = read_json(folder / "predictions.json")
+    assert texts["example_id"] == [f"made-up-{number}" for number in range(36, 44)]
+    assert {len(texts[name]) for name in metrics["rationale"]} == {8}
+    assert read_json(folder / "provenance.json")["steps"][-1]["step"] == "evaluate"
+    assert "points outside the paper range are marked" in (folder / "report.md").read_text()
+
+
+def test_the_notices_come_from_the_recipe_and_the_provenance(evaluated: tuple[Path, list[Progress]]) -> None:
+    folder, _ = evaluated
+    notices = read_json(folder / "metrics.json")["notices"]
+    assert notices == ["A sentence of the recipe.", SYNTHETIC_NOTICE, ABOUT_NOTES]
+    head = (folder / "report.md").read_text().partition("## Verdict")[0]
+    assert all(notice in head for notice in notices)
+
+
+def test_progress_counts_the_examples_of_all_systems(evaluated: tuple[Path, list[Progress]]) -> None:
+    _, reported = evaluated
+    counted = [progress for progress in reported if progress.total is not None]
+    assert [progress.done for progress in counted] == [3, 6, 8, 11, 14, 16, 19, 22, 24]
+    assert {(progress.total, progress.unit) for progress in counted} == {(24, "examples")}
+    assert [progress.remark for progress in counted[::3]] == ["full model", "note only", "labs only"]
+
+
+def test_a_constrained_evaluation_says_so_and_credentialed_results_are_private(
+    models: dict[str, System], vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    metrics = evaluate_systems(
+        tmp_path,
+        make_cohort(vocabulary, credentialed=True, synthetic=False),
+        {"full": models["full"]},
+        EvaluateConfig(constrained=True),
+        checking=checking_of(vocabulary),
+    )
+    assert metrics["notices"] == [ABOUT_NOTES, CONSTRAINED_NOTICE]
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    allowed = {*vocabulary.disease_names, "No disease is diagnosed"}
+    for text in read_json(tmp_path / "predictions.json")["full"]:
+        listed = text.removeprefix("### Disease Diagnosed: ").partition(". ###")[0].split(", ")
+        assert set(listed[:-1]) <= allowed
+
+
+def test_claims_are_scored_in_a_vocabulary_of_ones_own(
+    save_model: Callable[..., Path], lactate_vocabulary: Vocabulary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    systems = systems_of({"full": save_model(tmp_path / "model", lactate_vocabulary)})
+    written = "### Disease Diagnosed: Shock. ### Rationale: Lactate was measured. Lactate was not measured."
+    monkeypatch.setattr(run, "generate_texts", lambda model, processor, examples, *_, **__: [written] * len(examples))
+    metrics = evaluate_systems(
+        tmp_path / "out",
+        make_cohort(lactate_vocabulary),
+        systems,
+        EvaluateConfig(),
+        checking=checking_of(lactate_vocabulary),
+    )
+    claims = metrics["rationale"]["full"]["claims"]
+    assert claims["supported"] + claims["contradicted"] == 2 * SIZES["test"]
+    assert claims["with_contradiction"] == SIZES["test"]
+    assert "12 of 12 variables" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_cohort_of_another_vocabulary_is_refused_before_anything_is_generated(
+    models: dict[str, System], vocabulary: Vocabulary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def generated(*_: Any, **__: Any) -> list[str]:
+        raise AssertionError("generated although the vocabularies differ")
+
+    monkeypatch.setattr(run, "generate_texts", generated)
+    first, second, *others = vocabulary.variables
+    swapped = replace(vocabulary, variables=(second, first, *others))
+    with pytest.raises(SettingsError) as refused:
+        evaluate_systems(
+            tmp_path / "out", make_cohort(swapped), models, EvaluateConfig(), checking=checking_of(swapped)
+        )
+    both = f"{first.key} ({first.unit}), {second.key} ({second.unit})", f"{second.key} ({second.unit}), {first.key}"
+    assert all(listed in str(refused.value) for listed in both)
+    assert not (tmp_path / "out").exists()
+
+
+def test_generation_refuses_examples_of_another_vocabulary(
+    vocabulary: Vocabulary, make_model: Any, make_processor: Any
+) -> None:
+    fewer = replace(vocabulary, diseases=vocabulary.diseases[:-1])
+    model = make_model("bart")
+    model.generate = None
+    with pytest.raises(SettingsError, match="different diseases"):
+        generate_texts(model, make_processor(), make_cohort(fewer)["test"], fewer)
+
+
+def test_what_cannot_be_evaluated_is_refused(
+    models: dict[str, System], vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    cohort, checking = make_cohort(vocabulary), checking_of(vocabulary)
+    with pytest.raises(SettingsError, match="no system 'full'"):
+        evaluate_systems(tmp_path, cohort, {"note_only": models["note_only"]}, EvaluateConfig(), checking=checking)
+    cohort["test"] = cohort["test"].select([])
+    with pytest.raises(InputDataError, match="test split is empty"):
+        evaluate_systems(tmp_path, cohort, models, EvaluateConfig(), checking=checking)
+    with pytest.raises(SettingsError, match="batch_size"):
+        EvaluateConfig(batch_size=0)
+
+
+def test_the_batch_size_does_not_decide_the_result() -> None:
+    assert deciding(EvaluateConfig(batch_size=4)) == deciding(EvaluateConfig(batch_size=64))
+    assert deciding(EvaluateConfig(num_beams=4)) != deciding(EvaluateConfig())
+
+
+def test_the_range_set_reaches_the_baseline(vocabulary: Vocabulary) -> None:
+    cohort = make_cohort(vocabulary)
+    probabilities = [
+        LogisticBaseline(vocabulary, vocabulary.range_set(name), "labs", c_grid=(1.0,))
+        .fit(cohort["train"], cohort["validation"])
+        .probabilities(cohort["test"])
+        for name in ("clinical", "paper")
+    ]
+    assert not np.array_equal(*probabilities)
+
+
+def test_systems_are_those_of_the_phases(tmp_path: Path) -> None:
+    systems = systems_of({"labs_only": tmp_path / "lab", "full": tmp_path / "both", "unknown": tmp_path})
+    assert list(systems) == ["full", "labs_only"]
+    assert systems["labs_only"] == System("labs_only", "lab", tmp_path / "lab", False, True, ("rationale_lab",))
+    assert systems["full"].rationales == ("rationale_note", "rationale_lab")
+
+
+def test_the_example_of_the_documentation_runs(
+    vocabulary: Vocabulary, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cohort = make_cohort(vocabulary)
+    (tmp_path / "data").mkdir()
+    for name, split in cohort.items():
+        pq.write_table(split.data.table, tmp_path / "data" / f"{name}.parquet")
+    write_definitions(tmp_path, Definitions(vocabulary, {}, {}))
+    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "evaluation.md").read_text(), re.DOTALL)[-1]
+    assert '"runs/quickstart/build"' in code
+    lists = [[vocabulary.disease_names[0]]] * SIZES["test"]
+    exec(code.replace("runs/quickstart/build", str(tmp_path)), {"generated_lists": lists})
+    assert set(literal_eval(capsys.readouterr().out)) == {"value", "low", "high"}

@@ -1,0 +1,157 @@
+"""The Space: its card fits what was tested, and what its card says to deploy runs with its requirements alone."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from dataset_builder.storage.files import write_json
+from modeling_clinragen.errors import GovernanceError, StageError
+from spaces_demo.app import make_page
+
+SPACE = ROOT / "spaces_demo"
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+REQUIREMENTS = (SPACE / "requirements.txt").read_text(encoding="utf-8").splitlines()
+# As `python app.py` would, but as if the packages that a Space does not have were not installed; nothing is served.
+START = """
+import runpy, sys
+from importlib.machinery import PathFinder
+
+class Installed(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {missing} else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Installed
+sys.path[0] = {space!r}
+page = runpy.run_path({app!r})["make_page"]()
+import clinragen
+print(clinragen.__file__, len(page.config["dependencies"]))
+"""
+OWN_PACKAGES = {"clinragen", "dataset_builder", "modeling_clinragen", "spaces_demo", "trainers"}
+
+
+@pytest.fixture(scope="module")
+def model(make_model: Any, make_processor: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model from open data."""
+    folder = tmp_path_factory.mktemp("space") / "model"
+    make_model("bart").save_pretrained(folder)
+    make_processor().save_pretrained(folder)
+    write_json(folder / "provenance.json", {"credentialed": False, "title": "Synthetic hospital"})
+    return folder
+
+
+def test_the_page_is_that_of_the_model_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLINRAGEN_MODEL", str(model))
+    page = make_page()
+    assert page.title == "ClinRaGen"
+    patients = next(one for one in page.config["components"] if one["props"].get("elem_id") == "patient")
+    assert len(patients["props"]["choices"]) == 1
+
+
+def test_a_model_from_credentialed_data_is_not_shown(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    monkeypatch.setenv("CLINRAGEN_MODEL", str(tmp_path / "model"))
+    write_json(tmp_path / "model" / "provenance.json", {"credentialed": True, "title": "MIMIC-IV"})
+    with pytest.raises(GovernanceError, match=r"MIMIC-IV .* cannot go to a Space"):
+        make_page()
+    # What is not recorded counts as credentialed.
+    (tmp_path / "model" / "provenance.json").unlink()
+    with pytest.raises(GovernanceError, match="not recorded"):
+        make_page()
+
+
+def test_without_the_variable_the_model_lies_beside_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLINRAGEN_MODEL", raising=False)
+    with pytest.raises(StageError, match=re.escape(f"{SPACE / 'model'}: not a model folder")):
+        make_page()
+
+
+def test_the_card_fits_what_was_tested() -> None:
+    card = yaml.safe_load((SPACE / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    tested = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    assert (card["sdk"], card["sdk_version"]) == ("gradio", tested["gradio"])
+    assert (SPACE / card["app_file"]).is_file()
+    assert SpecifierSet(PROJECT["requires-python"]).contains(card["python_version"])
+    assert card["license"] == PROJECT["license"].lower()
+    assert len(card["short_description"]) <= 60
+    assert set(REQUIREMENTS) <= set(PROJECT["dependencies"])
+
+
+def installed_with(requirements: list[str]) -> set[str]:
+    """The distributions that pip installs for these requirements."""
+    found: set[str] = set()
+    waiting = [Requirement(line) for line in requirements]
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if name in found:
+            continue
+        found.add(name)
+        extras = ("", *requirement.extras)
+        for inner in map(Requirement, requires(name) or []):
+            if inner.marker is None or any(inner.marker.evaluate({"extra": extra}) for extra in extras):
+                waiting.append(inner)
+    return found
+
+
+def packages_without(requirements: list[str]) -> set[str]:
+    """The packages installed here that an installation of these requirements alone would lack."""
+    kept = installed_with(requirements)
+    owners = {name: set(map(canonicalize_name, found)) for name, found in packages_distributions().items()}
+    return {name for name, found in owners.items() if not found & kept} - OWN_PACKAGES
+
+
+def test_what_the_card_says_to_deploy_runs_with_its_requirements_alone(model: Path, tmp_path: Path) -> None:
+    block = re.search(r"```\n(mkdir my-space\n.*?)```", (SPACE / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    *commands, upload = block.group(1).strip().splitlines()
+    assert upload.startswith("hf upload ")
+    # In a copy: an installation leaves its build folder in the source.
+    for name in ("pyproject.toml", "README.md", "LICENSE", "recipes", *sorted(OWN_PACKAGES)):
+        copy_into(tmp_path, name)
+    shutil.copytree(model, tmp_path / "runs" / "quickstart" / "model")
+    for command in commands:
+        words = shlex.split(command)
+        if words[0] == "python":
+            words = [sys.executable, *words[1:], "--no-build-isolation", "--quiet", "--no-index"]
+        subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    space = tmp_path / "my-space"
+    missing = packages_without([*REQUIREMENTS, "gradio"])
+    assert {"ibis", "duckdb", "trl", "sklearn", "matplotlib"} <= missing
+    done = subprocess.run(
+        [sys.executable, "-c", START.format(missing=missing, space=str(space), app=str(space / "app.py"))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    *_, imported, events = done.stdout.split()
+    assert imported == str(space / "clinragen" / "__init__.py")
+    assert int(events) >= 3
+
+
+def copy_into(folder: Path, name: str) -> None:
+    """Copy a file or folder of the project, links as links."""
+    if (ROOT / name).is_dir():
+        shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy2(ROOT / name, folder / name)

@@ -1,0 +1,108 @@
+"""The settings of phases and models: every fault of a file is named before anything is built or trained."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modeling_clinragen.errors import SettingsError
+from trainers.model_config import ModelConfig, check_model_config, load_model_config
+from trainers.phase_config import PhaseConfig, check_phase_config, parse_phase_config
+from trainers.phases import PHASES
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPES = ROOT / "recipes" / "tiny-t5"
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("learning_rat: 1\n", r"unknown setting 'learning_rat'; did you mean learning_rate\b.*\d+ settings"),
+        ("attention: eager\n", r"unknown setting 'attention'.*see docs/training.md"),
+        ("max_steps: ten\n", "max_steps: expected a whole number, got 'ten'"),
+        ("train_backbone: perhaps\n", "train_backbone: expected true or false, got 'perhaps'"),
+        ("learning_rate: -0.1\n", "learning_rate: expected a number of at least 0, got -0.1"),
+        ("per_device_train_batch_size: 0\n", r"expected a whole number of at least 1 \(examples\), got 0"),
+        ("env: {PATH: x}\n", "unknown setting 'env'"),
+        ("- 1\n", "expected settings"),
+        ("", "expected settings .*, got nothing"),
+        ("max_steps: [1", "not a readable YAML file"),
+        ("load_best_model_at_end: true\n", "requires the save and eval strategy to match"),
+    ],
+)
+def test_a_faulty_phase_file_is_named(content: str, fault: str, tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_text(content)
+    with pytest.raises(SettingsError, match=rf"(?s)odd\.yaml.*{fault}"):
+        check_phase_config("note", tmp_path / "odd.yaml")
+
+
+def test_a_missing_file_and_an_unknown_phase_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.yaml: is missing"):
+        check_phase_config("note", tmp_path / "none.yaml")
+    with pytest.raises(SettingsError, match=r"none\.yaml: is missing"):
+        check_model_config(tmp_path / "none.yaml")
+    with pytest.raises(SettingsError, match="unknown phase 'fourth'; choose one of backbone, note, lab, multimodal"):
+        check_phase_config("fourth", tmp_path / "none.yaml")
+
+
+def test_overrides_win_over_the_file_and_fixed_values_over_both(tmp_path: Path) -> None:
+    (tmp_path / "note.yaml").write_text("max_steps: 3\nlearning_rate: 1e-4\nseed: 5\n")
+    overrides = ["--max_steps", "7", "--train_backbone", "--seed", "6"]
+    config = parse_phase_config(tmp_path / "note.yaml", overrides, output_dir=tmp_path / "out", use_cpu=True, seed=9)
+    assert (config.max_steps, config.learning_rate, config.seed, config.train_backbone) == (7, 1e-4, 9, True)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SettingsError, match=r"note\.yaml: .*invalid int value: 'ten'"):
+        parse_phase_config(tmp_path / "note.yaml", ["--max_steps", "ten"], use_cpu=True)
+
+
+def test_checking_a_shipped_recipe_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for phase in PHASES:
+        check_phase_config(phase.name, RECIPES / f"{phase.name}.yaml")
+    check_model_config(RECIPES / "model.yaml")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("scratch: t5.json\nlab_width: wide\n", "lab_width: expected a whole number of at least 1, got 'wide'"),
+        ("scratch: t5.json\nlora_dropout: 2\n", "lora_dropout: expected a number from 0 to 1, got 2"),
+        ("scratch: t5.json\nlayout: sideways\n", "layout: expected one of diagnosis-first, rationale-first"),
+        ("scratch: t5.json\nlora_targets: q\n", "lora_targets: expected a list, got 'q'"),
+        ("scratch: t5.json\nlab_with: 8\n", "unknown setting 'lab_with'"),
+        ("scratch: t5.json\n", r"t5\.json: is missing"),
+        ("scratch: empty.json\n", r"empty\.json: expected a language model's config with its model_type"),
+        ("lab_width: 8\n", "either a backbone or a scratch"),
+    ],
+)
+def test_a_faulty_model_file_is_named(content: str, fault: str, tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_text(content)
+    (tmp_path / "empty.json").write_text("{}")
+    with pytest.raises(SettingsError, match=fault) as caught:
+        check_model_config(tmp_path / "odd.yaml")
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_scratch_file_is_resolved_beside_its_model_file(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text("scratch: t5.json\n")
+    assert load_model_config(tmp_path / "model.yaml").scratch == tmp_path / "t5.json"
+
+
+def test_a_model_config_made_in_python_is_checked() -> None:
+    with pytest.raises(SettingsError, match="either a backbone or a scratch"):
+        ModelConfig()
+    with pytest.raises(SettingsError, match="lab_heads: expected a whole number of at least 1, got 0"):
+        ModelConfig(backbone="t5-small", lab_heads=0)
+    with pytest.raises(SettingsError, match="diagnosis_weight: expected a number of at least 0, got -1"):
+        PhaseConfig(output_dir="unused", use_cpu=True, diagnosis_weight=-1.0)
+
+
+@pytest.mark.parametrize("kind", [ModelConfig, PhaseConfig])
+def test_every_setting_of_ours_has_a_help_sentence(kind: Any) -> None:
+    own = [field for field in fields(kind) if field.name in kind.__annotations__]
+    assert len(own) >= 10
+    assert all(field.metadata["help"].endswith((".", ".)")) for field in own)

@@ -1,0 +1,94 @@
+"""A model that learned from credentialed data is private and unpublished, and so is every model trained from it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scripted_teacher import with_rationales
+from tiny_mimic import crowd, make_cohort
+
+from dataset_builder.contract.schema import load_examples
+from dataset_builder.storage.governance import read_provenance, require_publishable
+from modeling_clinragen.errors import GovernanceError
+from trainers.note_trainer import NoteConfig, NoteTrainer
+from trainers.run_phase import NewModel, load_model_config, load_parent, train_phase
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same small hospital built twice: without a licence file (the strictest case), and as synthetic."""
+    folder = tmp_path_factory.mktemp("cohorts")
+    root = crowd(12).write(folder / "tables")
+    make_cohort("mimic-iv", root, folder / "closed", note_policy="full")
+    (root / "LICENSE.txt").write_text("Synthetic hospital")
+    make_cohort("mimic-iv", root, folder / "open", note_policy="full")
+    return {name: folder / name for name in ("closed", "open")}
+
+
+def open_to_others(folder: Path) -> list[Path]:
+    return [path for path in (folder, *folder.rglob("*")) if stat.S_IMODE(path.stat().st_mode) & 0o077]
+
+
+PHASE = "max_steps: 1\nper_device_train_batch_size: 2\nsave_strategy: 'no'\nlogging_steps: 1\n"
+
+
+@pytest.fixture
+def recipe(tiny_recipe: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "recipe"
+    shutil.copytree(tiny_recipe.parent, folder)
+    (folder / "phase.yaml").write_text(PHASE)
+    return folder
+
+
+def test_training_on_credentialed_data_marks_and_closes_the_model_for_good(
+    cohorts: dict[str, Path], recipe: Path, tmp_path: Path
+) -> None:
+    lessons = {name: tmp_path / f"rationales-{name}" for name in cohorts}
+    for name, cohort in cohorts.items():
+        with_rationales(cohort, lessons[name])
+    folders = {name: tmp_path / f"backbone-{name}" for name in lessons}
+    for name, folder in folders.items():
+        train_phase(
+            "backbone",
+            folder,
+            cohort=load_examples(lessons[name]),
+            config=recipe / "phase.yaml",
+            start=NewModel(load_model_config(recipe / "model.yaml"), ["fever", "insulin"]),
+        )
+        assert json.loads((folder / "config.json").read_text())["credentialed"] is (name == "closed")
+        assert (open_to_others(folder) == []) == (name == "closed")
+        carried = read_provenance(folder)
+        assert [step["step"] for step in carried["steps"]] == ["build", "rationales", "train backbone"]
+    # An open cohort afterwards opens nothing again.
+    last = tmp_path / "note"
+    train_phase(
+        "note",
+        last,
+        cohort=load_examples(lessons["open"]),
+        config=recipe / "phase.yaml",
+        start=folders["closed"],
+    )
+    assert json.loads((last / "config.json").read_text())["credentialed"] is True
+    assert open_to_others(last) == []
+    carried = read_provenance(last)
+    trained = [step["step"] for step in carried["steps"] if step["step"].startswith("train")]
+    assert trained == ["train backbone", "train note"]
+    assert {origin["release"] for origin in carried["origins"]} == {"mimic-iv", "synthetic"}
+    with pytest.raises(GovernanceError):
+        require_publishable(last, "the Hub")
+
+    settings: dict[str, Any] = {"output_dir": str(tmp_path / "out"), "use_cpu": True, "max_steps": 1}
+    examples = load_examples(lessons["open"])
+    model, processor = load_parent(folders["open"])
+    pushing = NoteConfig(**settings, push_to_hub=True, hub_model_id="someone/model", hub_token="none")
+    with pytest.raises(GovernanceError):  # without a provenance the examples count as credentialed
+        NoteTrainer(model, pushing, examples["train"], processing_class=processor)
+    assert model.config.credentialed is True
+    trainer = NoteTrainer(model, NoteConfig(**settings), examples["train"], processing_class=processor)
+    with pytest.raises(GovernanceError):
+        trainer.push_to_hub()

@@ -1,0 +1,110 @@
+"""Settings of a model that does not exist yet. Imports no torch, so that a recipe can be checked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dataset_builder.storage.config_fields import check_values, make_config, setting
+from dataset_builder.storage.files import read_json, read_yaml
+from modeling_clinragen.errors import InputDataError, SettingsError
+
+
+@dataclass
+class ModelConfig:
+    """What to build. Give either `backbone` or `scratch`; the other defaults follow the authors' code.
+
+    Raises:
+        SettingsError: Both or none of them are given, or a value has the wrong type or is out of its range.
+    """
+
+    backbone: str | None = setting(None, help="Hub id or folder of a pretrained language model.")
+    scratch: Path | None = setting(None, help="JSON file: config of a language model to build from scratch.")
+    vocab_size: int = setting(4096, help="Vocabulary size of the tokenizer trained for `scratch`.", at_least=1)
+    lab_width: int = setting(64, help="Width of PatchTST.", at_least=1)
+    lab_layers: int = setting(3, help="Layers of PatchTST.", at_least=1)
+    lab_heads: int = setting(4, help="Attention heads of PatchTST.", at_least=1)
+    lab_dropout: float = setting(0.1, help="Dropout in PatchTST.", at_least=0, at_most=1)
+    lab_channel_attention: bool = setting(False, help="Let variables attend to each other.")
+    lab_layout: str = setting(
+        "patches",
+        help="Layout of the lab patches; paper: the authors' fixed rows, mixed and without a mask.",
+        choices=("patches", "paper"),
+    )
+    lab_patch_steps: int = setting(8, help="Length of a patch.", unit="time steps", at_least=1)
+    lab_max_steps: int = setting(1000, help="Maximum length of a series.", unit="time steps", at_least=1)
+    num_prototypes: int = setting(24, help="Knowledge prototypes.", at_least=1)
+    knowledge_heads: int = setting(8, help="Heads of the knowledge attention.", at_least=1)
+    knowledge_head_dim: int = setting(32, help="Width of a head of the knowledge attention.", at_least=1)
+    knowledge_dropout: float = setting(0.1, help="Dropout of the knowledge attention.", at_least=0, at_most=1)
+    knowledge_fusion: str = setting(
+        "attention",
+        help="How knowledge reaches the labs: attention (paper), gated (attention added to the lab vectors), tokens "
+        "(all of V_k as extra input) or none.",
+        choices=("attention", "gated", "tokens", "none"),
+    )
+    lora_r: int = setting(8, help="Rank of the LoRA adapters.", at_least=1)
+    lora_alpha: int = setting(16, help="Scale of the LoRA adapters.", at_least=1)
+    lora_dropout: float = setting(0.05, help="Dropout of the LoRA adapters.", at_least=0, at_most=1)
+    lora_targets: list[str] = setting(["q", "v"], help="Names of the layers that get adapters.")
+    instruction: str = setting("Diagnose disease from the medical note:", help="Text before the note.")
+    lab_marker: str = setting("Lab tests:", help="Text before the lab vectors.")
+    layout: str = setting(
+        "diagnosis-first",
+        help="Order of diagnoses and rationale in a target; the paper's is diagnosis-first.",
+        choices=("diagnosis-first", "rationale-first"),
+    )
+    max_source_tokens: int = setting(1475, help="Maximum length of prompt and note.", unit="tokens", at_least=1)
+    max_target_tokens: int = setting(500, help="Maximum length of a target.", unit="tokens", at_least=1)
+
+    def __post_init__(self) -> None:
+        check_values(self)
+        if (self.backbone is None) == (self.scratch is None):
+            raise SettingsError("the model needs either a backbone or a scratch config; give exactly one of them")
+
+
+def load_model_config(path: Path) -> ModelConfig:
+    """Read a model YAML; a relative `scratch` file is resolved against its folder.
+
+    Raises:
+        SettingsError: The file is missing or malformed, or a setting is unknown or has a value that cannot work; the
+            message names the file, the setting and what was expected.
+    """
+    if not path.is_file():
+        raise SettingsError(f"{path}: is missing; check the path in the recipe")
+    try:
+        content = read_yaml(path)
+    except InputDataError as error:
+        raise SettingsError(str(error)) from error
+    config = make_config(ModelConfig, content, str(path))
+    if config.scratch is None:
+        return config
+    return replace(config, scratch=path.resolve().parent / config.scratch)
+
+
+def read_shape(path: Path) -> dict[str, Any]:
+    """Read the config of a language model to build from scratch.
+
+    Raises:
+        SettingsError: The file is missing or malformed, or names no `model_type`.
+    """
+    try:
+        content = read_json(path)
+    except InputDataError as error:
+        raise SettingsError(str(error)) from error
+    if not isinstance(content, Mapping) or not isinstance(content.get("model_type"), str):
+        raise SettingsError(f"{path}: expected a language model's config with its model_type, such as t5")
+    return dict(content)
+
+
+def check_model_config(path: Path) -> None:
+    """Check a model YAML and its `scratch` file without building anything.
+
+    Raises:
+        SettingsError: As `load_model_config` and `read_shape`.
+    """
+    config = load_model_config(path)
+    if config.scratch is not None:
+        read_shape(config.scratch)

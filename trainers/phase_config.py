@@ -1,0 +1,145 @@
+"""Settings of a phase: transformers' training arguments with the paper's defaults, and a few of our own."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import difflib
+import io
+from collections.abc import Sequence
+from dataclasses import Field, dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+from transformers import Seq2SeqTrainingArguments
+from trl import TrlParser
+
+from dataset_builder.storage.config_fields import check_mapping, setting
+from dataset_builder.storage.files import read_yaml
+from modeling_clinragen.errors import InputDataError, SettingsError
+from trainers.phases import phase_named
+
+PARSED_METADATA = ("help", "aliases")
+"""Of a field's metadata, the entries that transformers' parser passes on to argparse."""
+
+
+@dataclass
+class PhaseConfig(Seq2SeqTrainingArguments):
+    """Settings of one phase. The defaults are the paper's; fields of `Seq2SeqTrainingArguments` are all available.
+
+    Raises:
+        SettingsError: One of the settings below has the wrong type or is out of its range.
+    """
+
+    learning_rate: float = setting(1e-5, help="Initial learning rate of AdamW.", at_least=0)
+    weight_decay: float = setting(0.05, help="Weight decay of AdamW and Muon.", at_least=0)
+    lr_scheduler_type: str = setting("cosine", help="Learning-rate schedule.")
+    warmup_steps: float = setting(0.1, help="Warm-up steps, or their share of all steps where below 1.", at_least=0)
+    per_device_train_batch_size: int = setting(12, help="Batch size per device.", unit="examples", at_least=1)
+    # transformers' parser reads the members of the union by position.
+    report_to: None | str | list[str] = setting(  # noqa: RUF036
+        "none", help="Experiment trackers that get the losses.", decides=False
+    )
+    train_backbone: bool = setting(
+        False,
+        help="Train the whole language model instead of its LoRA adapters; for a backbone built from scratch.",
+    )
+    muon_learning_rate: float | None = setting(
+        None, help="Learning rate of Muon for hidden weight matrices; without it AdamW trains everything.", at_least=0
+    )
+    diagnosis_weight: float = setting(
+        1.0, help="Loss weight of a token in the list of diseases; a token of the rationale has 1.", at_least=0
+    )
+    attn_implementation: str | None = setting(
+        None,
+        help="Attention implementation during training (sdpa, eager, ...); the model's own by default. For a small "
+        "model on a CPU, eager is faster.",
+    )
+    allow_skipped_phases: bool = setting(
+        False, help="Accept a parent model that has not been through the previous phase (ablations)."
+    )
+
+    def __post_init__(self) -> None:
+        # Before transformers' own checks, which convert values. The inherited fields are transformers' to check.
+        own = {name: getattr(self, name) for name in PhaseConfig.__annotations__}
+        check_mapping(PhaseConfig, own, "phase settings", partial=True)
+        super().__post_init__()
+
+
+class _Parser(TrlParser):
+    """TRL's parser for dataclasses whose fields have more metadata than argparse knows."""
+
+    @staticmethod
+    def _parse_dataclass_field(parser: Any, field: Field[Any]) -> None:
+        known = copy.copy(field)
+        known.metadata = MappingProxyType(
+            {key: field.metadata[key] for key in PARSED_METADATA if key in field.metadata}
+        )
+        TrlParser._parse_dataclass_field(parser, known)
+
+
+def parse_phase_config(path: Path, overrides: Sequence[str] = (), **fixed: Any) -> PhaseConfig:
+    """Read a phase's YAML file; command-line style overrides win over it, and `fixed` values over both.
+
+    Args:
+        path: A YAML file of settings.
+        overrides: Such as `["--max_steps", "20"]`.
+        fixed: Settings by name that neither may change.
+
+    Raises:
+        SettingsError: The file is missing or malformed, or a setting is unknown or has a value of the wrong type; the
+            message names the file, the setting and what was expected.
+    """
+    _check_file(path)
+    arguments = ["--config", str(path), *overrides]
+    for name, value in fixed.items():
+        arguments += [f"--{name}", str(value)]
+    captured = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(captured):
+            (parsed,) = _Parser((PhaseConfig,)).parse_args_and_config(args=arguments)
+    except (ValueError, TypeError, yaml.YAMLError, SystemExit) as error:
+        # For a value of the wrong type argparse prints the usage, then one line, and exits.
+        fault = captured.getvalue().rpartition("error: ")[2] if isinstance(error, SystemExit) else str(error)
+        raise SettingsError(f"{path}: {' '.join(fault.split())}; {_where_to_look()}") from error
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    return parsed
+
+
+def check_phase_config(phase: str, path: Path) -> None:
+    """Check a phase's YAML file without training anything or writing a file.
+
+    Args:
+        phase: Name of the phase.
+        path: Its YAML file.
+
+    Raises:
+        SettingsError: There is no such phase, or as `parse_phase_config`.
+    """
+    phase_named(phase)
+    # On the CPU, whatever the machine has: no device is set up, and bf16 is settled when the phase runs.
+    parse_phase_config(path, use_cpu=True, bf16=False)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise SettingsError(f"{path}: is missing; check the path in the recipe")
+    try:
+        content = read_yaml(path)
+    except InputDataError as error:
+        raise SettingsError(str(error)) from error
+    known = [field.name for field in fields(PhaseConfig) if field.init]
+    for name in content if isinstance(content, dict) else ():
+        if name not in known:
+            # There are too many names for the message to list them all.
+            close = difflib.get_close_matches(str(name), known)
+            hint = f"did you mean {' or '.join(close)}? " if close else ""
+            raise SettingsError(f"{path}: unknown setting '{name}'; {hint}{_where_to_look()}")
+    check_mapping(PhaseConfig, content, str(path), partial=True)
+
+
+def _where_to_look() -> str:
+    return f"a phase has {len(fields(PhaseConfig))} settings, see docs/training.md"
