@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Two test workers, one thread each: more threads than cores would only wait for each other.
 WORKERS ?= 2
 
-.PHONY: help install install-dev quickstart test parity check format clean
+.PHONY: help install install-dev quickstart test parity nightly knowledge reference check format clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,9 +22,20 @@ test: install-dev ## Install with the developer's tools, then run the whole test
 parity: install-dev ## Compare MIMIC-III cohorts with the original mimic3-benchmarks code (needs the reference data)
 	$(BIN)/python benchmarks/parity.py
 
-check: install-dev ## Lint, format and type checks
+nightly: install-dev ## Run everything at full length and write the results below benchmarks/results (hours)
+	$(BIN)/python benchmarks/nightly.py
+
+knowledge: install-dev ## Make the shipped knowledge base again, after a change of a vocabulary file or the corpus
+	$(BIN)/python -m clinragen.knowledge.shipped
+
+reference: install-dev ## Write docs/settings.md, the reference of all settings, again
+	$(BIN)/python -m clinragen.pipeline.reference
+
+check: install-dev ## Lint, format, spelling, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/typos
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
 
 format: install-dev ## Format the code

@@ -1,14 +1,14 @@
-"""How the authors of ClinRaGen train and generate, restated for comparison; nothing here is their code.
+"""How the authors of ClinRaGen train and generate, reimplemented for comparison; nothing here is their code.
 
-What their public code (github.com/FINNNCS/ClinRaGen) does in the third phase: every note is padded to 1,600 tokens and
-attention runs over the padding; every series is padded to 1,000 rows, and its 125 patches, whose rows are reshaped
-without being transposed, come after these tokens; a frozen PatchTST of width 768 reads them; the prototypes are made
-anew in every step; the whole language model is trained in single precision; the padding of the targets, as long as the
+What their public code (github.com/FINNNCS/ClinRaGen) does in the third phase: every note is padded to 1,600 tokens
+and attention runs over the padding; every series is padded to 1,000 rows, and its 125 patches, whose rows are
+reshaped without a transposition, follow these tokens; a frozen PatchTST of width 768 encodes them; the prototypes are
+computed in every step; the whole language model is trained in single precision; the padding of the targets, up to the
 longest of a batch, counts in the loss; generation has two beams and no attention mask, and begins with a forward pass
 whose loss is only reported.
 
-In their favour, reading and tokenising the files of every example in every step is left out. Their PatchTST is not
-public: three layers of 256 inner units, averaged over the variables, make up the 84 to 87 million parameters of the
+In their favour, reading and tokenising the files of every example in every step is omitted. Their PatchTST is not
+public: three layers of 256 inner units, averaged over the variables, give the 84 to 87 million parameters of the
 paper.
 """
 
@@ -46,9 +46,9 @@ class AuthorsModel(nn.Module):
 
     Args:
         language_model: Flan-T5, or another encoder-decoder.
-        config: Whose numbers of variables, prototypes, heads and knowledge tokens it has.
+        config: Gives the numbers of variables, prototypes, heads and knowledge tokens.
         steps: Rows of every series.
-        lab_encoder: What its PatchTST has otherwise than the authors'; for tests.
+        lab_encoder: Settings of its PatchTST that differ from the authors'; for tests.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class AuthorsModel(nn.Module):
         self.lab_encoder = PatchTSTModel(PatchTSTConfig(**settings)).requires_grad_(False)
         self.lab_projection = nn.Linear(settings["d_model"], config.text_width)
         self.knowledge_attention = ClinRaGenKnowledgeAttention(config)
-        # A copy that does not learn.
+        # A copy that is not trained.
         table = language_model.get_input_embeddings().weight.detach()
         self.register_buffer("knowledge", table[: config.num_knowledge_tokens].clone())
 
     def read(self, input_ids: torch.Tensor, series: torch.Tensor) -> torch.Tensor:
         """Embeddings of note `(batch, tokens)` and series `(batch, steps, variables)`, one after the other."""
         batch, steps, variables = series.shape
-        # The rows of a patch, (8, variables), are read on as (variables, 8).
+        # The rows of a patch, (8, variables), are reshaped to (variables, 8).
         mixed = series.view(batch, -1, variables, PATCH_STEPS).transpose(2, 3).reshape(batch, steps, variables)
         patches = self.lab_encoder(past_values=mixed).last_hidden_state.mean(dim=1)
         labs, _ = self.knowledge_attention(self.lab_projection(patches), self.knowledge)
@@ -92,10 +92,9 @@ class AuthorsModel(nn.Module):
         labels: torch.Tensor | None = None,
         **settings: Any,
     ) -> torch.Tensor:
-        """Tokens, generated with `BEAMS` beams; padding is read like text.
+        """Tokens, generated with `BEAMS` beams; padding is attended to like text.
 
-        Only a whole forward pass gives the authors' code the embeddings to generate from; without `labels` it is
-        left out.
+        The authors' code obtains the embeddings from a complete forward pass; without `labels` it is omitted.
         """
         if labels is not None:
             self(input_ids, attention_mask, series, labels)
@@ -106,12 +105,12 @@ class AuthorsModel(nn.Module):
 def authors_batch(
     examples: Sequence[Example], extractor: ClinRaGenLabFeatureExtractor, note_tokens: int | None
 ) -> dict[str, torch.Tensor]:
-    """What `AuthorsModel.forward` takes.
+    """The inputs of `AuthorsModel.forward`.
 
     Args:
         examples: The patients.
-        extractor: One of the layout "paper", which fills and repeats rows.
-        note_tokens: What every note is padded to; None for the longest one's length.
+        extractor: One of the layout "paper", which imputes values and repeats rows.
+        note_tokens: Padded length of every note; None for that of the longest one.
     """
     ids = padded([example.note for example in examples], 0, note_tokens)
     return {

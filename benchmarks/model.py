@@ -2,12 +2,12 @@
 
     python benchmarks/model.py [--runs 5] [--examples 4] [--batch 2] [--new-tokens 96] [--seed 0] [--output FILE]
 
-Random weights in Flan-T5-small's shape; random tokens and levels whose amounts are those of real notes, series and
-targets (lengths.json). `training` and `generation` are ladders: from the authors' way (authors_way.py) to ours, one
-change at a time, all on the same examples in every run. `backbone` compares our model with transformers' T5
-alone on as many positions. Ratios are taken within a run; medians go to benchmarks/results/model.json, nothing if a
-run fails. On a CUDA device Flan-T5-large's shape is trained too, for the share of the device's best rate that it
-reaches. About ten minutes on two cores, which must have nothing else to do.
+Random weights in Flan-T5-small's shape; random tokens and levels with the lengths of real notes, series and targets
+(lengths.json). `training` and `generation` are ladders: from the authors' way (authors_way.py) to ours, one change at
+a time, all on the same examples in every run. `backbone` compares our model with transformers' T5 alone on as many
+positions. Ratios are computed within a run; medians go to benchmarks/results/model.json, nothing if a run fails. On a
+CUDA device Flan-T5-large's shape is trained too, for the share of the device's peak rate that it reaches. About ten
+minutes on two otherwise idle cores.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ FLAN = {
     "decoder_start_token_id": 0,
 }
 CUDA_BATCH, CUDA_STEPS = 16, 10
-# transformers sorts the examples of fifty batches by length, or a quarter of all where that is less.
+# transformers sorts the examples of fifty batches by length, or a quarter of all examples where that is less.
 GROUPED, MEGABATCHES = 50, 4
 
 Batch = dict[str, Any]
@@ -72,7 +72,7 @@ Batch = dict[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured, and how often."""
+    """Sizes and repetitions of the measurements."""
 
     runs: int = 5
     examples: int = 4
@@ -86,7 +86,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Way:
-    """One way of doing the same work; `step` is done for each of the batches in turn."""
+    """One implementation of the same work; `step` is called for each of the batches in turn."""
 
     name: str
     step: Callable[[Batch], Any]
@@ -94,7 +94,7 @@ class Way:
 
 
 def measure(ways: Sequence[Way], runs: int, finished: Callable[[], None] = lambda: None) -> list[list[float]]:
-    """Seconds of every way in every run; the ways take turns. That a first run is slower is left to the medians."""
+    """Seconds of every way in every run; the ways alternate. Slow first runs do not affect the medians."""
     seconds: list[list[float]] = [[] for _ in ways]
     for run in range(runs):
         for way, taken in zip(ways, seconds, strict=True):
@@ -109,12 +109,12 @@ def measure(ways: Sequence[Way], runs: int, finished: Callable[[], None] = lambd
 
 
 def ratio(slower: Sequence[float], faster: Sequence[float]) -> float:
-    """The median over the runs of the one's time in the other's."""
+    """The median over the runs of the ratio of the two times."""
     return round(statistics.median(a / b for a, b in zip(slower, faster, strict=True)), 3)
 
 
 def ladder(ways: Sequence[Way], settings: Settings) -> list[dict[str, Any]]:
-    """Measure ways that differ by one change each from the one before."""
+    """Measure ways of which each differs by one change from the previous one."""
     seconds = measure(ways, settings.runs)
     gains = [1.0, *(ratio(before, own) for before, own in pairwise(seconds))]
     return [
@@ -130,14 +130,14 @@ def ladder(ways: Sequence[Way], settings: Settings) -> list[dict[str, Any]]:
 
 
 def make_backbone(shape: dict[str, Any]) -> PreTrainedModel:
-    """T5 with random weights and, as Flan-T5, a head of its own."""
+    """T5 with random weights and, as in Flan-T5, a separate head."""
     return build_language_model(T5Config(**shape), tied=False)
 
 
 def make_model(
     backbone: PreTrainedModel, limits: Limits, *, adapters: bool, lab_encoder: bool = False
 ) -> ClinRaGenForConditionalGeneration:
-    """Our model as `ModelConfig` has it by default, with its adapters or its whole language model learning."""
+    """Our model with the defaults of `ModelConfig`, with trainable adapters or a trainable language model."""
     settings = ModelConfig(backbone="google/flan-t5-small", lab_max_steps=limits.steps)
     fields = config_fields(settings, [], make_extractor("patches", limits), LENGTHS["knowledge_tokens"])
     if not adapters:
@@ -159,16 +159,18 @@ def forward_pass(model: nn.Module) -> Callable[[Batch], None]:
     return step
 
 
-def training_step(model: nn.Module, *, attention: str = "sdpa", bf16: bool = False) -> Callable[[Batch], None]:
-    """Forward, backward and AdamW over all that learns. `attention` is transformers' default."""
+def training_step(
+    model: nn.Module, *, attn_implementation: str = "sdpa", bf16: bool = False
+) -> Callable[[Batch], None]:
+    """Forward, backward and AdamW over all trainable parameters. sdpa is transformers' default."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    # The authors' model is no transformers model; its language model is.
+    # The authors' model is not a transformers model, but its language model is.
     switched: Any = model if isinstance(model, PreTrainedModel) else model.language_model
     model.train()
 
     def step(batch: Batch) -> None:
-        switched.set_attn_implementation(attention)
+        switched.set_attn_implementation(attn_implementation)
         with torch.autocast(learning[0].device.type, torch.bfloat16, enabled=bf16):
             loss = model(**batch).loss
         loss.backward()
@@ -189,6 +191,7 @@ def training_ways(settings: Settings) -> list[Way]:
     adapted = make_model(backbone, limits, adapters=True)
     authors = training_step(AuthorsModel(backbone, whole.config, limits.steps))
     train_whole = training_step(whole)
+    fastest = training_step(adapted, attn_implementation="eager", bf16=True)
     return [
         Way("the authors' way", authors, authors_batches(mixed, settings, trimmed=False)),
         Way("notes padded to their batch's longest", authors, authors_batches(mixed, settings)),
@@ -196,7 +199,7 @@ def training_ways(settings: Settings) -> list[Way]:
         Way("our lab encoder, over the patches that exist", train_whole, counted),
         Way("padding of targets out of loss and head", train_whole, ours),
         Way("adapters instead of the whole language model", training_step(adapted), ours),
-        Way("bfloat16 autocast with eager attention", training_step(adapted, attention="eager", bf16=True), ours),
+        Way("bfloat16 autocast with eager attention", fastest, ours),
     ]
 
 
@@ -204,7 +207,7 @@ def generation_ways(settings: Settings) -> list[Way]:
     """The same number of beams and of new tokens for all."""
     limits, backbone = settings.limits, make_backbone(settings.shape)
     mixed, alike = draw_batches(settings)
-    asked: Batch = {"max_new_tokens": settings.new_tokens, "min_new_tokens": settings.new_tokens, "do_sample": False}
+    options: Batch = {"max_new_tokens": settings.new_tokens, "min_new_tokens": settings.new_tokens, "do_sample": False}
     extractor = make_extractor("patches", limits)
     ours = without([our_batch(batch, extractor) for batch in alike], "labels")
     adapted = make_model(backbone, limits, adapters=True).eval()
@@ -214,22 +217,22 @@ def generation_ways(settings: Settings) -> list[Way]:
     padded = authors_batches(mixed, settings, trimmed=False)
 
     def theirs(batch: Batch) -> torch.Tensor:
-        return authors.generate(**batch, **asked)
+        return authors.generate(**batch, **options)
 
     return [
         Way("the authors' way", theirs, padded),
         Way("no forward pass before generation", theirs, without(padded, "labels")),
         Way("notes padded to their batch's longest", theirs, without(authors_batches(mixed, settings), "labels")),
         Way("batches of like length", theirs, without(authors_batches(alike, settings), "labels")),
-        Way("our model", lambda batch: adapted.generate(**batch, num_beams=BEAMS, **asked), ours),
-        Way("adapters merged", lambda batch: merged.generate(**batch, num_beams=BEAMS, **asked), ours),
+        Way("our model", lambda batch: adapted.generate(**batch, num_beams=BEAMS, **options), ours),
+        Way("adapters merged", lambda batch: merged.generate(**batch, num_beams=BEAMS, **options), ours),
     ]
 
 
 def draw_batches(settings: Settings) -> tuple[list[list[Example]], list[list[Example]]]:
-    """The same examples twice: mixed in length as much as can be, and as the trainers group them by length.
+    """The same examples twice: with lengths mixed as much as possible, and grouped by length as in the trainers.
 
-    They are batches at even distances of fifty that the trainers' sampler makes of as many patients as fill them.
+    The grouped batches are evenly spaced ones of fifty that the trainers' sampler makes.
     """
     count = GROUPED * settings.batch
     pool = draw_examples(MEGABATCHES * count, settings.limits, settings.seed)
@@ -237,19 +240,19 @@ def draw_batches(settings: Settings) -> tuple[list[list[Example]], list[list[Exa
     order = list(EpochSeededLengthSampler(lengths, settings.batch, settings.seed))[:count]
     batches = split([pool[row] for row in order], settings.batch)
     kept = settings.examples // settings.batch
-    alike = [batches[int((place + 0.5) * GROUPED / kept)] for place in range(kept)]
+    alike = [batches[int((index + 0.5) * GROUPED / kept)] for index in range(kept)]
     return split([example for column in zip(*alike, strict=True) for example in column], settings.batch), alike
 
 
 def authors_batches(batches: Sequence[Sequence[Example]], settings: Settings, *, trimmed: bool = True) -> list[Batch]:
-    """The authors' batches, padded to each one's longest note or to their fixed length."""
+    """The authors' batches, padded to the longest note of each or to their fixed length."""
     extractor = make_extractor("paper", settings.limits)
     length = None if trimmed else settings.source_tokens
     return [authors_batch(batch, extractor, length) for batch in batches]
 
 
 def without(batches: Sequence[Batch], *names: str) -> list[Batch]:
-    """Batches that lack some of their tensors."""
+    """Batches without some of their tensors."""
     return [{name: value for name, value in batch.items() if name not in names} for batch in batches]
 
 
@@ -260,7 +263,7 @@ def typical(kind: str, longest: int) -> int:
 
 
 def compare_backbone(settings: Settings) -> list[dict[str, Any]]:
-    """Our model and the bare one on as many positions, none of them padding: a median series, and the longest."""
+    """Our model and the bare one on equally many positions without padding: a median series, and the longest."""
     pairs, entries = backbone_steps(settings), []
     for steps in (typical("steps", settings.limits.steps), settings.limits.steps):
         bare_batch, batch = equal_batches(settings, steps)
@@ -282,7 +285,7 @@ def compare_backbone(settings: Settings) -> list[dict[str, Any]]:
 
 
 def backbone_steps(settings: Settings) -> list[tuple[str, Callable[[Batch], Any], Callable[[Batch], Any]]]:
-    """What is done, by the bare backbone and by ours: reading, with our adapters, and a step in which all learns."""
+    """The compared steps of the bare backbone and our model: a forward pass, and a step that trains everything."""
     limits, bare = settings.limits, make_backbone(settings.shape)
     ours = make_model(bare, limits, adapters=True)
     whole = make_model(bare, limits, adapters=False, lab_encoder=True)
@@ -295,7 +298,7 @@ def backbone_steps(settings: Settings) -> list[tuple[str, Callable[[Batch], Any]
 def equal_batches(settings: Settings, steps: int) -> tuple[Batch, Batch]:
     """A batch of median notes for the bare model and one for ours, which has lab vectors for the last tokens."""
     limits, extractor = settings.limits, make_extractor("patches", settings.limits)
-    # Multiples, so that neither side has any padding and kernels have the shapes that they are made for.
+    # Multiples, so that neither side has padding and kernels have the shapes that they are optimised for.
     positions = typical("note_tokens", limits.note_tokens) // MULTIPLE * MULTIPLE
     targets = typical("target_tokens", limits.target_tokens) // MULTIPLE * MULTIPLE
     rng = np.random.default_rng(settings.seed)
@@ -303,14 +306,14 @@ def equal_batches(settings: Settings, steps: int) -> tuple[Batch, Batch]:
     bare = our_batch(notes, extractor)
     cut = positions - extractor.num_positions(steps)
     ours = our_batch([replace(example, note=example.note[:cut]) for example in notes], extractor)
-    # A cache would be made for nobody; ours makes none either.
+    # Without a cache, which neither side needs.
     return {**without([bare], "lab_features", "lab_mask")[0], "use_cache": False}, ours
 
 
 def measure_utilisation(settings: Settings, device: str) -> dict[str, Any]:
-    """How much of its best rate a device reaches while the whole model is trained in bfloat16, nothing being padding.
+    """The share of its peak rate that a device reaches while the whole model is trained in bfloat16 without padding.
 
-    Only the language model's own products count as work done; what the lab encoder computes is credited to nobody.
+    Only the language model's own products count as work; those of the lab encoder are not counted.
     """
     model = make_model(make_backbone(settings.shape), settings.limits, adapters=False, lab_encoder=True).to(device)
     bare, ours = equal_batches(settings, typical("steps", settings.limits.steps))
@@ -337,7 +340,7 @@ def measure_utilisation(settings: Settings, device: str) -> dict[str, Any]:
 
 
 def measure_all(settings: Settings) -> dict[str, Any]:
-    """Everything that this machine can measure, and which machine that is."""
+    """All measurements that this machine supports, and a description of it."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()

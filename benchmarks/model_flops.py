@@ -1,10 +1,10 @@
-"""Floating-point operations of T5, counted from its shape, and how many a second a device could do at best."""
+"""Floating-point operations of T5, counted from its shape, and the peak rates of devices."""
 
 from __future__ import annotations
 
 from transformers import T5Config
 
-# Dense bfloat16, in TFLOP/s, by what torch calls the device; from the vendor's data sheets.
+# Dense bfloat16, in TFLOP/s, by torch's name of the device; from the vendor's data sheets.
 PEAKS = {
     "H200": 989.0,
     "H100 PCIe": 756.0,
@@ -15,12 +15,12 @@ PEAKS = {
     "RTX 4090": 165.0,
 }
 TRAINING = 3
-"""Operations of a training step in those of its forward pass: the backward pass has one product for the gradient of
-what a layer reads and one for that of its weights."""
+"""Operations of a training step relative to its forward pass: the backward pass has one product for the gradient of a
+layer's input and one for that of its weights."""
 
 
 def peak_flops(device_name: str) -> float | None:
-    """The device's best rate in FLOP/s, or None where it is not in the table."""
+    """The device's peak rate in FLOP/s, or None where it is not in the table."""
     return next((1e12 * peak for name, peak in PEAKS.items() if name in device_name), None)
 
 
@@ -38,7 +38,7 @@ def forward_flops(config: T5Config, batch: int, source: int, target: int) -> int
     feed_forward = 3 * config.d_model * config.d_ff
     encoder_layer = source * (4 * projection + feed_forward) + 2 * source * source * inner
     own = target * 4 * projection + 2 * target * target * inner
-    # The decoder asks and answers at its own positions; keys and values are the encoder's.
+    # Queries and outputs are at the decoder's positions, keys and values at the encoder's.
     across = 2 * target * projection + 2 * source * projection + 2 * target * source * inner
     decoder_layer = own + across + target * feed_forward
     head = target * config.d_model * config.vocab_size

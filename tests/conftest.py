@@ -274,6 +274,7 @@ def make_series(vocabulary: Vocabulary) -> Callable[..., dict[str, np.ndarray]]:
 
 
 TINY_RECIPE = """
+format: 1
 synthesize: {patients: 60}
 build: {source: mimic-iv, note_policy: admission, window: first-48h, grid: event, range_set: clinical}
 rationales: {teacher: rules}
@@ -322,7 +323,7 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of `clinragen quickstart` with the tiny recipe."""
-    from clinragen.pipeline.run import run_recipe
+    from clinragen.cli.run_recipe import run_recipe
 
     output = tmp_path_factory.mktemp("run") / "tiny"
     run_recipe(tiny_recipe, output, 0, root=None)

@@ -26,6 +26,7 @@ STATE = {"dataset_builder.storage.files": {"_held"}}
 # Where a user chose nothing, so that the shipped vocabulary is what is meant.
 MAY_TAKE_THE_SHIPPED = {
     "dataset_builder.contract.definitions",
+    "clinragen.cli.knowledge",
     "clinragen.cli.stage_commands",
     "clinragen.knowledge.shipped",
     "clinragen.pipeline.synthesize",

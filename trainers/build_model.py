@@ -1,4 +1,4 @@
-"""Builds an untrained ClinRaGen around a pretrained backbone, or around one made from scratch."""
+"""Builds an untrained ClinRaGen around a pretrained backbone, or around one built from scratch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def require_splits(cohort: DatasetDict) -> CohortSplits:
     """The cohort, whose splits must have come with their vocabulary.
 
     Raises:
-        SettingsError: It is a plain `DatasetDict`, of which nobody knows in what order its variables are.
+        SettingsError: It is a plain `DatasetDict`, which does not record its variables.
     """
     if not isinstance(cohort, CohortSplits):
         raise SettingsError(

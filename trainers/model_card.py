@@ -1,4 +1,4 @@
-"""The card of a model folder, written from what was recorded and measured, never by hand."""
+"""The card of a model folder, generated from recorded and measured facts, never written by hand."""
 
 from __future__ import annotations
 
@@ -15,26 +15,24 @@ from dataset_builder.storage.governance import (
     read_provenance,
     write_provenance,
 )
+from trainers.phases import phase_named
 
 SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1")
-PHASES = {
-    "backbone": "Backbone (not part of the paper): built from scratch, all parts were first trained together.",
-    "note": "Note: the language model learned diagnoses and R_m from the note.",
-    "lab": "Lab: lab encoder and knowledge attention learned diagnoses and R_t; the language model was frozen.",
-    "multimodal": "Multimodal: language model and knowledge attention learned from both; the lab encoder was frozen.",
-}
 
 
 def write_model_card(
     folder: Path, *, metrics: Mapping[str, Any], provenance: Mapping[str, Any], phases: Sequence[str]
 ) -> None:
-    """Write README.md and provenance.json into a model folder, which credentialed data make its owner's alone.
+    """Write README.md and provenance.json into a model folder; one trained on credentialed data becomes private.
 
     Args:
         folder: The folder, with config.json, processor_config.json and the weights.
         metrics: The evaluation's `metrics.json`.
         provenance: The cohort's `provenance.json`; empty where it is unknown.
-        phases: The phases that were trained, in order.
+        phases: Names of the phases that were trained, in order.
+
+    Raises:
+        SettingsError: A phase is unknown.
     """
     from huggingface_hub import ModelCardData
     from safetensors import safe_open
@@ -75,7 +73,9 @@ def write_model_card(
                 f"{name} ({unit})" for name, unit in zip(extractor["variables"], extractor["units"], strict=True)
             ),
             data=_data(metrics, provenance),
-            phases="\n".join(f"{number}. {PHASES[phase]}" for number, phase in enumerate(phases, start=1)),
+            phases="\n".join(
+                f"{number}. {phase_named(phase).sentence}" for number, phase in enumerate(phases, start=1)
+            ),
             backbone=f"`{config['text_config']['model_type']}`",
             parameters=f"{parameters:,}",
             patch_steps=config["lab_patch_steps"],
@@ -93,7 +93,7 @@ def write_model_card(
     )
     with atomic_file(folder / "README.md") as beside:
         beside.write_text(f"---\n{card.to_yaml()}\n---\n\n{text}", encoding="utf-8")
-    # What training wrote there knows all parents; the cohort's alone is the next best.
+    # The provenance that training wrote includes all parents; the cohort's is the fallback.
     trained_on = read_provenance(folder) if (folder / PROVENANCE).is_file() else provenance
     carried = carry_provenance([trained_on], "publish", {"phases": list(phases)})
     write_provenance(folder, carried)
@@ -118,7 +118,7 @@ def _data(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
 
 def _licence(provenance: Mapping[str, Any]) -> str:
     if not provenance:
-        return "The licence of the training data is not recorded: do not share this folder before it is known."
+        return "The licence of the training data is not recorded: do not share this folder until it is known."
     if provenance["credentialed"]:
         return (
             "**Trained on credentialed data.** The data use agreement of the source binds this model too: share it "

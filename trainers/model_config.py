@@ -14,7 +14,7 @@ from modeling_clinragen.errors import InputDataError, SettingsError
 
 @dataclass
 class ModelConfig:
-    """What to build. Give either `backbone` or `scratch`; the other defaults follow the authors' code.
+    """The model to build. Give either `backbone` or `scratch`; the other defaults follow the authors' code.
 
     Raises:
         SettingsError: Both or none of them are given, or a value has the wrong type or is out of its range.

@@ -1,8 +1,8 @@
 """Muon for the weight matrices of hidden layers, AdamW for everything else, as one optimizer.
 
-A backbone that starts from random numbers learns several times faster this way on small data: Muon makes every
-update of a matrix equally strong in all directions (Keller Jordan et al., 2024; in torch since 2.9). The paper's
-phases on a pretrained backbone use AdamW.
+A randomly initialised backbone learns several times faster this way on small data: Muon makes every update of a matrix
+equally strong in all directions (Keller Jordan et al., 2024; in torch since 2.9). The paper's phases on a pretrained
+backbone use AdamW.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class MuonWithAdamW(Optimizer):
 
 
 def split_parameters(model: ClinRaGenForConditionalGeneration) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Parameters that learn, as (matrices of hidden layers, all others).
+    """Trainable parameters, as (matrices of hidden layers, all others).
 
-    Embeddings, the head and the prototype map are looked up or sum over tokens; Muon is not made for those.
+    Embeddings, the head and the prototype map are looked up or sum over tokens, which Muon is not designed for.
     """
     apart = {id(model.get_input_embeddings().weight)}
     head = model.get_output_embeddings()

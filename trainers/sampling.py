@@ -1,4 +1,4 @@
-"""Batches of like length: without them more than a third of what is computed for notes is their padding."""
+"""Batches of similar length; otherwise more than a third of the computation for notes would be padding."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,9 +7,9 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 
 class EpochSeededLengthSampler(LengthGroupedSampler):
-    """transformers' sampler of batches of like length, in an order that follows from seed and epoch alone.
+    """transformers' sampler of batches of similar length, in an order that depends on seed and epoch alone.
 
-    So a run that goes on after an interruption sees the examples that it would have seen without one.
+    So a resumed run sees the same examples as an uninterrupted one.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
@@ -22,5 +22,5 @@ class EpochSeededLengthSampler(LengthGroupedSampler):
         yield from super().__iter__()
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next; the Trainer does."""
+        """Set the next epoch; the Trainer calls it."""
         self.epoch = epoch

@@ -1,4 +1,4 @@
-"""A tokenizer of the cohort's own language, for a backbone built from scratch."""
+"""A tokenizer trained on the cohort's texts, for a backbone built from scratch."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def train_tokenizer(
 
     Merges stop at the ends of clauses and list items and at quotation marks, not at spaces. Clinical language is
     formulaic, so "no evidence of" or "high in most readings" become one token each: a note takes a third of the
-    positions, and a small model meets a phrase as a whole. What a rationale quotes begins with a token of its own, so
-    that the same phrase is the same tokens after every opening quotation mark.
+    positions, and a small model sees a phrase as a unit. A quotation begins with its own token, so that a phrase has
+    the same tokens after every opening quotation mark.
 
     Args:
         texts: Training texts (the training split only).
         vocab_size: Size of the vocabulary.
-        whole: Texts that become one token each (disease names, the marks of the target format).
-        min_frequency: How often a pair must occur to be merged.
+        whole: Texts that become one token each (disease names, the section markers of a target).
+        min_frequency: Minimum number of occurrences of a pair that is merged.
 
     Raises:
-        SettingsError: The vocabulary is too small to hold all bytes and the whole texts.
+        SettingsError: The vocabulary is too small for all bytes and the whole texts.
     """
     smallest = 256 + 3 + len(whole)
     if vocab_size < smallest:
         raise SettingsError(f"vocab_size is {vocab_size}; it must be at least {smallest} for this tokenizer")
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
-    # As T5's own tokenizer does: a note's line breaks are layout.
+    # As in T5's own tokenizer: a note's line breaks are layout.
     tokenizer.normalizer = normalizers.Replace(Regex(r"\s+"), " ")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -54,7 +54,7 @@ def train_tokenizer(
         min_frequency=min_frequency,
         show_progress=False,
     )
-    # What becomes one token anyway must not use up merges.
+    # Texts that become one token anyway must not use up merges.
     apart = re.compile("|".join(map(re.escape, sorted(whole, key=len, reverse=True))) or r"(?!)")
     tokenizer.train_from_iterator((piece for text in texts for piece in apart.split(text)), trainer)
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, unk_token=UNKNOWN)

@@ -35,7 +35,7 @@ DEFAULT_RANGE_SET = "clinical"
 
 @dataclass(frozen=True)
 class Checking:
-    """What rationales are checked by.
+    """The standards that rationales are checked by.
 
     Args:
         vocabulary: Variables and diseases that rationales are about.

@@ -1,4 +1,4 @@
-"""A clause: names that are spoken of together, what stands before them, and what follows them."""
+"""A clause: a list of names with the tokens before and after it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Part:
 
 @dataclass
 class Clause:
-    """What a text says of one list of names.
+    """One list of names and everything that a text says about it.
 
     Args:
         leads: Qualifiers that hold for the whole sentence ("In the first 24 hours, ...").
@@ -36,7 +36,7 @@ class Clause:
         interpreting: Whether the clause explains instead of stating.
         same: Whether it repeats what the clause before says ("as is the respiratory rate").
         copula: Whether it has a form of "to be".
-        conjunction: What stands after the last name so far.
+        conjunction: The conjunction after the last name so far.
         readings: Whether it is about the readings themselves ("pH measurements").
         start, end: Its characters in the text; -1 while it is empty.
     """

@@ -58,7 +58,7 @@ class FilterVerdict:
 
     @property
     def complaints(self) -> tuple[Complaint, ...]:
-        """What a repair has to change, in the order of `REASONS`."""
+        """The faults that a repair has to remove, in the order of `REASONS`."""
         found = {
             "missing_disease": [Complaint("missing_disease", name) for name in self.missing],
             "other_disease": [Complaint("other_disease", name) for name in self.other],
@@ -76,7 +76,7 @@ def filter_rationale(
 ) -> FilterVerdict:
     """Judge one rationale against its example.
 
-    A disease counts as named where its exact name stands outside quotations; case and line breaks do not matter. A
+    A disease is named by its exact name outside quotations; case and line breaks do not matter. A
     contradicted guess ("possibly febrile") counts as contradicted; what is unverifiable does not count.
 
     Args:

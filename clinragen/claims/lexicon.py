@@ -1,7 +1,7 @@
-"""What every word means: the phrases of `resources/claims.yaml` and the vocabulary's own words, ready for look-up.
+"""The meaning of every word: the phrases of `resources/claims.yaml` and the vocabulary's own words, ready for look-up.
 
 The one home of "word -> meaning". Names, conditions ("febrile"), extremes ("Tmax") and units of a single variable
-stand with the variable (`Variable.words`, `Variable.units`); claims.yaml has the language that all variables share.
+belong to the variable (`Variable.words`, `Variable.units`); claims.yaml has the language that all variables share.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Phrases = Iterator[tuple[str, "Meaning"]]
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a phrase means: the `kind` of token, its `word`, and for names the subjects and what they say already."""
+    """The meaning of a phrase: the `kind` of token, its `word`, and for names the subjects and what they state."""
 
     kind: str
     word: str = ""

@@ -1,7 +1,7 @@
 """From tokens to statements: which variable each level, number, trend, count and time belongs to.
 
-The parser reads tokens from left to right, once. It keeps at most one clause open; `Tie` says what a new token has to
-do with it, and `_TRANSITIONS` is the whole table of how that changes.
+The parser reads tokens from left to right, once. It keeps at most one clause open; `Tie` says how a new token relates
+to it, and `_TRANSITIONS` is the whole table of how that changes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from clinragen.claims.types import Statement, Subject
 
 
 class Tie(Enum):
-    """What the next token has to do with the open clause."""
+    """How the next token relates to the open clause."""
 
     NONE = "no clause is open"
     RESUMED = "no clause is open, but 'it' or 'but' refers to the last subjects"
@@ -60,7 +60,7 @@ _PREPOSITIONS = frozenset(("to", "by", "from", "of", "at", "in"))
 
 @dataclass
 class _State:
-    """What the parser remembers of the sentence so far."""
+    """The parser's memory of the sentence so far."""
 
     tie: Tie = Tie.NONE
     clause: Clause | None = None

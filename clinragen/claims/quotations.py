@@ -1,4 +1,4 @@
-"""What a quotation is in a rationale: the one pattern that filter, lexer and note checker share.
+"""The definition of a quotation in a rationale, shared by filter, lexer and note checker.
 
 A quotation runs from a quotation mark to the next one in the same line. The marks are straight ("…") or curly (“…”,
 ”…”), those of other languages („…“, «…», »…«), or a mixture (“…"), since language models mix them; only „ never

@@ -89,7 +89,7 @@ class When:
 
 @dataclass(frozen=True)
 class Predicate:
-    """What a statement says of its subject.
+    """The part of a statement that is about its subject.
 
     `kind`: "level" (`word` low, high, normal, abnormal), "compare" (`word` above, below, at_least, at_most), "near",
     "between" (two numbers), "trend" (`word` of claims.yaml; numbers are start and end, `by` the change), "extreme"

@@ -46,8 +46,12 @@ def config_parameters(
     return found
 
 
-def config_from(kind: type, values: Mapping[str, Any], *, hidden: tuple[str, ...] = ()) -> Any:
+def config_from(
+    kind: type, values: Mapping[str, Any], *, hidden: tuple[str, ...] = (), names: Mapping[str, str] | None = None
+) -> Any:
     """A config of the options' values; an optional nested config is made where one of its options was given.
+
+    `hidden` and `names` are those of `config_parameters`.
 
     Raises:
         SettingsError: A value is out of its range, or the settings do not fit together.
@@ -69,7 +73,7 @@ def config_from(kind: type, values: Mapping[str, Any], *, hidden: tuple[str, ...
     try:
         return kind(**given)
     except SettingsError as error:
-        raise SettingsError(_with_option(str(error), kind)) from error
+        raise SettingsError(_with_option(str(error), kind, names or {})) from error
 
 
 def command(
@@ -111,7 +115,7 @@ def set_parameters(
 
 
 def option(name: str, kind: Any, help_text: str, default: Any = Parameter.empty) -> Parameter:
-    """One option that is no setting of a config: an input folder, the output."""
+    """One option that is not a setting of a config: an input folder, the output."""
     annotation = Annotated[kind, typer.Option(f"--{name.replace('_', '-')}", help=help_text)]
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
@@ -127,7 +131,7 @@ def _parameter(one: Field[Any], hint: Any, name: str, *, positional: bool = Fals
     flag = f"--{name.replace('_', '-')}"
     option_type = _option_type(hint)
     default = _default(one)
-    if default is True:
+    if isinstance(default, bool):
         flag = f"{flag}/--no-{name.replace('_', '-')}"
     made: Any = typer.Argument(help=text) if positional else typer.Option(flag, help=text)
     if isinstance(default, tuple) and get_origin(option_type) is list:
@@ -202,9 +206,9 @@ def _default_of(kind: type, name: str) -> Any:
     raise KeyError(name)
 
 
-def _with_option(message: str, kind: type) -> str:
+def _with_option(message: str, kind: type, names: Mapping[str, str]) -> str:
     """Name the option as the user typed it, where a message begins with the setting's name."""
     name, colon, rest = message.partition(":")
     if colon and name in [one.name for one in fields(kind)]:
-        return f"--{name.replace('_', '-')}:{rest}"
+        return f"--{names.get(name, name).replace('_', '-')}:{rest}"
     return message

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+# An option that is given once for each value.
+NAMES = {"sources": "source"}
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add the commands to the program's."""
     group = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
@@ -23,7 +27,7 @@ def add_commands(app: typer.Typer) -> None:
         Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context),
         option("cohort", Path | None, "Cohort folder: its vocabulary decides the topics.", None),
         option("output", Path | None, OUTPUT_HELP, None),
-        *config_parameters(KnowledgeConfig, names={"sources": "source"}),
+        *config_parameters(KnowledgeConfig, names=NAMES),
     ]
     group.callback()(set_parameters(_knowledge, "knowledge", parameters, _HELP))
     group.command("check")(_check)
@@ -32,7 +36,7 @@ def add_commands(app: typer.Typer) -> None:
 
 _HELP = """Retrieve passages, extract terms, write the knowledge base and how much of it the cohort's notes mention.
 
-PubMed and Wikipedia are told your address, NCBI_EMAIL, and PubMed your key, NCBI_API_KEY, where there is one.
+Requests to PubMed and Wikipedia carry your address, NCBI_EMAIL, and those to PubMed your key, NCBI_API_KEY, if set.
 """
 
 
@@ -44,9 +48,7 @@ def _knowledge(context: typer.Context, cohort: Path | None, output: Path | None,
         return
     if cohort is None or output is None:
         raise SettingsError("give --cohort DIR and --output DIR, or a command: `clinragen knowledge check FOLDER`")
-    if values.get("extract") and not values.get("sources"):
-        raise SettingsError("--extract chooses among retrieved passages; give a --source, or leave it out")
-    config = config_from(KnowledgeConfig, values)
+    config = config_from(KnowledgeConfig, values, names=NAMES)
     run_stage(KNOWLEDGE, config, folder_inputs(cohort=(cohort, "cohort folder")), output)
     measured = read_json(output / "coverage.json")
     entries = [*measured["diseases"].values(), *measured["variables"].values()]

@@ -79,7 +79,7 @@ add_explain_commands(app)
 
 def main() -> None:
     """Run the command line; what a user can cause ends in one line and an exit code other than 0."""
-    # Nothing is looked up on the Hub unless the user names a Hub model, and nobody is told that this runs.
+    # Nothing is looked up on the Hub unless the user names a Hub model, and no telemetry is sent.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRL_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")

@@ -20,6 +20,8 @@ from modeling_clinragen.errors import SettingsError
 from trainers.phases import PHASES
 
 KNOWLEDGE_WHAT = "folder with the knowledge base"
+# Options that are given once for each value.
+BUILD_NAMES = {"skip_filters": "skip_filter"}
 SYSTEMS = tuple(phase for phase in PHASES if phase.system is not None)
 
 
@@ -47,7 +49,7 @@ def add_stage_commands(app: typer.Typer) -> None:
         app,
         "build",
         [
-            *config_parameters(BuildConfig, arguments=("source",), names={"skip_filters": "skip_filter"}),
+            *config_parameters(BuildConfig, arguments=("source",), names=BUILD_NAMES),
             root,
             output_option(),
         ],
@@ -116,7 +118,7 @@ def _build(root: str, output: Path, **values: Any) -> None:
     from clinragen.pipeline.stages import BUILD
     from clinragen.pipeline.tables import Tables
 
-    config = config_from(BuildConfig, values)
+    config = config_from(BuildConfig, values, names=BUILD_NAMES)
     run_stage(BUILD, config, {"tables": Tables(root, config)}, output)
     provenance = read_json(output / "provenance.json")
     counts = ", ".join(f"{name} {count}" for name, count in provenance["examples"].items())

@@ -51,14 +51,18 @@ class HashCache:
         return str(entry[4])
 
     def content(self) -> dict[str, list[Any]]:
-        """What was asked for since this cache was made, JSON-able."""
+        """Every digest computed or looked up since this cache was made, JSON-able."""
         return dict(self._used)
 
 
 def content_digest(path: Path) -> str:
     """SHA-256 of a file. Of a provenance the fingerprints do not count: other code may have made the same data."""
     if path.name == PROVENANCE:
-        return hashlib.sha256(json.dumps(_without_fingerprints(read_json(path)), sort_keys=True).encode()).hexdigest()
+        try:
+            content = _without_fingerprints(read_json(path))
+        except InputDataError:  # damaged: another content than any whole one
+            return file_digest(path)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return file_digest(path)
 
 
@@ -78,20 +82,20 @@ def folder_digests(folder: Path, cache: HashCache, patterns: Iterable[str] = EVE
     return found
 
 
-def settings_content(value: Any) -> Any:
-    """What settings decide by: a path counts by the content behind it, wherever it lies; YAML and JSON as parsed."""
+def settings_content(value: Any, cache: HashCache) -> Any:
+    """A setting's value, JSON-able; a path counts by what is there, wherever that lies, YAML and JSON as parsed."""
     if isinstance(value, Path):
         if value.is_dir():
-            return {path.relative_to(value).as_posix(): settings_content(path) for path in _files_below(value)}
+            return {path.relative_to(value).as_posix(): settings_content(path, cache) for path in _files_below(value)}
         if not value.is_file():
             raise InputDataError(f"{value}: cannot be read; check the path")
         if value.suffix in (".yaml", ".yml", ".json"):
             return parse_yaml(read_text(value), value)
-        return file_digest(value)
+        return cache.digest(value)
     if isinstance(value, Mapping):
-        return {str(name): settings_content(entry) for name, entry in value.items()}
+        return {str(name): settings_content(entry, cache) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [settings_content(entry) for entry in value]
+        return [settings_content(entry, cache) for entry in value]
     return value
 
 

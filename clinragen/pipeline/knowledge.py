@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from clinragen.llm.providers import LLMConfig
 from clinragen.pipeline.kept import journal_folder, kept_beside
@@ -23,21 +23,24 @@ if TYPE_CHECKING:
 
 CURATED, STATISTICAL, LLM = "curated", "statistical", "llm"
 WEB = ("pubmed", "wikipedia")
+DEFAULT_EXTRACT = (CURATED, STATISTICAL)
 # What decides the answers besides this project's own code.
 LIBRARIES = ("biopython", "bm25s", "sentence-transformers")
 
 
 @dataclass(frozen=True, kw_only=True)
 class KnowledgeConfig:
-    """What a knowledge base is made of; without sources it is what people wrote about each disease and variable.
+    """Sources and extractors of a knowledge base; without sources it holds what people wrote about each topic.
 
     Raises:
         SettingsError: A source is unknown, or the choices do not fit together.
     """
 
+    MAY_BE_FOLDERS: ClassVar[tuple[str, ...]] = ("sources", "encoder", "tokenizer")
+
     sources: tuple[str, ...] = setting((), help="pubmed, wikipedia, or a folder with a local corpus; repeatable.")
     extract: tuple[str, ...] = setting(
-        (CURATED, STATISTICAL), help="What gives the terms; repeatable.", choices=(CURATED, STATISTICAL, LLM)
+        DEFAULT_EXTRACT, help="What gives the terms; repeatable.", choices=(CURATED, STATISTICAL, LLM)
     )
     per_topic: int = setting(20, help="Passages of each source for each topic.", unit="passages", at_least=1)
     pubmed_address: str | None = setting(None, help="Another address for E-utilities.")
@@ -60,11 +63,22 @@ class KnowledgeConfig:
             raise SettingsError("extract 'llm' and a language model go together; give both (--model-name), or neither")
         if self.llm is not None and not self.sources:
             raise SettingsError("a language model reads retrieved passages; give a source as well")
+        if tuple(self.extract) != DEFAULT_EXTRACT and not self.sources:
+            raise SettingsError("extract chooses what reads retrieved passages; give a source, or leave extract out")
 
     @property
     def folders(self) -> tuple[Path, ...]:
         """The local corpora."""
         return tuple(Path(name) for name in self.sources if name not in WEB)
+
+    @property
+    def deciding_content(self) -> Mapping[str, Any]:
+        """Of a local corpus, encoder or tokenizer the files decide, not where they lie."""
+        return {
+            "sources": [name if name in WEB else Path(name) for name in self.sources],
+            "encoder": _folder_or_name(self.encoder),
+            "tokenizer": _folder_or_name(self.tokenizer),
+        }
 
 
 def run(config: KnowledgeConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:
@@ -140,6 +154,10 @@ async def _extractors(
     journals = journal_folder(output)
     async with open_client(config.llm, published, journals, expected=expected, report=report) as client:
         yield [*statistical, LLMExtractor(client, max_tokens=config.max_tokens)], client
+
+
+def _folder_or_name(name: str | None) -> Path | str | None:
+    return Path(name) if name is not None and Path(name).is_dir() else name
 
 
 def _tokenizer(name: str | None) -> Any:

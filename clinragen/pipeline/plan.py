@@ -27,7 +27,7 @@ def plan_stages(
         output: Folder for the results, one folder a stage.
         seed: Seed of everything random: the synthetic patients, the split, the teacher's wording and the training.
         root: The source's tables; None where the recipe makes its own patients.
-        report: Told how far each stage is.
+        report: Called with the progress of each stage.
 
     Raises:
         SettingsError: The recipe makes its own patients and a root is given, or it needs a root and none is given.

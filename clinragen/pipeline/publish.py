@@ -14,7 +14,7 @@ from dataset_builder.storage.progress import Report
 
 @dataclass(frozen=True)
 class PublishConfig:
-    """What the card says of the training."""
+    """Facts about the training that the card gives."""
 
     phases: tuple[str, ...] = setting((), help="Phases that were trained, in order.")
 

@@ -66,14 +66,14 @@ def run(config: RationalesConfig, inputs: Mapping[str, Any], output: Path, repor
     from clinragen.teachers.write_cohort import fill_rationales
 
     async def write() -> None:
-        async with _session(config, inputs, output, "answers", report) as (session, told):
+        async with _session(config, inputs, output, "answers", report) as (session, relay):
             await fill_rationales(
                 Path(inputs["cohort"]),
                 output,
                 session.teacher,
                 session.judge,
                 knowledge=inputs.get("knowledge"),
-                report=told,
+                report=relay,
             )
 
     asyncio.run(write())
@@ -107,8 +107,8 @@ def ask_shard(output: Path, inputs: Mapping[str, Any], config: RationalesConfig,
 
     async def ask() -> int:
         journal = f"shard-{part.number}-of-{part.of}"
-        async with _session(config, inputs, output, journal, report) as (session, told):
-            written = await distill(Path(inputs["cohort"]), session.teacher, session.judge, shard=part, report=told)
+        async with _session(config, inputs, output, journal, report) as (session, relay):
+            written = await distill(Path(inputs["cohort"]), session.teacher, session.judge, shard=part, report=relay)
         return len(written)
 
     return asyncio.run(ask())
@@ -160,14 +160,14 @@ async def _session(
             concurrency=config.llm.concurrency,
         )
 
-        def told(progress: Progress) -> None:
+        def relay(progress: Progress) -> None:
             report(Progress(progress.done, progress.total, progress.unit, remark.text))
 
-        yield _Session(teacher, RationaleJudge(teacher.name, checking)), told
+        yield _Session(teacher, RationaleJudge(teacher.name, checking)), relay
 
 
 class _Remark:
-    """What the client of the language model said last, shown beside the number of examples."""
+    """The last remark of the language model's client, shown beside the number of examples."""
 
     def __init__(self) -> None:
         self.text = ""

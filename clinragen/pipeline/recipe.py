@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from clinragen.evaluation.config import EvaluateConfig
 from clinragen.pipeline.build import BuildConfig
-from clinragen.pipeline.knowledge import KnowledgeConfig
+from clinragen.pipeline.knowledge import WEB, KnowledgeConfig
 from clinragen.pipeline.rationales import RationalesConfig
 from clinragen.pipeline.synthesize import SynthesizeConfig
-from dataset_builder.storage.config_fields import make_config, setting
+from dataset_builder.storage.config_fields import make_config, setting, setting_types
 from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.errors import InputDataError, SettingsError
 from trainers.phases import PHASES
 
 RECIPE_FORMAT = 1
-RENEW = "run `clinragen recipe check FILE`, which lists every setting that must change"
+SEEDED = ("synthesize", "build", "rationales")
+RENEW = "run `clinragen recipe check FILE`, which names each setting that must change"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +41,9 @@ class Recipe:
     notices: tuple[str, ...] = setting((), help="Sentences that every output must carry.")
 
     def with_seed(self, seed: int) -> Recipe:
-        """The recipe with the seed of the run in every stage that draws anything, unless its own settings have one."""
-        return replace(
-            self,
-            synthesize=None if self.synthesize is None else replace(self.synthesize, seed=seed),
-            build=replace(self.build, seed=seed),
-            rationales=replace(self.rationales, seed=seed),
-        )
+        """The recipe with the seed of the run in every stage that draws anything."""
+        configs = {name: getattr(self, name) for name in SEEDED if getattr(self, name) is not None}
+        return replace(self, **{name: replace(config, seed=seed) for name, config in configs.items()})
 
 
 def shipped_recipe(name: str) -> Path:
@@ -64,19 +61,23 @@ def load_recipe(path: Path) -> Recipe:
     from trainers.run_phase import check_model_config, check_phase_config
 
     content = _read(path)
-    for phase in content["train"]:
+    for phase, file in content["train"].items():
         if phase not in [known.name for known in PHASES]:
             names = ", ".join(known.name for known in PHASES)
             raise SettingsError(f"{path}: train: unknown phase '{phase}'; use {names}")
+        if not isinstance(file, str) or not file:
+            raise SettingsError(f"{path}: train: {phase}: expected a path, got {file!r}")
+    for section in SEEDED:
+        if isinstance(content.get(section), Mapping) and "seed" in content[section]:
+            raise SettingsError(f"{path}: {section}: seed: not expected in a recipe; give the run's seed as --seed")
     folder = path.resolve().parent
-    recipe = make_config(Recipe, content, str(path))
+    recipe = make_config(Recipe, _located(Recipe, content, folder), str(path))
     paths = {name: folder / file for name, file in recipe.train.items()}
     ordered = {phase.name: paths[phase.name] for phase in PHASES if phase.name in paths}
     for name, file in ordered.items():
         check_phase_config(name, file)
-    check_model_config(folder / recipe.model)
-    recipe = replace(recipe, model=folder / recipe.model, train=ordered)
-    return replace(recipe, **{name: _beside(getattr(recipe, name), folder) for name in ("build", "synthesize")})
+    check_model_config(recipe.model)
+    return replace(recipe, train=ordered)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: expected stages and their settings; see recipes/quickstart.yaml")
     if content.get("format") != RECIPE_FORMAT:
         raise SettingsError(
-            f"{path}: is a recipe of format {content.get('format', 0)}, this version reads {RECIPE_FORMAT}; write "
+            f"{path}: is a recipe of format {content.get('format', 0)!r}, this version reads {RECIPE_FORMAT}; write "
             f"'format: {RECIPE_FORMAT}' into it and {RENEW}"
         )
     if "train" in content and (not isinstance(content["train"], dict) or not content["train"]):
@@ -102,9 +103,27 @@ def _read(path: Path) -> dict[str, Any]:
     return kept
 
 
-def _beside(config: Any, folder: Path) -> Any:
-    """A config whose relative paths are taken from the recipe's folder."""
-    if config is None:
-        return None
-    paths = {one.name: getattr(config, one.name) for one in fields(config)}
-    return replace(config, **{name: folder / path for name, path in paths.items() if isinstance(path, Path)})
+def _located(kind: type, content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """What a file in `folder` says of a config, with relative paths taken from there; what is wrong stays as it is.
+
+    A text that may name a folder, such as a local corpus, is taken as one where there is one.
+    """
+    types = setting_types(kind)
+    found = dict(content)
+    for name, value in content.items():
+        options = get_args(types.get(name)) or (types.get(name),)
+        nested = next((option for option in options if is_dataclass(option)), None)
+        if isinstance(nested, type) and isinstance(value, Mapping):
+            found[name] = _located(nested, value, folder)
+        elif Path in options and isinstance(value, str) and value:
+            found[name] = str(folder / value)
+        elif name in getattr(kind, "MAY_BE_FOLDERS", ()):
+            found[name] = _folder_beside(value, folder)
+    return found
+
+
+def _folder_beside(value: Any, folder: Path) -> Any:
+    if isinstance(value, list):
+        return [_folder_beside(entry, folder) for entry in value]
+    is_name = not isinstance(value, str) or not value or value in WEB
+    return value if is_name or not (folder / value).is_dir() else str(folder / value)

@@ -58,14 +58,14 @@ class StageKind:
 
 
 class Input(Protocol):
-    """What a stage reads: another stage's folder, a folder of the user's, or a source's tables."""
+    """An input of a stage: another stage's folder, a folder of the user's, or a source's tables."""
 
     @property
     def location(self) -> Path | str:
-        """What `run` is given: a folder, or the URL of a database."""
+        """The folder, or the URL of a database, that `run` reads."""
 
     def input_digest(self, cache: HashCache, patterns: Iterable[str]) -> Any:
-        """What stands for the content."""
+        """A JSON-able value that changes when the content does."""
 
 
 class GivenFolder:
@@ -89,7 +89,7 @@ class Stage:
         config: Its settings.
         inputs: What it reads, by role.
         folder: Where its output appears, whole or not at all.
-        report: Told how far it is.
+        report: Called with the progress of the work.
         label: What it is called where one kind runs several times ("train note").
     """
 
@@ -119,9 +119,9 @@ class Stage:
         """Digests of the output's files by name, for the stages that read it."""
         return folder_digests(self.folder, cache, patterns)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self, cache: HashCache) -> dict[str, Any]:
         """The settings that decide the output, JSON-able; files count by what they say."""
-        return decisive_settings(self.config)
+        return decisive_settings(self.config, cache)
 
     def digest(self, cache: HashCache) -> str:
         """Fingerprint of settings, inputs, code and installed libraries. All inputs must be there."""
@@ -129,7 +129,7 @@ class Stage:
             role: given.input_digest(cache, self.kind.reads.get(role, EVERYTHING))
             for role, given in self.inputs.items()
         }
-        return stage_digest(self.name, self.settings(), inputs, code_fingerprint(self.kind.module))
+        return stage_digest(self.name, self.settings(cache), inputs, code_fingerprint(self.kind.module))
 
     def finished(self) -> bool:
         """Whether the folder holds, complete and unchanged, the output of exactly this stage."""
@@ -157,10 +157,7 @@ class Stage:
         return False
 
     def _finished(self, digest: str, cache: HashCache) -> bool:
-        stamp = self.folder / STAMP
-        if not stamp.is_file():
-            return False
-        content = read_json(stamp)
+        content = _read_or_none(self.folder / STAMP)
         if not isinstance(content, dict) or content.get("fingerprint") != digest:
             return False
         return folder_digests(self.folder, cache) == content.get("files")
@@ -169,7 +166,7 @@ class Stage:
         started = {"format": STAMP_FORMAT, "stage": self.name, "fingerprint": digest}
         left = target.with_name(target.name + PARTIAL)
         marker = left / (STAMP + ".started")
-        if left.exists() and (not marker.is_file() or read_json(marker) != started):
+        if left.exists() and _read_or_none(marker) != started:
             shutil.rmtree(left)
         with atomic_folder(target, resume=self.kind.resumes, private=private) as folder:
             write_json(folder / marker.name, started)
@@ -177,7 +174,7 @@ class Stage:
             import_module(self.kind.module).run(self.config, inputs, folder, self.report)
             (folder / marker.name).unlink()
             files = folder_digests(folder, HashCache())
-            write_json(folder / STAMP, {**started, "settings": self.settings(), "files": files})
+            write_json(folder / STAMP, {**started, "settings": self.settings(cache), "files": files})
             if _is_credentialed(folder):
                 make_private(folder)
         folder_digests(target, cache)
@@ -186,16 +183,16 @@ class Stage:
             make_private(target)
 
 
-def decisive_settings(config: Any) -> dict[str, Any]:
+def decisive_settings(config: Any, cache: HashCache) -> dict[str, Any]:
     """The settings of a config that decide the output, with the content of files in place of their paths."""
     found = {}
     for one in fields(config):
         if one.metadata.get("decides", True):
             value = getattr(config, one.name)
             nested = is_dataclass(value) and not isinstance(value, type)
-            found[one.name] = decisive_settings(value) if nested else settings_content(value)
-    if more := getattr(config, "more_files", ()):
-        found["more_files"] = settings_content(more)
+            found[one.name] = decisive_settings(value, cache) if nested else settings_content(value, cache)
+    # What a config knows to decide besides or instead of its fields' own values, such as files that a file names.
+    found |= settings_content(getattr(config, "deciding_content", {}), cache)
     return found
 
 
@@ -208,7 +205,19 @@ def run_stages(stages: Iterable[Stage], announce: Callable[[Stage, int, int], No
 
 
 def _paths_of(config: Any) -> list[Path]:
-    return [value for one in fields(config) if isinstance(value := getattr(config, one.name), Path)]
+    """Files and folders that the settings name, directly or in a list."""
+    values = [getattr(config, one.name) for one in fields(config)]
+    values += getattr(config, "deciding_content", {}).values()
+    listed = [entry for value in values for entry in (value if isinstance(value, list | tuple) else [value])]
+    return [entry for entry in listed if isinstance(entry, Path)]
+
+
+def _read_or_none(path: Path) -> Any:
+    """A stamp's content; None where it is missing or damaged, so that the stage runs again."""
+    try:
+        return read_json(path)
+    except InputDataError:
+        return None
 
 
 def _is_credentialed(folder: Path) -> bool:

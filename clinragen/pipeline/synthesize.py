@@ -16,7 +16,7 @@ TABLES = "tables"
 
 @dataclass(frozen=True)
 class SynthesizeConfig:
-    """What the synthetic hospital is made of. Raises `SettingsError` for a value out of its range."""
+    """Size and seed of the synthetic hospital. Raises `SettingsError` for a value out of its range."""
 
     patients: int = setting(1000, help="Number of patients.", at_least=1)
     world: Path | None = setting(None, help="Folder with another world: world.yaml and phrases.yaml.")

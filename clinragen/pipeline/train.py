@@ -32,13 +32,13 @@ class TrainConfig:
         check_values(self)
 
     @property
-    def more_files(self) -> tuple[Path, ...]:
-        """Files that the model YAML names: the shape of a language model that is built from scratch."""
+    def deciding_content(self) -> Mapping[str, Any]:
+        """The file that the model YAML names: the shape of a language model that is built from scratch."""
         if self.model is None:
-            return ()
+            return {}
         content = read_yaml(self.model)
         named = content.get("scratch") if isinstance(content, Mapping) else None
-        return (self.model.resolve().parent / named,) if isinstance(named, str) else ()
+        return {"scratch": self.model.resolve().parent / named} if isinstance(named, str) else {}
 
 
 def run(config: TrainConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:

@@ -74,7 +74,7 @@ class LLMTeacher:
         return self._client.usage
 
     async def rationale(self, example: Mapping[str, Any]) -> Rationale:
-        """R_m, then, with R_m in view, R_t."""
+        """R_m first; the request for R_t contains it."""
         patient = self._prompt.describe(example)
         note = await self._answer(self._prompt.about_note(patient))
         return Rationale(note, await self._answer(self._prompt.about_labs(patient, note)))

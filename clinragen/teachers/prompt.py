@@ -35,7 +35,7 @@ def load_prompt() -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class PatientText:
-    """What the prompt says about a patient, as text."""
+    """The parts of the prompt about one patient, as text."""
 
     note: str
     anomalies: str
@@ -67,7 +67,7 @@ class Prompt:
         return int(self._prompt["version"])
 
     def describe(self, example: Mapping[str, Any]) -> PatientText:
-        """What the prompt says about an example of the data contract."""
+        """The text about an example of the data contract."""
         words = example["note"].split(" ")
         terms = {name: self._knowledge.terms_for(self._keys[name]) for name in example["diagnoses"]}
         limit = self._prompt["knowledge_terms"]
@@ -163,5 +163,5 @@ class Prompt:
 
 
 def _listed(names: Sequence[str]) -> str:
-    # A semicolon stands inside some names.
+    # Some names contain a semicolon.
     return " | ".join(names)

@@ -65,7 +65,7 @@ class RuleTeacher:
         return {"seed": self._seed, "range_set": self._range_set.name, "bounds": bounds}
 
     async def rationale(self, example: Mapping[str, Any]) -> Rationale:
-        """As `write`."""
+        """The same as `write`."""
         return self.write(example)
 
     async def repaired(
@@ -184,7 +184,7 @@ class RuleTeacher:
         return max(signs, key=lambda sign: findings[sign].weight)
 
     def _unexplained(self, series: LabSeries, findings: Mapping[tuple[str, str], Finding], writer: Writer) -> str:
-        """What a series shows in a patient without any of the diseases; unmeasured variables are never normal."""
+        """R_t of a patient without any of the diseases; unmeasured variables are never called normal."""
         strongest = sorted(findings.values(), key=lambda found: -found.weight)[:UNEXPLAINED_FINDINGS]
         sentences = [writer.unexplained(found) for found in strongest]
         moving = {variable for variable, _ in findings}

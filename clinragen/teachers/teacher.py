@@ -1,4 +1,4 @@
-"""What a teacher and a judge of its rationales have to offer."""
+"""The interfaces of a teacher and of a judge of its rationales."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Teacher(Protocol):
 
     @property
     def services(self) -> Sequence[Mapping[str, Any]]:
-        """What `governance.require_local` recorded of every service used; empty for a teacher that uses none."""
+        """The record of `governance.require_local` for every service used; empty where none is used."""
         ...
 
     @property

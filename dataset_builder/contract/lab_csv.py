@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from dataset_builder.contract.definition_entries import names_of, plain_name
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.storage.files import atomic_file, read_yaml
 from modeling_clinragen.errors import InputDataError
@@ -38,7 +39,7 @@ class _Column:
 def _hours_column() -> Mapping[str, Any]:
     content: Mapping[str, Any] = read_yaml(RESOURCES / "lab_csv.yaml")["hours"]
     units = tuple(Unit(tuple(unit["spellings"]), unit.get("scale", 1.0)) for unit in content["units"])
-    return {"names": {_plain(name) for name in content["names"]}, "units": units}
+    return {"names": {plain_name(name) for name in content["names"]}, "units": units}
 
 
 def read_lab_csv(path: Path, vocabulary: Vocabulary) -> LabSeries:
@@ -135,7 +136,7 @@ def _read_header(path: Path, header: Sequence[str], vocabulary: Vocabulary) -> l
 
 def _read_title(path: Path, title: str, number: int, by_name: Mapping[str, Variable]) -> _Column:
     match = _HEADER.match(title)
-    name = _plain(match["name"]) if match else ""
+    name = plain_name(match["name"]) if match else ""
     is_hours = name in _hours_column()["names"]
     variable = None if is_hours else by_name.get(name)
     if match is None or not (is_hours or variable is not None):
@@ -179,19 +180,11 @@ def _read_cell(path: Path, column: _Column, cell: str, row: int) -> float:
 
 
 def _variables_by_name(vocabulary: Vocabulary) -> dict[str, Variable]:
-    return {
-        _plain(name): variable
-        for variable in vocabulary.variables
-        for name in (variable.key, variable.name, variable.short, *variable.aliases)
-    }
+    return {name: variable for variable in vocabulary.variables for name in names_of(variable)}
 
 
 def _name(variable: Variable | None) -> str:
     return "hours" if variable is None else variable.name
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.replace("_", " ").casefold().split())
 
 
 def _squeeze(unit: str) -> str:

@@ -13,7 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.contract.definitions import Definitions, check_item
+from dataset_builder.contract.definition_entries import check_item
+from dataset_builder.contract.definitions import Definitions
 from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.errors import InputDataError, SettingsError
 

@@ -52,7 +52,7 @@ def listing(parts: Sequence[str], word: str) -> str:
 
 
 def wrap(text: str) -> str:
-    """Break a paragraph into lines of at most `WIDTH` characters; held spaces are no breaking points."""
+    """Break a paragraph into lines of at most `WIDTH` characters; a line never breaks at a held space."""
     lines, line = [], ""
     for word in text.split(" "):
         if line and len(line) + 1 + len(word) > WIDTH:

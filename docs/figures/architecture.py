@@ -1,5 +1,5 @@
-"""Draws docs/figures/architecture.svg: every shape is read off a model while it reads an example patient, and which
-part learns in which phase off the trainers. Run it again after a change of the model:
+"""Draws docs/figures/architecture.svg. Shapes are recorded from a model that processes an example patient; which part
+learns in which phase is taken from the table of phases. Run it again after a change of the model:
 
     python docs/figures/architecture.py
 """
@@ -11,19 +11,17 @@ from typing import Any
 
 import matplotlib
 import torch
-from dataset_builder.contract.vocabulary import load_diseases, load_variables
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.storage.files import atomic_file
 from modeling_clinragen import ClinRaGenConfig, ClinRaGenForConditionalGeneration
-from trainers.lab_trainer import LabTrainer
-from trainers.multimodal_trainer import MultimodalTrainer
-from trainers.note_trainer import NoteTrainer
+from trainers.phases import phase_named
 
-# The trainers' parts are named as in `PhaseTrainer`: language_model, lab_encoder, knowledge_attention.
-PHASES = (NoteTrainer, LabTrainer, MultimodalTrainer)
+# The paper's phases. Parts are named as in `Learns`: language_model, lab_encoder, knowledge_attention.
+PHASES = tuple(map(phase_named, ("note", "lab", "multimodal")))
 PATH = Path(__file__).with_suffix(".svg")
 # Flan-T5-small's shape; all else as ClinRaGenConfig has it by default.
 BACKBONE = {
@@ -48,45 +46,46 @@ NOTE_X, LABS_X, KNOWLEDGE_X, HALF = 16.0, 50.0, 84.0, 14.0
 
 
 def example_shapes() -> dict[str, tuple[int, ...]]:
-    """The shape of what goes from part to part for one patient, without the batch axis.
+    """Shapes of the tensors between the parts for one patient, without the batch axis.
 
     Keys: `note_ids`, `note`, `features`, `patches`, `encoded`, `lab_vectors`, `knowledge`, `prototypes`, `fused`,
     `hidden`, `logits`, `diseases`.
     """
-    variables = len(load_variables())
+    vocabulary = shipped_definitions().vocabulary
+    variables = len(vocabulary.variables)
     config = ClinRaGenConfig(
         text_config=BACKBONE,
-        diseases=[disease.name for disease in load_diseases()],
-        variables=[variable.key for variable in load_variables()],
+        diseases=list(vocabulary.disease_names),
+        variables=list(vocabulary.variable_keys),
         num_knowledge_tokens=KNOWLEDGE_TOKENS,
     )
     model = ClinRaGenForConditionalGeneration(config).eval()
     seen: dict[str, tuple[int, ...]] = {}
 
-    def note_down(module: torch.nn.Module, *, entering: str = "", leaving: str = "") -> None:
-        def hook(_: Any, given: tuple[torch.Tensor, ...], made: Any) -> None:
-            if entering:
-                seen[entering] = tuple(given[0].shape)
-            if leaving:
-                seen[leaving] = tuple((made if isinstance(made, torch.Tensor) else made[0]).shape)
+    def record(module: torch.nn.Module, *, input_name: str = "", output_name: str = "") -> None:
+        def hook(_: Any, inputs: tuple[torch.Tensor, ...], output: Any) -> None:
+            if input_name:
+                seen[input_name] = tuple(inputs[0].shape)
+            if output_name:
+                seen[output_name] = tuple((output if isinstance(output, torch.Tensor) else output[0]).shape)
 
         module.register_forward_hook(hook)
 
     lab, attention = model.lab_encoder, model.knowledge_attention
     assert attention is not None
-    note_down(lab.patchtst.encoder.embedder, entering="patches")
-    note_down(lab.patchtst.encoder.layers[-1].norm_sublayer3, leaving="encoded")
-    note_down(lab.projection, leaving="lab_vectors")
-    note_down(attention.k_proj, entering="prototypes")
-    note_down(attention, leaving="fused")
-    note_down(model.get_encoder(), leaving="hidden")
+    record(lab.patchtst.encoder.embedder, input_name="patches")
+    record(lab.patchtst.encoder.layers[-1].norm_sublayer3, output_name="encoded")
+    record(lab.projection, output_name="lab_vectors")
+    record(attention.k_proj, input_name="prototypes")
+    record(attention, output_name="fused")
+    record(model.get_encoder(), output_name="hidden")
     features = torch.zeros(1, STEPS, variables, config.lab_step_features)
     ids = torch.ones(1, NOTE_TOKENS, dtype=torch.long)
     labels = torch.ones(1, TARGET_TOKENS, dtype=torch.long)
     mask = torch.ones(1, STEPS, dtype=torch.bool)
     with torch.no_grad():
-        made = model(input_ids=ids, lab_features=features, lab_mask=mask, labels=labels)
-    seen |= {"note_ids": ids.shape, "features": features.shape, "logits": made.logits.shape}
+        output = model(input_ids=ids, lab_features=features, lab_mask=mask, labels=labels)
+    seen |= {"note_ids": ids.shape, "features": features.shape, "logits": output.logits.shape}
     shapes = {name: tuple(shape[1:]) for name, shape in seen.items() if name != "prototypes"}
     table = model.get_input_embeddings()
     shapes["note"] = (NOTE_TOKENS, table.embedding_dim)
@@ -110,7 +109,7 @@ class Drawing:
         ax.axis("off")
 
     def text(self, x: float, y: float, words: str, size: float = 9.0, color: str = INK, **style: Any) -> None:
-        """Words, centred at a point unless told otherwise."""
+        """Words, by default centred at a point."""
         self.ax.text(x, y, words, fontsize=size, color=color, **{"ha": "center", "va": "center"} | style)
 
     def frame(
@@ -125,13 +124,13 @@ class Drawing:
         )
 
     def box(self, x: float, y: float, color: str, title: str, line: str, half: float = HALF) -> None:
-        """A part with its middle at (x, y), and one line on what it does."""
+        """A part centred at (x, y), with one line of description."""
         self.frame(x - half, y - 3.5, x + half, y + 3.5, color, f"{color}12")
         self.text(x, y + 1.15, title, 10.5, color, weight="bold")
         self.text(x, y - 1.45, line, 8.6)
 
     def up(self, x: float, start: float, end: float, color: str, shape: tuple[int, ...], what: str = "") -> None:
-        """An arrow upwards; beside it the shape of what it carries, and what that is."""
+        """An arrow upwards; beside it the shape of its tensor and a description."""
         self.arrow((x, start), (x, end), color)
         middle = (start + end) / 2
         self.text(x - 1.2, middle, dimensions(shape), 9.2, family=MONO, ha="right")
@@ -144,9 +143,9 @@ class Drawing:
 
     def badges(self, right: float, y: float, part: str, color: str) -> None:
         """One badge for each phase on a part's border, filled where the part learns in that phase."""
-        for number, trainer in enumerate(PHASES, start=1):
+        for number, phase in enumerate(PHASES, start=1):
             x = right - 2.6 * (len(PHASES) - number) - 2.2
-            self.badge(x, y, str(number), color, filled=getattr(trainer, f"{part}_learns"))
+            self.badge(x, y, str(number), color, filled=getattr(phase.learns, part))
 
     def badge(self, x: float, y: float, number: str, color: str, *, filled: bool) -> None:
         """One phase's badge."""
@@ -156,13 +155,13 @@ class Drawing:
 
 
 def draw(on: Drawing, shapes: dict[str, tuple[int, ...]]) -> None:
-    """The whole figure, read upwards: three columns that meet in the language model."""
+    """The whole figure, from bottom to top: three columns that meet in the language model."""
     inputs, described, encoded, fused, sequence, bottom, top, written = 9.5, 21.5, 33.5, 45.5, 57.0, 61.5, 74.0, 85.0
     variables, step_features = shapes["features"][1:]
     patch = shapes["patches"]
 
     on.box(NOTE_X, inputs, NOTE, "Clinical note", "with instruction and lab marker")
-    on.box(LABS_X, inputs, LABS, "Bedside series", f"{variables} variables, gaps as they are")
+    on.box(LABS_X, inputs, LABS, "Bedside series", f"{variables} variables, nothing imputed")
     on.box(KNOWLEDGE_X, inputs, KNOWLEDGE, "Knowledge base", "terms of diseases and variables")
     on.up(NOTE_X, inputs + 3.5, described - 3.5, NOTE, shapes["note_ids"], "tokens")
     on.up(LABS_X, inputs + 3.5, described - 3.5, LABS, shapes["features"][:2], "steps, variables")
@@ -182,7 +181,7 @@ def draw(on: Drawing, shapes: dict[str, tuple[int, ...]]) -> None:
     on.up(KNOWLEDGE_X, encoded + 3.5, fused - 3.5, KNOWLEDGE, shapes["prototypes"], "keys, values")
 
     middle, half = (LABS_X + KNOWLEDGE_X) / 2, (KNOWLEDGE_X - LABS_X) / 2 + HALF
-    on.box(middle, fused, KNOWLEDGE, "Knowledge-augmented attention", "lab vectors look at prototypes", half)
+    on.box(middle, fused, KNOWLEDGE, "Knowledge-augmented attention", "lab vectors attend to prototypes", half)
     on.badges(middle + half, fused + 3.5, "knowledge_attention", KNOWLEDGE)
     on.up(NOTE_X, described + 3.5, sequence - 1.5, NOTE, shapes["note"], "note vectors")
     on.up(LABS_X, fused + 3.5, sequence - 1.5, KNOWLEDGE, shapes["fused"], "lab vectors, H")
@@ -229,10 +228,10 @@ def draw(on: Drawing, shapes: dict[str, tuple[int, ...]]) -> None:
     on.text(border + 2, written - 1.4, '### Rationale: "febrile" supports Septicemia …', 9, family=MONO, ha="left")
 
     on.badge(3.2, 3.6, "1", INK, filled=True)
-    phases = ", ".join(f"{number} {trainer.phase}" for number, trainer in enumerate(PHASES, start=1))
-    on.text(5.2, 3.6, f"learns in that training phase: {phases}; white: is frozen", 8.6, ha="left")
+    phases = ", ".join(f"{number} {phase.name}" for number, phase in enumerate(PHASES, start=1))
+    on.text(5.2, 3.6, f"trained in phase: {phases}; white: frozen", 8.6, ha="left")
     example = f"a note of {NOTE_TOKENS} tokens, {STEPS} steps and {KNOWLEDGE_TOKENS:,} knowledge tokens"
-    words = f"Numbers are the shapes for {example}, in a model of Flan-T5-small's shape; the batch axis is left out."
+    words = f"Numbers are the shapes for {example}, in a model of Flan-T5-small's shape, without the batch axis."
     on.text(2, 1.2, words, 8.6, GREY, ha="left")
 
 

@@ -8,22 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_builder.contract.vocabulary import load_diseases
 from test_end_to_end import command
 
 from clinragen.cli.main import main
-from clinragen.inference import Explainer
 from clinragen.pipeline.evaluate import CONSTRAINED_NOTICE
 from clinragen.pipeline.recipe import load_recipe
 from clinragen.pipeline.stages import all_stages
-from dataset_builder.contract.lab_series import LabSeries
+from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.storage.files import read_json
-from modeling_clinragen.disease_scoring_clinragen import score_diseases
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.processing_clinragen import NO_DIAGNOSIS
 
 NOTE = "Dyspnea and fever. History of hypertension."
-NAMES = {disease.name for disease in load_diseases()}
+NAMES = set(shipped_definitions().vocabulary.disease_names)
 
 
 @pytest.fixture(scope="module")
@@ -64,29 +61,6 @@ def test_predict_shows_what_the_model_writes_of_itself_where_that_is_asked_for(
     printed = capsys.readouterr().out
     assert "malformed" in printed
     assert "%" not in printed
-
-
-def test_probabilities_are_given_what_was_listed(folder: Path, make_series: Any) -> None:
-    made = make_series(9, 1)
-    series = LabSeries.from_values(made["hours"], made["values"])
-    explainer = Explainer.from_pretrained(folder, probabilities=True)
-    model, processor = explainer.model, explainer.processor
-    inputs = processor(NOTE, {"hours": series.hours, "values": series.values})
-
-    def explained_given(*given: str) -> tuple[str, ...]:
-        found = explainer.explain(NOTE, series)
-        assert found.problem is None
-        expected = score_diseases(model, processor, dict(inputs), [given])[0].tolist()
-        assert found.probabilities is not None
-        assert list(found.probabilities) == model.config.diseases
-        assert list(found.probabilities.values()) == pytest.approx(expected, rel=1e-5)
-        return found.diagnoses
-
-    listed = explainer.explain(NOTE, series).diagnoses
-    assert explained_given("Shock") == listed == ("Shock",)
-    # Listed, but no longer one of the model's diseases: nothing that could be given.
-    model.config.diseases = [name for name in model.config.diseases if name not in listed]
-    assert explained_given() == listed
 
 
 def test_an_evaluation_can_be_constrained_and_says_so(

@@ -1,4 +1,4 @@
-"""docs/model.md: its code runs, its shapes are the model's, its figure is drawn."""
+"""docs/model.md: its code runs, its shapes are the model's, its figure is up to date."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_code_on_the_page_runs(
         exec(compile(block, str(PAGE), "exec"), names)
     assert isinstance(names["text"], str)
     assert names["probabilities"].shape == (1, len(names["model"].config.diseases))
-    assert names["looked"].weights.shape == (1, len(names["looked"].words))
+    assert names["attended"].weights.shape == (1, len(names["attended"].words))
     assert names["again"].config.base_model_name_or_path == "google/flan-t5-small"
     assert names["model"].config.credentialed is False
 

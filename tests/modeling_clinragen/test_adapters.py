@@ -288,7 +288,10 @@ def test_a_model_around_a_backbone_is_ready_to_generate_in_its_own_way(hub: Path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"target_modules": ["q", "q_proj"]}, r"'q_proj', but no layer of this t5 has that name.* k, lm_head, o, q, v"),
+        (
+            {"target_modules": ["q", "q_proj"]},
+            r"'q_proj', but no layer of this t5 has that name.* k, lm_head, o, q, v",
+        ),
         ({"target_modules": r".*\.query"}, "do not fit this t5"),
         ({"target_modules": ["layer_norm"]}, "do not fit this t5"),
         ({"r": 0}, "do not fit this t5.*positive"),

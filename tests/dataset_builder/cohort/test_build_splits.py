@@ -9,7 +9,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from tiny_mimic import START, build, crowd, examples_of
+from tiny_mimic import START, build, crowd, digests, examples_of, make_cohort
 
 from dataset_builder.cohort.config import CohortConfig
 from dataset_builder.cohort.splits import assign_splits, read_splits, split_of
@@ -109,6 +109,19 @@ def test_faulty_lists_are_named_without_the_patient(tmp_path: Path, name: str, t
         read_splits(path)
     assert str(path) in str(caught.value)
     assert "77123" not in str(caught.value)
+
+
+def test_the_seed_of_a_build_draws_the_split_anew_and_nothing_else(tmp_path: Path) -> None:
+    root = crowd(60, events=1).write(tmp_path / "tables")
+    found = {}
+    for name, settings in {"default": {}, "zero": {"seed": 0}, "one": {"seed": 1}}.items():
+        make_cohort("mimic-iv", root, tmp_path / name, note_policy="full", **settings)
+        cohort = load_examples(tmp_path / name)
+        found[name] = {row["subject_id"]: split for split, rows in cohort.items() for row in rows}
+        assert cohort.provenance["settings"]["seed"] == settings.get("seed", 0)
+    assert digests(tmp_path / "default") == digests(tmp_path / "zero")
+    assert found["one"] == {subject: split_of(subject, seed=1) for subject in range(1, 61)} != found["zero"]
+    assert examples_of(tmp_path / "one") == examples_of(tmp_path / "zero")
 
 
 def test_a_list_must_hold_every_patient(tmp_path: Path) -> None:

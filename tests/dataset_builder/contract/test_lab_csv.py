@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +17,16 @@ from tiny_mimic import VOCABULARY
 from dataset_builder.contract.lab_csv import read_lab_csv, write_lab_csv
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 VARIABLES = VOCABULARY.variables
 KEYS = [variable.key for variable in VARIABLES]
 
 
-def read(tmp_path: Path, text: str | bytes) -> LabSeries:
+def read(tmp_path: Path, text: str | bytes, vocabulary: Vocabulary = VOCABULARY) -> LabSeries:
     path = tmp_path / "labs.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_lab_csv(path, VOCABULARY)
+    return read_lab_csv(path, vocabulary)
 
 
 def test_other_units_are_converted(tmp_path: Path) -> None:
@@ -37,6 +41,42 @@ def test_other_units_are_converted(tmp_path: Path) -> None:
     assert found["weight"] == pytest.approx(99.79, abs=0.01)
     assert found["mean_blood_pressure"] == pytest.approx(75.0, abs=0.01)
     assert series.observed.sum() == 6
+
+
+def test_every_vocabulary_reads_its_own_columns_whichever_was_read_before(
+    tmp_path: Path, lactate_vocabulary: Vocabulary
+) -> None:
+    column = "hours,lactate (mg/dL),heart rate (bpm)\n1,20,80\n"
+    for _ in range(2):
+        assert read(tmp_path, "hours,heart rate (bpm)\n1,80\n").values.shape == (1, 11)
+        with pytest.raises(InputDataError, match=r"column 2 .* is unknown"):
+            read(tmp_path, column)
+        series = read(tmp_path, column, lactate_vocabulary)
+        assert series.values.shape == (1, 12)
+        assert series.values[0, 11] == pytest.approx(2.22)
+    write_lab_csv(tmp_path / "again.csv", series)
+    assert read_lab_csv(tmp_path / "again.csv", lactate_vocabulary) == series
+
+
+def test_two_threads_read_two_vocabularies_side_by_side(tmp_path: Path, lactate_vocabulary: Vocabulary) -> None:
+    few = replace(VOCABULARY, variables=tuple(VOCABULARY.variable(key) for key in ("ph", "heart_rate", "glucose")))
+    widths: dict[int, set[int]] = {3: set(), 11: set(), 12: set()}
+    path = tmp_path / "labs.csv"
+    path.write_text("hours,heart rate (bpm)\n1,80\n2,81\n")
+    start = threading.Barrier(len(widths))
+
+    def work(vocabulary: Vocabulary) -> None:
+        start.wait()
+        for _ in range(50):
+            series = read_lab_csv(path, vocabulary)
+            index = vocabulary.variable_keys.index("heart_rate")
+            assert series.values[:, index].tolist() == [80, 81]
+            widths[len(vocabulary.variables)].add(series.values.shape[1])
+
+    with ThreadPoolExecutor(len(widths)) as threads:
+        for done in [threads.submit(work, vocabulary) for vocabulary in (few, VOCABULARY, lactate_vocabulary)]:
+            done.result()
+    assert widths == {3: {3}, 11: {11}, 12: {12}}
 
 
 @pytest.mark.parametrize("title", ["heart_rate (bpm)", "Heart Rate (BPM)", "HR (/min)", " pulse ( bpm ) ", "hr(bpm)"])

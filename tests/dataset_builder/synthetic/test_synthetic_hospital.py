@@ -5,66 +5,22 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import re
 import tracemalloc
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import numpy as np
 import pytest
+from synthetic_hospital import PATIENTS, Hospital, digests, rows_of
 from tiny_mimic import SHIPPED, VOCABULARY, make_cohort
 
-from dataset_builder.storage.files import file_digest
+from dataset_builder.storage.governance import provenance_notices
 from dataset_builder.storage.progress import Progress
-from dataset_builder.synthetic.hospital import write_hospital
+from dataset_builder.synthetic.hospital import fill_hospital, write_hospital
 from dataset_builder.synthetic.patients import PatientMaker
-from dataset_builder.synthetic.phrasebook import SECTIONS, load_phrasebook
-from dataset_builder.synthetic.tables import COLUMNS, TRUTH
-from dataset_builder.synthetic.world_file import PRESSURES, load_world
+from dataset_builder.synthetic.tables import COLUMNS
+from dataset_builder.synthetic.world_file import load_world
 from modeling_clinragen.errors import SettingsError
-
-PATIENTS = 500
-HEADING = re.compile(r"\n \n(?=[A-Z][A-Za-z ]+:)")
-
-
-class Hospital:
-    """A written hospital: its folder, its counts, and its tables through duckdb."""
-
-    def __init__(self, folder: Path, counts: dict[str, int]) -> None:
-        self.folder = folder
-        self.counts = counts
-        self.connection = duckdb.connect()
-        self.connection.execute("set threads = 1")
-        with gzip.open(folder / TRUTH, "rt", encoding="utf-8") as stream:
-            self.truth: list[dict[str, Any]] = [json.loads(line) for line in stream]
-        self.notes = dict(self.query("select hadm_id, text from {note/discharge}"))
-
-    def query(self, sql: str) -> list[tuple]:
-        """Run SQL; {folder/table} stands for a table."""
-        sql = re.sub(r"\{(.+?)\}", lambda found: f"read_csv('{self.folder}/{found[1]}.csv.gz')", sql)
-        return self.connection.execute(sql).fetchall()
-
-    def sections(self, hadm_id: int) -> dict[str, str]:
-        """The note's sections by heading, split independently of the project's parser."""
-        parts = [part.split(":", 1) for part in HEADING.split(self.notes[hadm_id])]
-        return {part[0]: part[1] for part in parts}
-
-
-@pytest.fixture(scope="module")
-def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
-    folder = tmp_path_factory.mktemp("synthetic") / "hospital"
-    return Hospital(folder, write_hospital(folder, patients=PATIENTS, seed=3))
-
-
-def digests(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): file_digest(path) for path in sorted(folder.rglob("*.gz"))}
-
-
-def rows_of(path: Path) -> list[str]:
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
-        return [json.dumps(row) for row in csv.reader(stream)]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
@@ -107,6 +63,16 @@ def test_impossible_requests_are_refused(tmp_path: Path, patients: int, seed: in
     with pytest.raises(SettingsError, match="must"):
         write_hospital(tmp_path / "h", patients=patients, seed=seed)
     assert not (tmp_path / "h").exists()
+
+
+def test_an_existing_folder_is_filled_with_the_same_bytes(hospital: Hospital, tmp_path: Path) -> None:
+    reported: list[Progress] = []
+    (tmp_path / "marker").touch()
+    counts = fill_hospital(tmp_path, patients=PATIENTS, seed=3, report=reported.append)
+    assert counts == hospital.counts
+    assert digests(tmp_path) == digests(hospital.folder)
+    assert (tmp_path / "marker").exists()
+    assert reported[-1].done == PATIENTS
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
@@ -279,6 +245,10 @@ def test_a_cohort_built_from_it_has_the_labels_and_the_phrases_of_the_truth(
 
     provenance = make_cohort("mimic-iv", hospital.folder, tmp_path / "cohort", note_policy="admission")
     assert not provenance["credentialed"]
+    assert provenance["synthetic"] is True
+    assert provenance_notices(provenance)[0].startswith("The patients are synthetic: ")
+    card = (tmp_path / "cohort" / "README.md").read_text()
+    assert "no number says anything about real patients" in card.replace("\n", " ")
     truth = {record["stay_id"]: record["diseases"] for record in hospital.truth}
     keys = [disease.key for disease in VOCABULARY.diseases]
     seen = 0
@@ -292,142 +262,3 @@ def test_a_cohort_built_from_it_has_the_labels_and_the_phrases_of_the_truth(
             assert "Brief Hospital Course" not in example["note"]
             seen += 1
     assert 0.8 * PATIENTS < seen < PATIENTS
-
-
-def test_every_phrase_stands_in_its_section(hospital: Hospital) -> None:
-    book = load_phrasebook(None, load_world(None, SHIPPED))
-    phrases = {key: {phrase.text for phrase in words.evidence} for key, words in book.diseases.items()}
-    for record in hospital.truth:
-        sections = hospital.sections(record["hadm_id"])
-        for key, disease in record["diseases"].items():
-            assert (disease["phrase"] is None) == (disease["evidence"] == "labs")
-            assert bool(disease["effects"]) == (disease["evidence"] != "note")
-            if disease["phrase"] is not None:
-                group = load_world(None, SHIPPED).diseases[key].group
-                shared = {phrase.text for phrase in book.groups.get(group, ())}
-                assert disease["phrase"] in (shared if disease["evidence"] == "ambiguous" else phrases[key])
-                for mark in (disease, *disease["more_phrases"]):
-                    assert mark["phrase"] in sections[mark["section"]]
-        for mark in record["distractors"]:
-            assert mark["phrase"] in sections[mark["section"]]
-
-
-def test_half_of_the_mentions_are_negated_and_none_is_of_a_present_disease(hospital: Hospital) -> None:
-    world = load_world(None, SHIPPED)
-    kinds: Counter[str] = Counter()
-    for record in hospital.truth:
-        closed = set(record["diseases"])
-        for key, disease in record["diseases"].items():
-            if disease["evidence"] == "ambiguous":
-                closed.update(world.groups[world.diseases[key].group])
-        for mark in record["distractors"]:
-            kinds[mark["kind"]] += 1
-            assert mark["kind"] == "family" or mark["disease_key"] not in closed
-    assert abs(kinds["negated"] / kinds.total() - 0.5) < 0.05
-    assert set(kinds) == {"negated", "family", "historical", "differential"}
-
-
-def test_negated_mentions_are_inside_a_negation(hospital: Hospital) -> None:
-    cue = re.compile(
-        r"den(?:ies|ied)|negative for|negative, without|no evidence of|no sign of|ruled out for|no history of|"
-        r"No known hx of|No prior history of|No ",
-    )
-    for record in hospital.truth:
-        story = hospital.sections(record["hadm_id"])["History of Present Illness"].replace("\n", " ")
-        for mark in record["distractors"]:
-            if mark["kind"] == "negated":
-                places = [found.start() for found in re.finditer(re.escape(mark["phrase"]), story)]
-                before = [story[:place].rsplit(". ", 1)[-1] for place in places]
-                assert any(cue.search(text) and "endorse" not in text for text in before), before
-
-
-def test_diseases_of_the_series_only_are_not_named_at_admission(hospital: Hospital) -> None:
-    book = load_phrasebook(None, load_world(None, SHIPPED))
-    names = {}
-    for key, words in book.diseases.items():
-        texts = {phrase.text for phrase in words.evidence} | set(words.plain) | set(words.complaints)
-        texts.update(text for listed in words.mentions.values() for text in listed)
-        names[key] = re.compile(r"\b(?:" + "|".join(re.escape(text) for text in texts) + r")\b", re.IGNORECASE)
-    checked: Counter[str] = Counter()
-    for record in hospital.truth:
-        hidden = [key for key, disease in record["diseases"].items() if disease["evidence"] == "labs"]
-        sections = hospital.sections(record["hadm_id"])
-        text = "\n".join(sections[heading] for heading in SECTIONS.values()).replace("\n", " ")
-        for key in hidden:
-            checked[key] += 1
-            assert not names[key].search(text), key
-            assert any(plain in sections["Brief Hospital Course"] for plain in book.diseases[key].plain)
-    assert {"shock", "respiratory_failure", "fluid_electrolyte_disorders"} <= set(checked)
-    assert len(checked) >= 10
-
-
-def test_notes_have_the_length_and_the_tidiness_of_real_ones(hospital: Hospital) -> None:
-    whole = [len(note.split()) for note in hospital.notes.values()]
-    admission = []
-    for hadm_id, note in hospital.notes.items():
-        sections = hospital.sections(hadm_id)
-        admission.append(sum(len(sections[heading].split()) for heading in SECTIONS.values()))
-        body = note[note.index("Service:") :]
-        assert not re.search(r"[{}\x01]|  |\.\.| ,| \.|,,|\ba [aeiou]\w+ (?:MI|stroke)", body)
-        assert all(len(line) <= 110 for line in note.splitlines())
-    assert 300 < np.percentile(whole, 5) < np.percentile(whole, 95) < 600
-    assert 110 < np.percentile(admission, 5) < np.percentile(admission, 95) < 230
-
-
-def test_the_series_show_what_the_truth_says(hospital: Hospital) -> None:
-    names = {variable.key for variable in VOCABULARY.variables}
-    for record in hospital.truth:
-        for disease in record["diseases"].values():
-            for effect in disease["effects"]:
-                assert effect["variable"] in names
-                assert effect["direction"] in ("up", "down", "erratic")
-                assert 0 <= effect["from_hour"] < effect["to_hour"]
-    rows = hospital.query(
-        "select e.stay_id, if(itemid in (220052, 220181), 'mean_blood_pressure', "
-        "if(itemid = 220277, 'oxygen_saturation', 'temperature')) v, (epoch(charttime) - epoch(intime)) / 3600 h, "
-        "if(itemid = 223761, (valuenum - 32) / 1.8, valuenum) x from {icu/chartevents} e join {icu/icustays} s "
-        "using (stay_id) where itemid in (220052, 220181, 220277, 223761, 223762) and x between 30 and 200"
-    )
-    series: dict[tuple[int, str], list[tuple[float, float]]] = {}
-    for stay_id, variable, hour, value in rows:
-        series.setdefault((stay_id, variable), []).append((hour, value))
-
-    def level(record: dict[str, Any], variable: str, window: tuple[float, float]) -> float:
-        inside = [x for h, x in series.get((record["stay_id"], variable), []) if window[0] <= h <= window[1]]
-        return float(np.median(inside)) if inside else float("nan")
-
-    for key, variable, sign in (
-        ("shock", "mean_blood_pressure", -1),
-        ("respiratory_failure", "oxygen_saturation", -1),
-        ("septicemia", "temperature", 1),
-        ("hypertension_with_complications", "systolic_blood_pressure", 1),
-    ):
-        measured = "mean_blood_pressure" if variable in PRESSURES else variable
-        shown, others = [], []
-        for record in hospital.truth:
-            disease = record["diseases"].get(key)
-            effects = [one for one in disease["effects"] if one["variable"] == variable] if disease else []
-            rising = "up" if sign > 0 else "down"
-            windows = [(one["from_hour"], one["to_hour"]) for one in effects if one["direction"] == rising]
-            if windows:
-                shown.append(level(record, measured, windows[0]))
-            elif not disease:
-                others.append(level(record, measured, (0.0, 24.0)))
-        gap = sign * (np.nanmedian(shown) - np.nanmedian(others))
-        assert gap > {"mean_blood_pressure": 12, "oxygen_saturation": 4, "temperature": 0.8}[measured], key
-
-
-def test_pressures_are_consistent(hospital: Hospital) -> None:
-    (row,) = hospital.query(
-        "select count(*), max(abs(m.valuenum - d.valuenum - (s.valuenum - d.valuenum) / 3)) from {icu/chartevents} m "
-        "join {icu/chartevents} d using (stay_id, charttime) join {icu/chartevents} s using (stay_id, charttime) "
-        "where m.itemid = 220052 and d.itemid = 220051 and s.itemid = 220050 and s.valuenum > 0"
-    )
-    assert row[0] > 1000
-    assert row[1] < 1.6
-
-
-def test_confounders_are_short(hospital: Hospital) -> None:
-    names = Counter(one["name"] for record in hospital.truth for one in record["confounders"])
-    assert set(names) == {one.name for one in load_world(None, SHIPPED).confounders}
-    assert all(0.04 * PATIENTS < count < 0.3 * PATIENTS for count in names.values())

@@ -14,8 +14,10 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_mimic import SHIPPED, VOCABULARY
+from own_vocabulary import write_vocabulary
+from tiny_mimic import SHIPPED, VOCABULARY, make_cohort
 
+from dataset_builder.contract.definitions import load_definitions
 from dataset_builder.synthetic.hospital import write_hospital
 from dataset_builder.synthetic.notes import HELD, WIDTH, listing, wrap
 from dataset_builder.synthetic.patients import identifier, pick_weighted
@@ -72,6 +74,17 @@ def test_wording_is_clean() -> None:
         allowed = {"man", "He", "he", "his", "Title", "phrase", "list", "background", "complaint", "endorsed"}
         for frame in frames:
             assert set(re.findall(r"\{(\w+)\}", frame)) <= allowed | {"relative", "Relative"}, name
+
+
+GOUT_WORDS = {
+    "evidence": {
+        "history": ["gout", "podagra", "tophaceous gout", "gouty arthritis", "gout flares", "crystal arthritis"]
+    },
+    "plain": ["Gout"],
+    "course": ["Gout was treated with colchicine."],
+    "denied": ["toe pain"],
+    "family": ["gout"],
+}
 
 
 @pytest.fixture
@@ -149,6 +162,36 @@ def test_a_world_of_ones_own_changes_the_hospital(faulty: Callable[..., Path], t
     world = faulty("world.yaml", ["rates", "second_admission"], 0.0)
     counts = write_hospital(tmp_path / "out", patients=60, world=world)
     assert counts["admissions"] == counts["patients"] == 60
+
+
+def test_a_vocabulary_of_more_or_fewer_diseases_and_variables_leaves_the_hospital_as_it_is(tmp_path: Path) -> None:
+    write_hospital(tmp_path / "shipped", patients=5)
+    index = {"variables": ["lactate", "ph"], "diseases": ["gout", "shock", "asthma"]}
+    own = load_definitions(write_vocabulary(tmp_path / "own", **index))
+    write_hospital(tmp_path / "out", patients=5, definitions=own)
+    for path in (tmp_path / "shipped").rglob("*.gz"):
+        assert path.read_bytes() == (tmp_path / "out" / path.relative_to(tmp_path / "shipped")).read_bytes()
+
+
+def test_a_disease_of_ones_own_can_be_part_of_the_world(faulty: Callable[..., Path], tmp_path: Path) -> None:
+    own = load_definitions(write_vocabulary(tmp_path / "own", diseases=["gout", "shipped"]))
+    gout = {
+        "prevalence": 0.9,
+        "loadings": {"age": 0.3},
+        "evidence": {"note": 1.0},
+        "codes": {9: ["2740"], 10: ["M109"]},
+    }
+    faulty("phrases.yaml", ["diseases", "gout"], GOUT_WORDS)
+    content = yaml.safe_load((FILES / "world.yaml").read_text(encoding="utf-8"))
+    content["diseases"]["gout"] = gout
+    (tmp_path / "world.yaml").write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    with pytest.raises(InputDataError, match="diseases has the unknown key 'gout'"):
+        write_hospital(tmp_path / "out", patients=60, world=tmp_path)
+    write_hospital(tmp_path / "out", patients=60, world=tmp_path, definitions=own)
+    provenance = make_cohort(
+        "mimic-iv", tmp_path / "out", tmp_path / "cohort", note_policy="admission", vocabulary=tmp_path / "own"
+    )
+    assert provenance["positives"]["gout"] > 0.7 * provenance["examples"]["total"]
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Settings dataclasses: made from YAML, checked in Python, and described in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataset_builder.storage.config_fields import (
+    check_mapping,
+    check_values,
+    deciding,
+    expected,
+    make_config,
+    setting,
+    setting_types,
+)
+from modeling_clinragen.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = setting(0.5, help="A share.", at_least=0, at_most=1)
+    where: Path | None = setting(None, help="A folder.", decides=False)
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str = setting(help="A name.", choices=("a", "b"))
+    steps: int | None = setting(3, help="A number.", unit="rows", at_least=1)
+    kinds: tuple[str, ...] = setting((), help="Several.", choices=("x", "y"))
+    sizes: list[int] = setting([1, 2], help="A list.")
+    inner: Inner = setting(Inner(), help="More.")
+    batch: int = setting(8, help="Does not decide.", decides=False)
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+
+def test_a_mapping_becomes_a_config() -> None:
+    content = {"name": "a", "kinds": ["x"], "inner": {"rate": "1e-3", "where": "here"}, "steps": None}
+    made = make_config(Outer, content, "file.yaml", batch=2)
+    assert made == Outer("a", None, ("x",), [1, 2], Inner(0.001, Path("here")), 2)
+    assert make_config(Outer, {"name": "a", "batch": 4}, "file.yaml", batch=2).batch == 4
+    assert make_config(Inner, None, "file.yaml") == Inner()
+    assert Outer("a").sizes is not Outer("a").sizes
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "file: missing setting 'name'; expected one of a, b"),
+        ([], "file: expected settings"),
+        ({"name": "a", "colour": 1}, "file: unknown setting 'colour'; expected one of name, steps"),
+        ({"name": "c"}, "file: name: expected one of a, b, got 'c'"),
+        ({"name": 1}, "file: name: expected one of a, b, got '1'"),
+        ({"name": "a", "steps": 0}, r"file: steps: expected a whole number or nothing of at least 1 \(rows\), got 0"),
+        ({"name": "a", "steps": True}, "file: steps: expected a whole number or nothing"),
+        ({"name": "a", "steps": 1.5}, "file: steps: expected a whole number or nothing"),
+        ({"name": "a", "kinds": "x"}, "file: kinds: expected a list of any of x, y, got 'x'"),
+        ({"name": "a", "kinds": ["z"]}, "file: kinds: expected one of x, y, got 'z'"),
+        ({"name": "a", "sizes": ["1"]}, "file: sizes: expected a list"),
+        ({"name": "a", "inner": 5}, r"file: inner: expected settings \(rate, where\), got '5'"),
+        ({"name": "a", "inner": {"rate": 2}}, "file: inner: rate: expected a number from 0 to 1, got 2"),
+        ({"name": "a", "inner": {"rate": "nan"}}, "file: inner: rate: expected a number from 0 to 1"),
+        ({"name": "a", "inner": {"rte": 1}}, "file: inner: unknown setting 'rte'"),
+        ({"name": "a", "inner": {"where": ""}}, "file: inner: where: expected a path or nothing"),
+    ],
+)
+def test_a_fault_is_named_with_what_was_expected(content: Any, message: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{message}") as caught:
+        make_config(Outer, content, "file")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_config_made_in_python_is_checked_too() -> None:
+    with pytest.raises(SettingsError, match=r"^rate: expected a number from 0 to 1, got 3"):
+        Inner(rate=3)
+
+
+def test_settings_from_elsewhere_may_be_missing_in_a_part() -> None:
+    check_mapping(Outer, {"steps": 1}, "file", partial=True)
+    with pytest.raises(SettingsError, match="missing setting 'name'"):
+        check_mapping(Outer, {"steps": 1}, "file")
+
+
+def test_only_what_decides_is_kept() -> None:
+    assert deciding(Outer("a", inner=Inner(where=Path("x")))) == {
+        "name": "a",
+        "steps": 3,
+        "kinds": [],
+        "sizes": [1, 2],
+        "inner": {"rate": 0.5},
+    }
+
+
+def test_every_setting_is_described() -> None:
+    hints = setting_types(Outer)
+    words = {one.name: expected(one, hints[one.name]) for one in fields(Outer)}
+    assert words["name"] == "one of a, b"
+    assert words["steps"] == "a whole number or nothing of at least 1 (rows)"
+    assert words["kinds"] == "a list of any of x, y"
+    assert words["inner"] == "settings (rate, where)"

@@ -1,0 +1,14 @@
+"""Fixtures: one synthetic hospital for all tests of the room."""
+
+from __future__ import annotations
+
+import pytest
+from synthetic_hospital import PATIENTS, Hospital
+
+from dataset_builder.synthetic.hospital import write_hospital
+
+
+@pytest.fixture(scope="session")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
+    folder = tmp_path_factory.mktemp("synthetic") / "hospital"
+    return Hospital(folder, write_hospital(folder, patients=PATIENTS, seed=3))

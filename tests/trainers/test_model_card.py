@@ -1,0 +1,63 @@
+"""The card of a model folder: every number on it comes from the folder, the metrics or the provenance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from taught_examples import OPEN
+
+from dataset_builder.storage.governance import read_provenance
+from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
+from trainers.model_card import write_model_card
+from trainers.phases import PHASES
+
+SCORE = {"value": 0.25, "low": 0.2, "high": 0.3}
+METRICS: dict[str, Any] = {
+    "systems": {"full": dict.fromkeys(("micro_f1", "micro_precision", "micro_recall", "macro_f1"), SCORE)},
+    "rationale": {"full": {"bleu": None, "well_formed": 0.5}},
+    "held_out": {"examples": 7, "subjects": 5},
+    "training": {"examples": 30, "validation_examples": 4},
+    "notices": ["Only an example."],
+}
+PROVENANCE = {**OPEN, "note_policy": "admission", "about_the_notes": "The notes are invented."}
+
+
+@pytest.fixture
+def folder(make_model: Any, make_processor: Any, lactate_vocabulary: Vocabulary, tmp_path: Path) -> Path:
+    for part in (make_model("t5", vocabulary=lactate_vocabulary), make_processor(vocabulary=lactate_vocabulary)):
+        part.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_a_card_states_phases_vocabulary_and_scores(folder: Path) -> None:
+    phases = [phase.name for phase in PHASES]
+    write_model_card(folder, metrics=METRICS, provenance=PROVENANCE, phases=phases)
+    card = (folder / "README.md").read_text()
+    for number, phase in enumerate(PHASES, start=1):
+        assert f"{number}. {phase.sentence}" in card
+    for part in (
+        "12 bedside variables",
+        "diagnoses 25 diseases",
+        "lactate (mmol/L)",
+        "[[None] * 12] * 2",
+        "0.250 (0.200 to 0.300)",
+        "7 held-out examples of 5 patients",
+        "BLEU of the rationales against the teacher's: not measured. Share of well-formed outputs: 50.0 %.",
+        "**Only an example.**",
+        "30 ICU stays (4 more for validation) from Tiny examples, version 1",
+        "license: apache-2.0",
+    ):
+        assert part in card
+    assert read_provenance(folder)["steps"][-1] == {"step": "publish", "phases": phases}
+
+
+def test_a_card_of_an_unrecorded_source_says_so_and_an_unknown_phase_is_refused(folder: Path) -> None:
+    write_model_card(folder, metrics=METRICS, provenance={}, phases=["note"])
+    assert "do not share this folder until it is known" in (folder / "README.md").read_text()
+    assert read_provenance(folder)["credentialed"] is True
+    assert folder.stat().st_mode & 0o077 == 0
+    with pytest.raises(SettingsError, match="unknown phase 'fourth'"):
+        write_model_card(folder, metrics=METRICS, provenance={}, phases=["fourth"])
