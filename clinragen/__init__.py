@@ -34,7 +34,7 @@ install()
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy: nobody pays for what he does not use. The version is stated in pyproject.toml alone.
+    # Lazy, so that a program pays only for what it uses. The version is stated in pyproject.toml alone.
     if name == "__version__":
         from importlib.metadata import version
 

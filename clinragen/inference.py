@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinragen.explain_config import ExplainConfig
 from dataset_builder.contract.lab_csv import read_lab_csv
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.errors import StageError
@@ -42,9 +43,8 @@ class Explainer:
 
     Args:
         model, processor: A ClinRaGen model and its processor.
-        constrained: Let the list of diseases hold configured names only, each at most once. A greedy output that is
-            well formed is the same with and without.
-        probabilities: Also score every disease.
+        config: How patients are explained. A greedy output that is well formed is the same with and without
+            `constrained`.
 
     Attributes:
         vocabulary: The model's variables and diseases.
@@ -54,19 +54,20 @@ class Explainer:
         SettingsError: The processor has no vocabulary, or another one than the model's config.
     """
 
-    def __init__(self, model: Any, processor: Any, *, constrained: bool = True, probabilities: bool = False) -> None:
+    def __init__(self, model: Any, processor: Any, config: ExplainConfig | None = None) -> None:
         self.vocabulary: Vocabulary = processor.require_vocabulary(model.config)
         self.range_set: RangeSet = self.vocabulary.range_set(processor.range_set)
         self.model = model.eval()
         self.processor = processor
-        self.constrained = constrained
-        self.probabilities = probabilities
+        self.config = config if config is not None else ExplainConfig()
 
     @classmethod
-    def from_pretrained(
-        cls, folder: str | Path, *, constrained: bool = True, probabilities: bool = False
-    ) -> Explainer:
+    def from_pretrained(cls, folder: str | Path, config: ExplainConfig | None = None, **settings: Any) -> Explainer:
         """Load a model folder or Hub id.
+
+        Args:
+            folder: The folder or id.
+            config: How patients are explained; or give its settings as keywords, such as `probabilities=True`.
 
         Raises:
             InputDataError: The checkpoint lacks weights.
@@ -93,7 +94,7 @@ class Explainer:
         if model.config.lora is not None:
             # Nothing is trained any more, and a separate adapter costs a sixth of every token's time.
             model.merge_adapters()
-        return cls(model, processor, constrained=constrained, probabilities=probabilities)
+        return cls(model, processor, config if config is not None else ExplainConfig(**settings))
 
     @cached_property
     def _constraint(self) -> DiseaseListConstraint:
@@ -110,13 +111,12 @@ class Explainer:
         """
         return read_lab_csv(path, self.vocabulary)
 
-    def explain(self, note: str, series: LabSeries | None, *, num_beams: int = 1) -> Explanation:
+    def explain(self, note: str, series: LabSeries | None) -> Explanation:
         """Diagnose one patient.
 
         Args:
             note: The note; "" where there is none.
             series: The measurements in the model's vocabulary, or None where there are none.
-            num_beams: Beams of the search; 1 is greedy.
 
         Raises:
             ModelInputError: The series is too long for the model (see `ClinRaGenLabFeatureExtractor.describe`).
@@ -129,11 +129,12 @@ class Explainer:
             self.vocabulary.require_same(measured, "the model", "the series")
         given = {"hours": series.hours, "values": series.values} if series is not None else None
         inputs = self.processor(note=[note], series=[given]).to(self.model.device)
-        allowed = [self._constraint] if self.constrained else []
-        generated = self.model.generate(**inputs, do_sample=False, num_beams=num_beams, logits_processor=allowed)
+        allowed = [self._constraint] if self.config.constrained else []
+        beams = self.config.num_beams
+        generated = self.model.generate(**inputs, do_sample=False, num_beams=beams, logits_processor=allowed)
         text = self.processor.tokenizer.decode(generated[0], skip_special_tokens=True).strip()
         parsed = self.processor.parse(text)
-        scores = self._scores(inputs, parsed.diagnoses) if self.probabilities else None
+        scores = self._scores(inputs, parsed.diagnoses) if self.config.probabilities else None
         return Explanation(parsed.diagnoses, parsed.rationale, text, parsed.problem, scores)
 
     def _scores(self, inputs: Any, listed: tuple[str, ...]) -> dict[str, float]:

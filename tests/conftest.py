@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tiny_recipe import write_tiny_recipe
 
 if TYPE_CHECKING:
     from dataset_builder.contract.definitions import Definitions
@@ -273,51 +274,10 @@ def make_series(vocabulary: Vocabulary) -> Callable[..., dict[str, np.ndarray]]:
     return build
 
 
-TINY_RECIPE = """
-format: 1
-synthesize: {patients: 60}
-build: {source: mimic-iv, note_policy: admission, window: first-48h, grid: event, range_set: clinical}
-rationales: {teacher: rules}
-model: model.yaml
-train: {backbone: phase.yaml, note: phase.yaml, lab: phase.yaml, multimodal: phase.yaml}
-evaluate: {batch_size: 16}
-"""
-TINY_MODEL = """
-scratch: t5.json
-vocab_size: 1200
-instruction: ""
-max_source_tokens: 128
-max_target_tokens: 48
-lab_width: 8
-lab_layers: 1
-lab_heads: 2
-lab_max_steps: 1000
-lora_r: 2
-"""
-TINY_PHASE = """
-max_steps: 4
-per_device_train_batch_size: 8
-learning_rate: 1.0e-3
-eval_strategy: steps
-eval_steps: 2
-save_steps: 2
-logging_steps: 1
-"""
-TINY_T5 = (
-    '{"model_type": "t5", "d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 1, "num_decoder_layers": 1, '
-    '"num_heads": 2, "feed_forward_proj": "gated-gelu"}'
-)
-
-
 @pytest.fixture(scope="session")
 def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe of the whole method that takes seconds."""
-    folder = tmp_path_factory.mktemp("recipe")
-    (folder / "recipe.yaml").write_text(TINY_RECIPE)
-    (folder / "model.yaml").write_text(TINY_MODEL)
-    (folder / "phase.yaml").write_text(TINY_PHASE)
-    (folder / "t5.json").write_text(TINY_T5)
-    return folder / "recipe.yaml"
+    """The shipped quickstart recipe with the settings of tests/tiny_settings.yaml: the whole method in seconds."""
+    return write_tiny_recipe(tmp_path_factory.mktemp("recipe"))
 
 
 @pytest.fixture(scope="session")

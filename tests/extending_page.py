@@ -14,29 +14,17 @@ import yaml
 from conftest import ROOT
 from source_files import PACKAGES
 
-PAGE = ROOT / "docs" / "extending.md"
+DOCS = ROOT / "docs"
 FILES = ("yaml", "json", "python")
-SHORT = {
-    "my/recipe.yaml": {"synthesize": {"patients": 60}},
-    "my/llama.yaml": {"vocab_size": 1000, "max_source_tokens": 128, "max_target_tokens": 40, "lab_width": 8},
-    "recipes/tiny-t5/model.yaml": {
-        "vocab_size": 1000,
-        "max_source_tokens": 128,
-        "max_target_tokens": 40,
-        "lab_width": 8,
-        "lab_layers": 1,
-        "lora_r": 2,
-    },
-    "recipes/tiny-t5/t5.json": {"d_model": 32, "d_kv": 16, "d_ff": 48, "num_layers": 1, "num_decoder_layers": 1},
-    "recipes/tiny-t5/*.yaml": {
-        "max_steps": 2,
-        "eval_steps": 2,
-        "save_steps": 2,
-        "logging_steps": 1,
-        "per_device_train_batch_size": 8,
-    },
+MODEL, PHASE = "tiny-t5/model.yaml", "tiny-t5/note.yaml"
+SHORTENED_AS = {
+    "my/recipe.yaml": "quickstart.yaml",
+    "my/llama.yaml": MODEL,
+    f"recipes/{MODEL}": MODEL,
+    "recipes/tiny-t5/t5.json": "tiny-t5/t5.json",
+    **{f"recipes/tiny-t5/{name}.yaml": PHASE for name in ("backbone", "note", "lab", "multimodal", "joint")},
 }
-"""The settings that the test shortens, by file; a setting that a file does not have is left out."""
+"""Files by the entry of tests/tiny_settings.yaml whose numbers take the place of theirs."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +60,7 @@ class Recipe:
         commands = []
         for block in self.blocks:
             if block.language == "sh":
-                for line in block.content.splitlines():
+                for line in block.content.replace("\\\n", " ").splitlines():
                     words = shlex.split(line)
                     if words[0] == "clinragen":
                         commands.append(words[1:])
@@ -93,22 +81,28 @@ class Recipe:
 
 def read_page() -> dict[str, Recipe]:
     """The recipes by the title of their section."""
-    head, *sections = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    head, *sections = re.split(r"^## ", (DOCS / "extending.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert "```" not in head, "a block before the first recipe"
     recipes = {}
     for section in sections:
         title = section.splitlines()[0]
         listed = re.findall(r"^\| `([^`]+)` \|", section, flags=re.MULTILINE)
-        fence = re.compile(r"(?P<before>[^\n]*)\n+^```(?P<info>[^\n]*)\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL)
-        blocks = []
-        for found in fence.finditer(section):
-            language, _, rest = found["info"].partition(" ")
-            named = re.fullmatch(r'title="([^"]+)"', rest)
-            assert named or not rest, f"{title}: unreadable info string '{found['info']}'"
-            blocks.append(Block(language, named[1] if named else None, found["content"], found["before"]))
-        assert 2 * len(blocks) == section.count("```")
+        blocks = blocks_of(section)
+        assert 2 * len(blocks) == section.count("```"), title
         recipes[title] = Recipe(title, tuple(listed), tuple(blocks))
     return recipes
+
+
+def blocks_of(text: str) -> list[Block]:
+    """The fenced blocks of a page, or of a part of one."""
+    fence = re.compile(r"(?P<before>[^\n]*)\n+^```(?P<info>[^\n]*)\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL)
+    blocks = []
+    for found in fence.finditer(text):
+        language, _, rest = found["info"].partition(" ")
+        named = re.fullmatch(r'title="([^"]+)"', rest)
+        assert named or not rest, f"unreadable info string '{found['info']}'"
+        blocks.append(Block(language, named[1] if named else None, found["content"], found["before"]))
+    return blocks
 
 
 def changed(text: str, diff: str) -> str:
@@ -119,7 +113,8 @@ def changed(text: str, diff: str) -> str:
         old = "".join(line[1:] + "\n" for line in lines if line[:1] != "+")
         new = "".join(line[1:] + "\n" for line in lines if line[:1] != "-")
         assert old != new, f"changes nothing:\n{hunk}"
-        assert f"\n{text}".count(f"\n{old}") == 1, f"fits at {text.count(old)} places:\n{hunk}"
+        places = len(re.findall(f"^(?={re.escape(old)})", text, re.MULTILINE))
+        assert places == 1, f"fits at {places} places:\n{hunk}"
         text = f"\n{text}".replace(f"\n{old}", f"\n{new}").removeprefix("\n")
     return text
 
@@ -133,19 +128,21 @@ def copy_project(target: Path) -> Path:
 
 
 def shorten(project: Path) -> None:
-    """Replace settings by those of `SHORT`."""
-    for pattern, settings in SHORT.items():
-        for path in project.glob(pattern):
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-            shorter = _merged(content, settings)
+    """Shorten what a recipe of the page says, and the recipes that it uses, to the lengths of the test suite."""
+    table = yaml.safe_load((ROOT / "tests" / "tiny_settings.yaml").read_text(encoding="utf-8"))
+    for name, entry in SHORTENED_AS.items():
+        path = project / name
+        if path.is_file():
+            shorter = _shorter(yaml.safe_load(path.read_text(encoding="utf-8")), table[entry])
             written = json.dumps(shorter) if path.suffix == ".json" else yaml.safe_dump(shorter, sort_keys=False)
             path.write_text(written, encoding="utf-8")
 
 
-def _merged(content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    known = {name: value for name, value in settings.items() if name in content}
-    nested = {name: _merged(content[name], value) for name, value in known.items() if isinstance(value, dict)}
-    return {**content, **known, **nested}
+def _shorter(content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """The content with those numbers that it has and the settings too."""
+    numbers = {name: value for name, value in settings.items() if name in content and isinstance(value, int | float)}
+    nested = {name: value for name, value in settings.items() if isinstance(value, dict) and name in content}
+    return {**content, **numbers, **{name: _shorter(content[name], value) for name, value in nested.items()}}
 
 
 def _run_in(project: Path, words: list[str]) -> None:

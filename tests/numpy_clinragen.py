@@ -1,4 +1,4 @@
-"""The whole forward pass written a second time, in NumPy, from nothing but a state dict: one patient, no padding."""
+"""The whole forward pass a second time, in NumPy, from a state dict alone: one patient, no padding."""
 
 from __future__ import annotations
 

@@ -54,7 +54,8 @@ class Display:
         """Move the bar (a `dataset_builder.storage.progress.Report`)."""
         if self._task is None:
             return
-        amount = f"{progress.done:.0f}/{progress.total:.0f} {progress.unit}" if progress.total else progress.unit
+        scale, unit = (2**20, "MiB") if progress.unit == "bytes" else (1, progress.unit)
+        amount = f"{progress.done / scale:.0f}/{progress.total / scale:.0f} {unit}" if progress.total else unit
         if progress.remark:
             amount = f"{amount}, {progress.remark}"
         done = progress.done if progress.total else None

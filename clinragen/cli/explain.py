@@ -53,9 +53,9 @@ def _predict(model: Path, note: Path | None, labs: Path | None, **values: Any) -
     from clinragen.evaluation.terminal import print_explanation
     from clinragen.inference import Explainer
 
-    explainer = Explainer.from_pretrained(model, constrained=config.constrained, probabilities=config.probabilities)
+    explainer = Explainer.from_pretrained(model, config)
     series = None if labs is None else explainer.read_labs(labs)
-    print_explanation(explainer.explain(text, series, num_beams=config.num_beams))
+    print_explanation(explainer.explain(text, series))
 
 
 def _read_note(path: Path) -> str:

@@ -49,9 +49,8 @@ def open_page(model: Path, config: ExplainConfig | None = None, *, cohort: Path 
         raise SettingsError("the demo needs gradio; install it with: pip install 'clinragen[demo]'") from error
     if not (model / "config.json").is_file():
         raise StageError(f"{model}: not a model folder; run `clinragen quickstart` first, or give another folder")
-    config = config if config is not None else ExplainConfig()
-    explainer = Explainer.from_pretrained(model, constrained=config.constrained, probabilities=config.probabilities)
-    return build_page(PageState(explainer, patients_of(cohort, explainer), config.num_beams))
+    explainer = Explainer.from_pretrained(model, config)
+    return build_page(PageState(explainer, patients_of(cohort, explainer)))
 
 
 def build_page(state: PageState, tabs: Sequence[Tab] = TABS, title: str = TITLE) -> Any:

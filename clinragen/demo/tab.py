@@ -19,12 +19,10 @@ class PageState:
     Args:
         explainer: The loaded model.
         patients: Rows of the data contract by the name they are shown under; empty without a cohort.
-        num_beams: Beams of the search; 1 is greedy.
     """
 
     explainer: Explainer
     patients: Mapping[str, Mapping[str, Any]]
-    num_beams: int = 1
 
 
 @dataclass(frozen=True)

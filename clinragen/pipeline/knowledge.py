@@ -73,9 +73,9 @@ class KnowledgeConfig:
 
     @property
     def deciding_content(self) -> Mapping[str, Any]:
-        """Of a local corpus, encoder or tokenizer the files decide, not where they lie."""
+        """Of a local corpus, encoder or tokenizer the files decide, not where they lie; a corpus is cited by name."""
         return {
-            "sources": [name if name in WEB else Path(name) for name in self.sources],
+            "sources": [name if name in WEB else [Path(name).name, Path(name)] for name in self.sources],
             "encoder": _folder_or_name(self.encoder),
             "tokenizer": _folder_or_name(self.tokenizer),
         }

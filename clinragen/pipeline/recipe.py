@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, get_args
@@ -92,14 +92,13 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: is a recipe of format {content.get('format', 0)!r}, this version reads {RECIPE_FORMAT}; write "
             f"'format: {RECIPE_FORMAT}' into it and {RENEW}"
         )
-    if "train" in content and (not isinstance(content["train"], dict) or not content["train"]):
-        raise SettingsError(f"{path}: train: expected the YAML file of each phase (phase: file)")
     # A section that is there and empty says nothing.
-    optional = {"synthesize", "knowledge", "rationales", "evaluate", "notices"}
-    kept = {name: entry for name, entry in content.items() if entry is not None or name not in optional}
-    missing = [one.name for one in fields(Recipe) if one.name in ("build", "model", "train") and one.name not in kept]
+    kept = {name: entry for name, entry in content.items() if entry is not None or name not in setting_types(Recipe)}
+    missing = [name for name in ("build", "model", "train") if name not in kept]
     if missing:
         raise SettingsError(f"{path}: missing section '{missing[0]}'; see recipes/quickstart.yaml")
+    if not isinstance(kept["train"], dict) or not kept["train"]:
+        raise SettingsError(f"{path}: train: expected the YAML file of each phase (phase: file)")
     return kept
 
 

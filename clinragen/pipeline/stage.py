@@ -175,11 +175,13 @@ class Stage:
             (folder / marker.name).unlink()
             files = folder_digests(folder, HashCache())
             write_json(folder / STAMP, {**started, "settings": self.settings(cache), "files": files})
-            if _is_credentialed(folder):
+            private = private or _is_credentialed(folder)
+            if private:
                 make_private(folder)
+        # With the paths and times of the finished folder, so that the next check need not read it again.
         folder_digests(target, cache)
         write_json(target / HASHES, cache.content())
-        if _is_credentialed(target):
+        if private:
             make_private(target)
 
 
@@ -205,11 +207,15 @@ def run_stages(stages: Iterable[Stage], announce: Callable[[Stage, int, int], No
 
 
 def _paths_of(config: Any) -> list[Path]:
-    """Files and folders that the settings name, directly or in a list."""
-    values = [getattr(config, one.name) for one in fields(config)]
-    values += getattr(config, "deciding_content", {}).values()
-    listed = [entry for value in values for entry in (value if isinstance(value, list | tuple) else [value])]
-    return [entry for entry in listed if isinstance(entry, Path)]
+    """Files and folders that the settings name."""
+    found: list[Path] = []
+    waiting: list[Any] = [getattr(config, one.name) for one in fields(config)]
+    waiting += getattr(config, "deciding_content", {}).values()
+    while waiting:
+        value = waiting.pop()
+        found += [value] if isinstance(value, Path) else []
+        waiting += value if isinstance(value, list | tuple) else []
+    return found
 
 
 def _read_or_none(path: Path) -> Any:

@@ -72,7 +72,7 @@ class CohortBuilder(datasets.ArrowBasedBuilder):
 
             wait_for_counters(str(data_dir))  # by these the fingerprint sees that a table changed
         self._fingerprint = cohort_fingerprint(locate_for(config_name, data_dir, chosen), chosen)
-        # A folder of our own: the one that is given may hold other things, which others may read.
+        # A folder of our own: the given one may have other files, which others may read.
         self._kept = private_folder(Path(cache_dir or datasets.config.HF_DATASETS_CACHE) / "clinragen")
         super().__init__(
             cache_dir=str(self._kept),

@@ -31,7 +31,7 @@ def is_retrospective(policy: str) -> bool:
 
 
 class NoteReader:
-    """Reads the notes of parts of a cohort, and counts in `counts` what is missing."""
+    """Reads the notes of parts of a cohort, and counts the missing ones in `counts`."""
 
     def __init__(self, policy: str, stored: ibis.Table) -> None:
         self._policy = policy

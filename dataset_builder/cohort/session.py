@@ -42,7 +42,7 @@ def connect(engine: str, located: LocatedSource, scratch: Path) -> Iterator[Engi
 
 
 def check_engine(engine: str, located: LocatedSource) -> None:
-    """Raises `SettingsError` for an unknown engine, or one that cannot read where the source lies."""
+    """Raises `SettingsError` for an unknown engine, or one that cannot read the source's place."""
     if engine not in ENGINES:
         raise SettingsError(f"unknown engine '{engine}'; choose one of {', '.join(ENGINES)}")
     if isinstance(located.root, Path) and engine == "postgres":

@@ -53,7 +53,7 @@ class _Compiler(PySparkCompiler):
         return made
 
     def visit_RegexSearch(self, op: ops.RegexSearch, *, arg: Any, pattern: Any) -> Any:
-        # Java's $ stands before some last characters, too ("7\u2028"): it takes them for line breaks without (?d).
+        # Java's $ also matches before some last characters ("7\u2028"): it takes them for line breaks without (?d).
         return super().visit_RegexSearch(op, arg=arg, pattern=self.f.concat("(?d)", pattern))
 
 
@@ -95,7 +95,7 @@ class SparkEngine:
         reader = self._session.read
         if place.suffix == ".parquet":
             return self._view(reader.parquet(_uri(place)))
-        # Texts can hold line breaks. Without a schema to guess, every cell is text.
+        # Texts can have line breaks. Without a schema to guess, every cell is text.
         reader = reader.options(header=True, sep=",", quote='"', escape='"', multiLine=True, mode="FAILFAST")
         return self._view(reader.csv(_uri(place)))
 

@@ -11,7 +11,7 @@ import psycopg
 from dataset_builder.engines.postgres import connect_database
 from modeling_clinragen.errors import InputDataError
 
-# A table's state consists of the file it lies in, its size and the server's counters of changed rows, those of its
+# A table's state consists of its file, its size and the server's counters of changed rows, those of its
 # partitions and children included, and by when the counters were last reset, by hand or in a crash. Where the server
 # counts no changes (views, foreign tables, track_counts off) the state is the newest transaction, so that it never
 # looks unchanged when it could have changed.

@@ -90,7 +90,7 @@ class Item:
 class Release:
     """One publication of a source, and what it may be used for. `credentialed` data stays on the user's machine.
 
-    `contains` are words of its licence file; the last release of a source has none and stands for all others.
+    `contains` are words of its licence file; the last release of a source has none and covers all others.
     `synthetic` patients were made by a program.
     """
 

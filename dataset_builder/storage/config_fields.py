@@ -28,7 +28,7 @@ def setting(
     choices: Sequence[str] | None = None,
     decides: bool = True,
 ) -> Any:
-    """A dataclass field with what is known of a setting.
+    """A dataclass field with the description of a setting.
 
     Args:
         default: Its default; a setting without one must be given. A list or dict is copied for every instance.

@@ -263,7 +263,7 @@ def file_digest(path: Path) -> str:
 
 
 def fingerprint(*parts: Any, files: Iterable[Path] = ()) -> str:
-    """One digest of JSON-able settings and of the bytes of files, independent of where the files lie."""
+    """One digest of JSON-able settings and of the bytes of files, independent of the files' locations."""
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
     for name, content in sorted((Path(file).name, file_digest(Path(file))) for file in files):
         digest.update(f"{name}\0{content}".encode())

@@ -1,4 +1,4 @@
-"""The rules for patient data: what is private, what may be published, what may be sent, what must be said of it.
+"""The rules for patient data: privacy, publication, sending to services, and notices beside results.
 
 They follow PhysioNet's data use agreement and its notice of September 2025; docs/governance.md says what is enforced
 here and what cannot be. Where the origin of something is not recorded, the strictest rule holds.
@@ -184,7 +184,7 @@ def _loopback(address: str) -> tuple[str, str | None]:
         return "unreadable", "the service's address is not a plain http or https URL; write http://127.0.0.1:PORT"
     match = _NETLOC.fullmatch(netloc)
     if match is None or port == 0:
-        # Not repeated: it may hold a password.
+        # Not repeated: it may contain a password.
         return "unreadable", "the service's address is more than a host and a port; write http://127.0.0.1:PORT"
     host = match.group(1).strip("[]").lower()
     if host == "localhost":

@@ -64,7 +64,7 @@ class Entry:
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):
             self.fail("must be a number")
         if not low <= self.value <= high:
-            self.fail(f"must lie between {low:g} and {high:g}")
+            self.fail(f"must be between {low:g} and {high:g}")
         return float(self.value)
 
     def share(self) -> float:

@@ -93,7 +93,7 @@ class NoteWriter:
 
 
 class _Composer:
-    """Composes one note; `fill` holds the pronouns."""
+    """Composes one note; `fill` has the pronouns."""
 
     def __init__(self, writer: NoteWriter, patient: Patient, admission: Admission, rng: np.random.Generator) -> None:
         self.writer, self.world, self.book = writer, writer.world, writer.book

@@ -1,4 +1,4 @@
-"""The speed benchmark: both sides do the same work on the same patients, and what is counted is right."""
+"""The speed benchmark: both sides do the same work on the same patients, and the counts are right."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_the_authors_patches_hold_rows_that_were_not_transposed(
     authors: authors_way.AuthorsModel, theirs: dict[str, torch.Tensor]
 ) -> None:
     series = theirs["series"]
-    # Number by number: patch p, row v, place k of it is number 88 p + 8 v + k of the series as it lies in memory.
+    # Number by number: patch p, row v, column k is number 88 p + 8 v + k of the series in memory order.
     patches = torch.empty(3, 11, 8, 8)
     for patch in range(8):
         for row in range(11):
@@ -149,7 +149,7 @@ def test_what_learns_on_both_sides() -> None:
     assert all(parameter.requires_grad for parameter in whole.language_model.parameters())
     learning = [name for name, parameter in adapted.language_model.named_parameters() if parameter.requires_grad]
     assert all("lora_" in name for name in learning)
-    # The head is not the embedding, as in Flan-T5.
+    # The head differs from the embedding, as in Flan-T5.
     assert backbone.lm_head.weight is not backbone.shared.weight
 
 

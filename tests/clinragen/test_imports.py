@@ -51,14 +51,10 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
     assert run(f"import sys, clinragen; print({heavy} & set(sys.modules))") == "set()\n"
 
 
-@pytest.mark.parametrize("program", [None, "clinragen", "clinragen.py", "train.py"])
+@pytest.mark.parametrize("program", [None, "clinragen"])
 @pytest.mark.parametrize("before", ["import clinragen\n" + AUTO, AUTO + "import clinragen\n"])
 def test_the_auto_classes_know_the_model(before: str, program: str | None, folder: Path, tmp_path: Path) -> None:
-    # A program called clinragen.py would be imported in place of the package.
-    path = None if program is None else tmp_path / program
-    if program == "clinragen.py":
-        before = f"del sys.path[0]\n{before}"
-    run(FIRST + before + LOAD, folder, program=path)
+    run(FIRST + before + LOAD, folder, program=None if program is None else tmp_path / program)
 
 
 @pytest.mark.parametrize(
@@ -67,10 +63,9 @@ def test_the_auto_classes_know_the_model(before: str, program: str | None, folde
         # Each of these loads an auto module in the middle of something that the model itself needs.
         "import clinragen, peft\n",
         "import clinragen\nfrom transformers import GenerationMixin\n",
-        "import clinragen\nfrom transformers import T5ForConditionalGeneration, AutoTokenizer\n",
         "import clinragen\nimport modeling_clinragen.modeling_clinragen\n",
         "import clinragen\nfrom modeling_clinragen.configuration_clinragen import ClinRaGenConfig\n",
-        "import clinragen, accelerate, datasets, evaluate, sentence_transformers\n",
+        "import clinragen, sentence_transformers\n",
         "import modeling_clinragen.processing_clinragen, clinragen\n",
         "import clinragen\nclinragen.register()\n",
     ],

@@ -1,4 +1,4 @@
-"""The pretrained language model inside, and what is learned around it: its own head, LoRA, the adapter alone."""
+"""The pretrained language model inside and its trained parts: separate head, LoRA, adapters saved alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lora(*modules: str) -> dict[str, Any]:
 
 @pytest.fixture
 def hub(make_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that looks like the Hub from where the test runs, with a Flan-T5 and a Qwen of tiny size.
+    """A folder that stands for the Hub, with a tiny Flan-T5 and a tiny Qwen.
 
     Flan-T5's files say that nothing is tied and hold a head of its own, but one embedding for both halves.
     """
@@ -52,7 +52,7 @@ def hub(make_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 @pytest.fixture
 def build(hub: Path, make_model: Any) -> Callable[..., Any]:
-    """Build a model around a backbone of the hub, with adapters that do something where there are any."""
+    """Build a model around a backbone of the hub; adapters, if any, have random weights."""
 
     def from_hub(kind: str = "t5", kept: type = Model, **settings: Any) -> Any:
         torch.manual_seed(1)
@@ -71,7 +71,7 @@ def inputs(make_processor: Any, make_series: Any) -> Any:
 
 
 def assert_nearly(half: torch.Tensor, single: torch.Tensor) -> None:
-    """Equal as far as bfloat16 goes."""
+    """Equal within the precision of bfloat16."""
     assert half.dtype is torch.bfloat16
     torch.testing.assert_close(half.float(), single, rtol=0.05, atol=0.02 * float(single.detach().abs().max()))
 
@@ -168,7 +168,7 @@ def test_an_adapter_finds_its_base_model_elsewhere_and_in_half_precision(build: 
     Path("google").rename("elsewhere")
     loaded = Model.from_adapter("adapter", backbone="elsewhere/flan-t5-small")
     torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits)
-    # What it says of its base is still true for others.
+    # The recorded base is still right for other machines.
     assert loaded.config.base_model_name_or_path == BACKBONES["t5"]
     base = AutoModelForSeq2SeqLM.from_pretrained("elsewhere/flan-t5-small", dtype=torch.bfloat16)
     model.to(torch.bfloat16).save_adapter("half")
@@ -266,7 +266,7 @@ def test_a_backbone_published_in_half_precision_is_trained_in_single(
     expected = model(**inputs).logits
     torch.testing.assert_close(saved_and_loaded(model)(**inputs).logits, expected)
     torch.testing.assert_close(exported(model)(**inputs).logits, expected)
-    # Who loads it in half precision has it so, with all its parts.
+    # Loaded in half precision, all parts are in half precision.
     loaded = auto.from_pretrained(BACKBONES[kind])
     around = Model.from_backbone(loaded, model.config)
     assert {value.dtype for value in around.parameters()} == {torch.bfloat16}

@@ -41,7 +41,7 @@ def test_generation_begins_where_scoring_does_and_both_read_note_and_labs(
     kind: str, make_model: Any, make_processor: Any, make_series: Any
 ) -> None:
     model, processor = make_model(kind, knowledge_fusion="gated"), make_processor()
-    # A new model hardly looks at what it reads.
+    # A new model hardly attends to its input.
     for name, value in model.language_model.named_parameters():
         if name.endswith(("weight", "bias")) and value.ndim == 2 and value.shape[0] < 100:
             torch.nn.init.normal_(value, std=0.3)
@@ -49,11 +49,11 @@ def test_generation_begins_where_scoring_does_and_both_read_note_and_labs(
     for note, seed in (("Dyspnea and fever.", 1), ("Dyspnea and fever.", 2), ("No chest pain, no fever.", 1)):
         inputs = processor([note, "Cough."], [make_series(9, seed), None], TARGETS[:2])
         scored = model(**inputs).logits
-        # Decoder-only: the last position of what is read predicts the first token, three patches behind the note.
+        # Decoder-only: the last input position predicts the first token, three patches after the note.
         context = inputs["attention_mask"].sum(dim=1) + torch.tensor([3, 0])
         first = torch.zeros(2, dtype=torch.long) if model.config.is_encoder_decoder else context - 1
-        told = {"max_new_tokens": 1, "return_dict_in_generate": True, "output_logits": True}
-        begun = model.generate(**inputs, **told).logits[0]
+        options = {"max_new_tokens": 1, "return_dict_in_generate": True, "output_logits": True}
+        begun = model.generate(**inputs, **options).logits[0]
         torch.testing.assert_close(begun, scored[torch.arange(2), first], rtol=1e-4, atol=1e-4)
         read.append(begun[0])
     for other in read[1:]:

@@ -1,4 +1,4 @@
-"""Beam search moves what beams wrote in the cache, not what they read; the text is the same."""
+"""Beam search reorders only the generated part of the cache, not the encoded input; the text is the same."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def accepts(grammar: ListGrammar, text: str) -> bool:
 @given(names=st.lists(st.sampled_from(NAMES), unique=True), rationale=st.text(max_size=30))
 @settings(max_examples=60, deadline=None)
 def test_every_target_is_accepted(layout: str, names: list[str], rationale: str) -> None:
-    # Whoever writes the mark of the list inside a rationale has begun the list.
+    # The marker of the list inside a rationale begins the list.
     rationale = rationale.replace("#", "")
     target = ClinRaGenProcessor.target(_Layout(layout), names, rationale)  # type: ignore[arg-type]
     assert accepts(ListGrammar(NAMES, layout), target)
@@ -78,7 +78,7 @@ def test_a_random_model_writes_well_formed_lists(
     assert all(processor.parse(text).problem for text in texts)
     bound = model.generate(**inputs, max_new_tokens=120, logits_processor=[constraint], **way)
     for text in processor.tokenizer.batch_decode(bound, skip_special_tokens=True):
-        # The rationale is free; what comes before it is not.
+        # The rationale is free; the text before it is not.
         listed, mark, _ = text.partition(RATIONALE_MARK)
         parsed = processor.parse(listed + mark)
         assert parsed.problem is None, text

@@ -20,7 +20,7 @@ def test_a_diseases_probability_is_the_odds_of_the_two_lists(
     names = list(vocabulary.disease_names)
     model.config.diseases = names
     inputs = processor(NOTES[:2], [make_series(9, 1), None])
-    # Given in an order of its own: the list that is scored is always in the vocabulary's.
+    # In another order: the scored list is always in the order of the vocabulary.
     lists = [[names[12], names[3]], []]
     found = score_diseases(model, processor, dict(inputs), lists)
     assert found.shape == (2, len(names))

@@ -28,7 +28,7 @@ def explained(layout: str, make_model: Any, make_processor: Any, tiny_tokenizer:
         layout, make_model, make_processor, num_knowledge_tokens=len(ids), knowledge_fusion="gated"
     )
     model.set_knowledge_tokens(ids)
-    # Prototypes far apart, so that patches differ in what they look at.
+    # Prototypes far apart, so that patches attend to different ones.
     return randomise(model, "knowledge_attention.prototype_map", "lab_encoder"), processor
 
 
@@ -50,7 +50,7 @@ def test_weights_are_the_attention_spread_over_the_prototypes_tokens(
             assert found.weights[patch, token] == pytest.approx(expected, rel=1e-3, abs=1e-5)
     np.testing.assert_allclose(found.prototype_weights.sum(axis=1), 1, rtol=1e-6)
     assert found.weights.shape == (patches, len(found.words)) == (len(found.hours), mixture.shape[1])
-    # What the patch looks at is the same mixture of embeddings.
+    # The attention output of the patch is the same mixture of embeddings.
     knowledge = model.get_input_embeddings()(model.knowledge_token_ids)
     prototypes_seen = found.prototype_weights @ model.knowledge_attention.prototypes(knowledge).detach().numpy()
     np.testing.assert_allclose(found.weights @ knowledge.detach().numpy(), prototypes_seen, rtol=1e-3, atol=1e-5)
@@ -87,7 +87,7 @@ def test_hours_are_those_of_the_first_and_last_step_of_each_patch(
         assert len(found.hours) == 3
         assert hours_of(0)[1].hours.shape == (0, 2)
     else:
-        # The last step is repeated to the end, of a stay without any step nothing is known, and 64 steps are read.
+        # The last step is repeated to the end; without any step the hours are unknown; 64 steps are read.
         assert len(found.hours) == 16
         assert (found.hours[3:] == hours[8]).all()
         assert np.isnan(hours_of(0)[1].hours).all()

@@ -49,7 +49,7 @@ def test_the_body_reads_the_same_checkpoint_and_hands_over_what_the_head_needs(
     inputs = make_processor()(NOTES, three_stays(make_series), TARGETS)
     labels = inputs.pop("labels")
     read = body(**inputs)
-    # Patches of four steps: three, one and none; V_k is read behind them where it is not attended to.
+    # Patches of four steps: three, one and none; V_k follows them where there is no attention to it.
     positions = inputs["attention_mask"].sum(dim=1) + torch.tensor([3, 1, 0]) + (30 if fusion == "tokens" else 0)
     assert read.attention_mask.sum(dim=1).tolist() == positions.tolist()
     assert read.loss is read.logits is None

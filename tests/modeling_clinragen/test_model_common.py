@@ -1,4 +1,4 @@
-"""What transformers' own common tests ask of any model, asked of ours.
+"""The checks of transformers' own common model tests, for our model.
 
 The wheel ships no ModelTesterMixin, so the parts that apply to a composite model are written here, on tiny ones.
 """
@@ -66,7 +66,7 @@ def test_a_configuration_comes_back_from_a_dict_and_from_a_file(kind: str, make_
     assert ClinRaGenConfig.from_dict(config.to_dict()).to_dict() == config.to_dict()
     config.save_pretrained(tmp_path)
     for loaded in (ClinRaGenConfig.from_pretrained(tmp_path), AutoConfig.from_pretrained(tmp_path)):
-        # Only a folder says where its code is.
+        # Only a folder records where its code is.
         code = {"AutoConfig": "configuration_clinragen.ClinRaGenConfig"}
         where = {"auto_map": code, "_name_or_path": loaded.name_or_path}
         assert loaded.to_dict() == config.to_dict() | where
@@ -150,8 +150,8 @@ def test_sampling_repeats_with_its_seed_and_scores_are_returned(kind: str, make_
     assert torch.equal(*drawn)
     assert len(drawn[0]) == 2 * len(NOTES)
     plain = model.generate(**inputs, max_new_tokens=6, do_sample=False)
-    told = {"return_dict_in_generate": True, "output_scores": True}
-    full = model.generate(**inputs, max_new_tokens=6, do_sample=False, **told)
+    options = {"return_dict_in_generate": True, "output_scores": True}
+    full = model.generate(**inputs, max_new_tokens=6, do_sample=False, **options)
     assert torch.equal(full.sequences, plain)
     assert torch.equal(full.scores[-1].argmax(-1)[plain[:, -1] != 0], plain[:, -1][plain[:, -1] != 0])
 
@@ -246,7 +246,7 @@ def test_checkpointed_activations_give_the_same_gradients(kind: str, make_model:
     runs: list[int] = []
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer):
-            # What is recomputed is what lies inside a layer.
+            # Only the inside of a layer is recomputed.
             leaf = next(inner for inner in module.modules() if not list(inner.children()))
             leaf.register_forward_pre_hook(lambda *_: runs.append(1))
     loss, gradients = loss_and_gradients(model, inputs)
@@ -266,7 +266,7 @@ def test_checkpointed_activations_give_the_same_gradients(kind: str, make_model:
 
 @pytest.fixture
 def saved(make_model: Any, tmp_path: Path) -> Callable[..., tuple[Any, Path]]:
-    """Build and save a tiny model whose adapters do something."""
+    """Build and save a tiny model whose adapters have random weights."""
 
     def build(kind: str, *, max_shard_size: str = "50GB", **settings: Any) -> tuple[Any, Path]:
         model = make_model(kind, **settings)
@@ -304,7 +304,7 @@ def test_single_precision_and_bfloat16_agree(kind: str, saved: Any, inputs: Any,
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 def test_loading_first_makes_no_random_weights(kind: str, saved: Any) -> None:
-    # Memory for one model, not for two: what is loaded is built without storage, and nothing is drawn to be replaced.
+    # Memory for one model, not for two: it is built without storage, and no weight is drawn only to be replaced.
     _, folder = saved(kind)
     before = torch.get_rng_state()
     loaded = Model.from_pretrained(folder)

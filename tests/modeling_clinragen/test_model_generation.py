@@ -1,4 +1,4 @@
-"""Generation: any batch and padding, whatever a stay lacks, transformers' own options, and what is computed once."""
+"""Generation: any batch and padding, missing modalities, transformers' own options, and what is computed once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_generation_takes_transformers_names_and_a_trainers_batch(
     model = make_model(kind)
     batch = make_processor()(NOTES, three_stays(make_series), TARGETS)
     labels, note = batch.pop("labels"), batch["input_ids"]
-    # The token that an encoder-decoder starts from counts as written.
+    # The start token of an encoder-decoder counts as generated.
     start = 1 if kind == "t5" else 0
     expected = model.generate(**batch, max_new_tokens=7, min_new_tokens=7).tolist()
     lengths = {"max_length": start + 7, "min_length": start + 7}

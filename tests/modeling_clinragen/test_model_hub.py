@@ -22,7 +22,7 @@ def test_a_model_is_kept_off_the_hub_unless_it_learned_from_open_data_alone(make
         unknown.save_pretrained(tmp_path / "pushed", push_to_hub=True, repo_id="someone/model")
     assert not (tmp_path / "pushed").exists()
     make_model(credentialed=False).require_publishable("the Hub")
-    # What training set is saved and loaded; a config from before the field existed counts as credentialed.
+    # The flag is saved and loaded; a config from before the field existed counts as credentialed.
     opened = make_model(credentialed=False)
     opened.save_pretrained(tmp_path / "model")
     loaded = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path / "model")

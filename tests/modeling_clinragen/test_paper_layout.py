@@ -1,4 +1,4 @@
-"""The lab layout of the authors' code: fixed rows, filled and mixed, against a restatement in a few lines of NumPy."""
+"""The lab layout of the authors' code: fixed rows, imputed and mixed, against a few lines of NumPy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from model_inputs import NOTES, TARGETS, in_layout, three_stays
-from taught_examples import taught_splits
+from tiny_examples import tiny_splits
 
 from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen import ClinRaGenConfig, ClinRaGenLabEncoder, ClinRaGenLabFeatureExtractor
@@ -24,7 +24,7 @@ STATISTICS: dict[str, Any] = {
     "variables": [variable.key for variable in VARIABLES],
     "units": [variable.unit for variable in VARIABLES],
     "means": [fill + 1 for fill in FILLS],
-    # Wide enough for nothing to be cut off.
+    # Wide enough that nothing is clipped.
     "stds": [40.0] * 11,
 }
 
@@ -117,7 +117,7 @@ def test_training_builds_what_the_model_config_asks_for(
     settings = ModelConfig(
         scratch=tmp_path / "t5.json", vocab_size=400, lab_layout=layout, knowledge_fusion=fusion, lab_max_steps=64
     )
-    model, processor = build_model(settings, taught_splits(vocabulary), ["fever", "cough"], 0)
+    model, processor = build_model(settings, tiny_splits(vocabulary), ["fever", "cough"], 0)
     inputs = processor(["Fever."], [series], ["x"])
     read = model.eval()(**inputs, return_knowledge_weights=True)
     assert torch.isfinite(read.loss)

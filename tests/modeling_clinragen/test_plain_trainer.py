@@ -1,4 +1,4 @@
-"""Our models in transformers' own Trainer, as somebody who does not use ours would train them."""
+"""Our models in transformers' own Trainer, for users who do not use our trainers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model reads and writes: series described, prompts laid out, targets written and taken apart."""
+"""Inputs and targets of the model: features of series, prompts, targets and their parsing."""
 
 from __future__ import annotations
 

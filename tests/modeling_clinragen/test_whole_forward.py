@@ -19,9 +19,9 @@ def test_loss_of_a_batch_is_that_of_the_patients_computed_by_hand(
     model, processor = in_layout(
         layout, make_model, make_processor, knowledge_fusion=fusion, tie_word_embeddings=not own_head
     )
-    # Biases, norms and adapters begin as nothing: they must do something to be seen.
+    # Biases, norms and adapters are initialised without effect: they need other values to be tested.
     randomise(model, "lora_", "bias", "norm", *(["lm_head"] if own_head else []))
-    # As in Flan-T5: its head is its own, and its decoder's output goes there as it is.
+    # As in Flan-T5: a separate head, to which the decoder's output goes unscaled.
     model.language_model.config.scale_decoder_outputs = not own_head
     batch = processor(NOTES, three_stays(make_series), TARGETS)
     loss = model.double()(**batch).loss
@@ -37,5 +37,5 @@ def test_loss_of_a_batch_is_that_of_the_patients_computed_by_hand(
         features = batch["lab_features"][row][batch["lab_mask"][row]].double().numpy()
         labels = [label for label in batch["labels"][row].tolist() if label != -100]
         losses.append(reference.loss_per_token(tokens, features, labels))
-    # Single precision is left inside: T5 computes its norms in it, the loss is taken in it.
+    # Some single precision remains: T5 computes its norms in it, and the loss is computed in it.
     assert float(loss.detach()) == pytest.approx(np.concatenate(losses).mean(), rel=1e-6)

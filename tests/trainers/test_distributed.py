@@ -1,4 +1,4 @@
-"""Two real processes that train together end where one process with the same global batch does."""
+"""Two real processes that train together end with the weights of one process with the same global batch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "checkpointing": {"gradient_checkpointing": True},
     "bf16": {"bf16": True},
 }
-# One process's run, those of two processes that must equal it, and how closely.
+# The run of one process, the runs of two processes that must equal it, and the tolerance.
 COMPARED = (("plain", ("plain", "accumulating", "checkpointing"), 1e-6), ("bf16", ("bf16",), 1e-3))
 Trained = tuple[list[float], dict[str, torch.Tensor]]
 
@@ -66,7 +66,7 @@ def train(folder: Path, run: str, processes: int) -> Trained:
 
 
 def main(folders: list[str]) -> None:
-    """What each of the processes does: every run from every folder, and its result beside the model."""
+    """The work of each process: every run from every folder, with its result beside the model."""
     rank = int(os.environ["RANK"])
     for folder in map(Path, folders):
         for run in RUNS:
@@ -86,7 +86,7 @@ def starts(
     notes = ["Fever.", "", "No chest pain. History of hypertension, diabetes and dyspnea."]
     rows = []
     for row in range(3 * GLOBAL_BATCH):
-        # Every third has no series: a process then has nothing for the lab encoder to read.
+        # Every third has no series: a process may then have no input for the lab encoder.
         series = make_series(0 if row % 3 == 0 else 4 + row, row)
         rows.append(
             {
@@ -111,7 +111,7 @@ def starts(
 
 @pytest.fixture(scope="module")
 def together(starts: dict[str, Path]) -> Callable[[str, str, int], Trained]:
-    """Results of the two processes, which meet on the loopback address."""
+    """Results of the two processes, which communicate on the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

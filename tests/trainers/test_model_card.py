@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taught_examples import OPEN
+from tiny_examples import OPEN
 
 from dataset_builder.storage.governance import read_provenance
 from modeling_clinragen.errors import SettingsError

@@ -1,4 +1,4 @@
-"""Batches of like length: every example once, little padding, the same order whenever an epoch is begun again."""
+"""Batches of similar length: every example once, little padding, the same order when an epoch is repeated."""
 
 from __future__ import annotations
 

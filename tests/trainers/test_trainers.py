@@ -1,4 +1,4 @@
-"""Training: what learns, what is frozen, accumulation, resuming, the order of phases."""
+"""Training: trained and frozen parts, accumulation, resuming, the order of phases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from taught_examples import taught_splits
+from tiny_examples import tiny_splits
 
 from clinragen.inference import Explainer
 from dataset_builder.contract.cohort_splits import CohortSplits
@@ -61,7 +61,7 @@ TERMS = ["fever", "troponin leak", "hypotension", "insulin"]
 
 @pytest.fixture(scope="module")
 def cohort(vocabulary: Vocabulary) -> CohortSplits:
-    return taught_splits(vocabulary)
+    return tiny_splits(vocabulary)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_each_phase_changes_its_parts_and_nothing_else(
         assert moved
         assert all(any(part in name for part in parts) for name in moved), trainer_class.phase.name
         learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-        # A bias on attention keys cannot matter (the softmax does not see it); all else must have moved.
+        # A bias on attention keys has no effect (softmax is invariant to it); everything else must have moved.
         assert {name for name in learning - moved if not name.endswith("k_proj.bias")} == set()
         assert model.config.phase == trainer_class.phase.name
 
@@ -205,7 +205,7 @@ def test_a_resumed_run_ends_where_a_straight_one_does(order: str, cohort: Cohort
     with pytest.raises(StopError):
         run(tmp_path / "broken", stop_after_four)
     assert last_whole_checkpoint(tmp_path / "broken" / "checkpoints").name == "checkpoint-3"  # type: ignore[union-attr]
-    # A kill in the middle of writing leaves a folder without its last file: it must not be trusted.
+    # A kill during writing leaves a folder without its last file, which must be ignored.
     torn = tmp_path / "broken" / "checkpoints" / "checkpoint-5"
     torn.mkdir()
     (torn / "model.safetensors").write_bytes(b"half")
@@ -316,7 +316,7 @@ def test_an_evaluation_in_between_has_a_loss(
     trainer.train()
     curve = trainer.write_curve(tmp_path / "curve.json")
     assert any("eval_loss" in entry for entry in curve)
-    # What is shown is the loss that is learned from.
+    # The logged loss is the training objective.
     batch = trainer.data_collator(list(trainer.eval_dataset))
     assert trainer.evaluate()["eval_loss"] == pytest.approx(model.eval()(**batch).loss.item(), rel=0.02)
 

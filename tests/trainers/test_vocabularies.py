@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from datasets import DatasetDict
-from taught_examples import OPEN, taught_splits
+from tiny_examples import OPEN, tiny_splits
 
 from dataset_builder.contract.cohort_splits import CohortSplits
 from modeling_clinragen import ClinRaGenProcessor
@@ -49,7 +49,7 @@ def new(folder: Path) -> NewModel:
 @pytest.fixture(scope="module")
 def parent(folder: Path, new: NewModel, vocabulary: Vocabulary) -> Path:
     """A trained model of the shipped vocabulary."""
-    train_phase("note", folder / "parent", cohort=taught_splits(vocabulary), start=new, config=folder / "phase.yaml")
+    train_phase("note", folder / "parent", cohort=tiny_splits(vocabulary), start=new, config=folder / "phase.yaml")
     return folder / "parent"
 
 
@@ -65,7 +65,7 @@ def test_a_model_carries_the_vocabulary_and_range_set_of_its_cohort(
     folder: Path, new: NewModel, lactate_vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     provenance = {**OPEN, "settings": {"range_set": "paper"}}
-    cohort = taught_splits(lactate_vocabulary, provenance=provenance)
+    cohort = tiny_splits(lactate_vocabulary, provenance=provenance)
     train_phase("note", tmp_path / "first", cohort=cohort, start=new, config=folder / "phase.yaml")
     train_phase("lab", tmp_path / "second", cohort=cohort, start=tmp_path / "first", config=folder / "phase.yaml")
     model, processor = load_parent(tmp_path / "second")
@@ -82,7 +82,7 @@ def test_a_parent_refuses_a_cohort_whose_variables_stand_in_another_order(
     other = reordered(vocabulary)
     both = in_one_line(vocabulary.variables, other.variables)
     with pytest.raises(SettingsError, match=f"the parent model .* and the cohort have different variables: .*{both}"):
-        train_phase("lab", tmp_path / "out", cohort=taught_splits(other), start=parent, config=folder / "phase.yaml")
+        train_phase("lab", tmp_path / "out", cohort=tiny_splits(other), start=parent, config=folder / "phase.yaml")
     assert not (tmp_path / "out").exists()
 
 
@@ -92,8 +92,8 @@ def test_a_parent_refuses_other_diseases_and_another_range_set(
     fewer = replace(vocabulary, diseases=vocabulary.diseases[1:])
     paper = {**OPEN, "settings": {"range_set": "paper"}}
     for cohort, message in (
-        (taught_splits(fewer), "have different diseases"),
-        (taught_splits(vocabulary, provenance=paper), "range set 'clinical', but the cohort has 'paper'"),
+        (tiny_splits(fewer), "have different diseases"),
+        (tiny_splits(vocabulary, provenance=paper), "range set 'clinical', but the cohort has 'paper'"),
     ):
         with pytest.raises(SettingsError, match=message):
             train_phase("lab", tmp_path / "out", cohort=cohort, start=parent, config=folder / "phase.yaml")
@@ -102,7 +102,7 @@ def test_a_parent_refuses_other_diseases_and_another_range_set(
 def test_splits_without_a_vocabulary_are_refused(
     folder: Path, new: NewModel, parent: Path, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    plain: Any = DatasetDict(taught_splits(vocabulary))
+    plain: Any = DatasetDict(tiny_splits(vocabulary))
     for start in (new, parent):
         with pytest.raises(SettingsError, match=r"plain DatasetDict.*load_examples"):
             train_phase("lab", tmp_path / "out", cohort=plain, start=start, config=folder / "phase.yaml")
@@ -123,12 +123,12 @@ def test_a_parent_of_an_older_version_must_be_trained_again(
         del content[name]
     (old / "processor_config.json").write_text(json.dumps(content))
     with pytest.raises(SettingsError, match="written by an older version; train it again with `clinragen train`"):
-        train_phase("lab", tmp_path / "out", cohort=taught_splits(vocabulary), start=old, config=folder / "phase.yaml")
+        train_phase("lab", tmp_path / "out", cohort=tiny_splits(vocabulary), start=old, config=folder / "phase.yaml")
 
 
 @pytest.fixture
 def built(new: NewModel, vocabulary: Vocabulary) -> tuple[Any, ClinRaGenProcessor]:
-    return build_model(new.config, taught_splits(vocabulary), new.terms, 0)
+    return build_model(new.config, tiny_splits(vocabulary), new.terms, 0)
 
 
 def arguments(tmp_path: Path) -> PhaseConfig:
@@ -144,15 +144,15 @@ def test_a_trainer_checks_what_a_split_shows_of_its_vocabulary(
     renamed = replace(vocabulary.diseases[0], name="Gout")
     fewer = replace(vocabulary, diseases=vocabulary.diseases[:-1])
     other = replace(vocabulary, diseases=(renamed, *vocabulary.diseases[1:]))
-    start(taught_splits(vocabulary), vocabulary=vocabulary)
+    start(tiny_splits(vocabulary), vocabulary=vocabulary)
     with pytest.raises(SettingsError, match="lab_values are of 12 variables but the model has 11: diastolic"):
-        start(taught_splits(lactate_vocabulary))
+        start(tiny_splits(lactate_vocabulary))
     with pytest.raises(SettingsError, match="labels are of 24 diseases but the model has 25"):
-        start(taught_splits(fewer))
+        start(tiny_splits(fewer))
     with pytest.raises(SettingsError, match="the disease 'Gout', which is not in the model's vocabulary: "):
-        start(taught_splits(other, 64))
+        start(tiny_splits(other, 64))
     with pytest.raises(SettingsError, match="the model and the cohort have different variables"):
-        start(taught_splits(reordered(vocabulary)), vocabulary=reordered(vocabulary))
+        start(tiny_splits(reordered(vocabulary)), vocabulary=reordered(vocabulary))
 
 
 def test_a_trainer_checks_the_model_against_the_processor(
@@ -161,7 +161,7 @@ def test_a_trainer_checks_the_model_against_the_processor(
     model, processor = built
     model.config.diseases = model.config.diseases[::-1]
     with pytest.raises(SettingsError, match=r"the model's config has the diseases .* but its processor has"):
-        NoteTrainer(model, arguments(tmp_path), taught_splits(vocabulary)["train"], processing_class=processor)
+        NoteTrainer(model, arguments(tmp_path), tiny_splits(vocabulary)["train"], processing_class=processor)
 
 
 # The table of phases
@@ -203,7 +203,7 @@ def test_a_row_of_the_table_and_a_yaml_are_a_new_phase(
         train_phase(
             row.name,
             tmp_path / row.name,
-            cohort=taught_splits(vocabulary),
+            cohort=tiny_splits(vocabulary),
             start=parent,
             config=folder / "phase.yaml",
         )

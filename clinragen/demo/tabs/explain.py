@@ -33,7 +33,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
                 series = LabSeries.empty(explainer.vocabulary)
             if not note.strip() and len(series) == 0:
                 raise SettingsError("give a note, a CSV with measurements, or both")
-            found = explainer.explain(note.strip(), series, num_beams=state.num_beams)
+            found = explainer.explain(note.strip(), series)
         except ClinRaGenError as error:
             raise gr.Error(str(error), print_exception=False) from error
         # A text that cannot be read says nothing; it must not look like a clean bill of health.
@@ -61,7 +61,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
                 label="Probability, given the other diseases listed (not calibrated)",
                 num_top_classes=SHOWN_DISEASES,
                 show_heading=False,
-                visible=explainer.probabilities,
+                visible=explainer.config.probabilities,
                 elem_id="probabilities",
             )
             anomalies = gr.Textbox(label="Measurements in words", lines=4, elem_id="anomalies")

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dataset_builder.contract.vocabulary import RESOURCES, vocabulary_of
 from knowledge_site import EMAIL, KnowledgeSite, article
-from tiny_corpus import PHENOTYPES, TEXTS, VARIABLES, passages, write_corpus
-from tiny_mimic import HR, TinyMimic
+from tiny_corpus import TEXTS, VOCABULARY_FILES, passages, write_corpus, write_vocabulary
+from tiny_mimic import HR, VOCABULARY, TinyMimic, make_cohort
 from typer.testing import CliRunner, Result
 
 from clinragen.cli.main import app
-from clinragen.knowledge import load_knowledge
-from clinragen.llm.providers import ModelSettings
-from clinragen.pipeline.knowledge import KnowledgeSettings
+from clinragen.knowledge import KnowledgeBase, load_knowledge
+from clinragen.llm.providers import LLMConfig
+from clinragen.pipeline.knowledge import KnowledgeConfig
 from clinragen.retrieval.passages import write_passages
-from dataset_builder.cohort.build import build_cohort
+from dataset_builder.contract.definitions import read_vocabulary
+from dataset_builder.storage.config_fields import make_config
 from dataset_builder.storage.governance import PROVENANCE, read_provenance, write_provenance
 from modeling_clinragen.errors import ClinRaGenError, GovernanceError, InputDataError, SettingsError
 
+RESOURCES = files("clinragen.knowledge") / "resources"
 CORPUS = Path(str(RESOURCES / "corpus"))
 NOTE = "Chief Complaint:\nPodagra and wheezing"
 
@@ -38,7 +40,7 @@ def hospital() -> TinyMimic:
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stage")
-    build_cohort("mimic-iv", hospital().write(folder / "tables"), folder / "cohort", note_policy="full")
+    make_cohort("mimic-iv", hospital().write(folder / "tables"), folder / "cohort", note_policy="full")
     # As if the tables were public.
     write_provenance(folder / "cohort", {**read_provenance(folder / "cohort"), "credentialed": False, "origins": []})
     return folder / "cohort"
@@ -48,16 +50,10 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the tiny vocabulary."""
     folder = tmp_path_factory.mktemp("own")
-    (folder / "phenotypes.yaml").write_text(PHENOTYPES.replace("M10.9", "N17.9"))
-    (folder / "variables.yaml").write_text(VARIABLES)
-    build_cohort(
-        "mimic-iv",
-        hospital().write(folder / "tables"),
-        folder / "cohort",
-        note_policy="full",
-        variables=folder / "variables.yaml",
-        phenotypes=folder / "phenotypes.yaml",
-    )
+    gout = VOCABULARY_FILES["diseases/gout.yaml"].replace("M10.9", "N17.9")
+    vocabulary = write_vocabulary(folder / "vocabulary", gout=gout)
+    tables = hospital().write(folder / "tables")
+    make_cohort("mimic-iv", tables, folder / "cohort", note_policy="full", vocabulary=str(vocabulary))
     return folder / "cohort"
 
 
@@ -79,6 +75,11 @@ def run(tmp_path: Path) -> Callable[..., Result]:
 Run = Callable[..., Result]
 
 
+def base_in(folder: Path) -> KnowledgeBase:
+    """The knowledge base in a folder, in the vocabulary that came with it."""
+    return load_knowledge(folder / "knowledge.json", read_vocabulary(folder))
+
+
 def test_without_a_source_it_is_the_shipped_base(run: Run, cohort: Path, tmp_path: Path) -> None:
     output = run(cohort).output
     assert (tmp_path / "out" / "knowledge.json").read_bytes() == (RESOURCES / "knowledge.json").read_bytes()
@@ -91,7 +92,7 @@ def test_a_local_corpus_adds_extracted_terms_and_changes_no_judged_one(
 ) -> None:
     tiny_tokenizer.save_pretrained(tmp_path / "tokenizer")
     run(cohort, "--source", CORPUS, "--per-topic", 4, "--tokenizer", tmp_path / "tokenizer")
-    base, shipped = load_knowledge(tmp_path / "out" / "knowledge.json"), load_knowledge()
+    base, shipped = base_in(tmp_path / "out"), load_knowledge(None, VOCABULARY)
     for made, known in zip(base.topics, shipped.topics, strict=True):
         assert [term.surfaces for term in made.terms] == [term.surfaces for term in known.terms]
         assert not any(term.cited for term in made.extracted)
@@ -117,8 +118,7 @@ def test_terms_of_two_sources_are_counted_as_such(run: Run, own_cohort: Path, tm
     assert measured["diseases"]["gout"]["passages"] == 4
     assert measured["diseases"]["gout"]["judged"] == 0
     assert measured["diseases"]["gout"]["found"] >= 1  # podagra
-    with vocabulary_of(tmp_path / "out"):
-        base = load_knowledge(tmp_path / "out" / "knowledge.json")
+    base = base_in(tmp_path / "out")
     assert [entry.key for entry in base.diseases] == ["gout", "asthma"]
     assert any(term.term.lower() == "tachycardia" for term in base.variables[0].all_terms)  # curated, and read
 
@@ -127,12 +127,11 @@ def test_pubmed_and_wikipedia_are_asked_once(
     run: Run, own_cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NCBI_EMAIL", EMAIL)
-    names = {"gout": "Gout", "asthma": "Asthma", "heart_rate": "Heart rate"}
+    names = {"gout": "Gout", "asthma": "Asthma", "heart_rate": "heart rate"}
     with KnowledgeSite() as site:
         page = site.wiki["pages"]["Sepsis"]
         for place, (key, name) in enumerate(names.items()):
-            word = "Tachycardia" if key == "heart_rate" else name
-            site.articles[word] = [article(10 * place + number, text) for number, text in enumerate(TEXTS[key])]
+            site.articles[name] = [article(10 * place + number, text) for number, text in enumerate(TEXTS[key])]
             site.wiki["pages"][name] = {**page, "pageid": 1 + place, "title": name, "extract": " ".join(TEXTS[key])}
         words = ("--source", "pubmed", "--source", "wikipedia", "--pubmed-address", site.url)
         run(own_cohort, *words, "--wikipedia-address", site.url)
@@ -141,8 +140,7 @@ def test_pubmed_and_wikipedia_are_asked_once(
         run(own_cohort, *words, "--wikipedia-address", site.url, "--extract", "statistical")
         assert len(site.requests) == asked > 0
         site.shutdown()
-    with vocabulary_of(tmp_path / "out"):
-        base = load_knowledge(tmp_path / "out" / "knowledge.json")
+    base = base_in(tmp_path / "out")
     assert {passage.source for passage in base.passages.values()} == {"pubmed", "wikipedia"}
     measured = json.loads((tmp_path / "out" / "coverage.json").read_text())
     assert measured["diseases"]["gout"]["two_sources"] > 0
@@ -156,10 +154,15 @@ def test_a_finished_stage_is_not_run_again_and_another_corpus_is_noticed(
     stamp = (tmp_path / "out" / "knowledge.json").stat().st_mtime_ns
     run(own_cohort, "--source", corpus)
     assert (tmp_path / "out" / "knowledge.json").stat().st_mtime_ns == stamp
+    (tmp_path / "elsewhere").mkdir()
+    corpus = corpus.rename(tmp_path / "elsewhere" / "corpus")
+    run(own_cohort, "--source", corpus)
+    assert (tmp_path / "out" / "knowledge.json").stat().st_mtime_ns == stamp
+    with pytest.raises(InputDataError, match="overlaps with the input"):
+        run(own_cohort, "--source", corpus, "--output", corpus / "out")
     write_passages(corpus / "more.jsonl", passages("more")["gout"])
     run(own_cohort, "--source", corpus)
-    with vocabulary_of(tmp_path / "out"):
-        assert len(load_knowledge(tmp_path / "out" / "knowledge.json").disease("gout").passages) == 4
+    assert len(base_in(tmp_path / "out").disease("gout").passages) == 4
 
 
 def test_a_random_model_in_process_reads_every_passage_and_adds_nothing(
@@ -175,8 +178,8 @@ def test_a_random_model_in_process_reads_every_passage_and_adds_nothing(
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "model")
     tiny_tokenizer.save_pretrained(tmp_path / "model")
     corpus = ("--source", write_corpus(tmp_path / "corpus"), "--per-topic", 2)
-    model = ("--extract", "transformers", "--model-name", tmp_path / "model", "--max-tokens", 4)
-    run(own_cohort, *corpus, "--extract", "statistical", *model)
+    model = ("--provider", "transformers", "--model-name", tmp_path / "model", "--max-tokens", 4)
+    run(own_cohort, *corpus, "--extract", "statistical", "--extract", "llm", *model)
     content = json.loads((tmp_path / "out" / "knowledge.json").read_text())
     sources = {term["source"] for entry in content["diseases"].values() for term in entry["extracted"]}
     assert sources == {"extracted: statistical"}
@@ -189,17 +192,13 @@ def test_a_random_model_in_process_reads_every_passage_and_adds_nothing(
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
-        (["--source", "nowhere"], SettingsError, "source 'nowhere' is unknown"),
-        (["--source", CORPUS, "--extract", "magic"], SettingsError, "extract 'magic' is unknown"),
-        (["--extract", "statistical"], SettingsError, "give one, or leave --extract out"),
-        (["--source", CORPUS, "--model-name", "x"], SettingsError, "asks no model"),
-        (["--source", CORPUS, "--extract", "openai"], SettingsError, "--model-name"),
+        (["--source", "nowhere"], SettingsError, "unknown source 'nowhere'"),
+        (["--source", CORPUS, "--extract", "magic"], SettingsError, "--extract: expected one of .*, got 'magic'"),
+        (["--extract", "statistical"], SettingsError, "give a source, or leave extract out"),
+        (["--source", CORPUS, "--model-name", "x", "--base-url", "http://127.0.0.1"], SettingsError, "go together"),
+        (["--source", CORPUS, "--model-name", "x"], SettingsError, "needs a base_url; give --base-url"),
+        (["--source", CORPUS, "--extract", "llm"], SettingsError, "--model-name"),
         (["--source", CORPUS, "--tokenizer", "nowhere"], SettingsError, "tokenizer 'nowhere' cannot be loaded"),
-        (
-            ["--source", CORPUS, *["--extract", "openai", "--extract", "transformers", "--model-name", "x"]],
-            SettingsError,
-            "only one language model",
-        ),
         (["--source", "pubmed"], SettingsError, "NCBI_EMAIL"),
     ],
 )
@@ -220,12 +219,12 @@ def test_cohort_and_output_are_needed() -> None:
 def test_a_corpus_without_terms_for_a_topic_is_refused(run: Run, own_cohort: Path, tmp_path: Path) -> None:
     found = passages()
     write_passages(tmp_path / "corpus" / "some.jsonl", found["gout"] + found["heart_rate"])
-    with pytest.raises(InputDataError, match="asthma: has no term; add some, or retrieve more"):
+    with pytest.raises(InputDataError, match=r"asthma: no terms; .* retrieve more"):
         run(own_cohort, "--source", tmp_path / "corpus", "--extract", "statistical")
     assert not (tmp_path / "out").exists()
 
 
-REMOTE = ("--extract", "openai", "--model-name", "x", "--base-url", "https://models.example.org/v1")
+REMOTE = ("--extract", "llm", "--model-name", "x", "--base-url", "https://models.example.org/v1")
 
 
 def test_a_corpus_made_of_patients_goes_nowhere(run: Run, cohort: Path, tmp_path: Path) -> None:
@@ -238,15 +237,22 @@ def test_a_corpus_made_of_patients_goes_nowhere(run: Run, cohort: Path, tmp_path
 
 
 def test_a_recipe_says_what_the_knowledge_is_made_of() -> None:
-    chosen = KnowledgeSettings.of({"sources": ["pubmed"], "extract": ["openai"], "model_name": "m", "per_topic": 5})
-    assert (chosen.sources, chosen.extract, chosen.per_topic) == (("pubmed",), ("openai",), 5)
-    assert chosen.model == ModelSettings("openai", "m")
-    assert KnowledgeSettings.of({}) == KnowledgeSettings()
+    content = {
+        "sources": ["pubmed"],
+        "extract": ["llm"],
+        "per_topic": 5,
+        "llm": {"provider": "transformers", "model_name": "m"},
+    }
+    chosen = make_config(KnowledgeConfig, content, "knowledge")
+    assert (chosen.sources, chosen.extract, chosen.per_topic) == (("pubmed",), ("llm",), 5)
+    assert chosen.llm == LLMConfig(provider="transformers", model_name="m")
+    assert make_config(KnowledgeConfig, {}, "knowledge") == KnowledgeConfig()
     for wrong, named in (
-        ({"sources": "pubmed"}, "sources cannot be"),
-        ({"depth": 3}, "'depth' is no setting"),
-        ({"extract": ["curated"], "model_name": "m"}, "'model_name' is a language model's"),
-        ({"extract": ["transformers"], "prices": 3}, "prices must say"),
+        ({"sources": "pubmed"}, "knowledge: sources: expected a list"),
+        ({"depth": 3}, "knowledge: unknown setting 'depth'"),
+        ({**content, "extract": ["curated"]}, "knowledge: extract 'llm' and a language model go together"),
+        ({**content, "sources": []}, "give a source as well"),
+        ({**content, "llm": {**content["llm"], "prices": 3}}, "knowledge: llm: prices: expected a list"),
     ):
         with pytest.raises(SettingsError, match=named):
-            KnowledgeSettings.of(wrong)
+            make_config(KnowledgeConfig, wrong, "knowledge")

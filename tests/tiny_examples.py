@@ -1,4 +1,4 @@
-"""A few examples with rationales in any vocabulary, made here: what training needs of a cohort, in milliseconds."""
+"""A few random examples with rationales in any vocabulary: enough of a cohort for training, in milliseconds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FINDINGS = (
 _ENDINGS = ("for three days", "since last week", "without relief", "as before", "on arrival", "after the operation")
 
 
-def taught_splits(
+def tiny_splits(
     vocabulary: Vocabulary, examples: int = 16, *, seed: int = 0, provenance: dict[str, Any] | None = None
 ) -> CohortSplits:
     """Splits with `examples` rows each, half of whose measurements are missing."""
