@@ -62,7 +62,12 @@ def add_stage_commands(app: typer.Typer) -> None:
         [
             cohort_option("`build`"),
             output_option(),
-            option("knowledge", Path | None, "Folder with the knowledge base [default: the terms of the cohort's vocabulary].", None),
+            option(
+                "knowledge",
+                Path | None,
+                "Folder with the knowledge base [default: the terms of the cohort's vocabulary].",
+                None,
+            ),
             *config_parameters(RationalesConfig),
             option("shard", str | None, "Answer only one part of the examples, e.g. 2/8; no cohort is written.", None),
             _show_prompt_option(),

@@ -28,14 +28,8 @@ class SynthesizeConfig:
 
 def run(config: SynthesizeConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:
     """Write the hospital into `output`/tables."""
-    from dataset_builder.contract.definitions import shipped_definitions
-    from dataset_builder.synthetic.hospital import write_hospital
+    from dataset_builder.synthetic.hospital import fill_hospital
 
-    write_hospital(
-        output / TABLES,
-        patients=config.patients,
-        seed=config.seed,
-        definitions=shipped_definitions(),
-        world=config.world,
-        report=report,
-    )
+    tables = output / TABLES
+    tables.mkdir()
+    fill_hospital(tables, patients=config.patients, seed=config.seed, world=config.world, report=report)

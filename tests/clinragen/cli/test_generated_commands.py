@@ -15,7 +15,7 @@ import typer
 from command_line import ROOT, SCRIPT, fails_with_one_line, in_process
 from typer.testing import CliRunner
 
-from clinragen.cli import explain, knowledge, stage_commands
+from clinragen.cli import knowledge, stage_commands
 from clinragen.cli.main import app
 from clinragen.explain_config import ExplainConfig
 from clinragen.pipeline.reference import reference
@@ -40,7 +40,7 @@ NEEDED: dict[str, list[str]] = {
 }
 
 
-class Captured(Exception):
+class CapturedError(Exception):
     """Raised in place of a stage's run."""
 
 
@@ -72,19 +72,20 @@ def captured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
 
     def capture(kind: Any, config: Any, *args: Any, **more: Any) -> None:
         found.append(config)
-        raise Captured
+        raise CapturedError
 
     for module in (stage_commands, knowledge):
         monkeypatch.setattr(module, "run_stage", capture)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "given").mkdir()
     (tmp_path / "note.yaml").write_text("max_steps: 1\n")
+    (tmp_path / "split.csv").write_text("subject_id,split\n1,train\n")
     return found
 
 
 def run(name: str, *words: object) -> None:
     done = CliRunner().invoke(app, [name, *NEEDED[name], *map(str, words)])
-    assert isinstance(done.exception, Captured), (done.output, done.exception)
+    assert isinstance(done.exception, CapturedError), (done.output, done.exception)
 
 
 # --- what is offered
@@ -152,7 +153,11 @@ def test_the_defaults_are_those_of_the_config(captured: list[Any], name: str, ki
             ["--skip-filter", "adults", "--skip-filter", "coded", "--all-codes", "--split-fractions", 0.5, 0.2, 0.3],
             {"skip_filters": ("adults", "coded"), "all_codes": True, "split_fractions": (0.5, 0.2, 0.3)},
         ),
-        ("build", ["--split-file", "note.yaml", "--engine", "spark"], {"split_file": Path("note.yaml")}),
+        (
+            "build",
+            ["--split-file", "split.csv", "--engine", "spark"],
+            {"split_file": Path("split.csv"), "engine": "spark"},
+        ),
         ("knowledge", ["--source", "given", "--extract", "curated"], {"sources": ("given",), "extract": ("curated",)}),
         ("rationales", ["--temperature", 0.5, "--range-set", "paper"], {"temperature": 0.5, "range_set": "paper"}),
         (
@@ -191,11 +196,11 @@ def test_options_of_a_language_model_make_its_config(captured: list[Any], name: 
     ("name", "words", "parts"),
     [
         ("synthesize", ["--patients", 0], ["--patients: expected a whole number of at least 1, got 0"]),
-        ("synthesize", ["--patients", "many"], ["--patients", "many"]),
+        ("synthesize", ["--patients", "many"], ["--patients", "integer"]),
         ("build", ["--window", "first-12h"], ["--window: expected one of stay, first-24h, first-48h"]),
         ("build", ["--grid", "daily"], ["--grid: expected one of event, hourly, got 'daily'"]),
         ("build", ["--skip-filter", "adult"], ["--skip-filter: expected one of no_transfers"]),
-        ("build", ["--max-steps", 0], ["--max-steps: expected a whole number of at least 1"]),
+        ("build", ["--max-steps", 0], ["--max-steps: expected a whole number", "of at least 1 (rows), got 0"]),
         ("build", ["--split-fractions", 0.5, 0.2], ["--split-fractions"]),
         ("knowledge", ["--per-topic", 0], ["--per-topic: expected a whole number of at least 1 (passages), got 0"]),
         ("knowledge", ["--extract", "magic"], ["--extract: expected one of curated, statistical, llm, got 'magic'"]),
@@ -287,4 +292,3 @@ def test_settings_of_an_explanation_reach_the_model(
     assert in_process(*words).returncode == 0
     config = ExplainConfig(num_beams=2, constrained=False, probabilities=True)
     assert seen == [(tmp_path, config, {"cohort": None, "port": 0})]
-    assert explain.ExplainConfig is ExplainConfig
