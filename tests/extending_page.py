@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 from conftest import ROOT
 from source_files import PACKAGES
+from tiny_recipe import tiny_settings
 
 DOCS = ROOT / "docs"
 FILES = ("yaml", "json", "python")
@@ -129,7 +131,7 @@ def copy_project(target: Path) -> Path:
 
 def shorten(project: Path) -> None:
     """Shorten what a recipe of the page says, and the recipes that it uses, to the lengths of the test suite."""
-    table = yaml.safe_load((ROOT / "tests" / "tiny_settings.yaml").read_text(encoding="utf-8"))
+    table = tiny_settings()
     for name, entry in SHORTENED_AS.items():
         path = project / name
         if path.is_file():
@@ -138,10 +140,10 @@ def shorten(project: Path) -> None:
             path.write_text(written, encoding="utf-8")
 
 
-def _shorter(content: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """The content with those numbers that it has and the settings too."""
+def _shorter(content: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The content with the numbers of `settings`, of those entries that it has."""
     numbers = {name: value for name, value in settings.items() if name in content and isinstance(value, int | float)}
-    nested = {name: value for name, value in settings.items() if isinstance(value, dict) and name in content}
+    nested = {name: value for name, value in settings.items() if isinstance(value, Mapping) and name in content}
     return {**content, **numbers, **{name: _shorter(content[name], value) for name, value in nested.items()}}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from dataset_builder.cohort.config import CohortConfig
 from dataset_builder.storage.config_fields import setting
@@ -16,7 +16,15 @@ from dataset_builder.storage.progress import Report
 class BuildConfig(CohortConfig):
     """A source and how its cohort is built; see `CohortConfig`."""
 
+    MAY_BE_FILES: ClassVar[tuple[str, ...]] = ("source",)
+
     source: str = setting(help="mimic-iii, mimic-iv, eicu, or the path of a source's YAML file.")
+
+    @property
+    def deciding_content(self) -> Mapping[str, Any]:
+        """Of a source's own file the content decides, not where it lies."""
+        own = Path(self.source)
+        return {"source": own if own.is_file() else self.source}
 
 
 def run(config: BuildConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:

@@ -90,7 +90,9 @@ def settings_content(value: Any, cache: HashCache) -> Any:
         if not value.is_file():
             raise InputDataError(f"{value}: cannot be read; check the path")
         if value.suffix in (".yaml", ".yml", ".json"):
-            return parse_yaml(read_text(value), value)
+            # By a digest of what it says: a comment or another layout does not count, and the record of a stage does
+            # not repeat a file that may name patients.
+            return fingerprint(parse_yaml(read_text(value), value))
         return cache.digest(value)
     if isinstance(value, Mapping):
         return {str(name): settings_content(entry, cache) for name, entry in value.items()}

@@ -89,7 +89,7 @@ def ask_shard(output: Path, inputs: Mapping[str, Any], config: RationalesConfig,
         inputs: `cohort`, and `knowledge` where it is given.
         config: The stage's settings.
         shard: Which part, such as "2/8".
-        report: Told how far it is.
+        report: Called with the progress of the work.
 
     Returns:
         The number of examples.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -103,9 +103,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _located(kind: type, content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """What a file in `folder` says of a config, with relative paths taken from there; what is wrong stays as it is.
+    """Settings of a config as written in a file in `folder`, with relative paths taken from there.
 
-    A text that may name a folder, such as a local corpus, is taken as one where there is one.
+    A text that may be a name or a path is taken as the path of a folder (a local corpus) or file (a source) that lies
+    beside the recipe.
     """
     types = setting_types(kind)
     found = dict(content)
@@ -117,12 +118,14 @@ def _located(kind: type, content: Mapping[str, Any], folder: Path) -> dict[str, 
         elif Path in options and isinstance(value, str) and value:
             found[name] = str(folder / value)
         elif name in getattr(kind, "MAY_BE_FOLDERS", ()):
-            found[name] = _folder_beside(value, folder)
+            found[name] = _path_beside(value, folder, Path.is_dir)
+        elif name in getattr(kind, "MAY_BE_FILES", ()):
+            found[name] = _path_beside(value, folder, Path.is_file)
     return found
 
 
-def _folder_beside(value: Any, folder: Path) -> Any:
+def _path_beside(value: Any, folder: Path, is_there: Callable[[Path], bool]) -> Any:
     if isinstance(value, list):
-        return [_folder_beside(entry, folder) for entry in value]
+        return [_path_beside(entry, folder, is_there) for entry in value]
     is_name = not isinstance(value, str) or not value or value in WEB
-    return value if is_name or not (folder / value).is_dir() else str(folder / value)
+    return value if is_name or not is_there(folder / value) else str(folder / value)

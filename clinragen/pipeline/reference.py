@@ -14,19 +14,33 @@ HEAD = """# All settings
 
 Made from the config dataclasses by `make reference`; do not edit. A recipe gives these names; on the command line an
 underscore is a hyphen (`num_beams` is `--num-beams`). **Decides** tells whether a stage runs again when the setting
-changes. The phases take every field of transformers' `Seq2SeqTrainingArguments` besides those listed here.
+changes. The seed of a run is `clinragen run --seed`, for all its stages; a recipe has none. The phases take every
+field of transformers' `Seq2SeqTrainingArguments` besides those listed here.
 """
+OTHER_STAGES = {
+    "train": "`clinragen train`; in a recipe, `train:` gives each phase its YAML file, which is `config` here",
+    "publish": "the last stage of a run, which takes them from the others",
+}
 
 
 def sections() -> list[tuple[str, str, type]]:
     """The tables of the page: title, what it is about, and the config."""
     from clinragen.explain_config import ExplainConfig
+    from clinragen.pipeline.recipe import Recipe
     from clinragen.pipeline.stages import STAGES
     from trainers.build_model import ModelConfig
     from trainers.phase_trainer import PhaseConfig
 
-    listed = [(f"Stage `{stage.name}`", f"`{stage.name}:` in a recipe", stage.config) for stage in STAGES]
+    listed = [
+        (
+            f"Stage `{stage.name}`",
+            OTHER_STAGES.get(stage.name, f"`{stage.name}:` in a recipe, and `clinragen {stage.name}`"),
+            stage.config,
+        )
+        for stage in STAGES
+    ]
     return [
+        ("Recipe", "the YAML file of `clinragen run`; a section's settings are listed below", Recipe),
         *listed,
         ("Model", "the YAML file that `model:` names", ModelConfig),
         ("Phase", "the YAML files that `train:` names", PhaseConfig),
@@ -54,7 +68,8 @@ def _rows(kind: type, before: str = "") -> Iterator[str]:
         name = f"{before}{one.name}"
         if nested is not None:
             yield f"| `{name}` | settings | {_default(one)} | | {_cell(one)} |"
-            yield from _rows(nested, f"{name}.")
+            # A recipe's sections are stages, which have tables of their own.
+            yield from _rows(nested, f"{name}.") if kind.__name__ != "Recipe" else ()
         else:
             decides = "yes" if one.metadata.get("decides", True) else "no"
             wanted = expected(one, hints[one.name]).replace("|", "\\|")

@@ -71,12 +71,14 @@ def test_relative_paths_are_taken_from_the_recipe(recipe: Path, monkeypatch: pyt
     (folder / "split.csv").write_text("subject_id,split\n1,train\n")
     (folder / "corpus").mkdir()
     (folder / "source.yaml").write_text("{}")
+    change(recipe, "build", "source", value="source.yaml")
     change(recipe, "build", "vocabulary", value="own")
     change(recipe, "build", "split_file", value="split.csv")
     change(recipe, "knowledge", "sources", value=["pubmed", "corpus"])
     change(recipe, "synthesize", "world", value="world")
     monkeypatch.chdir("/")
     found = load_recipe(recipe)
+    assert found.build.source == str(folder / "source.yaml")
     assert found.build.vocabulary == folder / "own"
     assert found.build.split_file == folder / "split.csv"
     assert found.knowledge.sources == ("pubmed", str(folder / "corpus"))
@@ -84,13 +86,19 @@ def test_relative_paths_are_taken_from_the_recipe(recipe: Path, monkeypatch: pyt
     assert found.synthesize.world == folder / "world"
     assert found.model == folder / "model.yaml"
     assert set(found.train.values()) == {folder / "phase.yaml"}
+    # Names of ours stay names, whatever lies beside the recipe.
+    (folder / "pubmed").mkdir()
+    (folder / "mimic-iv").mkdir()
+    change(recipe, "build", "source", value="mimic-iv")
+    assert load_recipe(recipe).build.source == "mimic-iv"
+    assert load_recipe(recipe).knowledge.sources[0] == "pubmed"
 
 
 @pytest.mark.parametrize(
     ("keys", "value", "parts"),
     [
-        (("buidl",), {}, ("unknown setting 'buidl'", "build, model, train")),
-        (("build", "windwo"), "stay", ("build: unknown setting 'windwo'", "window")),
+        (("builds",), {}, ("unknown setting 'builds'", "build, model, train")),
+        (("build", "windows"), "stay", ("build: unknown setting 'windows'", "window")),
         (("build", "window"), "first-12h", ("build: window: expected one of stay, first-24h, first-48h", "first-12h")),
         (("build", "split_fractions"), [0.5, 0.5], ("build: split_fractions: expected a list", "a list of 2")),
         (("build", "note_policy"), None, ("build: note_policy: expected one of", "nothing")),
@@ -123,7 +131,7 @@ def test_relative_paths_are_taken_from_the_recipe(recipe: Path, monkeypatch: pyt
             {**LLM, "service_keeps_nothing": "yes, I think"},
             ("rationales: llm: service_keeps_nothing: expected true or false",),
         ),
-        (("rationales", "llm"), {**LLM, "concurency": 3}, ("rationales: llm: unknown setting 'concurency'",)),
+        (("rationales", "llm"), {**LLM, "concurrent": 3}, ("rationales: llm: unknown setting 'concurrent'",)),
         (("rationales", "llm"), {"provider": "post"}, ("rationales: llm: .*post",)),
         (("knowledge", "llm"), {**LLM, "timeout": 0}, ("knowledge: llm: timeout: expected a number of at least 0.1",)),
         (("knowledge", "sources"), ["nowhere"], ("knowledge: unknown source 'nowhere'",)),
@@ -168,7 +176,7 @@ def test_a_recipe_of_the_time_before_formats_gets_the_way_to_renew_it(recipe: Pa
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        ("max_stepz: 4\n", ("unknown setting 'max_stepz'", "max_steps")),
+        ("max_step: 4\n", ("unknown setting 'max_step'", "max_steps")),
         ("max_steps: many\n", ("max_steps: expected a whole number",)),
         ("train_backbone: perhaps\n", ("train_backbone: expected true or false",)),
         ("diagnosis_weight: -1\n", ("diagnosis_weight: expected a number of at least 0",)),
