@@ -77,14 +77,13 @@ def test_a_smaller_vocabulary_has_its_own_passages_and_signs(tmp_path: Path) -> 
     ("changed", "message"),
     [
         (("podagra, kind: symptom", "podagra, kind: sign"), "gout, terms entry 1: 'kind' must be one of name"),
-        (("direction: high", "direction: up"), "gout, signs entry 1: 'direction'"),
+        (("direction: high", "direction: up"), "gout.yaml: unknown direction 'up' of a sign"),
         ((TERMS, ""), "gout: no terms; add some to its YAML file"),
     ],
 )
 def test_a_faulty_entry_of_a_users_disease_is_named(tmp_path: Path, changed: tuple[str, str], message: str) -> None:
-    definitions = own_definitions(tmp_path, "{format: 1, diseases: [gout]}", GOUT.replace(*changed))
     with pytest.raises(InputDataError, match=message):
-        base_of(definitions)
+        base_of(own_definitions(tmp_path, "{format: 1, diseases: [gout]}", GOUT.replace(*changed)))
 
 
 def test_without_the_curated_terms_only_history_counts_is_kept(tmp_path: Path) -> None:
