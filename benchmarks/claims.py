@@ -29,7 +29,7 @@ from dataset_builder.cohort.build import build_cohort
 from dataset_builder.cohort.config import CohortConfig
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.schema import load_examples
-from dataset_builder.synthetic.hospital import write_hospital
+from dataset_builder.synthetic.hospital import fill_hospital
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "claims.json"
@@ -87,7 +87,7 @@ def clean_rationales(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, 
 
 def synthetic_rows(folder: Path, patients: int, seed: int) -> list[Mapping[str, Any]]:
     """The examples of a new synthetic hospital."""
-    write_hospital(folder / "tables", patients=patients, seed=seed)
+    fill_hospital(folder / "tables", patients=patients, seed=seed)
     build_cohort("mimic-iv", folder / "tables", folder / "cohort", CohortConfig(note_policy="admission"))
     return [row for split in load_examples(folder / "cohort").values() for row in split]
 

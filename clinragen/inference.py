@@ -55,7 +55,7 @@ class Explainer:
     """
 
     def __init__(self, model: Any, processor: Any, config: ExplainConfig | None = None) -> None:
-        self.vocabulary: Vocabulary = processor.require_vocabulary(model.config)
+        self.vocabulary: Vocabulary = processor.require_vocabulary(model.config, "the model")
         self.range_set: RangeSet = self.vocabulary.range_set(processor.range_set)
         self.model = model.eval()
         self.processor = processor

@@ -11,7 +11,7 @@ from transformers import BatchFeature, ProcessorMixin
 
 from .errors import ModelInputError, SettingsError
 from .note_clinragen import clean_note, find_spans
-from .vocabulary_clinragen import Vocabulary
+from .vocabulary_clinragen import DEFAULT_RANGE_SET, Vocabulary
 
 FORMAT_VERSION = 1
 """Format of processor_config.json; 1 is the first that holds the vocabulary."""
@@ -57,7 +57,7 @@ class ClinRaGenProcessor(ProcessorMixin):
         feature_extractor: Any = None,
         tokenizer: Any = None,
         vocabulary: Vocabulary | Mapping[str, Any] | None = None,
-        range_set: str = "clinical",
+        range_set: str = DEFAULT_RANGE_SET,
         instruction: str = "Diagnose disease from the medical note:",
         lab_marker: str = "Lab tests:",
         layout: str = "diagnosis-first",
@@ -79,11 +79,12 @@ class ClinRaGenProcessor(ProcessorMixin):
         self.max_source_tokens = max_source_tokens
         self.max_target_tokens = max_target_tokens
 
-    def require_vocabulary(self, config: Any = None) -> Vocabulary:
+    def require_vocabulary(self, config: Any = None, where: str = "this processor") -> Vocabulary:
         """The vocabulary of the model.
 
         Args:
             config: The model's config; where given, its variables and diseases must be the vocabulary's.
+            where: What the message calls the processor, such as its folder.
 
         Raises:
             SettingsError: There is no vocabulary, because the processor is a bare one or an older version saved it,
@@ -91,8 +92,8 @@ class ClinRaGenProcessor(ProcessorMixin):
         """
         if self.vocabulary is None:
             raise SettingsError(
-                "this processor has no vocabulary: this model folder was written by an older version; train it again "
-                "with `clinragen train` or `clinragen run`"
+                f"{where} has no vocabulary: this model folder was written by an older version; train it again with "
+                "`clinragen train` or `clinragen run`"
             )
         for what, own in (("variables", self.vocabulary.variable_keys), ("diseases", self.vocabulary.disease_names)):
             configured = tuple(getattr(config, what, ()))

@@ -15,6 +15,7 @@ from .errors import SettingsError
 
 VOCABULARY_FORMAT = 1
 DIRECTIONS = ("low", "high", "rising", "falling", "erratic")
+DEFAULT_RANGE_SET = "clinical"
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,11 @@ class Vocabulary:
                 [f"{one.key} ({one.unit})" for one in self.variables],
                 [f"{one.key} ({one.unit})" for one in other.variables],
             ),
-            ("diseases", [f"{one.name}" for one in self.diseases], [f"{one.name}" for one in other.diseases]),
+            (
+                "diseases",
+                [f"{one.name} ({one.key})" for one in self.diseases],
+                [f"{one.name} ({one.key})" for one in other.diseases],
+            ),
         )
         for what, own, theirs in pairs:
             if own != theirs:
@@ -217,6 +222,31 @@ class Vocabulary:
                     f"{here} and {there} have different {what}: {here} has {', '.join(own)}; {there} has "
                     f"{', '.join(theirs)}; use a model and data of one vocabulary, or build and train again"
                 )
+
+    def require_same_ranges(self, other: Vocabulary, range_set: str, here: str, there: str) -> None:
+        """Refuse rationales that call other values low or high than the model learned.
+
+        Args:
+            other: The vocabulary to compare with; it has the same variables (`require_same`).
+            range_set: The range set to compare.
+            here, there: What carries this vocabulary and the other one, for the message.
+
+        Raises:
+            SettingsError: One of them has no such range set, or it differs; the message names the first variable.
+        """
+        own, theirs = self.range_set(range_set), other.range_set(range_set)
+        if own == theirs:
+            return
+        keys = [key for key in self.variable_keys if own.bounds.get(key) != theirs.bounds.get(key)]
+        what = (
+            f"{keys[0]} has {own.bounds.get(keys[0])} in {here} and {theirs.bounds.get(keys[0])} in {there}"
+            if keys
+            else "a value at the low bound is low in one of them only"
+        )
+        raise SettingsError(
+            f"{here} and {there} have different ranges in the range set '{range_set}': {what}; "
+            "use a model and data of one vocabulary, or build and train again"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able content, which `from_dict` reads."""
@@ -261,6 +291,7 @@ def _variable(entry: Mapping[str, Any]) -> Variable:
 
 
 __all__ = [
+    "DEFAULT_RANGE_SET",
     "DIRECTIONS",
     "Condition",
     "Disease",

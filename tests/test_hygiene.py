@@ -211,6 +211,23 @@ def test_hooks_and_checks_are_the_tools_that_are_installed() -> None:
         assert hook["language"] == "fail" or hook["entry"].startswith(".venv/bin/"), hook["id"]
 
 
+def test_data_files_are_refused_by_hook_and_ignored() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    hook = next(one for one in hooks if one["id"] == "no-patient-data")
+
+    def refused(path: str) -> bool:
+        return bool(re.search(hook["files"], path)) and not re.search(hook["exclude"], path)
+
+    for path in ("labs.csv", "my-cohort/data/train.parquet", "answers.jsonl", "my.journal/a.jsonl", "truth.jsonl.gz"):
+        assert refused(path), path
+    corpus = [str(path.relative_to(ROOT)) for path in (ROOT / "clinragen").rglob("*.jsonl")]
+    assert corpus
+    assert not [path for path in corpus if refused(path)]
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    # What the program keeps beside a folder of results: answers, retrieved texts, locks, unfinished folders.
+    assert {"*.journal/", "*.retrieved/", "*.lock", "*.partial", "runs/"} <= set(ignored)
+
+
 def test_every_file_is_found() -> None:
     assert len(sources()) > 100
     assert {"pyproject.toml", ".github/workflows/ci.yml", "tests/conftest.py"} <= {path.as_posix() for path in texts()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from dataset_builder.contract.arrays import series_column
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.storage.governance import is_credentialed
 from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
-from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.errors import ClinRaGenError, SettingsError
 from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
 from modeling_clinragen.knowledge_map_clinragen import term_token_ids
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
@@ -95,7 +97,8 @@ def build_model(
         whole = [*diseases, NO_DIAGNOSIS, DIAGNOSIS_MARK, RATIONALE_MARK]
         tokenizer: PreTrainedTokenizerBase = train_tokenizer(texts, vocab_size=settings.vocab_size, whole=whole)
     else:
-        tokenizer = AutoTokenizer.from_pretrained(settings.backbone)
+        with _backbone_named(settings.backbone):
+            tokenizer = AutoTokenizer.from_pretrained(settings.backbone)
     means, stds = normalisation(cohort)
     extractor = ClinRaGenLabFeatureExtractor(
         variables=[variable.key for variable in variables],
@@ -123,7 +126,8 @@ def build_model(
     # Also before any training: statistics and tokenizer are made from the cohort.
     fields["credentialed"] = is_credentialed(cohort.provenance)
     if settings.backbone is not None:
-        model = ClinRaGenForConditionalGeneration.from_backbone(settings.backbone, **fields)
+        with _backbone_named(settings.backbone):
+            model = ClinRaGenForConditionalGeneration.from_backbone(settings.backbone, **fields)
     else:
         special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
         # T5 has no default for the token that a decoder starts with; its authors start with padding.
@@ -145,6 +149,22 @@ def build_model(
     model.generation_config.max_new_tokens = settings.max_target_tokens
     logger.info("Built a model of %d parameters, %d knowledge tokens", model.num_parameters(), len(knowledge))
     return model, processor
+
+
+@contextmanager
+def _backbone_named(backbone: str | None) -> Iterator[None]:
+    try:
+        yield
+    except ClinRaGenError:
+        raise
+    except (OSError, ValueError) as error:
+        # transformers raises a ValueError where a folder has no tokenizer.
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise SettingsError(
+            f"backbone: '{backbone}' is neither a folder with a language model and its tokenizer, nor a model on the "
+            "Hub that can be reached; correct the model's YAML"
+        ) from error
 
 
 def config_fields(

@@ -77,7 +77,7 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
         complete = [all(texts) for texts in zip(*columns.values(), strict=True)]
         if complete and not any(complete):
             raise StageError(
-                f"{' and '.join(columns)} are empty for all examples; run `clinragen rationales` first, and see its "
+                f"no example has a text in {' and in '.join(columns)}; run `clinragen rationales` first, and see its "
                 "rationales.json if all were rejected"
             )
         if not all(complete):

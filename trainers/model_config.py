@@ -66,7 +66,7 @@ class ModelConfig:
 
 
 def load_model_config(path: Path) -> ModelConfig:
-    """Read a model YAML; a relative `scratch` file is resolved against its folder.
+    """Read a model YAML; a relative `scratch` file is resolved against its folder, and so is a `backbone` there.
 
     Raises:
         SettingsError: The file is missing or malformed, or a setting is unknown or has a value that cannot work; the
@@ -79,6 +79,8 @@ def load_model_config(path: Path) -> ModelConfig:
     except InputDataError as error:
         raise SettingsError(str(error)) from error
     config = make_config(ModelConfig, content, str(path))
+    if config.backbone is not None and (folder := path.resolve().parent / config.backbone).is_dir():
+        config = replace(config, backbone=str(folder))
     if config.scratch is None:
         return config
     return replace(config, scratch=path.resolve().parent / config.scratch)

@@ -6,7 +6,8 @@ import contextlib
 import copy
 import difflib
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -16,13 +17,17 @@ import yaml
 from transformers import Seq2SeqTrainingArguments
 from trl import TrlParser
 
-from dataset_builder.storage.config_fields import check_mapping, setting
+from dataset_builder.storage.config_fields import check_mapping, expected, setting, setting_types
 from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.errors import InputDataError, SettingsError
 from trainers.phases import phase_named
 
 PARSED_METADATA = ("help", "aliases")
 """Of a field's metadata, the entries that transformers' parser passes on to argparse."""
+NOT_FOR_A_PHASE = {
+    "seed": "give the run's seed as --seed",
+    "output_dir": "the stage decides where its checkpoints are",
+}
 
 
 @dataclass
@@ -90,9 +95,10 @@ def parse_phase_config(path: Path, overrides: Sequence[str] = (), **fixed: Any) 
 
     Raises:
         SettingsError: The file is missing or malformed, or a setting is unknown or has a value of the wrong type; the
-            message names the file, the setting and what was expected.
+            message names the file or the override, the setting and what was expected.
     """
     _check_file(path)
+    typed = _typed_options(overrides)
     arguments = ["--config", str(path), *overrides]
     for name, value in fixed.items():
         arguments += [f"--{name}", str(value)]
@@ -103,9 +109,12 @@ def parse_phase_config(path: Path, overrides: Sequence[str] = (), **fixed: Any) 
     except (ValueError, TypeError, yaml.YAMLError, SystemExit) as error:
         # For a value of the wrong type argparse prints the usage, then one line, and exits.
         fault = captured.getvalue().rpartition("error: ")[2] if isinstance(error, SystemExit) else str(error)
-        raise SettingsError(f"{path}: {' '.join(fault.split())}; {_where_to_look()}") from error
+        raise SettingsError(_blamed(" ".join(fault.split()), path, typed)) from error
     except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from error
+        name, _, fault = str(error).removeprefix("phase settings: ").partition(": ")
+        raise SettingsError(f"{typed[name]}: {fault}" if name in typed else f"{path}: {name}: {fault}") from error
+    for name, fault in _impossible(parsed):
+        raise SettingsError(f"{typed[name]}: {fault}" if name in typed else f"{path}: {name}: {fault}")
     return parsed
 
 
@@ -131,15 +140,72 @@ def _check_file(path: Path) -> None:
         content = read_yaml(path)
     except InputDataError as error:
         raise SettingsError(str(error)) from error
-    known = [field.name for field in fields(PhaseConfig) if field.init]
+    known = list(setting_types(PhaseConfig))
     for name in content if isinstance(content, dict) else ():
         if name not in known:
             # There are too many names for the message to list them all.
             close = difflib.get_close_matches(str(name), known)
             hint = f"did you mean {' or '.join(close)}? " if close else ""
             raise SettingsError(f"{path}: unknown setting '{name}'; {hint}{_where_to_look()}")
+        if name in NOT_FOR_A_PHASE:
+            raise SettingsError(f"{path}: {name}: leave it out; {NOT_FOR_A_PHASE[name]}")
     check_mapping(PhaseConfig, content, str(path), partial=True)
 
 
+def _typed_options(overrides: Sequence[str]) -> dict[str, str]:
+    """The options among the overrides, as they were typed, by the setting that they give."""
+    if overrides and not overrides[0].startswith("--"):
+        raise SettingsError(f"'{overrides[0]}' is not an option; override a phase's settings as --learning-rate 1e-4")
+    known = setting_types(PhaseConfig)
+    typed = {}
+    for word in overrides:
+        if not word.startswith("--"):
+            continue
+        option = word.partition("=")[0]
+        name = option.removeprefix("--").replace("-", "_")
+        # A switch that is on by default is switched off so.
+        name = name.removeprefix("no_") if known.get(name.removeprefix("no_")) is bool else name
+        if name not in known:
+            close = [f"--{one.replace('_', '-')}" for one in difflib.get_close_matches(name, known)]
+            hint = f"did you mean {' or '.join(close)}? " if close else ""
+            raise SettingsError(f"{option}: no option of train and no setting of a phase; {hint}{_where_to_look()}")
+        if name in NOT_FOR_A_PHASE:
+            raise SettingsError(f"{option}: leave it out; {NOT_FOR_A_PHASE[name]}")
+        typed[name] = option
+    return typed
+
+
+def _blamed(fault: str, path: Path, typed: Mapping[str, str]) -> str:
+    """A message of argparse or transformers, with the option that was typed, or the file, that it is about."""
+    found = re.fullmatch(r"argument --(\w+)\S*: (.*)", fault)
+    if found is None or found[1] not in typed:
+        return f"{path}: {fault}; {_where_to_look()}"
+    name, fault = found[1], found[2]
+    value = re.search("invalid .*value: (.*)", fault)
+    if value is not None:
+        one = next(field for field in fields(PhaseConfig) if field.name == name)
+        fault = f"expected {expected(one, setting_types(PhaseConfig)[name])}, got {value[1]}"
+    return f"{typed[name]}: {fault}"
+
+
+def _impossible(config: PhaseConfig) -> Iterator[tuple[str, str]]:
+    """Settings, with what is wrong, that transformers would refuse only when the run has begun."""
+    from transformers.integrations.integration_utils import get_available_reporting_integrations
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    installed = get_available_reporting_integrations()
+    for name in config.report_to or ():
+        if name not in installed:
+            known = f"one of the installed {', '.join(installed)}" if installed else "install the tracker first"
+            yield "report_to", f"expected none, or {known}; got '{name}'"
+    kinds = ["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()]
+    # With a slash it is a kernel of the Hub.
+    chosen = config.attn_implementation
+    if chosen is not None and chosen not in kinds and "/" not in chosen:
+        yield "attn_implementation", f"expected one of {', '.join(kinds)}, got '{chosen}'"
+    if config.label_smoothing_factor:
+        yield "label_smoothing_factor", "needs logits, which no phase computes; leave it at 0"
+
+
 def _where_to_look() -> str:
-    return f"a phase has {len(fields(PhaseConfig))} settings, see docs/training.md"
+    return f"a phase has {len(fields(PhaseConfig))} settings, see docs/settings.md"

@@ -35,14 +35,14 @@ class PhaseTrainer(Seq2SeqTrainer):
         provenance: The cohort's provenance. Without it the examples count as credentialed: the model's
             `config.credentialed` becomes true, which no later phase reverts.
         phase: The phase; a subclass may have it as a class attribute instead.
-        vocabulary: The cohort's vocabulary, which must be the processor's. Without it only the numbers of variables
-            and diseases and the names of the diseases are compared.
+        vocabulary: The cohort's vocabulary (`cohort.vocabulary`), which must be the processor's. Required: a split
+            does not record the order of its variables.
 
     Raises:
         GovernanceError: The model is to be pushed to the Hub, and it learns or learned from credentialed data.
         StageError: The parent has not been through the previous phase, or no example has a rationale.
-        SettingsError: Model, processor and examples are of different vocabularies, the model has no adapters and the
-            backbone is not to be trained, or a setting cannot work.
+        SettingsError: Model, processor and examples are of different vocabularies or normal ranges, the model has no
+            adapters and the backbone is not to be trained, or a setting cannot work.
     """
 
     _name: ClassVar[str] = ""
@@ -64,7 +64,7 @@ class PhaseTrainer(Seq2SeqTrainer):
         *,
         provenance: Mapping[str, Any] | None = None,
         phase: Phase | None = None,
-        vocabulary: Vocabulary | None = None,
+        vocabulary: Vocabulary,
         **kwargs: Any,
     ) -> None:
         if phase is not None:
@@ -79,8 +79,13 @@ class PhaseTrainer(Seq2SeqTrainer):
                 "train the phases in order, or set allow_skipped_phases"
             )
         own = processing_class.require_vocabulary(model.config)
-        if vocabulary is not None:
-            own.require_same(vocabulary, "the model", "the cohort")
+        if not isinstance(vocabulary, Vocabulary):
+            raise SettingsError(
+                f"{type(self).__name__} needs the cohort's vocabulary: give vocabulary=cohort.vocabulary, with the "
+                "cohort from `load_examples`"
+            )
+        own.require_same(vocabulary, "the model", "the cohort")
+        own.require_same_ranges(vocabulary, processing_class.range_set, "the model", "the cohort")
         for split in (train_dataset, eval_dataset):
             if split is not None:
                 check_split(split, own)

@@ -38,6 +38,7 @@ class Phase:
         learns: Which parts are trained.
         sentence: What the model card says about it.
         system: The system of the evaluation that its model is scored as, or None.
+        system_title: How reports call that system; by default its name.
         trainer: Import path "module:class" of a `PhaseTrainer` that learns differently; None is `PhaseTrainer`.
     """
 
@@ -50,6 +51,7 @@ class Phase:
     sentence: str
     system: str | None
     trainer: str | None = None
+    system_title: str | None = None
 
 
 PHASES: tuple[Phase, ...] = (
@@ -75,6 +77,7 @@ PHASES: tuple[Phase, ...] = (
         learns=Learns(language_model=True),
         sentence="Note: the language model learned diagnoses and R_m from the note.",
         system="note_only",
+        system_title="Note only",
     ),
     Phase(
         # L = -log P(D, R_t | H), H being the knowledge-augmented lab vectors
@@ -86,6 +89,7 @@ PHASES: tuple[Phase, ...] = (
         learns=Learns(lab_encoder=True, knowledge_attention=True),
         sentence="Lab: lab encoder and knowledge attention learned diagnoses and R_t; the language model was frozen.",
         system="labs_only",
+        system_title="Labs only",
     ),
     Phase(
         # L = -log P(D, R_m, R_t | M, f(T, V_k))
@@ -97,6 +101,7 @@ PHASES: tuple[Phase, ...] = (
         learns=Learns(language_model=True, knowledge_attention=True),
         sentence="Multimodal: language model and knowledge attention learned from both; the lab encoder was frozen.",
         system="full",
+        system_title="Full model",
     ),
 )
 

@@ -47,7 +47,7 @@ class NewModel:
 def load_parent(folder: Path) -> tuple[ClinRaGenForConditionalGeneration, ClinRaGenProcessor]:
     """Load a model folder. Raises `StageError` when it is not one, `InputDataError` when it is not whole."""
     if not (folder / "config.json").is_file():
-        raise StageError(f"{folder}: is not a model folder (config.json is missing); train the phase before first")
+        raise StageError(f"{folder}: is not a model folder (config.json is missing); train the phase before this one")
     # The processor finds its feature extractor through the Auto classes.
     register_auto_classes()
     try:
@@ -144,12 +144,14 @@ def train_phase(
 
 def _require_fit(processor: ClinRaGenProcessor, cohort: CohortSplits, parent: Path) -> None:
     here, there = f"the parent model {parent}", "the cohort"
-    processor.require_vocabulary().require_same(cohort.vocabulary, here, there)
+    own = processor.require_vocabulary(where=here)
+    own.require_same(cohort.vocabulary, here, there)
     if processor.range_set != cohort.range_set:
         raise SettingsError(
             f"{here} was trained on rationales with the range set '{processor.range_set}', but {there} has "
             f"'{cohort.range_set}'; build the cohort with the parent's range set, or train from the first phase"
         )
+    own.require_same_ranges(cohort.vocabulary, cohort.range_set, here, there)
 
 
 def _trainer_class(phase: Phase) -> type[PhaseTrainer]:

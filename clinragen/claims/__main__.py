@@ -6,12 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from clinragen.claims.check import DEFAULT_RANGE_SET, Checking
+from clinragen.claims.check import Checking
 from clinragen.claims.explain import explain
 from dataset_builder.contract.definitions import load_definitions
 from dataset_builder.contract.lab_csv import read_lab_csv
 from dataset_builder.storage.files import read_text
 from modeling_clinragen.errors import ClinRaGenError
+from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET
 
 
 def main() -> None:

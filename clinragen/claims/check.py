@@ -16,7 +16,7 @@ from clinragen.claims.parser import parse
 from clinragen.claims.series_checker import SeriesChecker
 from clinragen.claims.types import CONTRADICTED, KINDS, SUPPORTED, UNVERIFIABLE, VERDICTS, Claim, Evidence
 from dataset_builder.contract.lab_series import LabSeries
-from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
+from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET, RangeSet, Vocabulary
 
 __all__ = [
     "CONTRADICTED",
@@ -29,8 +29,6 @@ __all__ = [
     "Evidence",
     "check_rationale",
 ]
-
-DEFAULT_RANGE_SET = "clinical"
 
 
 @dataclass(frozen=True)

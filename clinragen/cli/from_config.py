@@ -15,6 +15,8 @@ from dataset_builder.storage.config_fields import expected
 from modeling_clinragen.errors import SettingsError
 
 Parameter = inspect.Parameter
+NONE = "none"
+"""Unsets an option whose setting may be nothing, but has a default."""
 
 
 def config_parameters(
@@ -47,11 +49,16 @@ def config_parameters(
 
 
 def config_from(
-    kind: type, values: Mapping[str, Any], *, hidden: tuple[str, ...] = (), names: Mapping[str, str] | None = None
+    kind: type,
+    values: Mapping[str, Any],
+    *,
+    arguments: tuple[str, ...] = (),
+    hidden: tuple[str, ...] = (),
+    names: Mapping[str, str] | None = None,
 ) -> Any:
     """A config of the options' values; an optional nested config is made where one of its options was given.
 
-    `hidden` and `names` are those of `config_parameters`.
+    `arguments`, `hidden` and `names` are those of `config_parameters`.
 
     Raises:
         SettingsError: A value is out of its range, or the settings do not fit together.
@@ -69,11 +76,21 @@ def config_from(
                 given[one.name] = config_from(nested, values)
         elif values.get(one.name) is not None:
             value = values[one.name]
+            if value == NONE and _can_be_unset(one, hints[one.name]):
+                value = None
             given[one.name] = tuple(value) if isinstance(value, list) else value
     try:
         return kind(**given)
     except SettingsError as error:
-        raise SettingsError(_with_option(str(error), kind, names or {})) from error
+        shown = {one.name: f"--{(names or {}).get(one.name, one.name).replace('_', '-')}" for one in fields(kind)}
+        raise SettingsError(_with_option(str(error), shown | {name: name.upper() for name in arguments})) from error
+
+
+def given_options(context: typer.Context, kind: type) -> list[str]:
+    """Of the options of a nested config, those that the user typed."""
+    sources = {name: context.get_parameter_source(name) for name in _flat_names(kind)}
+    typed = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return [f"--{name.replace('_', '-')}" for name in typed]
 
 
 def command(
@@ -134,6 +151,8 @@ def _parameter(one: Field[Any], hint: Any, name: str, *, positional: bool = Fals
     if isinstance(default, bool):
         flag = f"{flag}/--no-{name.replace('_', '-')}"
     made: Any = typer.Argument(help=text) if positional else typer.Option(flag, help=text)
+    if _can_be_unset(one, hint):
+        made = typer.Option(flag, help=text, parser=_number_or_none(_without_none(hint)))
     if isinstance(default, tuple) and get_origin(option_type) is list:
         default = list(default) or None
         option_type = option_type | None
@@ -150,7 +169,8 @@ def _help(one: Field[Any], hint: Any) -> str:
     bounded = any(one.metadata.get(name) is not None for name in ("choices", "at_least", "at_most", "unit"))
     if not bounded:
         return text
-    return f"{text.rstrip('.')}: {expected(one, _without_none(hint))}."
+    unset = f", or {NONE}" if _can_be_unset(one, hint) else ""
+    return f"{text.rstrip('.')}: {expected(one, _without_none(hint))}{unset}."
 
 
 def _option_type(hint: Any) -> Any:
@@ -206,9 +226,26 @@ def _default_of(kind: type, name: str) -> Any:
     raise KeyError(name)
 
 
-def _with_option(message: str, kind: type, names: Mapping[str, str]) -> str:
-    """Name the option as the user typed it, where a message begins with the setting's name."""
+def _with_option(message: str, shown: Mapping[str, str]) -> str:
+    """Name the option or argument as the user knows it, where a message begins with the setting's name."""
     name, colon, rest = message.partition(":")
-    if colon and name in [one.name for one in fields(kind)]:
-        return f"--{names.get(name, name).replace('_', '-')}:{rest}"
-    return message
+    return f"{shown[name]}:{rest}" if colon and name in shown else message
+
+
+def _can_be_unset(one: Field[Any], hint: Any) -> bool:
+    """Whether an option can be given as `none`: a number that may be nothing, but is something by default."""
+    bare = _without_none(hint)
+    return bare is not hint and bare in (int, float) and _default(one) not in (None, Parameter.empty)
+
+
+def _number_or_none(kind: type) -> Callable[[Any], Any]:
+    def read(text: Any) -> Any:
+        try:
+            return NONE if text == NONE else kind(text)
+        except ValueError as error:
+            number = "a whole number" if kind is int else "a number"
+            raise typer.BadParameter(f"'{text}' is neither {number} nor {NONE}") from error
+
+    # The help shows it as the kind of value.
+    read.__name__ = "integer" if kind is int else "float"
+    return read

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clinragen.cli.from_config import Parameter, config_from, config_parameters, option, set_parameters
+from clinragen.cli.from_config import Parameter, config_from, config_parameters, given_options, option, set_parameters
 from clinragen.cli.run_stage import OUTPUT_HELP, folder_inputs, run_stage
-from clinragen.pipeline.knowledge import KnowledgeConfig
+from clinragen.llm.providers import LLMConfig
+from clinragen.pipeline.knowledge import LLM, KnowledgeConfig
 from modeling_clinragen.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def _knowledge(context: typer.Context, cohort: Path | None, output: Path | None,
         return
     if cohort is None or output is None:
         raise SettingsError("give --cohort DIR and --output DIR, or a command: `clinragen knowledge check FOLDER`")
+    if LLM not in (values["extract"] or ()) and (given := given_options(context, LLMConfig)):
+        raise SettingsError(f"without --extract llm no language model is used; leave {', '.join(given)} out")
     config = config_from(KnowledgeConfig, values, names=NAMES)
     run_stage(KNOWLEDGE, config, folder_inputs(cohort=(cohort, "cohort folder")), output)
     measured = read_json(output / "coverage.json")

@@ -14,6 +14,7 @@ from clinragen.cli import download, knowledge, recipe
 from clinragen.cli.explain import add_explain_commands
 from clinragen.cli.run_stage import OUTPUT_HELP
 from clinragen.cli.stage_commands import add_stage_commands
+from dataset_builder.storage.config_fields import LARGEST_SEED
 from modeling_clinragen.errors import ClinRaGenError
 
 app = typer.Typer(
@@ -24,7 +25,10 @@ app = typer.Typer(
 )
 # Typer carries its own copy of click or uses the installed one, by version; this is the right one's usage error.
 UsageError: Any = typer.BadParameter.__base__
-Seed = Annotated[int, typer.Option(help="Seed of everything random: patients, split, wording and training.")]
+Seed = Annotated[
+    int,
+    typer.Option(min=0, max=LARGEST_SEED, help="Seed of everything random: patients, split, wording and training."),
+]
 
 
 def _print_version(wanted: bool) -> None:

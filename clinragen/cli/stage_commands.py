@@ -7,11 +7,12 @@ from typing import Any
 
 import typer
 
-from clinragen.cli.from_config import Parameter, command, config_from, config_parameters, option
+from clinragen.cli.from_config import Parameter, command, config_from, config_parameters, given_options, option
 from clinragen.cli.run_stage import OUTPUT_HELP, folder_inputs, run_stage, with_bar
 from clinragen.evaluation.config import EvaluateConfig
+from clinragen.llm.providers import LLMConfig
 from clinragen.pipeline.build import BuildConfig
-from clinragen.pipeline.rationales import RationalesConfig
+from clinragen.pipeline.rationales import RULES, RationalesConfig
 from clinragen.pipeline.synthesize import SynthesizeConfig
 from clinragen.pipeline.train import TrainConfig
 from dataset_builder.storage.files import read_json
@@ -71,6 +72,7 @@ def add_stage_commands(app: typer.Typer) -> None:
             *config_parameters(RationalesConfig),
             option("shard", str | None, "Answer only one part of the examples, e.g. 2/8; no cohort is written.", None),
             _show_prompt_option(),
+            Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context),
         ],
         _rationales,
         "Let a teacher write the rationales that the model learns from; what the data contradict is rejected.",
@@ -123,7 +125,7 @@ def _build(root: str, output: Path, **values: Any) -> None:
     from clinragen.pipeline.stages import BUILD
     from clinragen.pipeline.tables import Tables
 
-    config = config_from(BuildConfig, values, names=BUILD_NAMES)
+    config = config_from(BuildConfig, values, arguments=("source",), names=BUILD_NAMES)
     run_stage(BUILD, config, {"tables": Tables(root, config)}, output)
     provenance = read_json(output / "provenance.json")
     counts = ", ".join(f"{name} {count}" for name, count in provenance["examples"].items())
@@ -136,10 +138,12 @@ def _build(root: str, output: Path, **values: Any) -> None:
 
 
 def _rationales(
-    cohort: Path, output: Path, knowledge: Path | None, shard: str | None, show_prompt: bool, **values: Any
+    context: typer.Context, cohort: Path, output: Path, knowledge: Path | None, shard: str | None, **values: Any
 ) -> None:
     from clinragen.pipeline.stages import RATIONALES
 
+    if values["teacher"] == RULES and (given := given_options(context, LLMConfig)):
+        raise SettingsError(f"teacher 'rules' uses no language model; leave {', '.join(given)} out, or --teacher llm")
     config = config_from(RationalesConfig, values)
     inputs = folder_inputs(cohort=(cohort, "cohort folder"), knowledge=(knowledge, KNOWLEDGE_WHAT))
     if shard is not None:
@@ -173,15 +177,16 @@ def _train(
 ) -> None:
     from clinragen.pipeline.stages import TRAIN
 
+    for name, given in (("model", values.get("model")), ("knowledge", knowledge)):
+        if parent is not None and given is not None:
+            raise SettingsError(f"--{name}: is for a new model; leave it out with --parent, whose model is trained on")
     if parent is None and (values.get("model") is None or knowledge is None):
         raise SettingsError("give --parent DIR, or both --model YAML and --knowledge DIR to build a new model")
-    if parent is not None:
-        values["model"] = None
-    config = config_from(TrainConfig, {**values, "overrides": list(context.args)})
+    config = config_from(TrainConfig, {**values, "overrides": list(context.args)}, arguments=("phase",))
     inputs = folder_inputs(
         cohort=(cohort, "cohort folder with rationales"),
         parent=(parent, "parent model folder"),
-        knowledge=(knowledge if parent is None else None, "knowledge folder"),
+        knowledge=(knowledge, "knowledge folder"),
     )
     run_stage(TRAIN, config, inputs, output, label=f"train {config.phase}")
 
@@ -207,8 +212,9 @@ def _show_prompt(wanted: bool) -> None:
         from clinragen.knowledge import load_knowledge
         from clinragen.teachers.prompt import Prompt
         from dataset_builder.contract.definitions import shipped_definitions
+        from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET
 
         vocabulary = shipped_definitions().vocabulary
-        prompt = Prompt(load_knowledge(None, vocabulary), vocabulary, vocabulary.range_set("clinical"))
+        prompt = Prompt(load_knowledge(None, vocabulary), vocabulary, vocabulary.range_set(DEFAULT_RANGE_SET))
         typer.echo(prompt.shown())
         raise typer.Exit

@@ -28,7 +28,7 @@ def require_vocabulary(processor: ClinRaGenProcessor, vocabulary: Vocabulary, mo
     Raises:
         SettingsError: Variables, units, diseases or their order differ, or the processor has no vocabulary.
     """
-    processor.require_vocabulary().require_same(vocabulary, model, "the cohort")
+    processor.require_vocabulary(where=model).require_same(vocabulary, model, "the cohort")
 
 
 @torch.inference_mode()

@@ -12,13 +12,10 @@ from trainers.phases import PHASES
 MAIN = "full"
 """The system that all others are compared with."""
 
-SYSTEM_NAMES = {
-    "full": "Full model",
-    "note_only": "Note only",
-    "labs_only": "Labs only",
-    "logistic_regression": "Logistic regression",
-    "prevalence": "Prevalence guess",
-}
+_MODELS = {phase.system: phase.system_title for phase in PHASES if phase.system is not None}
+_BASELINES = {"logistic_regression": "Logistic regression", "prevalence": "Prevalence guess"}
+# In the order in which readers expect them.
+_TITLES = {MAIN: _MODELS[MAIN], **_MODELS, **_BASELINES}
 
 
 @dataclass(frozen=True)
@@ -60,10 +57,10 @@ def systems_of(folders: Mapping[str, Path]) -> dict[str, System]:
 
 def system_name(key: str) -> str:
     """The readable name of a system; an unlisted key is shown as it is."""
-    return SYSTEM_NAMES.get(key, key.replace("_", " ").capitalize())
+    return _TITLES.get(key) or key.replace("_", " ").capitalize()
 
 
 def in_order(systems: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The systems as readers expect them: in the order of `SYSTEM_NAMES`, others behind, whatever order JSON gave."""
-    listed = list(SYSTEM_NAMES)
+    """The systems as readers expect them: full model, other phases, baselines, others; whatever order JSON gave."""
+    listed = list(_TITLES)
     return sorted(systems.items(), key=lambda item: listed.index(item[0]) if item[0] in listed else len(listed))

@@ -1,12 +1,11 @@
 """Domain knowledge K (paper, section 3.2): from passages to one versioned file, and how relevant that is.
 
-The types and functions for reading a knowledge base are listed here; building and checking is in the modules.
+The types and functions for reading a knowledge base are listed here; building, writing and checking one is in the
+modules, with the libraries that only these need.
 """
 
 from clinragen.knowledge.base import TERM_KINDS, DiseaseKnowledge, KnowledgeBase, Sign, Term, ValueRule
-from clinragen.knowledge.coverage import coverage
 from clinragen.knowledge.reader import load_knowledge, parse_knowledge
-from clinragen.knowledge.writer import fill_knowledge
 
 __all__ = [
     "TERM_KINDS",
@@ -15,8 +14,6 @@ __all__ = [
     "Sign",
     "Term",
     "ValueRule",
-    "coverage",
-    "fill_knowledge",
     "load_knowledge",
     "parse_knowledge",
 ]

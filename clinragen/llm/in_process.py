@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from clinragen.llm.types import Answer, Request
+from dataset_builder.storage.files import file_digest, fingerprint
 from modeling_clinragen.errors import InputDataError, ModelInputError, SettingsError
 
 A = TypeVar("A")
@@ -53,6 +55,7 @@ class InProcessModel:
         self.governance: dict[str, Any] = {"host": None, "local": True, "acknowledgement": None}
         self._batch_size = batch_size
         self._model, self._tokenizer = _load(model, device)
+        self._weights = _weights_digest(model, self._model)
         self._waiting: list[_Pending] = []
         self._turn = asyncio.Lock()
         # One thread: the model does one thing at a time while the event loop continues.
@@ -61,8 +64,8 @@ class InProcessModel:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The provider and the model."""
-        return {"kind": "transformers", "model": self.name, "enforces_schema": False}
+        """The provider, the model and a digest of its files: other weights under the same name give other answers."""
+        return {"kind": "transformers", "model": self.name, "weights": self._weights, "enforces_schema": False}
 
     async def answer(self, request: Request) -> Answer:
         """One attempt; see `LanguageModel.answer`."""
@@ -161,6 +164,16 @@ class InProcessModel:
                 )
             )
         return answers
+
+
+def _weights_digest(name: str, model: Any) -> str | None:
+    """A digest of the files in a model's folder, or the revision of one that was downloaded before."""
+    folder = Path(name)
+    if not folder.is_dir():
+        return getattr(model.config, "_commit_hash", None)
+    found = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    named = [path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts)]
+    return fingerprint({name: file_digest(folder / name) for name in named})
 
 
 def _load(name: str, device: str | None) -> tuple[Any, Any]:

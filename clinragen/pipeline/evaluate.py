@@ -21,7 +21,7 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Any], output: Path, report:
     from clinragen.claims.check import Checking
     from clinragen.evaluation.run import evaluate_systems
     from clinragen.evaluation.systems import systems_of
-    from clinragen.knowledge import load_knowledge
+    from clinragen.knowledge.reader import load_knowledge
     from dataset_builder.contract.definitions import read_definitions
     from dataset_builder.contract.schema import load_examples
 

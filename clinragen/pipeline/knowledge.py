@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from clinragen.llm.providers import LLMConfig
 from clinragen.pipeline.kept import journal_folder, kept_beside
+from clinragen.pipeline.local_models import llm_content
 from dataset_builder.storage.config_fields import check_values, setting
 from dataset_builder.storage.progress import Report
 from modeling_clinragen.errors import SettingsError
@@ -73,11 +74,12 @@ class KnowledgeConfig:
 
     @property
     def deciding_content(self) -> Mapping[str, Any]:
-        """Of a local corpus, encoder or tokenizer the files decide, not where they lie; a corpus is cited by name."""
+        """Of a local corpus or model the files decide, not where they lie; a corpus is cited by its folder's name."""
         return {
             "sources": [name if name in WEB else [Path(name).name, Path(name)] for name in self.sources],
             "encoder": _folder_or_name(self.encoder),
             "tokenizer": _folder_or_name(self.tokenizer),
+            "llm": llm_content(self.llm),
         }
 
 

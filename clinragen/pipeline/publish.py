@@ -21,15 +21,18 @@ class PublishConfig:
 
 def run(config: PublishConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:
     """Copy the input `model` without what belongs to its training, and write its card from the `evaluation`."""
-    from clinragen.pipeline.digests import HASHES, STAMP
+    from clinragen.pipeline.digests import file_names, read_stamp
     from dataset_builder.storage.files import read_json
     from dataset_builder.storage.governance import PROVENANCE
     from trainers.model_card import write_model_card
     from trainers.run_phase import CURVE
 
-    for path in sorted(Path(inputs["model"]).iterdir()):
-        if path.is_file() and path.name not in (STAMP, HASHES, CURVE):
-            shutil.copy2(path, output / path.name)
+    model = Path(inputs["model"])
+    stamp = read_stamp(model)
+    # What somebody laid beside a stage's own files is not published.
+    for name in sorted(file_names(model) if stamp is None else stamp["files"]):
+        if "/" not in name and name != CURVE:
+            shutil.copy2(model / name, output / name)
     provenance = Path(inputs["cohort"]) / PROVENANCE
     write_model_card(
         output,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from clinragen.llm.providers import LLMConfig
 from clinragen.pipeline.kept import journal_folder
-from dataset_builder.storage.config_fields import check_values, setting
+from clinragen.pipeline.local_models import llm_content
+from dataset_builder.storage.config_fields import LARGEST_SEED, check_values, setting
 from dataset_builder.storage.progress import Progress, Report
 from modeling_clinragen.errors import SettingsError
 
@@ -35,7 +36,9 @@ class RationalesConfig:
     range_set: str | None = setting(
         None, help="What is low and high, for teacher, filter and evaluation [default: as the cohort was built]."
     )
-    seed: int = setting(0, help="Seed of the rules' wording, and of what a language model samples.")
+    seed: int = setting(
+        0, help="Seed of the rules' wording, and of what a language model samples.", at_least=0, at_most=LARGEST_SEED
+    )
     max_tokens: int = setting(400, help="Maximum tokens per answer of the language model.", unit="tokens", at_least=1)
     temperature: float = setting(0.0, help="Sampling temperature; 0 takes the likeliest token.", at_least=0)
     llm: LLMConfig | None = setting(None, help="The language model, with teacher: llm.")
@@ -48,6 +51,11 @@ class RationalesConfig:
             raise SettingsError(
                 "teacher 'rules' uses no language model; choose teacher 'llm', or leave its settings out"
             )
+
+    @property
+    def deciding_content(self) -> Mapping[str, Any]:
+        """Of a language model in a folder the files decide, not where they lie."""
+        return {"llm": llm_content(self.llm)}
 
 
 @dataclass(frozen=True)

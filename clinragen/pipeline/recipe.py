@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from clinragen.evaluation.config import EvaluateConfig
+from clinragen.llm.providers import LLMConfig
 from clinragen.pipeline.build import BuildConfig
 from clinragen.pipeline.knowledge import WEB, KnowledgeConfig
+from clinragen.pipeline.local_models import IN_PROCESS
 from clinragen.pipeline.rationales import RationalesConfig
 from clinragen.pipeline.synthesize import SynthesizeConfig
 from dataset_builder.storage.config_fields import make_config, setting, setting_types
@@ -55,10 +57,12 @@ def load_recipe(path: Path) -> Recipe:
     """Read a recipe and check all of it, the files of its phases and its model included.
 
     Raises:
-        SettingsError: The recipe is of an older format, or a key is unknown, missing or of the wrong type, however
-            deep; the message names the file, the key and what was expected.
+        SettingsError: The recipe is of an older format, a key is unknown, missing or of the wrong type, however
+            deep, or settings do not fit together; the message names the file, the key and what was expected.
     """
-    from trainers.run_phase import check_model_config, check_phase_config
+    from clinragen.pipeline.recipe_check import check_phases, check_shape, check_stages
+    from trainers.model_config import check_model_config, load_model_config, read_shape
+    from trainers.phase_config import check_phase_config
 
     content = _read(path)
     for phase, file in content["train"].items():
@@ -71,12 +75,20 @@ def load_recipe(path: Path) -> Recipe:
         if isinstance(content.get(section), Mapping) and "seed" in content[section]:
             raise SettingsError(f"{path}: {section}: seed: not expected in a recipe; give the run's seed as --seed")
     folder = path.resolve().parent
-    recipe = make_config(Recipe, _located(Recipe, content, folder), str(path))
+    try:
+        recipe = make_config(Recipe, _located(Recipe, content, folder), str(path))
+    except InputDataError as error:  # a vocabulary or a split of the user's that is missing or faulty
+        raise SettingsError(f"{path}: {error}") from error
     paths = {name: folder / file for name, file in recipe.train.items()}
     ordered = {phase.name: paths[phase.name] for phase in PHASES if phase.name in paths}
     for name, file in ordered.items():
         check_phase_config(name, file)
     check_model_config(recipe.model)
+    shape = load_model_config(recipe.model).scratch
+    if shape is not None:
+        check_shape(shape, read_shape(shape))
+    check_phases(ordered, path)
+    check_stages(recipe.synthesize, recipe.build, recipe.rationales, path)
     return replace(recipe, train=ordered)
 
 
@@ -117,11 +129,16 @@ def _located(kind: type, content: Mapping[str, Any], folder: Path) -> dict[str, 
             found[name] = _located(nested, value, folder)
         elif Path in options and isinstance(value, str) and value:
             found[name] = str(folder / value)
-        elif name in getattr(kind, "MAY_BE_FOLDERS", ()):
+        elif name in getattr(kind, "MAY_BE_FOLDERS", ()) or (kind is LLMConfig and _runs_here(name, content)):
             found[name] = _path_beside(value, folder, Path.is_dir)
         elif name in getattr(kind, "MAY_BE_FILES", ()):
             found[name] = _path_beside(value, folder, Path.is_file)
     return found
+
+
+def _runs_here(name: str, content: Mapping[str, Any]) -> bool:
+    """Whether a setting of a language model is the folder of one that runs in this process; a server's is a name."""
+    return name == "model_name" and content.get("provider") == IN_PROCESS
 
 
 def _path_beside(value: Any, folder: Path, is_there: Callable[[Path], bool]) -> Any:

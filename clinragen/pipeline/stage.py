@@ -14,8 +14,12 @@ from clinragen.pipeline.digests import (
     EVERYTHING,
     HASHES,
     STAMP,
+    STAMP_FORMAT,
     HashCache,
+    file_names,
     folder_digests,
+    read_stamp,
+    recorded_digests,
     settings_content,
     stage_digest,
 )
@@ -34,8 +38,6 @@ from dataset_builder.storage.progress import Report, no_report
 from modeling_clinragen.errors import InputDataError
 
 logger = logging.getLogger(__name__)
-
-STAMP_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,10 @@ class GivenFolder:
         self.location = folder
 
     def input_digest(self, cache: HashCache, patterns: Iterable[str]) -> Any:
-        """Digests of the files by name."""
+        """Digests of the files by name; of a stage's whole output those that it recorded, else of all."""
+        stamp = read_stamp(self.location)
+        if stamp is not None and recorded_digests(self.location, cache) == stamp["files"]:
+            return recorded_digests(self.location, cache, patterns)
         return folder_digests(self.location, cache, patterns)
 
 
@@ -117,7 +122,7 @@ class Stage:
 
     def input_digest(self, cache: HashCache, patterns: Iterable[str]) -> Any:
         """Digests of the output's files by name, for the stages that read it."""
-        return folder_digests(self.folder, cache, patterns)
+        return recorded_digests(self.folder, cache, patterns)
 
     def settings(self, cache: HashCache) -> dict[str, Any]:
         """The settings that decide the output, JSON-able; files count by what they say."""
@@ -142,13 +147,15 @@ class Stage:
         What is made of credentialed data, by its own record or an input's, is its owner's alone.
 
         Raises:
-            InputDataError: The output would overlap an input or replace what is not this project's.
+            InputDataError: The output would overlap an input, lie in another stage's output, or replace what is not
+                this project's.
         """
         cache = HashCache.beside(self.folder)
         digest = self.digest(cache)  # what is wrong with an input is reported first
         if not self._finished(digest, cache):
             folders = [given.location for given in self.inputs.values() if isinstance(given.location, Path)]
             folder = output_folder(self.folder, [*folders, *_paths_of(self.config)])
+            _require_outside_stages(self.folder)
             with folder_lock(folder):
                 if not self._finished(digest, cache):  # nor by another process meanwhile
                     self._run(folder, digest, cache, private=any(_is_credentialed(path) for path in folders))
@@ -157,10 +164,10 @@ class Stage:
         return False
 
     def _finished(self, digest: str, cache: HashCache) -> bool:
-        content = _read_or_none(self.folder / STAMP)
-        if not isinstance(content, dict) or content.get("fingerprint") != digest:
+        stamp = read_stamp(self.folder)
+        if stamp is None or stamp.get("fingerprint") != digest:
             return False
-        return folder_digests(self.folder, cache) == content.get("files")
+        return recorded_digests(self.folder, cache) == stamp["files"]
 
     def _run(self, target: Path, digest: str, cache: HashCache, *, private: bool) -> None:
         started = {"format": STAMP_FORMAT, "stage": self.name, "fingerprint": digest}
@@ -174,12 +181,13 @@ class Stage:
             import_module(self.kind.module).run(self.config, inputs, folder, self.report)
             (folder / marker.name).unlink()
             files = folder_digests(folder, HashCache())
+            _keep_extra(target, folder)
             write_json(folder / STAMP, {**started, "settings": self.settings(cache), "files": files})
             private = private or _is_credentialed(folder)
             if private:
                 make_private(folder)
         # With the paths and times of the finished folder, so that the next check need not read it again.
-        folder_digests(target, cache)
+        recorded_digests(target, cache)
         write_json(target / HASHES, cache.content())
         if private:
             make_private(target)
@@ -194,7 +202,7 @@ def decisive_settings(config: Any, cache: HashCache) -> dict[str, Any]:
             nested = is_dataclass(value) and not isinstance(value, type)
             found[one.name] = decisive_settings(value, cache) if nested else settings_content(value, cache)
     # What a config knows to decide besides or instead of its fields' own values, such as files that a file names.
-    found |= settings_content(getattr(config, "deciding_content", {}), cache)
+    found |= settings_content(getattr(config, "deciding_content", {}), cache, parse_folders=False)
     return found
 
 
@@ -215,7 +223,32 @@ def _paths_of(config: Any) -> list[Path]:
         value = waiting.pop()
         found += [value] if isinstance(value, Path) else []
         waiting += value if isinstance(value, list | tuple) else []
+        waiting += value.values() if isinstance(value, Mapping) else []
     return found
+
+
+def _require_outside_stages(folder: Path) -> None:
+    """Raise `InputDataError` where the output would lie in the output of another stage, which is replaced whole."""
+    for above in folder.resolve().parents:
+        if (above / STAMP).is_file():
+            raise InputDataError(f"{folder}: lies in {above}, the output of a stage; choose another output folder")
+
+
+def _keep_extra(before: Path, folder: Path) -> None:
+    """Take over what somebody laid beside the files of the output that is replaced; it is not ours to delete."""
+    stamp = read_stamp(before)
+    if stamp is None:
+        return
+    for name in file_names(before, hidden=True):
+        if name in stamp["files"]:
+            continue
+        kept = folder / name
+        if kept.exists():
+            logger.warning("%s: is replaced; the stage now writes a file of this name", before / name)
+            continue
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(before / name, kept)
+        logger.info("%s: was not written by this stage; kept", before / name)
 
 
 def _read_or_none(path: Path) -> Any:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.storage.config_fields import check_values, setting
+from dataset_builder.storage.config_fields import LARGEST_SEED, check_values, setting
 from dataset_builder.storage.progress import Report
+from dataset_builder.synthetic.identifiers import MAX_PATIENTS
 
 TABLES = "tables"
 """The folder with the tables, in the stage's own."""
@@ -18,9 +19,9 @@ TABLES = "tables"
 class SynthesizeConfig:
     """Size and seed of the synthetic hospital. Raises `SettingsError` for a value out of its range."""
 
-    patients: int = setting(1000, help="Number of patients.", at_least=1)
+    patients: int = setting(1000, help="Number of patients.", at_least=1, at_most=MAX_PATIENTS)
     world: Path | None = setting(None, help="Folder with another world: world.yaml and phrases.yaml.")
-    seed: int = setting(0, help="Seed of the patients.")
+    seed: int = setting(0, help="Seed of the patients.", at_least=0, at_most=LARGEST_SEED)
 
     def __post_init__(self) -> None:
         check_values(self)

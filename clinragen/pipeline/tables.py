@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,16 @@ from typing import Any
 from clinragen.pipeline.build import BuildConfig
 from clinragen.pipeline.digests import HashCache
 from clinragen.pipeline.synthesize import TABLES
+
+PLACE_OF_DATABASE = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "dbname": "PGDATABASE",
+    "service": "PGSERVICE",
+    "options": "PGOPTIONS",
+}
+"""What tells one database from another in a URL, and the environment variable that stands in for it."""
 
 
 class Tables:
@@ -32,8 +43,11 @@ class Tables:
         """Digests of the tables that the build reads, their version and licence, and a database's state."""
         from dataset_builder.cohort.build import locate_for
 
-        located = locate_for(self._config.source, self.location, self._config)
+        location = self.location
+        database = _database_of(location) if isinstance(location, str) else None
+        located = locate_for(self._config.source, location, self._config)
         return {
+            "database": database,
             "tables": {
                 name: cache.digest(place) for name, place in sorted(located.paths.items()) if isinstance(place, Path)
             },
@@ -41,3 +55,22 @@ class Tables:
             "states": dict(located.states),
             "source": cache.digest(located.source.path),
         }
+
+
+def _database_of(url: str) -> dict[str, str]:
+    """Which database a URL names, without its role. Afterwards its counters of changed rows are complete."""
+    from dataset_builder.engines.engine import missing_library_named
+
+    with missing_library_named("postgres"):
+        from psycopg.conninfo import conninfo_to_dict
+
+        from dataset_builder.sources.postgres_catalog import wait_for_counters
+
+    wait_for_counters(url)  # by these the states of the tables show a change
+    parts = conninfo_to_dict(url)
+    # Where the URL leaves something out, the client library takes it from the environment, and the database's name
+    # from the role.
+    found = {
+        name: str(parts.get(name) or os.environ.get(variable) or "") for name, variable in PLACE_OF_DATABASE.items()
+    }
+    return {**found, "dbname": found["dbname"] or str(parts.get("user") or os.environ.get("PGUSER") or "")}

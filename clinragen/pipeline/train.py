@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dataset_builder.storage.config_fields import check_values, setting
-from dataset_builder.storage.files import read_yaml
+from clinragen.pipeline.phase_settings import deciding_phase_settings
+from dataset_builder.storage.code_fingerprint import code_fingerprint
+from dataset_builder.storage.config_fields import LARGEST_SEED, check_values, setting
+from dataset_builder.storage.files import file_digest, fingerprint, read_yaml
 from dataset_builder.storage.progress import Report
 from modeling_clinragen.errors import SettingsError
-from trainers.phases import PHASES
+from trainers.phases import PHASES, phase_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,19 +29,52 @@ class TrainConfig:
     config: Path = setting(help="YAML file with the phase's settings, e.g. recipes/tiny-t5/note.yaml.")
     model: Path | None = setting(None, help="YAML file that says what to build, where there is no parent.")
     overrides: tuple[str, ...] = setting((), help="Settings that win over the phase's YAML, as on the command line.")
-    seed: int = setting(0, help="Seed of initialisation, batches and dropout.")
+    seed: int = setting(0, help="Seed of initialisation, batches and dropout.", at_least=0, at_most=LARGEST_SEED)
 
     def __post_init__(self) -> None:
         check_values(self)
 
     @property
     def deciding_content(self) -> Mapping[str, Any]:
-        """The file that the model YAML names: the shape of a language model that is built from scratch."""
+        """The phase's settings without those that change nothing, the code of its own trainer, and what the model
+        YAML names: the shape of a language model that is built from scratch, or the folder of a pretrained one.
+        """
+        found: dict[str, Any] = {
+            "config": fingerprint(deciding_phase_settings(self.config, self.overrides)),
+            "overrides": None,  # they are among the settings
+        }
+        trainer = phase_named(self.phase).trainer
+        if trainer is not None:
+            # It is named by a text, which no import shows.
+            found["trainer"] = _code_of(trainer.partition(":")[0])
         if self.model is None:
-            return {}
+            return found
         content = read_yaml(self.model)
-        named = content.get("scratch") if isinstance(content, Mapping) else None
-        return {"scratch": self.model.resolve().parent / named} if isinstance(named, str) else {}
+        named = dict(content) if isinstance(content, Mapping) else {}
+        beside = self.model.resolve().parent
+        scratch, backbone = named.get("scratch"), named.get("backbone")
+        if isinstance(scratch, str):
+            found["scratch"] = beside / scratch
+        if isinstance(backbone, str):
+            folder = next((path for path in (beside / backbone, Path(backbone)) if path.is_dir()), None)
+            found |= {} if folder is None else {"backbone": folder.resolve()}
+        return found
+
+
+def _code_of(module: str) -> str:
+    """Digest of the code of a trainer's module; of one outside this project only its own file counts."""
+    try:
+        return code_fingerprint(module)
+    except ModuleNotFoundError:
+        try:
+            spec = find_spec(module)
+        except ModuleNotFoundError:
+            spec = None
+        if spec is None or spec.origin is None:
+            raise SettingsError(
+                f"the trainer's module '{module}' is not installed; correct trainers/phases.py"
+            ) from None
+        return file_digest(Path(spec.origin))
 
 
 def run(config: TrainConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:
@@ -47,7 +83,7 @@ def run(config: TrainConfig, inputs: Mapping[str, Any], output: Path, report: Re
     Raises:
         SettingsError: Neither a parent is given nor both a model YAML and a knowledge base.
     """
-    from clinragen.knowledge import load_knowledge
+    from clinragen.knowledge.reader import load_knowledge
     from dataset_builder.contract.schema import load_examples
     from trainers.run_phase import NewModel, load_model_config, train_phase
 

@@ -12,7 +12,6 @@ from clinragen.retrieval.encoder import SentenceEncoder
 from clinragen.retrieval.passages import Passage
 from clinragen.retrieval.ranking import Ranking
 from clinragen.retrieval.topics import Topic
-from dataset_builder.storage.files import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -28,16 +27,13 @@ class LocalCorpus:
         self.name = folder.resolve().name
         self._folder = folder
         self._encoder = encoder
-        stats = {str(path.relative_to(folder)): path.stat() for path in corpus_files(folder)}
-        self._size = {"files": len(stats), "bytes": sum(stat.st_size for stat in stats.values())}
-        # Size and time stand for the content: a baseline is too large to hash in each run.
-        self._state = fingerprint({name: (stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()})
+        files = corpus_files(folder)
+        self._size = {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
         if encoder is None:
             logger.warning("%s: ranked by BM25 alone, since no sentence encoder was given", folder)
 
-    def query(self, topic: Topic) -> dict[str, str]:
-        """Words, state of the files, and encoder."""
-        return {"words": topic.words, "files": self._state, "encoder": str(self._encoder or "none")}
+    def query(self, topic: Topic) -> None:
+        """Nothing: answers are not kept, since the files are here and may change at any time."""
 
     def passages(self, topic: Topic, count: int) -> list[Passage]:
         """At most `count` passages, the best first; each shares at least one word with the query.

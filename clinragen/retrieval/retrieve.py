@@ -13,7 +13,15 @@ from clinragen.retrieval.passages import Passage
 from clinragen.retrieval.pubmed import PubMed
 from clinragen.retrieval.topics import Topic
 from clinragen.retrieval.wikipedia import Wikipedia
-from dataset_builder.storage.files import fingerprint, read_json, write_json
+from dataset_builder.storage.code_fingerprint import code_fingerprint
+from dataset_builder.storage.files import (
+    PRIVATE_FILE,
+    fingerprint,
+    make_private,
+    private_folder,
+    read_json,
+    write_json,
+)
 from dataset_builder.storage.progress import Progress, Report, no_report
 from modeling_clinragen.errors import InputDataError, SettingsError
 
@@ -25,8 +33,8 @@ class Source(Protocol):
 
     name: str
 
-    def query(self, topic: Topic) -> dict[str, Any]:
-        """Everything, JSON-able, that decides the answer for a topic."""
+    def query(self, topic: Topic) -> dict[str, Any] | None:
+        """Everything, JSON-able, that decides the answer for a topic; None where the answer is not kept."""
         ...
 
     def passages(self, topic: Topic, count: int) -> list[Passage]:
@@ -76,7 +84,8 @@ def retrieve(
         topics: Made from the vocabulary, never from a patient: queries contain nothing else.
         sources: In the order in which their passages are listed.
         per_topic: At most so many passages from each source for each topic.
-        cache_dir: Folder that keeps every complete answer; no query is sent twice.
+        cache_dir: Folder that keeps every complete answer of the web, for its owner only; while the code that reads
+            answers is the same, no query is sent twice.
         report: Called after each answer.
 
     Returns:
@@ -89,6 +98,8 @@ def retrieve(
     """
     if not 1 <= per_topic <= MAX_RECORDS:
         raise SettingsError(f"per_topic is {per_topic}; give a number of passages from 1 to {MAX_RECORDS}")
+    if cache_dir.is_dir():
+        make_private(cache_dir)
     found: dict[str, list[Passage]] = {}
     for index, topic in enumerate(topics):
         passages: dict[tuple[str, str], Passage] = {}
@@ -102,14 +113,25 @@ def retrieve(
 
 
 def _answer(topic: Topic, source: Source, count: int, cache_dir: Path) -> list[Passage]:
-    query = {"source": source.name, "topic": topic.key, "passages": count, **source.query(topic)}
+    asked = source.query(topic)
+    if asked is None:
+        return _asked(topic, source, count)
+    # What other code made of an answer may be another list of passages.
+    query = {"source": source.name, "topic": topic.key, "passages": count, **asked, "code": code_fingerprint(__name__)}
     path = cache_dir / f"{fingerprint(query)}.json"
     if path.exists():
         return _cached(path)
+    passages = _asked(topic, source, count)
+    private_folder(cache_dir)
+    write_json(path, {"query": query, "passages": [passage.to_dict() for passage in passages]})
+    path.chmod(PRIVATE_FILE)
+    return passages
+
+
+def _asked(topic: Topic, source: Source, count: int) -> list[Passage]:
     passages = source.passages(topic, count)
     if not passages:
         logger.warning("%s: no passages for '%s'", source.name, topic.key)
-    write_json(path, {"query": query, "passages": [passage.to_dict() for passage in passages]})
     return passages
 
 

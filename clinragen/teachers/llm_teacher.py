@@ -35,10 +35,10 @@ class LLMTeacher:
         client: LLMClient,
         prompt: Prompt,
         *,
-        max_tokens: int = 400,
-        temperature: float = 0.0,
-        seed: int = 0,
-        concurrency: int = 32,
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        concurrency: int,
     ) -> None:
         self._client = client
         self._prompt = prompt

@@ -20,7 +20,7 @@ from clinragen.claims.rationale import Complaint, Rationale
 from clinragen.knowledge import KnowledgeBase
 from clinragen.llm.types import Message
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.lab_summary import count_levels
+from dataset_builder.contract.lab_summary import count_levels, summarise
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 RESOURCES = files("clinragen.teachers") / "resources"
@@ -69,6 +69,7 @@ class Prompt:
     def describe(self, example: Mapping[str, Any]) -> PatientText:
         """The text about an example of the data contract."""
         words = example["note"].split(" ")
+        series = LabSeries.from_example(self._vocabulary, example)
         terms = {name: self._knowledge.terms_for(self._keys[name]) for name in example["diagnoses"]}
         limit = self._prompt["knowledge_terms"]
         lines = [
@@ -77,10 +78,11 @@ class Prompt:
         ]
         return PatientText(
             note=" ".join(words[: self._prompt["note_words"]]).strip() or self._prompt["no_note"],
-            anomalies=example["lab_summary"] or self._prompt["no_anomalies"],
+            # The example's own `lab_summary` may be of another range set than the measurements below.
+            anomalies=summarise(series, self._range_set) or self._prompt["no_anomalies"],
             diagnoses=_listed(example["diagnoses"]) or self._prompt["no_diagnoses"],
             knowledge="\n".join(lines) or self._prompt["no_knowledge"],
-            measurements=self._measurements(LabSeries.from_example(self._vocabulary, example)),
+            measurements=self._measurements(series),
         )
 
     def about_note(self, patient: PatientText) -> tuple[Message, ...]:

@@ -13,7 +13,10 @@ from typing import Any
 from clinragen.claims.rationale import Rationale
 from clinragen.teachers.distill import BATCH_ROWS, cohort_files, distill
 from clinragen.teachers.teacher import REJECTED, Judge, Teacher, V
+from dataset_builder.contract.cohort_splits import range_set_of
 from dataset_builder.contract.definitions import read_definitions, write_definitions
+from dataset_builder.contract.lab_series import LabSeries
+from dataset_builder.contract.lab_summary import summarise
 from dataset_builder.storage.files import file_digest, make_private, private_folder, read_json, write_json
 from dataset_builder.storage.governance import ORIGIN, PROVENANCE, carry_provenance, is_credentialed, read_provenance
 from dataset_builder.storage.progress import Report, no_report
@@ -39,9 +42,11 @@ async def fill_rationales(
     """Fill `folder` with the cohort and the rationales of its examples.
 
     An example whose rationale is rejected, also after the teacher's repair, keeps `rationale_note` and `rationale_lab`
-    empty: no phase learns from it. All other columns, the vocabulary and the card are the cohort's. `provenance.json`
-    gets the key "rationales" and a step that names teacher, range set and services; `rationales.json` is the report
-    that is also returned. With anything from credentialed data only the owner can open the folder.
+    empty: no phase learns from it. Where the judge's range set is not the cohort's, `lab_summary` is written anew with
+    it, so that summary and rationales never disagree. All other columns, the vocabulary and the card are the cohort's.
+    `provenance.json` gets the key "rationales" and a step that names teacher, range set and services;
+    `rationales.json` is the report that is also returned. With anything from credentialed data only the owner can open
+    the folder.
 
     Nothing is written before all rationales are there. The folder is not atomic by itself: a stage makes it so.
 
@@ -73,8 +78,10 @@ async def fill_rationales(
         private_folder(folder)
     counts = _Counts(definitions.vocabulary)
     (folder / "data").mkdir(exist_ok=True)
+    described = range_set_of(provenance) == judge.range_set
+    summaries = None if described else _Summaries(definitions.vocabulary, judge.range_set)
     for path in paths.values():
-        _fill(path, folder / "data" / path.name, rationales, counts)
+        _fill(path, folder / "data" / path.name, rationales, counts, summaries)
     write_definitions(folder, definitions)
     if (cohort / CARD).is_file():
         shutil.copyfile(cohort / CARD, folder / CARD)
@@ -97,7 +104,26 @@ def _digests(paths: Mapping[str, Path]) -> dict[str, str]:
     return {f"data/{path.name}": file_digest(path) for path in paths.values()}
 
 
-def _fill(source: Path, target: Path, rationales: Mapping[str, Rationale], counts: _Counts) -> None:
+class _Summaries:
+    """The column `lab_summary` of a batch by one range set."""
+
+    def __init__(self, vocabulary: Vocabulary, range_set: str) -> None:
+        self._vocabulary = vocabulary
+        self._range_set = vocabulary.range_set(range_set)
+
+    def column(self, batch: Any) -> list[str]:
+        """One text per example of an Arrow batch of the data contract."""
+        examples = batch.select(["lab_hours", "lab_values", "lab_observed"]).to_pylist()
+        return [summarise(LabSeries.from_example(self._vocabulary, one), self._range_set) for one in examples]
+
+
+def _fill(
+    source: Path,
+    target: Path,
+    rationales: Mapping[str, Rationale],
+    counts: _Counts,
+    summaries: _Summaries | None,
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -112,6 +138,8 @@ def _fill(source: Path, target: Path, rationales: Mapping[str, Rationale], count
                 "rationale_note": [one.note for one in chosen],
                 "rationale_lab": [one.lab for one in chosen],
             }
+            if summaries is not None:
+                filled["lab_summary"] = summaries.column(batch)
             for name, texts in filled.items():
                 position = schema.get_field_index(name)
                 column = pa.array(texts, schema.field(position).type)

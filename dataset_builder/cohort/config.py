@@ -12,9 +12,10 @@ from typing import Any
 from dataset_builder.cohort.note_sections import policies
 from dataset_builder.cohort.splits import FRACTIONS, assign_splits
 from dataset_builder.contract.definitions import load_definitions
-from dataset_builder.storage.config_fields import check_values, deciding, setting
+from dataset_builder.storage.config_fields import LARGEST_SEED, check_values, deciding, setting
 from dataset_builder.storage.files import file_digest, fingerprint
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET
 
 ENGINES = ("duckdb", "postgres", "spark")
 # The windows' ends in hours since ICU admission; None for the whole stay.
@@ -50,7 +51,7 @@ class CohortConfig:
         MAX_STEPS, help="A series keeps its first rows up to this many; nothing keeps all.", unit="rows", at_least=1
     )
     range_set: str = setting(
-        "clinical", help="Range set of the vocabulary that anomalies are described by, e.g. clinical or paper."
+        DEFAULT_RANGE_SET, help="Range set of the vocabulary that anomalies are described by, e.g. clinical or paper."
     )
     skip_filters: tuple[str, ...] = setting(
         (), help="Filters of mimic3-benchmarks that are not applied to the cohort.", choices=FILTERS
@@ -58,7 +59,7 @@ class CohortConfig:
     all_codes: bool = setting(
         False, help="Count diagnosis codes that the source's own dictionary of codes (MIMIC-III) does not list."
     )
-    seed: int = setting(0, help="Seed of the split by patient.")
+    seed: int = setting(0, help="Seed of the split by patient.", at_least=0, at_most=LARGEST_SEED)
     split_fractions: tuple[float, float, float] = setting(
         FRACTIONS, help="Shares of the patients in each split.", unit="train, validation and test; they add up to 1"
     )

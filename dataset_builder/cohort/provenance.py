@@ -8,12 +8,11 @@ from typing import Any
 from dataset_builder.cohort.config import CohortConfig
 from dataset_builder.cohort.notes import STRUCTURED, is_retrospective
 from dataset_builder.contract.definitions import Definitions
+from dataset_builder.contract.schema import COHORT_FORMAT
 from dataset_builder.sources.locate import LocatedSource
 from dataset_builder.storage.code_fingerprint import code_fingerprint
 from dataset_builder.storage.files import fingerprint
 
-FORMAT = 2
-"""Of a cohort folder: provenance.json, vocabulary.json and data/*.parquet."""
 BUILDER = "dataset_builder.cohort.build"
 
 
@@ -40,7 +39,7 @@ def origin(located: LocatedSource, config: CohortConfig, definitions: Definition
     else:
         sentence = "The notes are the admission sections of discharge summaries, which were written up at discharge."
     return {
-        "format": FORMAT,
+        "format": COHORT_FORMAT,
         "source": located.source.name,
         "release": located.release.name,
         "title": located.release.title,

@@ -7,10 +7,8 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict
 
-from dataset_builder.storage.governance import UNRECORDED, require_publishable
-from modeling_clinragen.vocabulary_clinragen import Vocabulary
-
-DEFAULT_RANGE_SET = "clinical"
+from dataset_builder.storage.governance import require_publishable
+from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET, Vocabulary
 
 
 class CohortSplits(DatasetDict):
@@ -38,15 +36,10 @@ class CohortSplits(DatasetDict):
 def range_set_of(provenance: Mapping[str, Any]) -> str:
     """Name of the range set that a cohort, or something made of it, was described or taught with.
 
-    The last step that recorded one counts, else the settings of the build, else "clinical".
+    The last step that recorded one counts, else the settings of the build, else the default one.
     """
     steps = provenance.get("steps")
     for record in [*reversed(steps if isinstance(steps, list) else []), provenance.get("settings")]:
         if isinstance(record, Mapping) and isinstance(record.get("range_set"), str):
             return str(record["range_set"])
     return DEFAULT_RANGE_SET
-
-
-def provenance_of(cohort: DatasetDict) -> dict[str, Any]:
-    """The provenance of splits that `load_examples` read; that of any others is not recorded."""
-    return dict(cohort.provenance if isinstance(cohort, CohortSplits) else UNRECORDED)

@@ -46,6 +46,7 @@ def read_variable(
         InputDataError: A field is unknown, missing or malformed; the message names the file and the field.
     """
     _check_fields(entry, VARIABLE_FIELDS, path)
+    _check_names(entry, path)
     try:
         low, high = entry["plausible"]
         name, unit = _text(entry, "name", path), _text(entry, "unit", path)
@@ -82,6 +83,8 @@ def read_variable(
 def read_disease(key: str, entry: Any, path: Any) -> tuple[Disease, Mapping[str, Any]]:
     """A disease, and the other content of its file (codes, queries, terms, ...); otherwise as `read_variable`."""
     _check_fields(entry, DISEASE_FIELDS, path)
+    # The keys of codes are numbers: the ICD versions.
+    _check_names({name: entry[name] for name in entry if name != "codes"}, path)
     try:
         disease = Disease(key, _text(entry, "name", path), _text(entry, "kind", path))
         codes = {
@@ -189,6 +192,17 @@ def _check_fields(entry: Any, known: frozenset[str], path: Any) -> None:
     unknown = sorted(str(name) for name in set(entry) - known)
     if unknown:
         raise InputDataError(f"{path}: unknown field '{unknown[0]}'; use {', '.join(sorted(known))}")
+
+
+def _check_names(content: Any, path: Any) -> None:
+    """Refuse a key that YAML does not read as a text, at any depth: a cohort keeps all this as JSON."""
+    if isinstance(content, Mapping):
+        for key in content:
+            if not isinstance(key, str):
+                raise InputDataError(f"{path}: the key {key} is not a text; put it in quotes")
+    if isinstance(content, Mapping | list):
+        for entry in content.values() if isinstance(content, Mapping) else content:
+            _check_names(entry, path)
 
 
 def _check_terms(terms: Any, path: Any) -> None:

@@ -103,11 +103,22 @@ def read_definitions(folder: Path) -> Definitions:
     content = read_json(path)
     try:
         vocabulary = Vocabulary.from_dict(content["vocabulary"], str(path))
-        return Definitions(vocabulary, dict(content["variables"]), dict(content["diseases"]))
+        found = Definitions(vocabulary, dict(content["variables"]), dict(content["diseases"]))
     except SettingsError as error:
         raise InputDataError(str(error)) from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputDataError(f"{path}: malformed; run `clinragen build` again") from error
+    for listed, defined in (
+        (vocabulary.variable_keys, found.variables),
+        (tuple(vocabulary.name_of_disease), found.diseases),
+    ):
+        odd = sorted(set(listed) ^ set(defined))
+        if odd or not all(isinstance(entry, Mapping) for entry in defined.values()):
+            which = f" of '{odd[0]}'" if odd else ""
+            raise InputDataError(
+                f"{path}: vocabulary and definitions{which} do not agree; run `clinragen build` again"
+            )
+    return found
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
@@ -128,7 +139,7 @@ def _load(folder: Path | Traversable, shipped: Definitions | None) -> Definition
     index = read_yaml(index_path)
     if not isinstance(index, Mapping) or index.get("format") != FORMAT:
         raise InputDataError(f"{index_path}: needs 'format: {FORMAT}' and lists of variables and diseases")
-    unknown = sorted(set(index) - {"format", "variables", "diseases", "range_sets"})
+    unknown = sorted(map(str, set(index) - {"format", "variables", "diseases", "range_sets"}))
     if unknown:
         raise InputDataError(f"{index_path}: unknown entry '{unknown[0]}'; use variables, diseases and range_sets")
     range_sets = _range_sets(index.get("range_sets"), index_path, shipped)

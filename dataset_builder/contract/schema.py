@@ -21,7 +21,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset_builder.contract.definitions import read_vocabulary
+from dataset_builder.contract.definitions import FILE, read_vocabulary
 from dataset_builder.storage.governance import read_provenance
 from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from dataset_builder.contract.cohort_splits import CohortSplits
 
 SPLITS = ("train", "validation", "test")
+COHORT_FORMAT = 2
+"""Of a cohort folder: provenance.json, vocabulary.json and data/*.parquet."""
 
 
 def example_schema(vocabulary: Vocabulary) -> pa.Schema:
@@ -89,6 +91,13 @@ def load_examples(folder: Path) -> CohortSplits:
 
     folder = Path(folder)
     paths = split_files(folder)
+    provenance = read_provenance(folder)
+    # Without a format it is no record of a build, and counts as one of unknown origin.
+    if provenance.get("format", COHORT_FORMAT) != COHORT_FORMAT:
+        raise InputDataError(
+            f"{folder}: has cohort format {provenance['format']}, this version reads {COHORT_FORMAT}; run `clinragen "
+            "build` (and `clinragen rationales`) again"
+        )
     vocabulary = read_vocabulary(folder)
     expected = example_features(vocabulary)
     splits = {}
@@ -102,6 +111,11 @@ def load_examples(folder: Path) -> CohortSplits:
             odd = sorted(set(table.column_names) ^ set(expected))
             raise InputDataError(f"{path}: breaks the contract ({', '.join(odd)}); build the cohort again")
         if table.features != expected:
-            table = table.cast(expected)
+            try:
+                table = table.cast(expected)
+            except (TypeError, ValueError, ArrowException) as error:
+                raise InputDataError(
+                    f"{path}: has columns of another type or width than {folder / FILE} says; build the cohort again"
+                ) from error
         splits[split] = table
-    return CohortSplits(splits, read_provenance(folder), vocabulary)
+    return CohortSplits(splits, provenance, vocabulary)

@@ -35,7 +35,8 @@ def code_fingerprint(module: str) -> str:
     """Digest of everything that `module` is made of.
 
     That is the source of the modules in its import closure, the data files of their folders (beside a module, and
-    below `resources/`), and the installed versions of the libraries that these modules import at any level.
+    below `resources/`; not one that is named like another module), and the installed versions of the libraries that
+    these modules import at any level.
 
     Args:
         module: Full name of a module of this project, e.g. "dataset_builder.cohort.build".
@@ -43,7 +44,10 @@ def code_fingerprint(module: str) -> str:
     modules, libraries = _closure(module)
     paths = {_path(name) for name in modules}
     digest = hashlib.sha256()
-    for path in sorted({*paths, *(file for folder in {path.parent for path in paths} for file in _data(folder))}):
+    data = {file for folder in {path.parent for path in paths} for file in _data(folder)}
+    # What has the name of a module beside it, such as a template, is that module's alone.
+    data = {file for file in data if (owner := file.with_suffix(".py")) in paths or not owner.is_file()}
+    for path in sorted(paths | data):
         digest.update(f"{_shown(path)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     for distribution, installed in sorted(_versions(libraries).items()):
         digest.update(f"{distribution}=={installed}\0".encode())

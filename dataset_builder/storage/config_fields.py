@@ -16,6 +16,10 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from modeling_clinragen.errors import SettingsError
 
 Config = TypeVar("Config")
+LARGEST_SEED = 2**32 - 1
+"""Of all random generators together: numpy takes no larger one, and none below 0."""
+WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+PLURALS = {int: "whole numbers", float: "numbers", str: "texts", Path: "paths"}
 
 
 def setting(
@@ -121,7 +125,7 @@ def check_values(config: Any) -> None:
     """
     hints = get_type_hints(type(config))
     for one in fields(config):
-        _check_value(getattr(config, one.name), hints[one.name], one, one.name)
+        _check_value(getattr(config, one.name), hints[one.name], one, one.name, written=False)
 
 
 def deciding(config: Any) -> dict[str, Any]:
@@ -135,20 +139,24 @@ def deciding(config: Any) -> dict[str, Any]:
 
 
 def expected(one: Field[Any], hint: Any) -> str:
-    """The values that a setting takes, in words: "a number from 0 to 1", "one of event, hourly"."""
-    choices = one.metadata.get("choices")
-    text = _type_in_words(hint)
-    if choices:
-        text = f"{'a list of any of' if text == 'a list' else 'one of'} {', '.join(choices)}"
+    """The values that a setting takes, in words: "a number from 0 to 1", "one of event, hourly", "a list of texts"."""
+    options = [option for option in _options(hint) if option is not type(None)]
+    text = _type_in_words(Union[tuple(options)]) if options else "nothing"  # noqa: UP007
+    plain = text
+    if choices := one.metadata.get("choices"):
+        text = f"{'a list of any of' if text.startswith('a list') else 'one of'} {', '.join(choices)}"
     low, high = one.metadata.get("at_least"), one.metadata.get("at_most")
     if low is not None and high is not None:
-        text += f" from {low:g} to {high:g}"
+        text += f" from {_number_in_words(low)} to {_number_in_words(high)}"
     elif low is not None:
-        text += f" of at least {low:g}"
+        text += f" of at least {_number_in_words(low)}"
     elif high is not None:
-        text += f" of at most {high:g}"
-    unit = one.metadata.get("unit")
-    return f"{text} ({unit})" if unit else text
+        text += f" of at most {_number_in_words(high)}"
+    if unit := one.metadata.get("unit"):
+        text += f" ({unit})"
+    if len(options) < len(_options(hint)) and options:
+        text += " or nothing" if text == plain else ", or nothing"
+    return text
 
 
 def _fields(kind: type) -> tuple[Field[Any], ...]:
@@ -165,29 +173,29 @@ def _options(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
-def _check_value(value: Any, hint: Any, one: Field[Any], where: str) -> None:
-    if not any(_fits(value, option, where) for option in _options(hint)):
-        raise SettingsError(f"{where}: expected {expected(one, hint)}, got {_kind_of(value)}")
+def _check_value(value: Any, hint: Any, one: Field[Any], where: str, *, written: bool = True) -> None:
+    if not _fits(value, hint, where, written):
+        raise SettingsError(
+            f"{where}: expected {expected(one, hint)}, got {_fault_in_words(value, hint, where, written)}"
+        )
     choices: Sequence[str] = one.metadata.get("choices") or ()
     given = value if isinstance(value, (list, tuple)) else (value,)
     for entry in given if choices else ():
         if entry is not None and entry not in choices:
             raise SettingsError(f"{where}: expected one of {', '.join(choices)}, got '{entry}'")
     low, high = one.metadata.get("at_least"), one.metadata.get("at_most")
-    numbers = given if low is not None or high is not None else ()
-    for number in numbers:
+    for number in given if low is not None or high is not None else ():
         if number is None:
             continue
-        if (
-            not math.isfinite(float(number))
-            or (low is not None and float(number) < low)
-            or (high is not None and float(number) > high)
-        ):
+        if (low is not None and float(number) < low) or (high is not None and float(number) > high):
             raise SettingsError(f"{where}: expected {expected(one, hint)}, got {number}")
 
 
-def _fits(value: Any, hint: Any, where: str) -> bool:
-    """Whether a value has a type; a mapping for a nested config is checked down to its last key."""
+def _fits(value: Any, hint: Any, where: str, written: bool) -> bool:
+    """Whether a value has a type; a mapping for a nested config is checked down to its last key.
+
+    `written` is for a value of a file, where a number may stand as a text.
+    """
     origin = get_origin(hint)
     if hint is Any or hint is object:
         return True
@@ -196,18 +204,20 @@ def _fits(value: Any, hint: Any, where: str) -> bool:
     if origin is Literal:
         return value in get_args(hint)
     if origin in (Union, types.UnionType):
-        return any(_fits(value, option, where) for option in get_args(hint))
-    if origin in (list, tuple, Sequence):
-        arguments = get_args(hint)
-        if not isinstance(value, (list, tuple)):
+        return any(_fits(value, option, where, written) for option in get_args(hint))
+    if _is_list(hint):
+        kinds = _entry_types(hint, value)
+        return kinds is not None and all(
+            _fits(entry, kind, where, written) for entry, kind in zip(value, kinds, strict=True)
+        )
+    if _is_mapping(hint):
+        if not isinstance(value, Mapping):
             return False
-        if origin is tuple and arguments and arguments[-1] is not Ellipsis:
-            return len(value) == len(arguments) and all(
-                _fits(entry, argument, where) for entry, argument in zip(value, arguments, strict=True)
-            )
-        return all(_fits(entry, arguments[0], where) for entry in value) if arguments else True
-    if origin in (dict, Mapping) or hint in (dict, Mapping):
-        return isinstance(value, Mapping)
+        key_type, entry_type = get_args(hint) or (Any, Any)
+        return all(
+            _fits(key, key_type, where, written) and _fits(entry, entry_type, where, written)
+            for key, entry in value.items()
+        )
     if not isinstance(hint, type):
         return True
     if issubclass(hint, Enum):
@@ -217,39 +227,61 @@ def _fits(value: Any, hint: Any, where: str) -> bool:
             check_mapping(hint, value, where)
             return True
         return isinstance(value, hint)
-    if hint is bool:
-        return isinstance(value, bool)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint is float:
-        return (isinstance(value, (int, float)) and not isinstance(value, bool)) or _is_number(value)
+        return _is_number(value, written)
     if hint is Path:
         return isinstance(value, (str, Path)) and str(value) != ""
     return isinstance(value, hint)
 
 
-def _is_number(value: Any) -> bool:
+def _is_list(hint: Any) -> bool:
+    return hint in (list, tuple) or get_origin(hint) in (list, tuple, Sequence)
+
+
+def _is_mapping(hint: Any) -> bool:
+    return hint in (dict, Mapping) or get_origin(hint) in (dict, Mapping)
+
+
+def _entry_types(hint: Any, value: Any) -> list[Any] | None:
+    """The type of every entry of the list `value`; None where it is no list, or one of another length."""
+    if not isinstance(value, (list, tuple)):
+        return None
+    arguments = get_args(hint) or (Any,)
+    if get_origin(hint) is tuple and arguments[-1] is not Ellipsis:
+        return list(arguments) if len(value) == len(arguments) else None
+    return [arguments[0]] * len(value)
+
+
+def _is_number(value: Any, written: bool) -> bool:
     # YAML 1.1 reads 1e-4 as a text: it wants a dot.
-    if not isinstance(value, str):
+    if isinstance(value, bool) or not isinstance(value, (int, float, str) if written else (int, float)):
         return False
     try:
-        float(value)
-    except ValueError:
+        return math.isfinite(float(value))
+    except (ValueError, OverflowError):
         return False
-    return True
 
 
 def _converted(value: Any, hint: Any, where: str) -> Any:
+    """What a config wants for a value of a file that fits: a path for a text, a tuple for a list, and so on."""
     for option in _options(hint):
-        origin = get_origin(option)
+        if not _fits(value, option, where, written=True):
+            continue
         if isinstance(option, type) and is_dataclass(option) and isinstance(value, Mapping):
             return make_config(option, value, where)
         if option is Path and isinstance(value, str):
             return Path(value)
-        if option is float and isinstance(value, str) and _is_number(value):
+        if option is float and isinstance(value, str):
             return float(value)
-        if origin is tuple and isinstance(value, list):
-            return tuple(value)
+        if _is_list(option):
+            kinds = _entry_types(option, value) or []
+            entries = [_converted(entry, kind, where) for entry, kind in zip(value, kinds, strict=True)]
+            return entries if option is list or get_origin(option) is list else tuple(entries)
+        if _is_mapping(option) and get_args(option):
+            return {key: _converted(entry, get_args(option)[1], where) for key, entry in value.items()}
+        return value
     return value
 
 
@@ -264,21 +296,45 @@ def _plain(value: Any) -> Any:
 
 
 def _type_in_words(hint: Any) -> str:
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
     parts = []
     for option in _options(hint):
-        origin = get_origin(option)
+        arguments = get_args(option)
         if option is type(None):
             parts.append("nothing")
-        elif origin in (list, tuple, Sequence):
-            parts.append("a list")
-        elif origin in (dict, Mapping) or option is dict:
-            parts.append("a mapping")
+        elif _is_list(option):
+            entries = PLURALS.get(arguments[0], "entries") if arguments else "entries"
+            exact = get_origin(option) is tuple and arguments[-1] is not Ellipsis
+            parts.append(f"a list of {len(arguments)} {entries}" if exact else f"a list of {entries}")
+        elif _is_mapping(option):
+            entries = PLURALS.get(arguments[1], "") if arguments else ""
+            parts.append(f"a mapping of names to {entries}" if entries else "a mapping")
         elif isinstance(option, type) and is_dataclass(option):
             parts.append(f"settings ({', '.join(setting_types(option))})")
         else:
-            parts.append(words.get(option, getattr(option, "__name__", str(option))))
+            parts.append(WORDS.get(option, getattr(option, "__name__", str(option))))
     return " or ".join(dict.fromkeys(parts))
+
+
+def _fault_in_words(value: Any, hint: Any, where: str, written: bool) -> str:
+    """What a value that does not fit is; of a list or mapping, the entry that is at fault."""
+    for option in _options(hint):
+        kinds = _entry_types(option, value) if _is_list(option) else None
+        if kinds is not None:
+            for number, (entry, kind) in enumerate(zip(value, kinds, strict=True), start=1):
+                if not _fits(entry, kind, where, written):
+                    return f"{_kind_of(entry)} as entry {number}"
+        elif _is_mapping(option) and isinstance(value, Mapping) and get_args(option):
+            key_type, entry_type = get_args(option)
+            for key, entry in value.items():
+                if not _fits(key, key_type, where, written):
+                    return f"the name {_kind_of(key)}"
+                if not _fits(entry, entry_type, where, written):
+                    return f"{_kind_of(entry)} for '{key}'"
+    return _kind_of(value)
+
+
+def _number_in_words(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def _kind_of(value: Any) -> str:

@@ -44,6 +44,8 @@ def disk_errors_named(path: Path) -> Iterator[None]:
             raise InputDataError(f"{path}: the disk is full; free some space and run again") from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise InputDataError(f"{path}: cannot be written here; choose another output folder") from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise InputDataError(f"{path}: lies below a file; choose another output folder") from error
         raise
 
 
@@ -212,13 +214,15 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON. Raises `InputDataError` that names the file when it is missing or damaged."""
+    """Read JSON. Raises `InputDataError` that names the file when it cannot be read or is damaged."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputDataError(f"{path}: is missing") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputDataError(f"{path}: is not readable JSON; make it again") from error
+        raise InputDataError(f"{path}: is missing; check the path") from error
+    except OSError as error:
+        raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InputDataError(f"{path}: is not readable JSON; correct it, or make it again") from error
 
 
 def read_text(path: Path | Traversable) -> str:
@@ -231,11 +235,32 @@ def read_text(path: Path | Traversable) -> str:
         raise InputDataError(f"{path}: is not a text file in UTF-8; save it as UTF-8") from error
 
 
+class _RepeatedKeyError(yaml.YAMLError):
+    """A mapping has a key twice; YAML itself would take the last value without a word."""
+
+
+class _Loader(yaml.CSafeLoader):
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise _RepeatedKeyError(f"'{key.value}' is given twice (line {key.start_mark.line + 1})")
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
 def parse_yaml(text: str, path: Path | Traversable | str) -> Any:
-    """Parse a YAML text. Raises `InputDataError` that names the `path` it was read from."""
+    """Parse a YAML text.
+
+    Raises `InputDataError` that names the `path` it was read from: it is no YAML, or a key is given twice.
+    """
     try:
-        return yaml.load(text, yaml.CSafeLoader)
-    except yaml.YAMLError as error:
+        return yaml.load(text, _Loader)
+    except _RepeatedKeyError as error:
+        raise InputDataError(f"{path}: {error}; keep one of them") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # ValueError: a date that does not exist.
         raise InputDataError(f"{path}: is not a readable YAML file; check its syntax") from error
 
 

@@ -6,7 +6,6 @@ chunks: memory does not grow with their number.
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.contract.definitions import Definitions, shipped_definitions
-from dataset_builder.storage.files import atomic_folder
 from dataset_builder.storage.progress import Progress, Report, no_report
+from dataset_builder.synthetic.identifiers import MAX_PATIENTS
 from dataset_builder.synthetic.notes import NoteWriter
-from dataset_builder.synthetic.patients import MAX_PATIENTS, Admission, Patient, PatientMaker, Stay
+from dataset_builder.synthetic.patients import Admission, Patient, PatientMaker, Stay
 from dataset_builder.synthetic.phrasebook import load_phrasebook
 from dataset_builder.synthetic.records import AdmissionRecords
 from dataset_builder.synthetic.series import StayChart, describe_effects, plan_effects
@@ -26,29 +25,9 @@ from dataset_builder.synthetic.world import World
 from dataset_builder.synthetic.world_file import load_world
 from modeling_clinragen.errors import SettingsError
 
-logger = logging.getLogger(__name__)
-
 CHUNK = 500
 COUNTED = ("patients", "admissions", "stays", "chart_events", "lab_events", "notes")
 LAB_EVENTS_EACH = 2000
-
-
-def write_hospital(
-    output: Path,
-    *,
-    patients: int,
-    seed: int = 0,
-    world: Path | None = None,
-    definitions: Definitions | None = None,
-    report: Report = no_report,
-) -> dict[str, int]:
-    """Write a synthetic hospital; see `fill_hospital`. The folder `output` appears whole or not at all."""
-    with atomic_folder(Path(output)) as folder:
-        counts = fill_hospital(
-            folder, patients=patients, seed=seed, world=world, definitions=definitions, report=report
-        )
-    logger.info("wrote %d synthetic patients to %s", patients, output)
-    return counts
 
 
 def fill_hospital(
@@ -60,12 +39,13 @@ def fill_hospital(
     definitions: Definitions | None = None,
     report: Report = no_report,
 ) -> dict[str, int]:
-    """Write the tables of synthetic patients and `truth.jsonl.gz` into an existing folder. Returns counts (`COUNTED`).
+    """Write the tables of synthetic patients and `truth.jsonl.gz` into a folder. Returns counts (`COUNTED`).
 
     The same arguments give the same bytes.
 
     Args:
-        folder: Has no tables yet. After an error its content is incomplete: the caller removes it.
+        folder: Has no tables yet; is made where it is not there. After an interruption its content is incomplete, so
+            the caller fills one that becomes the result when it is complete, as the stage `synthesize` does.
         patients: Their number.
         seed: Of every patient.
         world: A folder with a world.yaml and a phrases.yaml; by default the shipped ones.

@@ -16,19 +16,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from dataset_builder.synthetic.identifiers import ADMISSIONS_EACH, STAYS_EACH, identifier
 from dataset_builder.synthetic.world import World
 
-# Multiplying by a number without a common factor with the range's size visits every identifier once.
-RANGE, STEP = 10_000_000, 7_368_787
-ADMISSIONS_EACH, STAYS_EACH, TRANSFERS_EACH = 2, 4, 20
-MAX_PATIENTS = RANGE // TRANSFERS_EACH
-
 T = TypeVar("T")
-
-
-def identifier(first: int, number: int) -> int:
-    """The `number`-th identifier of an eight-digit range that starts at `first`; every number has its own."""
-    return first + (number * STEP + 1_234_567) % RANGE
 
 
 def pick(rng: np.random.Generator, choices: Sequence[T]) -> T:

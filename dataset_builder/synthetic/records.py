@@ -7,15 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builder.synthetic.patients import (
-    ADMISSIONS_EACH,
-    TRANSFERS_EACH,
-    Admission,
-    Patient,
-    identifier,
-    pick,
-    pick_weighted,
-)
+from dataset_builder.synthetic.identifiers import ADMISSIONS_EACH, TRANSFERS_EACH, identifier
+from dataset_builder.synthetic.patients import Admission, Patient, pick, pick_weighted
 from dataset_builder.synthetic.world import Condition, World
 
 Row = dict[str, Any]

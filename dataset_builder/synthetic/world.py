@@ -53,11 +53,6 @@ class WorldDisease:
     mortality: float
     service: str
 
-    @property
-    def evidence_place(self) -> str:
-        """Where the evidence is in this world: "note", "labs", "ambiguous", or "both" when patients differ."""
-        return next(iter(self.evidence)) if len(self.evidence) == 1 else "both"
-
 
 @dataclass(frozen=True)
 class Physiology:

@@ -59,7 +59,9 @@ def train(folder: Path, run: str, processes: int) -> Trained:
     register_auto_classes()
     model = ClinRaGenForConditionalGeneration.from_pretrained(folder)
     processor = ClinRaGenProcessor.from_pretrained(folder)
-    trainer = MultimodalTrainer(model, args, load_from_disk(str(folder / "train")), processing_class=processor)
+    examples = load_from_disk(str(folder / "train"))
+    vocabulary = processor.require_vocabulary()
+    trainer = MultimodalTrainer(model, args, examples, processing_class=processor, vocabulary=vocabulary)
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return losses, {name: value.contiguous().clone() for name, value in model.state_dict().items()}

@@ -21,7 +21,7 @@ RECIPES = ROOT / "recipes" / "tiny-t5"
     ("content", "fault"),
     [
         ("learning_rat: 1\n", r"unknown setting 'learning_rat'; did you mean learning_rate\b.*\d+ settings"),
-        ("attention: eager\n", r"unknown setting 'attention'.*see docs/training.md"),
+        ("attention: eager\n", r"unknown setting 'attention'.*see docs/settings.md"),
         ("max_steps: ten\n", "max_steps: expected a whole number, got 'ten'"),
         ("train_backbone: perhaps\n", "train_backbone: expected true or false, got 'perhaps'"),
         ("learning_rate: -0.1\n", "learning_rate: expected a number of at least 0, got -0.1"),
@@ -30,6 +30,13 @@ RECIPES = ROOT / "recipes" / "tiny-t5"
         ("- 1\n", "expected settings"),
         ("", "expected settings .*, got nothing"),
         ("max_steps: [1", "not a readable YAML file"),
+        ("max_steps: 1\nmax_steps: 2\n", r"'max_steps' is given twice \(line 2\); keep one"),
+        ("seed: 3\n", "seed: leave it out; give the run's seed as --seed"),
+        ("output_dir: here\n", "output_dir: leave it out; the stage decides"),
+        ("report_to: foo\n", "report_to: expected none, or .*; got 'foo'"),
+        ("attn_implementation: foo\n", "attn_implementation: expected one of eager, .*sdpa.*, got 'foo'"),
+        ("label_smoothing_factor: 0.1\n", "label_smoothing_factor: needs logits"),
+        ("learning_rate: .nan\n", "learning_rate: expected a number of at least 0, got 'nan'"),
         ("load_best_model_at_end: true\n", "requires the save and eval strategy to match"),
     ],
 )
@@ -49,13 +56,31 @@ def test_a_missing_file_and_an_unknown_phase_are_named(tmp_path: Path) -> None:
 
 
 def test_overrides_win_over_the_file_and_fixed_values_over_both(tmp_path: Path) -> None:
-    (tmp_path / "note.yaml").write_text("max_steps: 3\nlearning_rate: 1e-4\nseed: 5\n")
-    overrides = ["--max_steps", "7", "--train_backbone", "--seed", "6"]
+    (tmp_path / "note.yaml").write_text("max_steps: 3\nlearning_rate: 1e-4\nreport_to: none\n")
+    overrides = ["--max-steps", "7", "--train_backbone", "--attn-implementation=sdpa"]
     config = parse_phase_config(tmp_path / "note.yaml", overrides, output_dir=tmp_path / "out", use_cpu=True, seed=9)
     assert (config.max_steps, config.learning_rate, config.seed, config.train_backbone) == (7, 1e-4, 9, True)
     assert not (tmp_path / "out").exists()
-    with pytest.raises(SettingsError, match=r"note\.yaml: .*invalid int value: 'ten'"):
-        parse_phase_config(tmp_path / "note.yaml", ["--max_steps", "ten"], use_cpu=True)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fault"),
+    [
+        (["--max_steps", "ten"], "--max_steps: expected a whole number, got 'ten'"),
+        (["--max-steps=ten"], "--max-steps: expected a whole number, got 'ten'"),
+        (["--learning-rate", "-5"], "--learning-rate: expected a number of at least 0, got -5.0"),
+        (["--learning-rat", "1"], "--learning-rat: no option of train .*did you mean --learning-rate"),
+        (["--parnet", "1"], "--parnet: no option of train .*see docs/settings.md"),
+        (["--output-dir", "x"], "--output-dir: leave it out; the stage decides"),
+        (["--report-to", "foo"], "--report-to: expected none, or"),
+        (["--max-steps"], "--max-steps: expected one argument"),
+        (["7"], "'7' is not an option"),
+    ],
+)
+def test_a_faulty_override_is_named_as_it_was_typed(overrides: list[str], fault: str, tmp_path: Path) -> None:
+    (tmp_path / "note.yaml").write_text("max_steps: 3\n")
+    with pytest.raises(SettingsError, match=f"^{fault}"):
+        parse_phase_config(tmp_path / "note.yaml", overrides, output_dir=tmp_path, use_cpu=True, bf16=False)
 
 
 def test_checking_a_shipped_recipe_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +97,7 @@ def test_checking_a_shipped_recipe_leaves_nothing_behind(tmp_path: Path, monkeyp
         ("scratch: t5.json\nlab_width: wide\n", "lab_width: expected a whole number of at least 1, got 'wide'"),
         ("scratch: t5.json\nlora_dropout: 2\n", "lora_dropout: expected a number from 0 to 1, got 2"),
         ("scratch: t5.json\nlayout: sideways\n", "layout: expected one of diagnosis-first, rationale-first"),
-        ("scratch: t5.json\nlora_targets: q\n", "lora_targets: expected a list, got 'q'"),
+        ("scratch: t5.json\nlora_targets: q\n", "lora_targets: expected a list of texts, got 'q'"),
         ("scratch: t5.json\nlab_with: 8\n", "unknown setting 'lab_with'"),
         ("scratch: t5.json\n", r"t5\.json: is missing"),
         ("scratch: empty.json\n", r"empty\.json: expected a language model's config with its model_type"),

@@ -89,6 +89,11 @@ def snapshot(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
+def fitting(processor: Any, cohort: CohortSplits) -> dict[str, Any]:
+    """What every trainer is given beside model, settings and splits."""
+    return {"processing_class": processor, "vocabulary": cohort.vocabulary}
+
+
 def changed(model: torch.nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
     return {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
 
@@ -104,7 +109,8 @@ def test_each_phase_changes_its_parts_and_nothing_else(
     ]
     for trainer_class, config_class, parts in phases:
         before = snapshot(model)
-        trainer = trainer_class(model, arguments(config_class, tmp_path), cohort["train"], processing_class=processor)
+        args = arguments(config_class, tmp_path)
+        trainer = trainer_class(model, args, cohort["train"], **fitting(processor, cohort))
         trainer.train()
         moved = changed(model, before)
         assert moved
@@ -121,7 +127,7 @@ def test_train_backbone_trains_the_whole_language_model_and_no_adapter(
     model, processor = built
     before = snapshot(model)
     args = arguments(NoteConfig, tmp_path, train_backbone=True, muon_learning_rate=1e-2)
-    NoteTrainer(model, args, cohort["train"], processing_class=processor).train()
+    NoteTrainer(model, args, cohort["train"], **fitting(processor, cohort)).train()
     moved = changed(model, before)
     assert any("wi_0" in name for name in moved)
     assert any("shared" in name for name in moved)
@@ -132,13 +138,14 @@ def test_phases_out_of_order_and_missing_rationales_are_refused(
     built: tuple[Any, Any], cohort: CohortSplits, tmp_path: Path
 ) -> None:
     model, processor = built
+    args = arguments(MultimodalConfig, tmp_path)
     with pytest.raises(StageError, match="'multimodal' starts from 'lab', but this checkpoint's last phase is 'None'"):
-        MultimodalTrainer(model, arguments(MultimodalConfig, tmp_path), cohort["train"], processing_class=processor)
+        MultimodalTrainer(model, args, cohort["train"], **fitting(processor, cohort))
     untaught = cohort["train"].map(lambda row: {**row, "rationale_note": ""})
     with pytest.raises(StageError, match=r"rationale_note.*clinragen rationales"):
-        NoteTrainer(model, arguments(NoteConfig, tmp_path), untaught, processing_class=processor)
+        NoteTrainer(model, arguments(NoteConfig, tmp_path), untaught, **fitting(processor, cohort))
     with pytest.raises(SettingsError, match="processor"):
-        NoteTrainer(model, arguments(NoteConfig, tmp_path), cohort["train"])
+        NoteTrainer(model, arguments(NoteConfig, tmp_path), cohort["train"], vocabulary=cohort.vocabulary)
 
 
 def test_an_example_whose_rationales_were_rejected_is_left_out(built: tuple[Any, Any], cohort: CohortSplits) -> None:
@@ -161,7 +168,7 @@ def test_one_batch_of_eight_learns_as_two_accumulated_halves(
         args = arguments(
             NoteConfig, tmp_path, per_device_train_batch_size=size, gradient_accumulation_steps=steps, seed=5
         )
-        trainer = NoteTrainer(model, args, cohort["train"].select(range(8)), processing_class=processor)
+        trainer = NoteTrainer(model, args, cohort["train"].select(range(8)), **fitting(processor, cohort))
         trainer.train()
         losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
@@ -277,7 +284,7 @@ def test_attention_is_computed_as_the_phase_asks(built: tuple[Any, Any], cohort:
     for attention in ("sdpa", "eager"):
         model = copy.deepcopy(built[0])
         args = arguments(MultimodalConfig, tmp_path, attn_implementation=attention, allow_skipped_phases=True)
-        trainer = MultimodalTrainer(model=model, args=args, train_dataset=cohort["train"], processing_class=built[1])
+        trainer = MultimodalTrainer(model=model, args=args, train_dataset=cohort["train"], **fitting(built[1], cohort))
         assert {
             model.language_model.config._attn_implementation,
             model.lab_encoder.patchtst.config._attn_implementation,
@@ -312,7 +319,7 @@ def test_an_evaluation_in_between_has_a_loss(
         predict_with_generate=generating,
         eval_strategy="steps",
     )
-    trainer = NoteTrainer(model, args, cohort["train"], cohort["train"], processing_class=processor)
+    trainer = NoteTrainer(model, args, cohort["train"], cohort["train"], **fitting(processor, cohort))
     trainer.train()
     curve = trainer.write_curve(tmp_path / "curve.json")
     assert any("eval_loss" in entry for entry in curve)
@@ -331,8 +338,9 @@ def test_an_evaluation_in_between_has_a_loss(
 def test_settings_that_cannot_work_are_refused(
     setting: dict[str, Any], message: str, built: tuple[Any, Any], cohort: CohortSplits, tmp_path: Path
 ) -> None:
+    args = arguments(NoteConfig, tmp_path, **setting)
     with pytest.raises(SettingsError, match=message):
-        NoteTrainer(built[0], arguments(NoteConfig, tmp_path, **setting), cohort["train"], processing_class=built[1])
+        NoteTrainer(built[0], args, cohort["train"], **fitting(built[1], cohort))
 
 
 def without_lab_encoder(weights: Path) -> None:

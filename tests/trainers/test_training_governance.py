@@ -85,10 +85,11 @@ def test_training_on_credentialed_data_marks_and_closes_the_model_for_good(
     settings: dict[str, Any] = {"output_dir": str(tmp_path / "out"), "use_cpu": True, "max_steps": 1}
     examples = load_examples(lessons["open"])
     model, processor = load_parent(folders["open"])
+    own: dict[str, Any] = {"processing_class": processor, "vocabulary": examples.vocabulary}
     pushing = NoteConfig(**settings, push_to_hub=True, hub_model_id="someone/model", hub_token="none")
     with pytest.raises(GovernanceError):  # without a provenance the examples count as credentialed
-        NoteTrainer(model, pushing, examples["train"], processing_class=processor)
+        NoteTrainer(model, pushing, examples["train"], **own)
     assert model.config.credentialed is True
-    trainer = NoteTrainer(model, NoteConfig(**settings), examples["train"], processing_class=processor)
+    trainer = NoteTrainer(model, NoteConfig(**settings), examples["train"], **own)
     with pytest.raises(GovernanceError):
         trainer.push_to_hub()

@@ -16,7 +16,7 @@ from tiny_examples import OPEN, tiny_splits
 from dataset_builder.contract.cohort_splits import CohortSplits
 from modeling_clinragen import ClinRaGenProcessor
 from modeling_clinragen.errors import SettingsError
-from modeling_clinragen.vocabulary_clinragen import Vocabulary
+from modeling_clinragen.vocabulary_clinragen import Range, Vocabulary
 from trainers import phases
 from trainers.build_model import build_model
 from trainers.model_config import ModelConfig
@@ -57,6 +57,19 @@ def reordered(vocabulary: Vocabulary) -> Vocabulary:
     return replace(vocabulary, variables=vocabulary.variables[::-1])
 
 
+def other_range(vocabulary: Vocabulary) -> Vocabulary:
+    """The same names and units, but the heart rate is normal up to 20 bpm more in the clinical range set."""
+
+    def wider(one: Range) -> Range:
+        return replace(one, high=one.high + 20) if one.range_set == "clinical" else one
+
+    variables = tuple(
+        replace(one, ranges=tuple(map(wider, one.ranges))) if one.key == "heart_rate" else one
+        for one in vocabulary.variables
+    )
+    return replace(vocabulary, variables=variables)
+
+
 def in_one_line(*lists: Any) -> str:
     return ".*".join(", ".join(f"{one.key} \\({one.unit}\\)".replace("/", ".") for one in names) for names in lists)
 
@@ -94,6 +107,7 @@ def test_a_parent_refuses_other_diseases_and_another_range_set(
     for cohort, message in (
         (tiny_splits(fewer), "have different diseases"),
         (tiny_splits(vocabulary, provenance=paper), "range set 'clinical', but the cohort has 'paper'"),
+        (tiny_splits(other_range(vocabulary)), "different ranges in the range set 'clinical'.* heart_rate"),
     ):
         with pytest.raises(SettingsError, match=message):
             train_phase("lab", tmp_path / "out", cohort=cohort, start=parent, config=folder / "phase.yaml")
@@ -110,6 +124,14 @@ def test_splits_without_a_vocabulary_are_refused(
         build_model(new.config, plain, [], 0)
 
 
+def test_a_backbone_that_does_not_exist_is_named(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for backbone in (tmp_path / "none", tmp_path / "empty"):
+        with pytest.raises(SettingsError, match=f"backbone: '{backbone}' is neither a folder") as caught:
+            build_model(ModelConfig(backbone=str(backbone)), tiny_splits(vocabulary, 2), [], 0)
+        assert "\n" not in str(caught.value)
+
+
 def test_a_parent_of_an_older_version_must_be_trained_again(
     folder: Path, parent: Path, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
@@ -122,7 +144,8 @@ def test_a_parent_of_an_older_version_must_be_trained_again(
     for name in ("vocabulary", "range_set", "format_version"):
         del content[name]
     (old / "processor_config.json").write_text(json.dumps(content))
-    with pytest.raises(SettingsError, match="written by an older version; train it again with `clinragen train`"):
+    message = f"the parent model {old} has no vocabulary: .* older version; train it again with `clinragen train`"
+    with pytest.raises(SettingsError, match=message):
         train_phase("lab", tmp_path / "out", cohort=tiny_splits(vocabulary), start=old, config=folder / "phase.yaml")
 
 
@@ -146,13 +169,21 @@ def test_a_trainer_checks_what_a_split_shows_of_its_vocabulary(
     other = replace(vocabulary, diseases=(renamed, *vocabulary.diseases[1:]))
     start(tiny_splits(vocabulary), vocabulary=vocabulary)
     with pytest.raises(SettingsError, match="lab_values are of 12 variables but the model has 11: diastolic"):
-        start(tiny_splits(lactate_vocabulary))
+        start(tiny_splits(lactate_vocabulary), vocabulary=vocabulary)
     with pytest.raises(SettingsError, match="labels are of 24 diseases but the model has 25"):
-        start(tiny_splits(fewer))
+        start(tiny_splits(fewer), vocabulary=vocabulary)
     with pytest.raises(SettingsError, match="the disease 'Gout', which is not in the model's vocabulary: "):
-        start(tiny_splits(other, 64))
+        start(tiny_splits(other, 64), vocabulary=vocabulary)
     with pytest.raises(SettingsError, match="the model and the cohort have different variables"):
         start(tiny_splits(reordered(vocabulary)), vocabulary=reordered(vocabulary))
+    # A reordered split looks like any other: without the cohort's vocabulary nothing is trained.
+    with pytest.raises(TypeError, match="vocabulary"):
+        start(tiny_splits(reordered(vocabulary)))
+    with pytest.raises(SettingsError, match=r"NoteTrainer needs the cohort's vocabulary: .*cohort\.vocabulary"):
+        start(tiny_splits(reordered(vocabulary)), vocabulary=None)
+    wider = other_range(vocabulary)
+    with pytest.raises(SettingsError, match=r"different ranges in the range set 'clinical'.* heart_rate"):
+        start(tiny_splits(wider), vocabulary=wider)
 
 
 def test_a_trainer_checks_the_model_against_the_processor(
@@ -161,7 +192,13 @@ def test_a_trainer_checks_the_model_against_the_processor(
     model, processor = built
     model.config.diseases = model.config.diseases[::-1]
     with pytest.raises(SettingsError, match=r"the model's config has the diseases .* but its processor has"):
-        NoteTrainer(model, arguments(tmp_path), tiny_splits(vocabulary)["train"], processing_class=processor)
+        NoteTrainer(
+            model,
+            arguments(tmp_path),
+            tiny_splits(vocabulary)["train"],
+            processing_class=processor,
+            vocabulary=vocabulary,
+        )
 
 
 # The table of phases

@@ -158,6 +158,8 @@ def test_the_defaults_are_those_of_the_config(captured: list[Any], name: str, ki
             ["--split-file", "split.csv", "--engine", "spark"],
             {"split_file": Path("split.csv"), "engine": "spark"},
         ),
+        ("build", ["--max-steps", "none"], {"max_steps": None}),
+        ("build", ["--max-steps", 7], {"max_steps": 7}),
         ("knowledge", ["--source", "given", "--extract", "curated"], {"sources": ("given",), "extract": ("curated",)}),
         ("rationales", ["--temperature", 0.5, "--range-set", "paper"], {"temperature": 0.5, "range_set": "paper"}),
         (
@@ -195,12 +197,16 @@ def test_options_of_a_language_model_make_its_config(captured: list[Any], name: 
 @pytest.mark.parametrize(
     ("name", "words", "parts"),
     [
-        ("synthesize", ["--patients", 0], ["--patients: expected a whole number of at least 1, got 0"]),
+        ("synthesize", ["--patients", 0], ["--patients: expected a whole number from 1 to 500000, got 0"]),
         ("synthesize", ["--patients", "many"], ["--patients", "integer"]),
         ("build", ["--window", "first-12h"], ["--window: expected one of stay, first-24h, first-48h"]),
         ("build", ["--grid", "daily"], ["--grid: expected one of event, hourly, got 'daily'"]),
         ("build", ["--skip-filter", "adult"], ["--skip-filter: expected one of no_transfers"]),
-        ("build", ["--max-steps", 0], ["--max-steps: expected a whole number", "of at least 1 (rows), got 0"]),
+        (
+            "build",
+            ["--max-steps", 0],
+            ["--max-steps: expected a whole number", "of at least 1 (rows), or nothing, got 0"],
+        ),
         ("build", ["--split-fractions", 0.5, 0.2], ["--split-fractions"]),
         ("knowledge", ["--per-topic", 0], ["--per-topic: expected a whole number of at least 1 (passages), got 0"]),
         ("knowledge", ["--extract", "magic"], ["--extract: expected one of curated, statistical, llm, got 'magic'"]),
@@ -210,10 +216,26 @@ def test_options_of_a_language_model_make_its_config(captured: list[Any], name: 
         ("rationales", ["--teacher", "llm"], ["--model-name"]),
         (
             "rationales",
-            ["--model-name", "m", "--timeout", 0],
+            ["--teacher", "llm", "--model-name", "m", "--timeout", 0],
             ["--timeout: expected a number of at least 0.1 (seconds)"],
         ),
-        ("rationales", ["--model-name", "m", "--provider", "post"], ["--provider: expected one of openai, transf"]),
+        (
+            "rationales",
+            ["--teacher", "llm", "--model-name", "m", "--provider", "post"],
+            ["--provider: expected one of openai, transf"],
+        ),
+        (
+            "rationales",
+            ["--timeout", 120, "--model-name", "m"],
+            ["teacher 'rules' uses no language model; leave --model-name, --timeout out"],
+        ),
+        ("knowledge", ["--timeout", 120], ["without --extract llm no language model is used; leave --timeout out"]),
+        ("build", ["--max-steps", "all"], ["--max-steps", "'all' is neither a whole number nor none"]),
+        ("build", ["--seed", -1], ["--seed: expected a whole number from 0 to 4294967295, got -1"]),
+        ("synthesize", ["--seed", 2**32], ["--seed: expected a whole number from 0 to 4294967295"]),
+        ("train", ["--seed", -1], ["--seed: expected a whole number from 0"]),
+        ("train", ["--model", "note.yaml"], ["--model: is for a new model; leave it out with --parent"]),
+        ("train", ["--knowledge", "given"], ["--knowledge: is for a new model"]),
         ("rationales", ["--shard", "3/2"], ["3/2"]),
         ("train", ["--seed", "x"], ["--seed"]),
         ("evaluate", ["--num-beams", 0], ["--num-beams: expected a whole number of at least 1 (beams), got 0"]),
@@ -234,7 +256,7 @@ def test_a_value_that_cannot_be_ends_in_one_line(
     [
         (
             ["train", "notes", "--config", "note.yaml", "--cohort", "given", "--parent", "given", "--output", "o"],
-            "notes",
+            "clinragen: PHASE: expected one of backbone, note, lab, multimodal, got 'notes'",
         ),
         (["train", "note", "--config", "note.yaml", "--cohort", "given", "--output", "o"], "--parent DIR"),
         (["synthesize"], "--output"),
@@ -244,6 +266,8 @@ def test_a_value_that_cannot_be_ends_in_one_line(
         (["demo", "given", "--port", "99999"], "--port"),
         (["demo", "given", "--num-beams", "0"], "--num-beams"),
         (["recipe", "check"], "recipe"),
+        (["quickstart", "--seed", "-1"], "--seed"),
+        (["run", "recipe.yaml", "--seed", str(2**32)], "--seed"),
     ],
 )
 def test_what_is_missing_is_named(captured: list[Any], words: list[str], part: str) -> None:

@@ -67,7 +67,8 @@ def write_cohort(folder: Path, vocabulary: Vocabulary) -> Path:
     for split in SPLITS:
         rows = pa.Table.from_pylist([row] if split == "test" else [], schema=schema)
         pq.write_table(rows, folder / "data" / f"{split}.parquet")
-    write_definitions(folder, Definitions(vocabulary, {}, {}))
+    about: Any = [{one.key: {} for one in listed} for listed in (vocabulary.variables, vocabulary.diseases)]
+    write_definitions(folder, Definitions(vocabulary, *about))
     return folder
 
 

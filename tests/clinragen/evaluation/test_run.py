@@ -22,9 +22,9 @@ from clinragen.evaluation.baselines import LogisticBaseline
 from clinragen.evaluation.config import EvaluateConfig
 from clinragen.evaluation.generate import generate_texts
 from clinragen.evaluation.run import CONSTRAINED_NOTICE, evaluate_systems
-from clinragen.evaluation.systems import System, systems_of
+from clinragen.evaluation.systems import System, in_order, system_name, systems_of
 from dataset_builder.contract.cohort_splits import CohortSplits
-from dataset_builder.contract.definitions import Definitions, write_definitions
+from dataset_builder.contract.definitions import shipped_definitions, write_definitions
 from dataset_builder.contract.schema import example_features
 from dataset_builder.storage.config_fields import deciding
 from dataset_builder.storage.files import read_json
@@ -32,6 +32,7 @@ from dataset_builder.storage.governance import SYNTHETIC_NOTICE
 from dataset_builder.storage.progress import Progress
 from modeling_clinragen.errors import InputDataError, SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
+from trainers.phases import PHASES
 
 ABOUT_NOTES = "The notes are structured text."
 OPEN = {
@@ -263,6 +264,14 @@ def test_systems_are_those_of_the_phases(tmp_path: Path) -> None:
     assert systems["full"].rationales == ("rationale_note", "rationale_lab")
 
 
+def test_the_table_of_phases_names_the_systems() -> None:
+    titles = {phase.system: phase.system_title for phase in PHASES if phase.system is not None}
+    assert {name: system_name(name) for name in titles} == titles
+    shuffled = dict.fromkeys(["prevalence", "joint", "labs_only", "full", "note_only"])
+    assert [name for name, _ in in_order(shuffled)] == ["full", "note_only", "labs_only", "prevalence", "joint"]
+    assert system_name("joint") == "Joint"
+
+
 def test_the_example_of_the_documentation_runs(
     vocabulary: Vocabulary, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -270,7 +279,7 @@ def test_the_example_of_the_documentation_runs(
     (tmp_path / "data").mkdir()
     for name, split in cohort.items():
         pq.write_table(split.data.table, tmp_path / "data" / f"{name}.parquet")
-    write_definitions(tmp_path, Definitions(vocabulary, {}, {}))
+    write_definitions(tmp_path, shipped_definitions())
     code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "evaluation.md").read_text(), re.DOTALL)[-1]
     assert '"runs/quickstart/build"' in code
     lists = [[vocabulary.disease_names[0]]] * SIZES["test"]

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from tiny_corpus import tiny_definitions
 
-from clinragen.knowledge import KnowledgeBase, coverage, fill_knowledge, load_knowledge
+from clinragen.knowledge import KnowledgeBase, load_knowledge
+from clinragen.knowledge.coverage import coverage
 from clinragen.knowledge.reader import RESOURCES
 from clinragen.knowledge.shipped import build_shipped
+from clinragen.knowledge.writer import fill_knowledge
 from dataset_builder.contract.definitions import read_definitions, shipped_definitions
 from dataset_builder.storage.files import write_json
 from dataset_builder.storage.governance import PROVENANCE, read_provenance

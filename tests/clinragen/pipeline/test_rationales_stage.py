@@ -19,8 +19,8 @@ from tiny_mimic import SHIPPED, crowd, make_cohort
 from typer.testing import CliRunner
 
 from clinragen.cli.main import app
-from clinragen.knowledge import fill_knowledge
 from clinragen.knowledge.assemble import base_of
+from clinragen.knowledge.writer import fill_knowledge
 from clinragen.llm.providers import LLMConfig
 from clinragen.pipeline.rationales import RationalesConfig, ask_shard
 from clinragen.pipeline.stage import GivenFolder, Stage

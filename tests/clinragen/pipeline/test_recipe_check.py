@@ -75,6 +75,7 @@ def test_relative_paths_are_taken_from_the_recipe(recipe: Path, monkeypatch: pyt
     change(recipe, "build", "vocabulary", value="own")
     change(recipe, "build", "split_file", value="split.csv")
     change(recipe, "knowledge", "sources", value=["pubmed", "corpus"])
+    (folder / "world").mkdir()
     change(recipe, "synthesize", "world", value="world")
     monkeypatch.chdir("/")
     found = load_recipe(recipe)
@@ -115,8 +116,8 @@ def test_relative_paths_are_taken_from_the_recipe(recipe: Path, monkeypatch: pyt
         (("train", "note"), 3, ("train: note: expected a path",)),
         (("train", "note"), None, ("train: note: expected a path",)),
         (("train", "note"), "none.yaml", (r"none\.yaml: is missing",)),
-        (("synthesize", "patients"), "many", ("synthesize: patients: expected a whole number of at least 1", "many")),
-        (("synthesize", "patients"), 0, ("synthesize: patients: expected a whole number of at least 1", "0")),
+        (("synthesize", "patients"), "many", ("synthesize: patients: expected a whole number from 1 to", "many")),
+        (("synthesize", "patients"), 0, ("synthesize: patients: expected a whole number from 1 to 500000", "0")),
         (("synthesize", "seed"), 3, ("synthesize: seed", "--seed")),
         (("evaluate", "num_beams"), 0, ("evaluate: num_beams: expected a whole number of at least 1",)),
         (("rationales", "teacher"), "parrot", ("rationales: teacher: expected one of rules, llm", "parrot")),

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from clinragen.pipeline import evaluate, synthesize
+from clinragen.pipeline.digests import HashCache
 from clinragen.pipeline.stage import GivenFolder, Input, Stage, StageKind
 from clinragen.pipeline.synthesize import SynthesizeConfig
-from dataset_builder.storage.files import write_json
+from dataset_builder.storage.files import read_json, write_json
 from modeling_clinragen.errors import InputDataError
 
 Work = Callable[[Path], None]
@@ -120,3 +121,52 @@ def test_a_stage_made_of_credentialed_data_is_private(
     for folder in (built.folder, scored.folder):
         assert all(bool(path.stat().st_mode & 0o077) != private for path in (folder, *folder.iterdir()))
     assert bool(seen[0] & 0o077) != private
+
+
+def test_what_somebody_laid_into_an_output_counts_for_nothing_and_stays(
+    tmp_path: Path, stage: Callable[..., Stage]
+) -> None:
+    def work(output: Path) -> None:
+        (output / "result").write_text("whole")
+
+    def digests() -> list[Any]:
+        return [given.input_digest(HashCache(), ("*",)) for given in (built, GivenFolder(built.folder, "cohort"))]
+
+    built = stage(tmp_path / "out", work)
+    built.run()
+    before = digests()
+    assert before[0] == before[1]
+    for name in (".DS_Store", "notes.txt", "mine/list.csv"):
+        path = built.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    assert built.finished()
+    assert digests() == before
+    # Another setting makes the output anew, beside what is there.
+    again = stage(tmp_path / "out", work, seed=3)
+    assert again.run()
+    names = (".DS_Store", "notes.txt", "mine/list.csv", "result")
+    assert [(again.folder / name).read_text() for name in names] == ["mine", "mine", "mine", "whole"]
+    assert again.finished()
+    assert list(read_json(again.folder / "stage.json")["files"]) == ["result"]
+    # Of a folder that was changed everything counts, but for hidden files.
+    (again.folder / "result").write_text("changed")
+    everything = GivenFolder(again.folder, "cohort").input_digest(HashCache(), ("*",))
+    assert set(everything) == {"result", "notes.txt", "mine/list.csv"}
+
+
+def test_an_output_in_the_output_of_another_stage_is_refused(tmp_path: Path, stage: Callable[..., Stage]) -> None:
+    stage(tmp_path / "out").run()
+    for folder in (tmp_path / "out" / "new", tmp_path / "out" / "deep" / "new"):
+        with pytest.raises(InputDataError, match=r"lies in .*, the output of a stage; choose another"):
+            stage(folder).run()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["stage.hashes.json", "stage.json"]
+
+
+@pytest.mark.parametrize("version", [0, None, "1"])
+def test_a_record_of_another_format_is_not_read(tmp_path: Path, stage: Callable[..., Stage], version: Any) -> None:
+    made = stage(tmp_path / "out")
+    made.run()
+    write_json(made.folder / "stage.json", {**read_json(made.folder / "stage.json"), "format": version})
+    assert not made.finished()
+    assert made.run()

@@ -16,6 +16,8 @@ from clinragen.claims.judge import RationaleJudge
 from clinragen.claims.rationale import Rationale
 from clinragen.knowledge import load_knowledge
 from clinragen.teachers.prompt import Prompt, load_prompt
+from dataset_builder.contract.lab_series import LabSeries
+from dataset_builder.contract.lab_summary import summarise
 from dataset_builder.contract.schema import SPLITS, load_examples
 
 KNOWLEDGE = load_knowledge(None, VOCABULARY)
@@ -114,3 +116,17 @@ def test_the_table_of_measurements_is_in_the_words_of_the_vocabulary(cohort: Pat
     shipped = PROMPT.describe(example)
     assert "- heart rate (bpm): " in shipped.measurements
     assert own.measurements == shipped.measurements.replace("- heart rate (bpm): ", "- pulse (beats/min): ")
+
+
+def test_anomalies_and_measurements_are_of_one_range_set(cohort: Path) -> None:
+    """The cohort's own summary is of the clinical set; a prompt with the paper's set must not show it."""
+    paper = VOCABULARY.range_set("paper")
+    shown = 0
+    for example in rows(cohort):
+        expected = summarise(LabSeries.from_example(VOCABULARY, example), paper)
+        if expected not in ("", example["lab_summary"]):
+            shown += 1
+            patient = Prompt(KNOWLEDGE, VOCABULARY, paper).describe(example)
+            assert patient.anomalies == expected
+            assert PROMPT.describe(example).anomalies == example["lab_summary"]
+    assert shown

@@ -271,10 +271,10 @@ def spans(phrase: str, note: str) -> Iterator[tuple[int, int]]:
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, dict[str, Any]]]:
     """Admission notes with their truth. Fresh patients, but the phrase bank whose misses widened the terms."""
     from dataset_builder.cohort.note_sections import apply_policy
-    from dataset_builder.synthetic.hospital import write_hospital
+    from dataset_builder.synthetic.hospital import fill_hospital
 
     folder = tmp_path_factory.mktemp("hospital") / "tables"
-    write_hospital(folder, patients=400, seed=2024)
+    fill_hospital(folder, patients=400, seed=2024)
     with gzip.open(folder / "note" / "discharge.csv.gz", "rt", newline="") as stream:
         texts = {int(row["hadm_id"]): row["text"] for row in csv.DictReader(stream)}
     with gzip.open(folder / "truth.jsonl.gz", "rt") as stream:

@@ -299,9 +299,9 @@ def test_a_synthetic_cohort_reads_back(ranges: str, tmp_path: Any) -> None:
     from tiny_mimic import make_cohort
 
     from dataset_builder.contract.schema import load_examples
-    from dataset_builder.synthetic.hospital import write_hospital
+    from dataset_builder.synthetic.hospital import fill_hospital
 
-    write_hospital(tmp_path / "tables", patients=150, seed=5)
+    fill_hospital(tmp_path / "tables", patients=150, seed=5)
     make_cohort("mimic-iv", tmp_path / "tables", tmp_path / "cohort", note_policy="admission")
     lengths = []
     by_name = {disease.name: disease.key for disease in DISEASES}

@@ -17,16 +17,18 @@ from clinragen.claims.rationale import Rationale
 from clinragen.knowledge import load_knowledge
 from clinragen.teachers.rules import RuleTeacher
 from dataset_builder.contract.definitions import read_definitions
+from dataset_builder.contract.lab_series import LabSeries
+from dataset_builder.contract.lab_summary import summarise
 from dataset_builder.contract.schema import SPLITS, load_examples
 from dataset_builder.storage.progress import Progress
-from dataset_builder.synthetic.hospital import write_hospital
+from dataset_builder.synthetic.hospital import fill_hospital
 from modeling_clinragen.errors import InputDataError
 
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("built")
-    write_hospital(folder / "tables", patients=250, seed=11)
+    fill_hospital(folder / "tables", patients=250, seed=11)
     make_cohort("mimic-iv", folder / "tables", folder / "cohort", note_policy="admission")
     return folder / "cohort"
 
@@ -150,6 +152,22 @@ def test_the_range_set_of_the_judge_is_recorded(cohort: Path, tmp_path: Path) ->
     with_rationales(cohort, tmp_path / "out", judge=judge)
     assert load_examples(cohort).range_set == "clinical"
     assert load_examples(tmp_path / "out").range_set == "paper"
+
+
+def test_the_summaries_are_of_the_range_set_of_the_rationales(cohort: Path, tmp_path: Path) -> None:
+    judge = LenientJudge()
+    judge.range_set = "paper"
+    with_rationales(cohort, tmp_path / "paper", judge=judge)
+    with_rationales(cohort, tmp_path / "same")
+    with_rationales(tmp_path / "paper", tmp_path / "back")
+    built, paper, same, back = (
+        load_examples(folder)["train"] for folder in (cohort, *(tmp_path / name for name in ("paper", "same", "back")))
+    )
+    vocabulary = load_examples(cohort).vocabulary
+    ranges = vocabulary.range_set("paper")
+    assert paper["lab_summary"] == [summarise(LabSeries.from_example(vocabulary, row), ranges) for row in built]
+    assert paper["lab_summary"] != built["lab_summary"]
+    assert same["lab_summary"] == built["lab_summary"] == back["lab_summary"]
 
 
 def test_only_what_belongs_to_a_cohort_is_carried_over(cohort: Path, tmp_path: Path) -> None:

@@ -320,9 +320,9 @@ def test_a_small_build_is_quick(tmp_path: Path) -> None:
 
 
 def test_the_synthetic_hospital_keeps_its_planted_truth(tmp_path: Path) -> None:
-    from dataset_builder.synthetic.hospital import write_hospital
+    from dataset_builder.synthetic.hospital import fill_hospital
 
-    write_hospital(tmp_path / "hospital", patients=60, seed=3)
+    fill_hospital(tmp_path / "hospital", patients=60, seed=3)
     provenance = make_cohort("mimic-iv", tmp_path / "hospital", tmp_path / "cohort", note_policy="admission")
     rows = {row["stay_id"]: row for row in examples_of(tmp_path / "cohort").values()}
     keys = [disease.key for disease in VOCABULARY.diseases]

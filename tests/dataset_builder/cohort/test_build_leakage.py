@@ -20,10 +20,10 @@ LATER = "TAMPERED"
 
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from dataset_builder.synthetic.hospital import write_hospital
+    from dataset_builder.synthetic.hospital import fill_hospital
 
     root = tmp_path_factory.mktemp("synthetic") / "hospital"
-    write_hospital(root, patients=80, seed=5)
+    fill_hospital(root, patients=80, seed=5)
     return root
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from dataset_builder.contract.definitions import (
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.series_signs import find_signs, load_sign_rules
 from dataset_builder.storage.files import read_json, write_json
-from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.errors import InputDataError, SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 
@@ -245,6 +246,54 @@ def test_a_folder_without_a_list_or_with_another_content_is_refused(tmp_path: Pa
     (folder / "vocabulary.yaml").write_text("[a, b]")
     with pytest.raises(InputDataError, match=r"vocabulary.yaml: needs 'format: 1'"):
         load_definitions(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "more"),
+    [
+        ("variables", "heart_rate", "1: x\nb: y\n"),
+        ("variables", "heart_rate", "items: {mimic-iv: [], 4: []}\n"),
+        ("diseases", "gout", "values: {low: {1: a, b: c}}\n"),
+    ],
+)
+def test_a_key_that_is_no_text_is_refused(kind: str, key: str, more: str, tmp_path: Path) -> None:
+    """A cohort keeps definitions as JSON, which has text keys only."""
+    path = write_vocabulary(tmp_path, {"heart_rate": VARIABLES["heart_rate"]}) / kind / f"{key}.yaml"
+    path.write_text(path.read_text() + more)
+    with pytest.raises(InputDataError, match=rf"{key}.yaml: (unknown field '1'|the key \d is not a text; put it in)"):
+        load_definitions(tmp_path)
+
+
+def test_an_entry_of_the_list_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = write_vocabulary(tmp_path) / "vocabulary.yaml"
+    path.write_text(path.read_text() + "1: x\nb: y\n")
+    with pytest.raises(InputDataError, match=r"vocabulary.yaml: unknown entry '1'"):
+        load_definitions(tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "key"), [("variables", "heart_rate"), ("diseases", "gout")])
+def test_a_cohort_s_vocabulary_has_the_definitions_of_every_key(kind: str, key: str, tmp_path: Path) -> None:
+    write_definitions(tmp_path, load_definitions(write_vocabulary(tmp_path / "own")))
+    content = read_json(tmp_path / "vocabulary.json")
+    del content[kind][key]
+    write_json(tmp_path / "vocabulary.json", content)
+    with pytest.raises(InputDataError, match=f"definitions of '{key}' do not agree; run `clinragen build` again"):
+        read_definitions(tmp_path)
+
+
+def test_vocabularies_with_other_keys_or_ranges_are_not_the_same(vocabulary: Vocabulary) -> None:
+    first = vocabulary.diseases[0]
+    renamed = replace(vocabulary, diseases=(replace(first, key="another"), *vocabulary.diseases[1:]))
+    with pytest.raises(SettingsError, match=r"the model and the cohort have different diseases: .*\(another\)"):
+        vocabulary.require_same(renamed, "the model", "the cohort")
+    exclusive = replace(vocabulary, range_sets=tuple((name, not low) for name, low in vocabulary.range_sets))
+    variable = vocabulary.variables[0]
+    bare = replace(vocabulary, variables=(replace(variable, ranges=()), *vocabulary.variables[1:]))
+    for other, what in ((exclusive, "a value at the low bound"), (bare, variable.key)):
+        vocabulary.require_same(other, "the model", "the cohort")
+        with pytest.raises(SettingsError, match=f"in the range set 'clinical': {what}"):
+            vocabulary.require_same_ranges(other, "clinical", "the model", "the cohort")
+    vocabulary.require_same_ranges(replace(vocabulary), "clinical", "the model", "the cohort")
 
 
 def test_quoted_codes_match_as_they_are_written(tmp_path: Path) -> None:

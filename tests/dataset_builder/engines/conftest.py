@@ -36,10 +36,10 @@ def java() -> None:
 
 @pytest.fixture(scope="session")
 def roots(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    from dataset_builder.synthetic.hospital import write_hospital
+    from dataset_builder.synthetic.hospital import fill_hospital
 
     folder = tmp_path_factory.mktemp("roots")
-    write_hospital(folder / "hospital", patients=60, seed=3)
+    fill_hospital(folder / "hospital", patients=60, seed=3)
     (folder / "hospital" / "LICENSE.txt").unlink()  # a database has none either
     return {
         "hospital": folder / "hospital",

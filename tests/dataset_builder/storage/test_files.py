@@ -18,6 +18,7 @@ from dataset_builder.storage.files import (
     faults_named,
     folder_lock,
     output_folder,
+    read_json,
     read_yaml,
     require_apart,
     write_json,
@@ -183,6 +184,9 @@ def test_who_holds_a_folder_may_write_it_and_others_are_free(tmp_path: Path) -> 
     [
         (None, "cannot be read"),
         (b"a: [1", "is not a readable YAML file; check its syntax"),
+        (b"b: 1\na: 2\n'b': 3", "'b' is given twice (line 3); keep one of them"),
+        (b"b: {1: x, 1: y}", "'1' is given twice (line 1)"),
+        (b"b: 2020-13-45", "is not a readable YAML file"),
         (b"a: caf\xe9", "is not a text file in UTF-8; save it as UTF-8"),
         (b"a: 1", "'b' is missing or malformed; see the shipped file"),
         (b"b: {c: 1}", "is missing or malformed; see the shipped file"),
@@ -194,3 +198,33 @@ def test_a_faulty_yaml_file_is_named_with_what_is_wrong(tmp_path: Path, content:
         path.write_bytes(content)
     with pytest.raises(InputDataError, match=f"{re.escape(str(path))}: .*{re.escape(message)}"), faults_named(path):
         int(read_yaml(path)["b"])
+
+
+def test_merged_yaml_mappings_may_override_a_key(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")
+    assert read_yaml(tmp_path / "own.yaml")["b"] == {"x": 3, "y": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.json", "is missing; check the path"),
+        ("folder", "cannot be read (Is a directory); check the path"),
+        ("odd.json/below.json", "cannot be read (Not a directory); check the path"),
+        ("odd.json", "is not readable JSON; correct it, or make it again"),
+    ],
+)
+def test_a_json_file_that_cannot_be_read_is_named_with_a_cure(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "odd.json").write_text("{")
+    with pytest.raises(InputDataError) as caught:
+        read_json(tmp_path / name)
+    assert str(caught.value) == f"{tmp_path / name}: {message}"
+
+
+def test_an_output_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file", tmp_path / "file" / "out", tmp_path / "file" / "deep" / "out"):
+        with pytest.raises(InputDataError, match="file"):
+            write(path)
+    assert (tmp_path / "file").read_text() == "mine"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from synthetic_hospital import PATIENTS, Hospital
 
-from dataset_builder.synthetic.hospital import write_hospital
+from dataset_builder.synthetic.hospital import fill_hospital
 
 
 @pytest.fixture(scope="session")
 def hospital(tmp_path_factory: pytest.TempPathFactory) -> Hospital:
     folder = tmp_path_factory.mktemp("synthetic") / "hospital"
-    return Hospital(folder, write_hospital(folder, patients=PATIENTS, seed=3))
+    return Hospital(folder, fill_hospital(folder, patients=PATIENTS, seed=3))

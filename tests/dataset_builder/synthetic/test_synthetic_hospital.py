@@ -16,7 +16,7 @@ from tiny_mimic import SHIPPED, VOCABULARY, make_cohort
 
 from dataset_builder.storage.governance import provenance_notices
 from dataset_builder.storage.progress import Progress
-from dataset_builder.synthetic.hospital import fill_hospital, write_hospital
+from dataset_builder.synthetic.hospital import fill_hospital
 from dataset_builder.synthetic.patients import PatientMaker
 from dataset_builder.synthetic.tables import COLUMNS
 from dataset_builder.synthetic.world_file import load_world
@@ -25,7 +25,7 @@ from modeling_clinragen.errors import SettingsError
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        write_hospital(tmp_path / name, patients=40, seed=seed)
+        fill_hospital(tmp_path / name, patients=40, seed=seed)
     first, second, other = (digests(tmp_path / name) for name in "abc")
     assert len(first) == len(COLUMNS) + 1
     assert first == second
@@ -33,8 +33,8 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: 
 
 
 def test_a_patient_does_not_depend_on_the_number_of_patients(tmp_path: Path) -> None:
-    write_hospital(tmp_path / "few", patients=15)
-    write_hospital(tmp_path / "many", patients=40)
+    fill_hospital(tmp_path / "few", patients=15)
+    fill_hospital(tmp_path / "many", patients=40)
     for table in COLUMNS:
         few = rows_of(tmp_path / "few" / f"{table}.csv.gz")
         many = rows_of(tmp_path / "many" / f"{table}.csv.gz")
@@ -44,7 +44,7 @@ def test_a_patient_does_not_depend_on_the_number_of_patients(tmp_path: Path) -> 
 
 def test_progress_and_counts(hospital: Hospital, tmp_path: Path) -> None:
     reported: list[Progress] = []
-    write_hospital(tmp_path / "h", patients=3, report=reported.append)
+    fill_hospital(tmp_path / "h", patients=3, report=reported.append)
     assert reported == [Progress(3, 3, "patients")]
     for name, table in (
         ("patients", "hosp/patients"),
@@ -61,7 +61,7 @@ def test_progress_and_counts(hospital: Hospital, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("patients", "seed"), [(0, 0), (10_000_000, 0), (5, -1)])
 def test_impossible_requests_are_refused(tmp_path: Path, patients: int, seed: int) -> None:
     with pytest.raises(SettingsError, match="must"):
-        write_hospital(tmp_path / "h", patients=patients, seed=seed)
+        fill_hospital(tmp_path / "h", patients=patients, seed=seed)
     assert not (tmp_path / "h").exists()
 
 
@@ -75,23 +75,14 @@ def test_an_existing_folder_is_filled_with_the_same_bytes(hospital: Hospital, tm
     assert reported[-1].done == PATIENTS
 
 
-def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
-    def stop(progress: Progress) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_hospital(tmp_path / "h", patients=5, report=stop)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_memory_does_not_grow_with_the_number_of_patients(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # A quarter of the chunk keeps the ratio of patients to chunks and makes the test four times faster.
     monkeypatch.setattr("dataset_builder.synthetic.hospital.CHUNK", 100)
-    write_hospital(tmp_path / "warm", patients=2)
+    fill_hospital(tmp_path / "warm", patients=2)
     peaks = []
     for patients in (100, 400):
         tracemalloc.start()
-        write_hospital(tmp_path / str(patients), patients=patients)
+        fill_hospital(tmp_path / str(patients), patients=patients)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.6 * peaks[0]

@@ -18,9 +18,10 @@ from own_vocabulary import write_vocabulary
 from tiny_mimic import SHIPPED, VOCABULARY, make_cohort
 
 from dataset_builder.contract.definitions import load_definitions
-from dataset_builder.synthetic.hospital import write_hospital
+from dataset_builder.synthetic.hospital import fill_hospital
+from dataset_builder.synthetic.identifiers import identifier
 from dataset_builder.synthetic.notes import HELD, WIDTH, listing, wrap
-from dataset_builder.synthetic.patients import identifier, pick_weighted
+from dataset_builder.synthetic.patients import pick_weighted
 from dataset_builder.synthetic.phrasebook import load_phrasebook
 from dataset_builder.synthetic.world_file import load_world
 from modeling_clinragen.errors import InputDataError
@@ -33,8 +34,8 @@ def test_every_disease_of_the_vocabulary_is_in_the_world() -> None:
     book = load_phrasebook(None, world)
     keys = [disease.key for disease in VOCABULARY.diseases]
     assert list(world.diseases) == keys == list(book.diseases)
-    places = {disease.evidence_place for disease in world.diseases.values()}
-    assert places == {"note", "labs", "both", "ambiguous"}
+    places = {frozenset(disease.evidence) for disease in world.diseases.values()}
+    assert {frozenset({place}) for place in ("note", "labs", "ambiguous")} < places
 
 
 def test_at_least_six_paraphrases_and_no_phrase_of_two_diseases() -> None:
@@ -152,7 +153,7 @@ def test_errors_name_the_entry(
 ) -> None:
     world = faulty(file, place, value)
     with pytest.raises(InputDataError, match=named) as caught:
-        write_hospital(tmp_path / "out", patients=1, world=world)
+        fill_hospital(tmp_path / "out", patients=1, world=world)
     assert str(caught.value).startswith(f"{file}: ")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -160,15 +161,15 @@ def test_errors_name_the_entry(
 
 def test_a_world_of_ones_own_changes_the_hospital(faulty: Callable[..., Path], tmp_path: Path) -> None:
     world = faulty("world.yaml", ["rates", "second_admission"], 0.0)
-    counts = write_hospital(tmp_path / "out", patients=60, world=world)
+    counts = fill_hospital(tmp_path / "out", patients=60, world=world)
     assert counts["admissions"] == counts["patients"] == 60
 
 
 def test_a_vocabulary_of_more_or_fewer_diseases_and_variables_leaves_the_hospital_as_it_is(tmp_path: Path) -> None:
-    write_hospital(tmp_path / "shipped", patients=5)
+    fill_hospital(tmp_path / "shipped", patients=5)
     index = {"variables": ["lactate", "ph"], "diseases": ["gout", "shock", "asthma"]}
     own = load_definitions(write_vocabulary(tmp_path / "own", **index))
-    write_hospital(tmp_path / "out", patients=5, definitions=own)
+    fill_hospital(tmp_path / "out", patients=5, definitions=own)
     for path in (tmp_path / "shipped").rglob("*.gz"):
         assert path.read_bytes() == (tmp_path / "out" / path.relative_to(tmp_path / "shipped")).read_bytes()
 
@@ -186,8 +187,8 @@ def test_a_disease_of_ones_own_can_be_part_of_the_world(faulty: Callable[..., Pa
     content["diseases"]["gout"] = gout
     (tmp_path / "world.yaml").write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     with pytest.raises(InputDataError, match="diseases has the unknown key 'gout'"):
-        write_hospital(tmp_path / "out", patients=60, world=tmp_path)
-    write_hospital(tmp_path / "out", patients=60, world=tmp_path, definitions=own)
+        fill_hospital(tmp_path / "out", patients=60, world=tmp_path)
+    fill_hospital(tmp_path / "out", patients=60, world=tmp_path, definitions=own)
     provenance = make_cohort(
         "mimic-iv", tmp_path / "out", tmp_path / "cohort", note_policy="admission", vocabulary=tmp_path / "own"
     )
@@ -196,10 +197,10 @@ def test_a_disease_of_ones_own_can_be_part_of_the_world(faulty: Callable[..., Pa
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match=r"world\.yaml: cannot be read"):
-        write_hospital(tmp_path / "out", patients=1, world=tmp_path)
+        fill_hospital(tmp_path / "out", patients=1, world=tmp_path)
     (tmp_path / "world.yaml").write_text("a: [", encoding="utf-8")
     with pytest.raises(InputDataError, match=r"world\.yaml: is not a readable YAML file"):
-        write_hospital(tmp_path / "out", patients=1, world=tmp_path)
+        fill_hospital(tmp_path / "out", patients=1, world=tmp_path)
 
 
 @given(st.sets(st.integers(0, 9_999_999), min_size=2, max_size=50))
