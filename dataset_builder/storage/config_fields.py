@@ -245,7 +245,7 @@ def _is_mapping(hint: Any) -> bool:
 
 
 def _entry_types(hint: Any, value: Any) -> list[Any] | None:
-    """The type of every entry of the list `value`; None where it is no list, or one of another length."""
+    """The type of every entry of the list `value`; None where it is not a list of that length."""
     if not isinstance(value, (list, tuple)):
         return None
     arguments = get_args(hint) or (Any,)
@@ -265,7 +265,7 @@ def _is_number(value: Any, written: bool) -> bool:
 
 
 def _converted(value: Any, hint: Any, where: str) -> Any:
-    """What a config wants for a value of a file that fits: a path for a text, a tuple for a list, and so on."""
+    """Convert a fitting value of a file to the config's type: a text to a path, a list to a tuple, and so on."""
     for option in _options(hint):
         if not _fits(value, option, where, written=True):
             continue
@@ -316,7 +316,7 @@ def _type_in_words(hint: Any) -> str:
 
 
 def _fault_in_words(value: Any, hint: Any, where: str, written: bool) -> str:
-    """What a value that does not fit is; of a list or mapping, the entry that is at fault."""
+    """Describe a value that does not fit; of a list or mapping, the faulty entry."""
     for option in _options(hint):
         kinds = _entry_types(option, value) if _is_list(option) else None
         if kinds is not None:

@@ -253,7 +253,7 @@ class _Loader(yaml.CSafeLoader):
 def parse_yaml(text: str, path: Path | Traversable | str) -> Any:
     """Parse a YAML text.
 
-    Raises `InputDataError` that names the `path` it was read from: it is no YAML, or a key is given twice.
+    Raises `InputDataError` that names the `path` it was read from: it is not YAML, or a key is given twice.
     """
     try:
         return yaml.load(text, _Loader)
