@@ -53,7 +53,7 @@ def check_phases(files: Mapping[str, Path], path: Path) -> None:
         path: The recipe's file, for messages.
 
     Raises:
-        SettingsError: A phase does not start from the one before it, or the last one is not the full model's.
+        SettingsError: A phase does not start from the one before it, or none of them gives the full model.
     """
     before: str | None = None
     for name, file in files.items():
@@ -66,9 +66,9 @@ def check_phases(files: Mapping[str, Path], path: Path) -> None:
                 f"missing, or set allow_skipped_phases in {file}"
             )
         before = name
-    if before is None or phase_named(before).system != MAIN:
-        last = next(phase.name for phase in PHASES if phase.system == MAIN)
-        raise SettingsError(f"{path}: train: must end with the phase '{last}', whose model is scored as the full one")
+    if MAIN not in [phase_named(name).system for name in files]:
+        main = next(phase.name for phase in PHASES if phase.system == MAIN)
+        raise SettingsError(f"{path}: train: lacks the phase '{main}', whose model is scored as the full one; add it")
 
 
 def check_shape(path: Path, content: Mapping[str, Any]) -> None:

@@ -217,7 +217,7 @@ def test_a_cohort_with_other_diseases_is_refused_with_both_lists(
     definitions = read_definitions(cohort)
     changed = replace(definitions.vocabulary, diseases=definitions.vocabulary.diseases[::-1])
     write_definitions(cohort, replace(definitions, vocabulary=changed))
-    names = vocabulary.disease_names
+    names = [f"{disease.name} ({disease.key})" for disease in vocabulary.diseases]
     done = in_process(
         "evaluate", "--full", tiny_run / "train" / "multimodal", "--cohort", cohort, "--output", tmp_path / "o"
     )
