@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -201,8 +201,6 @@ def _evaluate(cohort: Path, output: Path, knowledge: Path | None, **values: Any)
 
 
 def _show_prompt_option() -> Parameter:
-    from typing import Annotated
-
     made = typer.Option("--show-prompt", is_eager=True, callback=_show_prompt, help="Print the prompt and exit.")
     return Parameter("show_prompt", Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, made])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from clinragen.pipeline.digests import (
     stage_digest,
 )
 from dataset_builder.storage.code_fingerprint import code_fingerprint
+from dataset_builder.storage.config_fields import deciding
 from dataset_builder.storage.files import (
     PARTIAL,
     atomic_folder,
@@ -195,12 +196,7 @@ class Stage:
 
 def decisive_settings(config: Any, cache: HashCache) -> dict[str, Any]:
     """The settings of a config that decide the output, with the content of files in place of their paths."""
-    found = {}
-    for one in fields(config):
-        if one.metadata.get("decides", True):
-            value = getattr(config, one.name)
-            nested = is_dataclass(value) and not isinstance(value, type)
-            found[one.name] = decisive_settings(value, cache) if nested else settings_content(value, cache)
+    found = deciding(config, lambda value: settings_content(value, cache))
     # What a config knows to decide besides or instead of its fields' own values, such as files that a file names.
     found |= settings_content(getattr(config, "deciding_content", {}), cache, parse_folders=False)
     return found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -128,13 +128,18 @@ def check_values(config: Any) -> None:
         _check_value(getattr(config, one.name), hints[one.name], one, one.name, written=False)
 
 
-def deciding(config: Any) -> dict[str, Any]:
-    """The settings that decide the result, JSON-able and by name; nested configs are included."""
+def deciding(config: Any, plain: Callable[[Any], Any] | None = None) -> dict[str, Any]:
+    """The settings that decide the result, JSON-able and by name; nested configs are included.
+
+    `plain` makes a value JSON-able, by default with a path as its text.
+    """
+    plain = plain or _plain
     found = {}
     for one in fields(config):
         if one.metadata.get("decides", True):
             value = getattr(config, one.name)
-            found[one.name] = deciding(value) if is_dataclass(value) and not isinstance(value, type) else _plain(value)
+            nested = is_dataclass(value) and not isinstance(value, type)
+            found[one.name] = deciding(value, plain) if nested else plain(value)
     return found
 
 
