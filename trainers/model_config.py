@@ -72,18 +72,23 @@ def load_model_config(path: Path) -> ModelConfig:
         SettingsError: The file is missing or malformed, or a setting is unknown or has a value that cannot work; the
             message names the file, the setting and what was expected.
     """
-    if not path.is_file():
-        raise SettingsError(f"{path}: is missing; check the path in the recipe")
-    try:
-        content = read_yaml(path)
-    except InputDataError as error:
-        raise SettingsError(str(error)) from error
+    content = read_settings(path)
     config = make_config(ModelConfig, content, str(path))
     if config.backbone is not None and (folder := path.resolve().parent / config.backbone).is_dir():
         config = replace(config, backbone=str(folder))
     if config.scratch is None:
         return config
     return replace(config, scratch=path.resolve().parent / config.scratch)
+
+
+def read_settings(path: Path) -> Any:
+    """The content of a YAML file of settings. Raises `SettingsError` where it is missing or malformed."""
+    if not path.is_file():
+        raise SettingsError(f"{path}: is missing; check the path in the recipe")
+    try:
+        return read_yaml(path)
+    except InputDataError as error:
+        raise SettingsError(str(error)) from error
 
 
 def read_shape(path: Path) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from transformers import Seq2SeqTrainingArguments
 from trl import TrlParser
 
 from dataset_builder.storage.config_fields import check_mapping, expected, setting, setting_types
-from dataset_builder.storage.files import read_yaml
-from modeling_clinragen.errors import InputDataError, SettingsError
+from modeling_clinragen.errors import SettingsError
+from trainers.model_config import read_settings
 from trainers.phases import phase_named
 
 PARSED_METADATA = ("help", "aliases")
@@ -134,12 +134,7 @@ def check_phase_config(phase: str, path: Path) -> None:
 
 
 def _check_file(path: Path) -> None:
-    if not path.is_file():
-        raise SettingsError(f"{path}: is missing; check the path in the recipe")
-    try:
-        content = read_yaml(path)
-    except InputDataError as error:
-        raise SettingsError(str(error)) from error
+    content = read_settings(path)
     known = list(setting_types(PhaseConfig))
     for name in content if isinstance(content, dict) else ():
         if name not in known:
