@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,24 @@ from transformers import BatchFeature, ProcessorMixin
 
 from .errors import ModelInputError, SettingsError
 from .note_clinragen import clean_note, find_spans
+from .profile_clinragen import Cut, InputProfile, unlike
+from .reading_clinragen import (
+    NOTE_CUTS,
+    Reading,
+    ReadReport,
+    TokenizedNote,
+    read_note,
+    read_report,
+    require_input,
+    require_length,
+    tokenize,
+)
 from .vocabulary_clinragen import DEFAULT_RANGE_SET, Vocabulary
 
-FORMAT_VERSION = 1
-"""Format of processor_config.json; 1 is the first that holds the vocabulary."""
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 2
+"""Format of processor_config.json; 1 is the first that holds the vocabulary, 2 the first with `note_cut`."""
 LAYOUTS = ("diagnosis-first", "rationale-first")
 DIAGNOSIS_MARK = "### Disease Diagnosed:"
 RATIONALE_MARK = "### Rationale:"
@@ -43,13 +58,15 @@ class ClinRaGenProcessor(ProcessorMixin):
         instruction: Text before the note (may be empty).
         lab_marker: Text between the note and the lab vectors (may be empty).
         layout: "diagnosis-first" (the paper) or "rationale-first".
-        max_source_tokens: Maximum tokens of prompt and note; the note is truncated at its end (the paper: 1600 with
-            the lab vectors).
+        max_source_tokens: Maximum tokens of prompt and note (the paper: 1600 with the lab vectors).
         max_target_tokens: Maximum tokens of a target; longer ones are truncated.
+        note_cut: Which part of a longer note is left out: its "middle" or its "end" (see `read_note`). Folders of
+            format 1 were trained with "end" and keep it.
+        profile: The inputs of the last training: an `InputProfile`, its dictionary, or None where it is not known.
 
     Raises:
         SettingsError: The vocabulary's variables or units are not the feature extractor's (the message has both
-            lists), it has no such range set, or the layout is unknown.
+            lists), it has no such range set, the layout or the cut is unknown, or the profile is another version's.
     """
 
     def __init__(  # noqa: PLR0913 (configs of transformers' kind)
@@ -63,10 +80,14 @@ class ClinRaGenProcessor(ProcessorMixin):
         layout: str = "diagnosis-first",
         max_source_tokens: int = 1475,
         max_target_tokens: int = 500,
+        note_cut: str = "middle",
+        profile: InputProfile | Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(feature_extractor=feature_extractor, tokenizer=tokenizer)
         if layout not in LAYOUTS:
             raise SettingsError(f"unknown target layout '{layout}'; choose one of {', '.join(LAYOUTS)}")
+        if note_cut not in NOTE_CUTS:
+            raise SettingsError(f"unknown note_cut '{note_cut}'; choose one of {', '.join(NOTE_CUTS)}")
         if isinstance(vocabulary, Mapping):
             vocabulary = Vocabulary.from_dict(vocabulary, "the processor's vocabulary")
         if vocabulary is not None:
@@ -78,6 +99,10 @@ class ClinRaGenProcessor(ProcessorMixin):
         self.layout = layout
         self.max_source_tokens = max_source_tokens
         self.max_target_tokens = max_target_tokens
+        self.note_cut = note_cut
+        if isinstance(profile, Mapping):
+            profile = InputProfile.from_dict(profile, "the processor's profile of training inputs")
+        self.profile = profile
 
     def require_vocabulary(self, config: Any = None, where: str = "this processor") -> Vocabulary:
         """The vocabulary of the model.
@@ -105,9 +130,10 @@ class ClinRaGenProcessor(ProcessorMixin):
         return self.vocabulary
 
     def to_dict(self) -> dict[str, Any]:
-        """As in transformers, with the vocabulary as a dictionary and the format of processor_config.json."""
+        """As in transformers, with vocabulary and profile as dictionaries and the format of processor_config.json."""
         content = super().to_dict()
         content["vocabulary"] = None if self.vocabulary is None else self.vocabulary.to_dict()
+        content["profile"] = None if self.profile is None else self.profile.to_dict()
         content["format_version"] = FORMAT_VERSION
         return content
 
@@ -124,7 +150,8 @@ class ClinRaGenProcessor(ProcessorMixin):
                 f"processor_config.json has the format {found}, this version reads up to {FORMAT_VERSION}; update "
                 "clinragen"
             )
-        return super().from_args_and_dict(args, processor_dict, **kwargs)
+        # Format 1 does not name the cut.
+        return super().from_args_and_dict(args, {"note_cut": "end", **processor_dict}, **kwargs)
 
     @property
     def model_input_names(self) -> list[str]:
@@ -137,20 +164,25 @@ class ClinRaGenProcessor(ProcessorMixin):
         series: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
         target: str | Sequence[str] | None = None,
         return_tensors: str | None = "pt",
+        *,
+        warn: bool = True,
     ) -> BatchFeature:
         """Prepare one example or a batch.
 
         Args:
-            note: Text(s); None or "" means no note. An example without note, series and prompt is the end token alone.
+            note: Text(s), which are cleaned (see `clean_note`) and, where too long, shortened (see `note_cut`); None
+                or "" means no note. An example without note, series and prompt is the end token alone.
             series: For each example a mapping with `hours` `(steps,)` and `values` `(steps, variables)`, or None where
                 the example is to be read without its labs (then the lab marker is left out too).
             target: Text(s) to be generated, for training (see `target`).
+            return_tensors: As everywhere in transformers ("pt", "np").
+            warn: Whether to log once how many notes are longer than is read.
 
         Returns:
             `input_ids`, `attention_mask`, and as given `lab_features`, `lab_mask`, `labels` (padding is -100).
 
         Raises:
-            ModelInputError: Nothing is given, or the numbers of notes, series and targets differ.
+            ModelInputError: Nothing is given, the numbers of notes, series and targets differ, or a note is too long.
         """
         notes = [note] if isinstance(note, str) else note
         batch = [series] if isinstance(series, Mapping) else series
@@ -162,7 +194,21 @@ class ClinRaGenProcessor(ProcessorMixin):
                 f"{0 if targets is None else len(targets)} targets; give as many of one as of the others"
             )
         size = sizes.pop()
-        encoded = self._pad(self._source_ids(notes or [""] * size, batch or [None] * size))
+        given = batch or [None] * size
+        around = {labs: self._surroundings(labs) for labs in {one is not None for one in given}}
+        readings = [
+            self._read(self._tokenized(text), around[one is not None])
+            for text, one in zip(notes or [""] * size, given, strict=True)
+        ]
+        cut = Cut.of_counts((len(reading.ids), reading.total) for reading in readings)
+        if warn and cut.examples:
+            logger.warning(cut.sentence)
+        encoded = self._pad(
+            [
+                self._source_ids(reading, around[one is not None], one)
+                for reading, one in zip(readings, given, strict=True)
+            ]
+        )
         if batch is not None:
             encoded.update(self.feature_extractor(batch))
         if targets is not None:
@@ -173,22 +219,68 @@ class ClinRaGenProcessor(ProcessorMixin):
             encoded["labels"] = labels
         return BatchFeature(encoded, tensor_type=return_tensors)
 
-    def _source_ids(self, notes: Sequence[str | None], batch: Sequence[Mapping[str, Any] | None]) -> list[list[int]]:
-        # The surroundings of the note are the same for all examples, except for the marker where no labs follow.
-        before, marker = self._ids(self.instruction), self._ids(self.lab_marker)
-        opening, closing = self._special_ids()
-        rows = []
+    def reading(self, note: str | None, series: Mapping[str, Any] | None) -> Reading:
+        """The part of a note that the model reads beside this series, whose marker takes some of the room.
+
+        Raises:
+            ModelInputError: The note is too long to be one.
+            SettingsError: `max_source_tokens` leaves no room for a note.
+        """
+        return self._read(self._tokenized(note), self._surroundings(series is not None))
+
+    def read_report(self, note: str | None, series: Mapping[str, Any] | None) -> ReadReport:
+        """How much the model reads of a patient, and how well its tokenizer knows the words; see `unlike`.
+
+        Args:
+            note, series: As `__call__` takes them.
+
+        Raises:
+            ModelInputError, SettingsError: As `reading`.
+        """
+        return self.read_reports([note], [series])[0]
+
+    def read_reports(self, notes: Sequence[str | None], batch: Sequence[Mapping[str, Any] | None]) -> list[ReadReport]:
+        """The same for many patients."""
+        around = {labs: self._surroundings(labs) for labs in {one is not None for one in batch}}
+        unknown, variables = self.tokenizer.unk_token_id, self.feature_extractor.variables
+        reports = []
         for note, series in zip(notes, batch, strict=True):
-            after = marker if series is not None else []
-            room = self.max_source_tokens - len(before) - len(after) - len(opening) - len(closing)
-            if room < 1:
-                raise SettingsError(
-                    f"max_source_tokens is {self.max_source_tokens}: too few for the prompt alone; raise it"
-                )
-            ids = [*opening, *before, *self._ids(note or "")[:room], *after, *closing]
-            empty = not ids and (series is None or not len(series["hours"]))
-            rows.append([self.tokenizer.eos_token_id] if empty else ids)
-        return rows
+            tokenized = self._tokenized(note)
+            reading = self._read(tokenized, around[series is not None])
+            reports.append(read_report(tokenized, reading, unknown, variables, series))
+        return reports
+
+    def unlike(self, report: ReadReport) -> tuple[str, ...]:
+        """Sentences that say what of a patient is unlike the training inputs; none without a profile of these."""
+        if self.profile is None:
+            return ()
+        variables = () if self.vocabulary is None else self.vocabulary.variables
+        return unlike(report, self.profile, {variable.key: variable.name for variable in variables})
+
+    def _tokenized(self, note: str | None) -> TokenizedNote:
+        require_length(note or "")
+        return tokenize(clean_note(note or ""), self.tokenizer)
+
+    def _read(self, tokenized: TokenizedNote, around: tuple[list[int], list[int]]) -> Reading:
+        room = self.max_source_tokens - sum(map(len, around))
+        if room < 1:
+            raise SettingsError(
+                f"max_source_tokens is {self.max_source_tokens}: too few for the prompt alone; raise it"
+            )
+        return read_note(tokenized, self.tokenizer, room, self.note_cut)
+
+    def _source_ids(
+        self, reading: Reading, around: tuple[list[int], list[int]], series: Mapping[str, Any] | None
+    ) -> list[int]:
+        ids = [*around[0], *reading.ids, *around[1]]
+        empty = not ids and (series is None or not len(series["hours"]))
+        return [self.tokenizer.eos_token_id] if empty else ids
+
+    def _surroundings(self, labs: bool) -> tuple[list[int], list[int]]:
+        # Around the note the same tokens stand in all examples, except for the marker where no labs follow.
+        opening, closing = self._special_ids()
+        marker = self._ids(self.lab_marker) if labs else []
+        return [*opening, *self._ids(self.instruction)], [*marker, *closing]
 
     def _target_ids(self, text: str) -> list[int]:
         return [*self._ids(text)[: self.max_target_tokens - 1], self.tokenizer.eos_token_id]
@@ -280,8 +372,17 @@ def _check_vocabulary(vocabulary: Vocabulary, range_set: str, extractor: Any) ->
         )
 
 
-# Notes are cleaned when a cohort is built. The two functions are not used here, but an imported module travels with a
-# saved processor, so that a user of the folder can clean a note in the same way and find quotations in it.
-__all__ = ["ClinRaGenProcessor", "ParsedOutput", "clean_note", "find_spans"]
+# Some of these are not used here, but an imported module travels with a saved processor, so that a user of the folder
+# can clean a note in the same way, find quotations in it, and refuse a patient of whom nothing is known.
+__all__ = [
+    "ClinRaGenProcessor",
+    "Cut",
+    "InputProfile",
+    "ParsedOutput",
+    "ReadReport",
+    "clean_note",
+    "find_spans",
+    "require_input",
+]
 
 ClinRaGenProcessor.register_for_auto_class("AutoProcessor")

@@ -120,6 +120,7 @@ def build_model(
         layout=settings.layout,
         max_source_tokens=settings.max_source_tokens,
         max_target_tokens=settings.max_target_tokens,
+        note_cut=settings.note_cut,
     )
     knowledge = knowledge_token_ids(terms, tokenizer) if settings.knowledge_fusion != "none" else []
     fields = config_fields(settings, diseases, extractor, len(knowledge))

@@ -130,7 +130,8 @@ class PhaseCollator:
         """Collate; the batch has the keys of `ClinRaGenProcessor.__call__`, and `target_weights` where needed."""
         series = [item["series"] for item in items] if self.reads_labs else None
         targets = [item["target"] for item in items]
-        batch = dict(self.processor([item["note"] for item in items], series, targets))
+        # How many notes are cut is said once, before the first batch.
+        batch = dict(self.processor([item["note"] for item in items], series, targets, warn=False))
         labels = batch["labels"]
         # Rounded up, so that few different lengths occur and kernels and memory are reused.
         batch["labels"] = torch.nn.functional.pad(labels, (0, -labels.shape[1] % MULTIPLE), value=IGNORED)

@@ -15,6 +15,7 @@ from dataset_builder.storage.governance import (
     read_provenance,
     write_provenance,
 )
+from trainers.model_card_claims import about_claims
 from trainers.phases import phase_named
 
 SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1")
@@ -87,7 +88,8 @@ def write_model_card(
             scores="\n".join([head, "| --- " * (len(SCORES) + 1) + "|", *rows]),
             bleu="not measured" if full["bleu"] is None else f"{full['bleu']:.1f}",
             well_formed=f"{100 * full['well_formed']:.1f} %",
-            source_tokens=processor["max_source_tokens"],
+            claims=about_claims(full),
+            reading=_reading(processor),
             licence=_licence(provenance),
         )
     )
@@ -113,6 +115,22 @@ def _data(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     return (
         f"{trained} from {provenance['title']}, version {provenance['version']}. Note policy: "
         f"`{provenance['note_policy']}`. {provenance['about_the_notes']}"
+    )
+
+
+def _reading(processor: Mapping[str, Any]) -> str:
+    """How much of a long note the model reads, from processor_config.json."""
+    read = {"middle": "their head and tail are read", "end": "they are truncated at their end"}
+    # Folders of format 1 don't name it.
+    text = f"Notes longer than {processor['max_source_tokens']:,} tokens, prompt included: "
+    text += f"{read[processor.get('note_cut', 'end')]}."
+    profile = processor.get("profile")
+    if profile is None:
+        return text
+    cut = profile["notes_cut"]
+    return (
+        f"{text} In the last phase's training, {cut['examples']:,} of {cut['of']:,} notes were longer; "
+        f"{cut['tokens_read']:,} of all {cut['tokens']:,} tokens were read."
     )
 
 

@@ -57,6 +57,11 @@ class ModelConfig:
         choices=("diagnosis-first", "rationale-first"),
     )
     max_source_tokens: int = setting(1475, help="Maximum length of prompt and note.", unit="tokens", at_least=1)
+    note_cut: str = setting(
+        "middle",
+        help="Part of a longer note that is left out; middle keeps its head (two thirds of the tokens) and its tail.",
+        choices=("middle", "end"),
+    )
     max_target_tokens: int = setting(500, help="Maximum length of a target.", unit="tokens", at_least=1)
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ from trainers.data import PhaseCollator, PhaseExamples, check_split
 from trainers.muon import MuonWithAdamW, split_parameters
 from trainers.phase_config import PhaseConfig
 from trainers.phases import Phase
+from trainers.reading import profile_inputs
 from trainers.sampling import EpochSeededLengthSampler
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class PhaseTrainer(Seq2SeqTrainer):
         model: The parent checkpoint. Its `config.phase` must be one of the phase's `parents`.
         args: The phase's settings.
         train_dataset, eval_dataset: Cohort splits (see `dataset_builder.contract.schema`) with rationales.
-        processing_class: The model's processor.
+        processing_class: The model's processor. Its `profile` becomes that of this phase's training inputs.
         provenance: The cohort's provenance. Without it the examples count as credentialed: the model's
             `config.credentialed` becomes true, which no later phase reverts.
         phase: The phase; a subclass may have it as a class attribute instead.
@@ -116,6 +117,7 @@ class PhaseTrainer(Seq2SeqTrainer):
         # The collator needs notes, series and targets, none of which is an argument of the model.
         args.remove_unused_columns = False
         train_examples = PhaseExamples(train_dataset, self.phase, processing_class)
+        processing_class.profile = profile_inputs(processing_class, train_examples.items)
         eval_examples = PhaseExamples(eval_dataset, self.phase, processing_class) if eval_dataset is not None else None
         super().__init__(
             model=model,

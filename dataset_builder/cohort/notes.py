@@ -12,6 +12,7 @@ from dataset_builder.cohort.session import read_table, store
 from dataset_builder.cohort.structured_notes import structured_notes
 from dataset_builder.sources.locate import LocatedSource
 from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.note_clinragen import clean_note
 
 STRUCTURED = "structured"
 
@@ -39,7 +40,7 @@ class NoteReader:
         self.counts = {"without_a_note": 0, "without_the_policy_sections": 0}
 
     def read(self, stays: pa.Table) -> dict[int, str]:
-        """Notes by stay_id for `stays` (columns stay_id and hadm_id); "" where the admission has none."""
+        """Cleaned notes by stay_id for `stays` (columns stay_id and hadm_id); "" where the admission has none."""
         hadm_ids = stays["hadm_id"].to_pylist()
         rows = self._stored.filter(self._stored.hadm_id.isin(hadm_ids)).to_pyarrow()
         texts = {
@@ -59,8 +60,8 @@ class StructuredNoteReader:
         self.counts: dict[str, int] = {}
 
     def read(self, stays: pa.Table) -> dict[int, str]:
-        """Notes by stay_id for `stays`."""
-        return {stay_id: self._notes[stay_id] for stay_id in stays["stay_id"].to_pylist()}
+        """Cleaned notes by stay_id for `stays`."""
+        return {stay_id: clean_note(self._notes[stay_id]) for stay_id in stays["stay_id"].to_pylist()}
 
 
 def make_note_reader(

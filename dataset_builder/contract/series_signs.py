@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -14,6 +13,7 @@ import numpy as np
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.lab_summary import count_levels
 from dataset_builder.storage.files import faults_named, read_yaml
+from modeling_clinragen.numbers_clinragen import round_hour, round_to_step
 from modeling_clinragen.series_statistics_clinragen import theil_sen_slope
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Scale
 
@@ -106,14 +106,6 @@ def stable_variables(series: LabSeries, range_set: RangeSet) -> list[str]:
     return [variable.key for variable, normal in zip(series.vocabulary.variables, stable, strict=True) if normal]
 
 
-def round_to_step(scale: Scale, value: float) -> str:
-    """`value` as the nearest multiple of the scale's step, as a report writes it: "130", "38.5"."""
-    decimals = max(0, -math.floor(math.log10(scale.step) + 1e-9))
-    if round(scale.step, decimals) != scale.step:
-        decimals += 1
-    return f"{math.floor(value / scale.step + 0.5) * scale.step:.{decimals}f}"
-
-
 def _level(
     key: str, direction: str, hours: np.ndarray, values: np.ndarray, beyond: np.ndarray, scale: Scale, rules: SignRules
 ) -> Finding | None:
@@ -131,9 +123,9 @@ def _level(
     first, last = int(where[0]), int(where[-1])
     onset = offset = None
     if count == 1 or (first >= rules.timing_outside and count / (total - first) >= rules.timing_share):
-        onset = _hour(hours[first])
+        onset = round_hour(hours[first])
     elif total - 1 - last >= rules.timing_outside and count / (last + 1) >= rules.timing_share:
-        offset = _hour(hours[last])
+        offset = round_hour(hours[last])
     extreme = float(values.min() if direction == "low" else values.max())
     return Finding(key, direction, extent, onset, offset, "", round_to_step(scale, extreme), share)
 
@@ -160,8 +152,3 @@ def _erratic(key: str, values: np.ndarray, scale: Scale, rules: SignRules) -> Fi
     return Finding(
         key, "erratic", "", None, None, round_to_step(scale, values.min()), round_to_step(scale, values.max()), 0.5
     )
-
-
-def _hour(hours: float) -> int:
-    """The nearest whole hour; "hour 4" is true within half an hour."""
-    return math.floor(float(hours) + 0.5)

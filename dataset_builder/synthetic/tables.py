@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from dataset_builder.contract.truth import TRUTH
+
 COMPRESSION = 3
 
 _COLUMNS = {
@@ -49,7 +51,6 @@ _COLUMNS = {
     "note/discharge": "note_id subject_id hadm_id note_type note_seq charttime storetime text",
 }
 COLUMNS: dict[str, tuple[str, ...]] = {table: tuple(names.split()) for table, names in _COLUMNS.items()}
-TRUTH = "truth.jsonl.gz"
 # A builder recognises the release by the first words.
 LICENCE = """Synthetic hospital in the layout of MIMIC-IV, written by ClinRaGen's dataset_builder.synthetic.
 

@@ -54,6 +54,46 @@ def test_a_card_states_phases_vocabulary_and_scores(folder: Path) -> None:
     assert read_provenance(folder)["steps"][-1] == {"step": "publish", "phases": phases}
 
 
+SHARE = {"value": 0.25, "low": 0.2, "high": 0.3, "count": 1, "of": 4}
+NONE = {"value": None, "low": None, "high": None, "count": 0, "of": 0}
+
+
+def claims(contradicted: dict[str, Any]) -> dict[str, Any]:
+    verdicts = {"claims": 4, "supported": SHARE, "contradicted": contradicted, "unverifiable": SHARE}
+    return {
+        "data": {**verdicts, "per_rationale": {**SHARE, "value": 5.0}, "with_contradiction": SHARE},
+        "ties": {**verdicts, "contradicted": NONE},
+        "without_claim": SHARE,
+        "kinds": {"extreme": verdicts},
+    }
+
+
+def test_a_card_says_how_much_of_the_rationales_holds(folder: Path) -> None:
+    by_source = {"note": {"present": SHARE, "listed": SHARE}, "series": {"present": NONE, "listed": NONE}}
+    full = {
+        **METRICS["rationale"]["full"],
+        "claims": {"raw": claims(SHARE), "shown": claims({**SHARE, "value": 0.0, "low": 0.0, "high": 0.0})},
+        "sentences": {"withheld": SHARE},
+        "evidence": {"raw": by_source, "shown": by_source, "without_truth": 0},
+        "findings": {text: {"note": SHARE, "series": SHARE} for text in ("raw", "shown")},
+    }
+    write_model_card(folder, metrics={**METRICS, "rationale": {"full": full}}, provenance=PROVENANCE, phases=["note"])
+    card = (folder / "README.md").read_text()
+    quarter = "25.0 % (20.0 to 30.0)"
+    for part in (
+        "|  | as written | as shown |",
+        f"| Claims about the data that the data contradict | {quarter} | 0.0 % (0.0 to 0.0) |",
+        "| Supported claims about the data a rationale | 5.00 (0.20 to 0.30) |",
+        f"| Present diseases whose evidence in the note is cited | {quarter} | {quarter} |",
+        "| Present diseases whose evidence in the series is cited | – | – |",
+        f"Withheld: {quarter} of the sentences.",
+        f"| extreme | {quarter} of 4 | 0.0 % (0.0 to 0.0) of 4 |",
+    ):
+        assert part in card
+    write_model_card(folder, metrics=METRICS, provenance=PROVENANCE, phases=["note"])
+    assert "Whether the claims of its rationales hold was not measured." in (folder / "README.md").read_text()
+
+
 def test_a_card_of_an_unrecorded_source_says_so_and_an_unknown_phase_is_refused(folder: Path) -> None:
     write_model_card(folder, metrics=METRICS, provenance={}, phases=["note"])
     assert "do not share this folder until it is known" in (folder / "README.md").read_text()

@@ -15,6 +15,7 @@ from tiny_mimic import (
 )
 
 from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.note_clinragen import clean_note
 
 
 def test_notes_follow_the_policy_and_a_missing_note_is_empty(tmp_path: Path) -> None:
@@ -83,6 +84,26 @@ def test_structured_notes_hold_only_what_was_known_before_the_icu(tmp_path: Path
     ]
     assert provenance["notes_are_structured"] is True
     assert "written by rule from tables" in provenance["about_the_notes"]
+
+
+def test_every_policy_gives_notes_as_the_model_cleans_them(tmp_path: Path) -> None:
+    hospital = TinyMimic()
+    hospital.stay(
+        1, note="\ufeffChief Complaint:\u2028Fever\x00\u00a0and  [**Name**]\r\nBrief Hospital Course:\rTreated.\x0c"
+    )
+    hospital.chart(1, 1, HR, 80)
+    time = START - timedelta(hours=1)
+    drug = "Fu\u00adrose\u200bmide\u00a0 40\u3000mg"
+    hospital.add("hosp/prescriptions", subject_id=1, hadm_id=101, starttime=time, drug_type="MAIN", drug=drug)
+    notes = {
+        policy: build(hospital, tmp_path / policy, note_policy=policy)[0][1]["note"]
+        for policy in ("admission", "full", "structured")
+    }
+    assert notes["admission"] == "Chief Complaint:\nFever and ___"
+    assert notes["full"] == "Chief Complaint:\nFever and ___\nBrief Hospital Course:\nTreated."
+    assert "furosemide 40 mg" in notes["structured"]
+    for note in notes.values():
+        assert clean_note(note) == note
 
 
 def test_a_source_without_notes_names_the_policy_that_works(tmp_path: Path) -> None:

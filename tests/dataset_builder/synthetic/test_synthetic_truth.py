@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from synthetic_hospital import PATIENTS, Hospital
 from tiny_mimic import SHIPPED, VOCABULARY
 
+from dataset_builder.contract.truth import TRUTH, read_truth
 from dataset_builder.synthetic.phrasebook import SECTIONS, load_phrasebook
 from dataset_builder.synthetic.world_file import PRESSURES, load_world
+from modeling_clinragen.errors import InputDataError
 
 
 def test_every_phrase_stands_in_its_section(hospital: Hospital) -> None:
@@ -151,3 +156,29 @@ def test_confounders_are_short(hospital: Hospital) -> None:
     names = Counter(one["name"] for record in hospital.truth for one in record["confounders"])
     assert set(names) == {one.name for one in load_world(None, SHIPPED).confounders}
     assert all(0.04 * PATIENTS < count < 0.3 * PATIENTS for count in names.values())
+
+
+def test_the_truth_is_read_back_as_it_was_written(hospital: Hospital) -> None:
+    found = read_truth(hospital.folder)
+    for record in hospital.truth:
+        diseases = found.of(record["hadm_id"], record["stay_id"])
+        assert diseases is not None
+        assert set(diseases) == set(record["diseases"])
+        for key, evidence in diseases.items():
+            about = record["diseases"][key]
+            written = [about["phrase"], *(more["phrase"] for more in about["more_phrases"])]
+            assert set(evidence.phrases) == {phrase for phrase in written if phrase}
+            assert {one.variable for one in evidence.courses} == {one["variable"] for one in about["effects"]}
+            assert all(one.from_hour <= one.to_hour for one in evidence.courses)
+    assert found.of(record["hadm_id"], record["stay_id"] + 1) is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"not gzip", gzip.compress(b"{", mtime=0), gzip.compress(b'{"diseases": {"shock": {}}}')]
+)
+def test_a_missing_or_damaged_truth_is_named(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(InputDataError, match=rf"{TRUTH}: is missing"):
+        read_truth(tmp_path)
+    (tmp_path / TRUTH).write_bytes(content)
+    with pytest.raises(InputDataError, match=rf"{TRUTH}: is damaged"):
+        read_truth(tmp_path)
