@@ -77,20 +77,26 @@ class TermIndex(Generic[T]):
             strict = len(words) == 1 and len(words[0].text) <= 3 and words[0].text.isupper()
             node.owners[owner] = strict and node.owners.get(owner, True)
 
-    def find(self, text: str, words: list[Word] | None = None) -> list[Match[T]]:
-        """The phrases in `text`; `words` saves splitting it again."""
+    def find(self, text: str, words: list[Word] | None = None, *, overlapping: bool = False) -> list[Match[T]]:
+        """The phrases in `text`; `words` saves splitting it again.
+
+        With `overlapping`, the longest phrase at each place is found even where it overlaps the one before.
+        """
         words = split_words(text) if words is None else words
         matches: list[Match[T]] = []
         starts = self._root.children
         free = 0  # the first word that is not part of a match yet
         for position, word in enumerate(words):
-            if word.folded not in starts or position < free:
+            node = starts.get(word.folded)
+            if node is None or position < free:
+                continue
+            if not node.owners and (position + 1 == len(words) or words[position + 1].folded not in node.children):
                 continue
             found = self._longest(text, words, position)
             if found is not None:
                 last, owners = found
                 matches.append(Match(word.start, words[last].end, owners))
-                free = last + 1
+                free = position + 1 if overlapping else last + 1
         return matches
 
     def _longest(self, text: str, words: list[Word], position: int) -> tuple[int, tuple[T, ...]] | None:
