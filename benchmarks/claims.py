@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from planted_errors import RANGES, VOCABULARY, Planted, Planter
+from planted_errors import ARGUED, RANGES, VOCABULARY, Planted, Planter
 
 from clinragen.claims.check import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Checking, check_rationale
 from clinragen.claims.filter import filter_rationale
@@ -36,11 +36,11 @@ RESULTS = ROOT / "benchmarks" / "results" / "claims.json"
 KNOWLEDGE = load_knowledge(None, VOCABULARY)
 
 
-def verdicts(text: str, row: Mapping[str, Any]) -> Counter[str]:
-    """Number of claims of a text by verdict."""
+def verdicts(text: str, row: Mapping[str, Any], *, argued: bool = False) -> Counter[str]:
+    """Number of claims of a text by verdict: those about diseases with `argued`, all others without."""
     series = LabSeries.from_example(VOCABULARY, row)
-    claims = check_rationale(text, series, row["note"], range_set=RANGES, history_counts=KNOWLEDGE.history_counts)
-    return Counter(claim.verdict for claim in claims)
+    claims = check_rationale(text, series, row["note"], range_set=RANGES, knowledge=KNOWLEDGE)
+    return Counter(claim.verdict for claim in claims if (claim.kind in ("tie", "absence")) == argued)
 
 
 def measure(planted: Sequence[Planted]) -> dict[str, dict[str, float]]:
@@ -49,10 +49,10 @@ def measure(planted: Sequence[Planted]) -> dict[str, dict[str, float]]:
     for item in planted:
         counts = result.setdefault(item.kind, Counter())
         counts["planted"] += 1
-        counts["found"] += (
-            verdicts(item.wrong, item.example)[item.verdict] > verdicts(item.clean, item.example)[item.verdict]
-        )
-        counts["false"] += verdicts(item.clean, item.example)[item.verdict] > 0
+        argued = item.kind in ARGUED
+        clean = verdicts(item.clean, item.example, argued=argued)[item.verdict]
+        counts["found"] += verdicts(item.wrong, item.example, argued=argued)[item.verdict] > clean
+        counts["false"] += clean > 0
     return {
         kind: {
             **counts,
@@ -66,7 +66,7 @@ def measure(planted: Sequence[Planted]) -> dict[str, dict[str, float]]:
 def clean_rationales(rows: Sequence[Mapping[str, Any]], seed: int) -> dict[str, Any]:
     """Verdicts on the teacher's own rationales and on the summaries, all of which are true."""
     teacher = RuleTeacher(KNOWLEDGE, VOCABULARY, RANGES, seed)
-    checking = Checking(VOCABULARY, RANGES, KNOWLEDGE.history_counts)
+    checking = Checking(VOCABULARY, RANGES, KNOWLEDGE)
     report = FilterReport("rules", VOCABULARY)
     summaries: Counter[str] = Counter()
     claims: Counter[str] = Counter()

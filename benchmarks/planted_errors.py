@@ -21,13 +21,16 @@ from clinragen.teachers.wording import Writer, load_wording
 from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.lab_summary import number_in_words
-from dataset_builder.contract.series_signs import Finding, find_signs, load_sign_rules, round_to_step
+from dataset_builder.contract.series_signs import Finding, find_signs, load_sign_rules
+from modeling_clinragen.numbers_clinragen import round_to_step
 
 PHRASES = Path(__file__).resolve().parent.parent / "dataset_builder" / "synthetic" / "phrases.yaml"
 VOCABULARY = shipped_definitions().vocabulary
 NAMES = {variable.key: variable.name for variable in VOCABULARY.variables}
 RANGES = VOCABULARY.range_set("clinical")
 SCALES = {variable.key: variable.scale for variable in VOCABULARY.variables if variable.scale is not None}
+# Errors in what is said of diseases, not of the data.
+ARGUED = ("contrary quote", "contrary sign", "denied note", "denied series")
 EXTENTS = ("once", "few", "some", "most", "every")
 # The same findings in other words than the teacher's.
 WORDS = {
@@ -144,6 +147,7 @@ class Planter:
             yield from self._lab(row, rationale.lab, findings, writer, rng)
             yield from self._summary(row, rng)
             yield from self._note(row, rationale.note, writer, rng)
+            yield from self._argued(row, rationale.note, rationale.lab, findings, writer)
 
     def _lab(
         self, row: Mapping[str, Any], text: str, findings: list[Finding], writer: Writer, rng: random.Random
@@ -201,6 +205,42 @@ class Planter:
         swaps = [other for other in swaps if truth.extent_wrong(other) and truth.number_wrong(other)]
         if swaps:
             yield "variable", writer.finding(rng.choice(swaps)), CONTRADICTED
+
+    def _argued(
+        self, row: Mapping[str, Any], note: str, lab: str, findings: Sequence[Finding], writer: Writer
+    ) -> Iterator[Planted]:
+        """Evidence for a disease that it is none of, and diseases denied although there is evidence for them."""
+        rng = random.Random(f"{self._seed}:{row['example_id']}:argued")
+        mentions = self._teacher.mentions(row["note"])
+        if mentions:
+            key = rng.choice(sorted(mentions))
+            yield Planted("denied note", note, f"{note} {writer.note_part('none', [self._names[key]])}", row)
+            quote = mentions[key][0].quote
+            words = set(re.findall(r"[a-z]+", quote.lower()))
+            strangers = [name for other, name in self._names.items() if not words & self._vocabulary_of(other)]
+            if strangers:
+                wrong = writer.note_support([quote], [rng.choice(strangers)])
+                yield Planted("contrary quote", note, f"{note} {wrong}", row)
+        if not findings:
+            return
+        found = findings[0]
+        diseases = self._knowledge.diseases
+        signs = {entry.key: {(one.variable, one.direction) for one in entry.signs} for entry in diseases}
+        place = (found.variable, found.direction)
+        own = [key for key, listed in signs.items() if place in listed]
+        if own:
+            wrong = writer.lab_part("none", [self._names[rng.choice(own)]])
+            yield Planted("denied series", lab, f"{lab} {wrong}", row)
+            others = [key for key, listed in signs.items() if found.variable not in {name for name, _ in listed}]
+            wrong = writer.lab_support(found, [self._names[rng.choice(others)]], None)
+            yield Planted("contrary sign", lab, f"{lab} {wrong}", row)
+
+    def _vocabulary_of(self, key: str) -> set[str]:
+        """Every word of the terms and measurements of a disease."""
+        entry = self._knowledge.disease(key)
+        texts = [surface for term in entry.terms for surface in term.surfaces]
+        texts += [name for rule in entry.values for name in rule.names]
+        return {word for text in texts for word in re.findall(r"[a-z]+", text.lower())}
 
     def _other_time(self, found: Finding, truth: Truth, rng: random.Random) -> Finding | None:
         """The finding with an hour that at least two readings contradict."""

@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from clinragen.claims.check import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Checking, Claim, check_rationale
+from clinragen.knowledge import load_knowledge
 from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
@@ -18,8 +19,8 @@ CASES: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "data" / "claim_
 VOCABULARY = shipped_definitions().vocabulary
 KEYS = list(VOCABULARY.variable_keys)
 RANGES = VOCABULARY.range_set("clinical")
-HISTORY = {key: bool(about["history_counts"]) for key, about in shipped_definitions().diseases.items()}
-CHECKING = Checking(VOCABULARY, RANGES, HISTORY)
+KNOWLEDGE = load_knowledge(None, VOCABULARY)
+CHECKING = Checking(VOCABULARY, RANGES, KNOWLEDGE)
 SHORT = {SUPPORTED: "S", CONTRADICTED: "C", UNVERIFIABLE: "U"}
 
 
@@ -37,13 +38,15 @@ SERIES = {name: series_of(columns) for name, columns in CASES["series"].items()}
 
 def check(text: str, name: str = "septic", note: str | None = None) -> list[Claim]:
     """The claims of a text about one of the series, by the clinical ranges."""
-    return check_rationale(text, SERIES[name], note, range_set=RANGES, history_counts=HISTORY)
+    return check_rationale(text, SERIES[name], note, range_set=RANGES, knowledge=KNOWLEDGE)
 
 
 def by_variable(claims: list[Claim]) -> dict[str, str]:
-    """The worst verdict on each variable, and on the note."""
+    """The worst verdict on each variable, and on the note; what is said about diseases is left out."""
     worst: dict[str, str] = {}
     for claim in claims:
+        if claim.kind == "tie" or claim.disease is not None:
+            continue
         key = claim.variable or ("note" if claim.kind == "note" else "any")
         worst[key] = min(worst.get(key, "S"), SHORT[claim.verdict], key="CUS".index)
     return worst

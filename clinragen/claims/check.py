@@ -1,4 +1,5 @@
-"""Checks a rationale against the patient's data: statements against the raw series, quotations against the note.
+"""Checks a rationale against the patient's data: statements against the raw series, quotations against the note, and
+the ties between such evidence and diseases against the knowledge base.
 
 Deterministic and without a model: phrases, ranges and tolerances are data. A variable that was not measured is never
 taken for normal: a statement about it is unverifiable.
@@ -6,16 +7,24 @@ taken for normal: a statement about it is unverifiable.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
+from clinragen.claims.absences import AbsenceChecker
+from clinragen.claims.argument_words import SERIES
+from clinragen.claims.arguments import SentenceArguments, read_arguments
+from clinragen.claims.checking import Checking
 from clinragen.claims.lexer import tokenize
 from clinragen.claims.lexicon import load_lexicon
 from clinragen.claims.note_checker import NoteChecker
 from clinragen.claims.parser import parse
+from clinragen.claims.patient_evidence import KnowledgeEvidence
 from clinragen.claims.series_checker import SeriesChecker
-from clinragen.claims.types import CONTRADICTED, KINDS, SUPPORTED, UNVERIFIABLE, VERDICTS, Claim, Evidence
+from clinragen.claims.ties import TieChecker
+from clinragen.claims.types import CONTRADICTED, KINDS, SUPPORTED, UNVERIFIABLE, VERDICTS, Claim, Evidence, Statement
+from clinragen.knowledge.base import KnowledgeBase
 from dataset_builder.contract.lab_series import LabSeries
+from modeling_clinragen.note_clinragen import clean_note
 from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET, RangeSet, Vocabulary
 
 __all__ = [
@@ -24,26 +33,85 @@ __all__ = [
     "SUPPORTED",
     "UNVERIFIABLE",
     "VERDICTS",
+    "CheckedText",
     "Checking",
     "Claim",
     "Evidence",
+    "PatientChecker",
     "check_rationale",
 ]
 
 
 @dataclass(frozen=True)
-class Checking:
-    """The standards that rationales are checked by.
+class CheckedText:
+    """A text with its `claims` in order of appearance, and what each of its `sentences` argues."""
+
+    claims: tuple[Claim, ...]
+    sentences: tuple[SentenceArguments, ...]
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str, vocabulary: Vocabulary) -> tuple[tuple[Statement, ...], tuple[SentenceArguments, ...]]:
+    """A text's statements and arguments. They depend on no patient, and decoding asks for the same text often."""
+    lexicon = load_lexicon(vocabulary)
+    statements = parse(tokenize(text, lexicon))
+    return tuple(statements), tuple(read_arguments(text, statements, lexicon))
+
+
+class PatientChecker:
+    """Checks texts about one patient. What depends on the patient alone is worked out once, when it is first needed.
 
     Args:
-        vocabulary: Variables and diseases that rationales are about.
-        range_set: What is low, normal and high.
-        history_counts: By disease key, whether a past mention still supports the disease.
+        series: The measurements, in the vocabulary of `checking`.
+        note: The note; without it, quotations are unverifiable.
+        checking: What is checked by.
     """
 
-    vocabulary: Vocabulary
-    range_set: RangeSet
-    history_counts: Mapping[str, bool]
+    def __init__(self, series: LabSeries, note: str | None, checking: Checking) -> None:
+        vocabulary = checking.vocabulary
+        self.checking = checking
+        # Places in the note are places in what the model and the teachers read.
+        note = None if note is None else clean_note(note)
+        self.evidence = KnowledgeEvidence(note, series, checking)
+        self._lexicon = load_lexicon(vocabulary)
+        self._series = SeriesChecker(series, checking.range_set, self._lexicon)
+        self._note = NoteChecker(note, self._lexicon, checking.history_counts, lambda: self.evidence.context)
+        self._ties = TieChecker(self.evidence, checking.range_set, self._lexicon, vocabulary.name_of_disease)
+        self._absences = AbsenceChecker(self.evidence)
+
+    def check(self, text: str) -> list[Claim]:
+        """Every claim of a text, in order of appearance."""
+        return list(self.read(text).claims)
+
+    def read(self, text: str) -> CheckedText:
+        """The claims of a text, and what its sentences argue."""
+        statements, sentences = _read(text, self.checking.vocabulary)
+        claims = self._note.check(text)
+        absent: set[tuple[int, int]] = set()  # where the parser has read that nothing at all was measured
+        for claim in self._series.check_all(statements, text):
+            if not (claim.kind == "measurement" and claim.variable is None and claim.negated):
+                claims.append(claim)
+            elif claim.span not in absent:
+                absent.add(claim.span)
+                claims.append(replace(claim, kind="absence"))
+        for sentence in sentences:
+            claims += self._argued(sentence, text, absent)
+        return CheckedText(tuple(sorted(claims, key=lambda claim: claim.span)), sentences)
+
+    def _argued(self, sentence: SentenceArguments, text: str, absent: set[tuple[int, int]]) -> list[Claim]:
+        """The ties and absences of a sentence; those at `absent` are there already."""
+        found: list[Claim] = []
+        for argument in sentence.arguments:
+            if argument.is_whole:
+                found += self._absences.check_whole(argument, text)
+            elif self.evidence.has_knowledge:
+                found += self._ties.check(argument, text)
+        for source, (start, end) in sentence.missing:
+            if not any(source == SERIES and start < last and first < end for first, last in absent):
+                found.append(self._absences.check_missing(source, (start, end), text))
+        if sentence.undiagnosed is not None:
+            found += self._absences.check_undiagnosed(sentence.undiagnosed, text)
+        return found
 
 
 def check_rationale(
@@ -52,26 +120,23 @@ def check_rationale(
     note: str | None = None,
     *,
     range_set: RangeSet | None = None,
-    history_counts: Mapping[str, bool] | None = None,
+    knowledge: KnowledgeBase | None = None,
 ) -> list[Claim]:
-    """Every claim of a rationale about the variables and, in quotation marks, about the note, in order of appearance.
+    """Every claim of a rationale about the variables, the note (in quotation marks) and what they say of diseases.
+
+    For several texts about one patient, `PatientChecker` saves work.
 
     Args:
         text: The rationale; any text is accepted.
         series: The measurements, with the vocabulary that the text is about.
         note: The note; without it, quotations are unverifiable.
         range_set: What is low, normal and high; by default the clinical one.
-        history_counts: By disease key, whether a past mention still supports the disease; by default of chronic
-            diseases only. A knowledge base has it.
+        knowledge: What supports which disease. Without it there are no claims that need it, and a past mention
+            supports chronic diseases only.
+
+    Returns:
+        The claims in order of appearance.
     """
-    vocabulary = series.vocabulary
-    lexicon = load_lexicon(vocabulary)
     if range_set is None:
-        range_set = vocabulary.range_set(DEFAULT_RANGE_SET)
-    if history_counts is None:
-        history_counts = {disease.key: disease.kind == "chronic" for disease in vocabulary.diseases}
-    checker = SeriesChecker(series, range_set, lexicon)
-    claims = NoteChecker(note, lexicon, history_counts).check(text)
-    for statement in parse(tokenize(text, lexicon)):
-        claims += checker.check(statement, text)
-    return sorted(claims, key=lambda claim: claim.span)
+        range_set = series.vocabulary.range_set(DEFAULT_RANGE_SET)
+    return PatientChecker(series, note, Checking(series.vocabulary, range_set, knowledge)).check(text)

@@ -8,8 +8,10 @@ from clinragen.claims.lexer import Token
 from clinragen.claims.types import Subject
 
 # Kinds of tokens that qualify a predicate.
-QUALIFIERS = frozenset(("time", "quantifier", "hedge", "negation", "stay"))
+QUALIFIERS = frozenset(("time", "quantifier", "hedge", "negation", "stay", "only"))
 NUMBERS = frozenset(("number", "pair", "span"))
+# What a value in a row of values consists of.
+_ROW = frozenset((*NUMBERS, "time", "approximately", "boundary"))
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Clause:
         copula: Whether it has a form of "to be".
         conjunction: The conjunction after the last name so far.
         readings: Whether it is about the readings themselves ("pH measurements").
+        header: Whether its name heads a list of other names ("Vitals: ...").
+        again: Whether it is so "again": what was before does not matter.
         start, end: Its characters in the text; -1 while it is empty.
     """
 
@@ -53,6 +57,8 @@ class Clause:
     copula: bool = False
     conjunction: str = ""
     readings: bool = False
+    header: bool = False
+    again: bool = False
     start: int = -1
     end: int = -1
 
@@ -61,6 +67,7 @@ class Clause:
         assert token.meaning is not None
         own = token if token.meaning.says is not None else None
         self.conditions = token.kind == "condition"
+        self.header = not self.subjects and token.meaning.word == "header"
         known = [subject for subject, _ in self.subjects]
         self.subjects += [(subject, own) for subject in token.meaning.subjects if subject not in known]
         if self.start < 0:
@@ -74,6 +81,31 @@ class Clause:
             self.parts.append(Part(token, "", "boundary"))
 
     @property
+    def bare(self) -> bool:
+        """Whether nothing but names of conditions has been read: an item of a list."""
+        return self.conditions and not self.parts
+
+    @property
+    def numbered(self) -> bool:
+        """Whether a number stands behind the names since the last comma or conjunction."""
+        for part in reversed(self.parts):
+            if part.kind in NUMBERS or part.kind == "boundary":
+                return part.kind in NUMBERS
+        return False
+
+    def narrow(self, token: Token) -> bool:
+        """Say which of several variables is meant ("BP 110 systolic"); False where the name is another subject."""
+        assert token.meaning is not None
+        if len(self.subjects) != 1 or len(token.meaning.subjects) != 1 or token.meaning.says is not None:
+            return False
+        (group, own), (part,) = self.subjects[0], token.meaning.subjects
+        if len(group.variables) < 2 or not set(part.variables) < set(group.variables):
+            return False
+        self.subjects = [(part, own)]
+        self.end = max(self.end, token.end)
+        return True
+
+    @property
     def plainly_negated(self) -> bool:
         """Negated by a word that applies to one adjective only ("not hypotensive and ...")."""
         return any(token.kind == "negation" and token.text.lower() in ("not", "never") for token in self.before)
@@ -83,3 +115,29 @@ class Clause:
         keys = {key for subject in known for key in subject.variables}
         named = any(keys & set(subject.variables) for subject, _ in self.subjects)
         return self.copula or any(part.kind in NUMBERS for part in self.parts) or named
+
+
+def share_last_times(clauses: list[Clause]) -> None:
+    """ "T 39, HR 120, BP 80/40 at hour 16": the time behind a row of bare values holds for all of them."""
+    times: list[Part] = []
+    for clause in reversed(clauses):
+        kinds = [part.kind for part in clause.parts]
+        own = [part for part in clause.parts if part.kind == "time"]
+        bare = not clause.conditions and any(kind in NUMBERS for kind in kinds) and not clause.before
+        if not bare or not set(kinds) <= _ROW:
+            times = []
+        elif own:
+            times = own if kinds[-1] == "time" else []
+        else:
+            clause.parts += times
+
+
+def keep_times(tokens: list[Token], clauses: list[Clause]) -> None:
+    """ "HR 98 at hour 36, RR still 30": what is "still" so is so at the time that was given last."""
+    for token in tokens:
+        if token.text.lower() != "still" or len(clauses) < 2:
+            continue
+        place = next((index for index, clause in enumerate(clauses) if clause.end > token.start), 0)
+        times = [part for part in clauses[place - 1].parts if part.kind == "time"] if place else []
+        if times and not any(part.kind == "time" for part in clauses[place].parts):
+            clauses[place].parts += times

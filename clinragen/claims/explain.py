@@ -27,9 +27,7 @@ def explain(text: str, checking: Checking, series: LabSeries | None = None, note
     yield from _section("tokens", (_token(token, text) for token in tokens))
     yield from _section("statements", (_statement(statement, text) for statement in statements))
     if series is not None:
-        claims = check_rationale(
-            text, series, note, range_set=checking.range_set, history_counts=checking.history_counts
-        )
+        claims = check_rationale(text, series, note, range_set=checking.range_set, knowledge=checking.knowledge)
         yield from _section("claims", map(_claim, claims))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clinragen.claims.check import Checking, check_rationale
+from clinragen.claims.check import Checking, PatientChecker
 from clinragen.claims.lexicon import load_lexicon
 from clinragen.claims.quotations import QUOTATION, has_stray_mark
 from clinragen.claims.rationale import Complaint
@@ -28,7 +28,10 @@ REASONS = (
     "other_disease",  # a disease is named that is not among the known ones
     "contradicted_series",  # a statement about a variable is contradicted
     "contradicted_note",  # a quotation is not in the note, or the note does not affirm it
+    "contrary_tie",  # the knowledge base ties the evidence to other diseases only, or has the opposite as a sign
+    "contradicted_absence",  # what is said not to be there is there
 )
+_REASON_OF = {"note": "contradicted_note", "tie": "contrary_tie", "absence": "contradicted_absence"}
 
 _MARKUP = re.compile(r"#{2,}|```|</?[a-z_]+>|\{\s*\"|\"\s*\}|\[/?[A-Z]{3,}\]|<\||\|>")
 _END = re.compile(r"[.!?][\"”'’)\]]*\s*\Z")
@@ -77,7 +80,8 @@ def filter_rationale(
     """Judge one rationale against its example.
 
     A disease is named by its exact name outside quotations; case and line breaks do not matter. A
-    contradicted guess ("possibly febrile") counts as contradicted; what is unverifiable does not count.
+    contradicted guess ("possibly febrile") counts as contradicted; what is unverifiable does not count, and neither
+    does a tie that the knowledge base does not know.
 
     Args:
         text: The rationale, as one text or as (R_m, R_t).
@@ -106,16 +110,8 @@ def filter_rationale(
     other = tuple(one.name for one in vocabulary.diseases if one.name not in known and one.key in named)
     found |= {"missing_disease"} if missing else set()
     found |= {"other_disease"} if other else set()
-    series = LabSeries.from_example(vocabulary, example)
-    claims: list[Claim] = []
-    for part in parts:
-        claims += check_rationale(
-            part,
-            series,
-            example["note"],
-            range_set=checking.range_set,
-            history_counts=checking.history_counts,
-        )
+    checker = PatientChecker(LabSeries.from_example(vocabulary, example), example["note"], checking)
+    claims = [claim for part in parts for claim in checker.check(part)]
     found |= {_reason(claim) for claim in claims if claim.verdict == CONTRADICTED}
     reasons = tuple(reason for reason in REASONS if reason in found)
     return FilterVerdict(not reasons, reasons, missing, other, tuple(claims))
@@ -127,4 +123,4 @@ def named_diseases(text: str, vocabulary: Vocabulary) -> set[str]:
 
 
 def _reason(claim: Claim) -> str:
-    return "contradicted_note" if claim.kind == "note" else "contradicted_series"
+    return _REASON_OF.get(claim.kind, "contradicted_series")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from clinragen.claims.lexicon import Lexicon
-from clinragen.claims.readings import Readings, count_runs, evidence, flipped, holds, is_absence, window_of
+from clinragen.claims.readings import Readings, count_runs, evidence, flipped, holds, window_of
 from clinragen.claims.types import (
     CONTRADICTED,
     SUPPORTED,
@@ -17,11 +17,16 @@ from clinragen.claims.types import (
     Quantifier,
     Statement,
     When,
+    is_absence,
 )
 from dataset_builder.contract.series_signs import load_sign_rules
 
 # One reading on the wrong side of an onset is a stray one up to this share of all readings.
 _STRAY_SHARE = 0.1
+# A duration shorter than the run by up to this share of it is neither right nor wrong.
+_LOOSE_DURATION = 0.7
+# "From hour 4 to hour 20" is supported from this share of the readings on, and contradicted below the second.
+_WHOLE_SHARE, _WHOLE_LEAST = 0.8, 0.7
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,21 @@ def check_readings(statement: Statement, readings: Readings, lexicon: Lexicon) -
     bounds = [when for when in statement.times if when.kind in ("from", "until")]
     points = [when for when in statement.times if when.kind == "at"]
     timed = predicate.kind == "compare" or (predicate.kind == "level" and not is_absence(predicate))
+    if statement.lasting is not None:
+        bounded = all(when.kind == "window" for when in statement.times)
+        if (
+            not (timed or predicate.kind == "near")
+            or statement.negation
+            or statement.quantifier is not None
+            or not bounded
+        ):
+            return [Outcome("timing", UNVERIFIABLE, Evidence("its duration was not understood"))]
+        lasts = Outcome("timing", *_lasting(readings, at, statement.lasting, lexicon))
+        if not statement.times:
+            return [lasts]
+        # "for about 12 hours, between hours 12 and 24": all of that time
+        every = replace(statement, lasting=None, quantifier=Quantifier("every"))
+        return [lasts, *check_readings(every, readings, lexicon)]
     quantifier = statement.quantifier or _implied(statement)
     outcomes: list[Outcome] = []
     if timed and not statement.negation and bounds:
@@ -59,9 +79,41 @@ def check_readings(statement: Statement, readings: Readings, lexicon: Lexicon) -
     window = window_of(readings, statement.times, lexicon)
     if window.unknown:
         return [Outcome(kind, UNVERIFIABLE, Evidence(window.unknown))]
+    if statement.within is not None:
+        inside = holds(readings, statement.within, lexicon)
+        at = at & inside if inside is not None else at
     limited = any(when.kind != "whole" for when in statement.times)
     named = "timing" if limited and predicate.kind == "level" else kind
-    return [Outcome(named, *_plain(statement, readings, at, window.mask, lexicon))]
+    if timed and not statement.negation and any(when.whole for when in statement.times):
+        return [Outcome(named, *_most(readings, at, window.mask, statement, lexicon))]
+    outcome = Outcome(named, *_plain(statement, readings, at, window.mask, lexicon))
+    if statement.only and limited and timed and not statement.negation:
+        outcome = Outcome(named, *_only(readings, at, window.mask, (outcome.verdict, outcome.evidence), lexicon))
+    return [outcome]
+
+
+def _most(
+    readings: Readings, at: np.ndarray, window: np.ndarray, statement: Statement, lexicon: Lexicon
+) -> tuple[str, Evidence]:
+    """ "from hour 4 to hour 20": all of that time, but for a stray reading."""
+    share = float(at[window].mean())
+    verdict = SUPPORTED if share >= _WHOLE_SHARE else UNVERIFIABLE if share >= _WHOLE_LEAST else CONTRADICTED
+    count, total = int((at & window).sum()), int(window.sum())
+    reason = f"{count} of {total} readings are {_words(statement.predicate)}"
+    against = window & ~at
+    found = verdict, evidence(reason, readings, window if verdict == SUPPORTED else against, lexicon)
+    return _only(readings, at, window, found, lexicon) if statement.only else found
+
+
+def _only(
+    readings: Readings, at: np.ndarray, window: np.ndarray, found: tuple[str, Evidence], lexicon: Lexicon
+) -> tuple[str, Evidence]:
+    """ "only from hour 4 to hour 20": not at other times."""
+    elsewhere = at & ~window
+    if found[0] != SUPPORTED or not elsewhere.any():
+        return found
+    verdict = CONTRADICTED if is_sign(elsewhere) else UNVERIFIABLE
+    return verdict, evidence("readings at other times are at that level too", readings, elsewhere, lexicon)
 
 
 def _kind(predicate: Predicate) -> str:
@@ -81,7 +133,7 @@ def _implied(statement: Statement) -> Quantifier | None:
         return None
     if predicate.kind == "level" and not is_absence(predicate):
         return Quantifier("persistent")
-    return Quantifier("every") if predicate.kind != "near" else None
+    return Quantifier("every" if predicate.kind != "near" else "persistent")
 
 
 def is_sign(at: np.ndarray) -> bool:
@@ -117,9 +169,9 @@ def _plain(
 def _words(predicate: Predicate) -> str:
     if predicate.kind == "level":
         return predicate.word
-    return {"compare": f"{predicate.word.replace('_', ' ')} the limit", "between": "between the two"}.get(
-        predicate.kind, "at the value"
-    )
+    limit = f"{predicate.word.replace('_', ' ')} the limit"
+    words = {"compare": limit, "crossing": f"{limit} again", "between": "between the two"}
+    return words.get(predicate.kind, "at the value")
 
 
 def _counted(
@@ -222,8 +274,33 @@ def _edge(readings: Readings, at: np.ndarray, when: When, lexicon: Lexicon) -> t
     share = float(at[within].mean())
     if share < limits["onset_least"]:
         return judged(CONTRADICTED, "few readings on that side are at that level", beyond)
-    verdict = SUPPORTED if share >= limits["onset_share"] else UNVERIFIABLE
+    verdict = SUPPORTED if when.by or share >= limits["onset_share"] else UNVERIFIABLE
     return judged(verdict, "the level begins or ends at that hour", beyond)
+
+
+def _lasting(readings: Readings, at: np.ndarray, when: When, lexicon: Lexicon) -> tuple[str, Evidence]:
+    """ "for 12 hours": the longest run of readings lasts at least from its first to its last reading, and less than
+    from the reading before it to the one after it."""
+    hours = readings.hours
+    if not at.any():
+        return CONTRADICTED, evidence("no reading is at that level", readings, ~at, lexicon)
+    edges = np.flatnonzero(np.diff(at.astype(np.int8), prepend=0, append=0))
+    runs = [(int(first), int(last) - 1) for first, last in zip(edges[::2], edges[1::2], strict=True)]
+    first, last = max(runs, key=lambda run: hours[run[1]] - hours[run[0]])
+    least = float(hours[last] - hours[first])
+    most = float((hours[last + 1] if last + 1 < len(hours) else np.inf) - (hours[first - 1] if first else -np.inf))
+    run = np.zeros(len(hours), dtype=np.bool_)
+    run[first : last + 1] = True
+    slack = lexicon.limits["at_hours"] * (2 if when.approximate else 1)
+    if when.last == np.inf:
+        verdict = SUPPORTED if least >= when.first - slack else CONTRADICTED if most <= when.first else UNVERIFIABLE
+    elif when.first == 0:
+        verdict = SUPPORTED if most <= when.last + slack else CONTRADICTED if least > when.last else UNVERIFIABLE
+    else:
+        inside = least - slack <= when.first <= most + slack
+        loose = _LOOSE_DURATION * least <= when.first
+        verdict = SUPPORTED if inside else UNVERIFIABLE if loose and when.first < least else CONTRADICTED
+    return verdict, evidence(f"the longest run lasts {least:g} hours", readings, run, lexicon)
 
 
 def _occurs(readings: Readings, at: np.ndarray, when: When, lexicon: Lexicon) -> tuple[str, Evidence]:

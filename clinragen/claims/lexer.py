@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import lru_cache
 from typing import TypeVar
 
 from clinragen.claims.lexicon import Lexicon, Meaning, fold_unit
-from clinragen.claims.patterns import load_patterns
+from clinragen.claims.patterns import UNREAD, Patterns, Search, load_patterns
 from clinragen.claims.quotations import QUOTATION
 from clinragen.claims.types import Quantity
+from modeling_clinragen.sentences_clinragen import sentence_spans
 
 T = TypeVar("T")
 
@@ -21,7 +22,10 @@ BLANK = "\x01"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One piece of a text. `kind` is that of a `Meaning`, or "number", "pair", "span", "word", "comma", "stop" ..."""
+    """One piece of a text. `kind` is that of a `Meaning`, or "number", "pair", "span", "word", "comma", "stop" ...
+
+    A "foreign" token is a number or a time of something else: it is passed over.
+    """
 
     kind: str
     start: int
@@ -38,27 +42,67 @@ _DECADE = re.compile(
     r"(?<![\w.])(?P<part>(?:low|lower|mid|middle|high|upper)[ -])?(?P<a>\d{1,2}0)['’]?s\b", re.IGNORECASE
 )
 _PAIR = re.compile(r"(?<![\w./])(?P<a>\d{2,3}) ?/ ?(?P<b>\d{2,3})(?![\w/]|\.\d)")
+_HUNDREDS = 200
+_TENS_WORDS = ("twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties")
+_TENS = re.compile(
+    rf"(?<=the )(?P<part>(?:low|lower|mid|middle|high|upper)[ -])?(?P<a>{'|'.join(_TENS_WORDS)})\b", re.IGNORECASE
+)
 _PLAIN = re.compile(rf"{_NUMBER}")
 _SYMBOLS = {"<": "below", ">": "above", "≤": "at_most", "≥": "at_least", "<=": "at_most", ">=": "at_least"}
+_MARKS = {
+    "then": ("arrow", Meaning("arrow"), None),
+    "absent": ("mark", Meaning("negation", "plain"), None),
+    "present": ("mark", Meaning("present"), None),
+    "nothing": ("negation", Meaning("negation", "plain"), None),
+    "order": ("goal", Meaning("goal", "order"), None),
+    "doubtful": ("doubted", Meaning("doubted"), None),
+    "up": ("level", Meaning("level", "high"), Meaning("trend", "rising")),
+    "down": ("level", Meaning("level", "low"), Meaning("trend", "falling")),
+}
 _PIECE = re.compile(r"<=|>=|[<>≤≥]|[~≈±]|[A-Za-z][A-Za-z’']*|[,;:()/—–\n]|\.+|[!?]| - |[\x01]+")
+_ANSWER = re.compile(r"\s*(?:no|none|denie[sd]|negative|yes|positive)\b", re.IGNORECASE)
+_UNIT_IN_BRACKETS = re.compile(r"\(\s?(?P<unit>[a-z°%/ ]{1,12})\s?\)", re.IGNORECASE)
+_POINTS = re.compile(r"[ -]points?\b", re.IGNORECASE)
 _LAST_WORD = re.compile(r"[A-Za-z.]+\Z")
-_NEW_LINE = re.compile(r"\n[ \t]{0,20}(?:$|[-*•\n]|[A-Z0-9\x01])")
 
 
 def tokenize(text: str, lexicon: Lexicon) -> list[Token]:
     """The tokens of a text in order; quotations and disease names are not read."""
+    # Only behind a full stop: "Fever? None." and a name that breaks a line are read as a whole.
+    cuts = [end for _, end in sentence_spans(text)[:-1] if text[end - 1] in ".!"]
+    tokens: list[Token] = []
+    for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
+        tokens += [_moved(token, start) for token in _tokens_of(text[start:end], lexicon)]
+    return tokens
+
+
+def _moved(token: Token, by: int) -> Token:
+    if not by:
+        return token
+    start, end = token.start + by, token.end + by
+    return Token(token.kind, start, end, token.meaning, token.other, token.text, token.numbers, token.joined)
+
+
+@lru_cache(maxsize=2048)
+def _tokens_of(text: str, lexicon: Lexicon) -> tuple[Token, ...]:
+    """The tokens of one sentence. Kept, since drafts of a text share most of their sentences."""
     blanked = _blank(text, [QUOTATION, lexicon.disease_names])
     pieces = list(blanked)
     for match in lexicon.phrases.find(blanked):
         if match.owners[0].kind == "masks":
             pieces[match.start : match.end] = BLANK * (match.end - match.start)
     patterns = load_patterns()
-    blanked, times = _take("".join(pieces), patterns.times)
+    blanked, marks = _take("".join(pieces), patterns.marks)
+    blanked, times = _take(blanked, patterns.times)
     blanked, counts = _take(blanked, patterns.counts)
-    # A time without a meaning is a duration: it is skipped.
-    tokens = [Token("time" if when else "filler", *span, Meaning("time", when=when)) for span, when in times]
+    blanked = _UNIT_IN_BRACKETS.sub(lambda found: _without_unit(found, lexicon), blanked)
+    tokens = [Token("time", *span, Meaning("time", when=when)) for span, points in times for when in points]
+    tokens += [Token("foreign", *span) for span, points in times if not points]
     tokens += [Token("quantifier", *span, Meaning("quantifier", quantifier=found)) for span, found in counts]
-    blanked = _take_numbers(blanked, tokens, lexicon)
+    for span, gives in marks:
+        kind, meaning, other = _MARKS[gives]
+        tokens.append(Token(kind, *span, meaning, other, text[slice(*span)]))
+    blanked = _take_numbers(blanked, tokens, lexicon, patterns)
     taken = bytearray(len(blanked) + 1)
     for token in tokens:
         taken[token.start : token.end] = b"\x01" * (token.end - token.start)
@@ -69,9 +113,27 @@ def tokenize(text: str, lexicon: Lexicon) -> list[Token]:
         taken[match.start : match.end] = b"\x01" * (match.end - match.start)
     tokens += _pieces(blanked, taken, lexicon.abbreviations)
     tokens.sort(key=lambda token: token.start)
-    # "T 38.5, P 110": a letter is a name only if its number follows.
-    followed = {token.start for token, following in pairwise(tokens) if following.kind == "number"}
-    return [token for token in tokens if token.kind != "name" or len(token.text) > 1 or token.start in followed]
+    return tuple(
+        token
+        for index, token in enumerate(tokens)
+        if token.kind != "name" or len(token.text) > 1 or _leads_to_number(tokens, index)
+    )
+
+
+def _leads_to_number(tokens: list[Token], index: int) -> bool:
+    """ "T 38.5, P 110", "T spiked to 39": a letter is a name only if its number follows."""
+    for token in tokens[index + 1 : index + 5]:
+        if token.kind in ("number", "span"):
+            return True
+        if token.kind not in ("trend", "extreme", "copula", "approximately", "compare", "filler", "colon"):
+            return False
+    return False
+
+
+def _without_unit(found: re.Match[str], lexicon: Lexicon) -> str:
+    """ "HR (bpm): 92": the unit says nothing."""
+    known = any(fold_unit(found["unit"]) in units for units in lexicon.units.values())
+    return " " * len(found.group()) if known else found.group()
 
 
 def _blank(text: str, patterns: list[re.Pattern[str]]) -> str:
@@ -81,34 +143,64 @@ def _blank(text: str, patterns: list[re.Pattern[str]]) -> str:
 
 
 def _take(
-    text: str, patterns: Iterable[tuple[re.Pattern[str], Callable[[re.Match[str]], T]]]
+    text: str, patterns: Iterable[tuple[Search, Callable[[re.Match[str]], T]]]
 ) -> tuple[str, list[tuple[tuple[int, int], T]]]:
     """The text without what the patterns find, and what they found with its span; the first pattern takes first."""
     made: list[tuple[tuple[int, int], T]] = []
-    for pattern, make in patterns:
-        found_here = list(pattern.finditer(text))
-        if found_here:
-            made += [(found.span(), make(found)) for found in found_here]
-            text = pattern.sub(lambda found: BLANK * len(found.group()), text)
+    regions: dict[re.Pattern[str] | None, list[tuple[int, int]]] = {}
+    for search, make in patterns:
+        # What is taken can only take places away: the regions of the first such pattern hold for the others.
+        if search.near not in regions:
+            regions[search.near] = search.regions(text)
+        found_here = [
+            found
+            for start, end in regions[search.near]
+            for found in search.pattern.finditer(text, start, end)
+            if found.group()
+        ]
+        if not found_here:
+            continue
+        pieces, done = [], 0
+        for found in found_here:
+            made.append((found.span(), make(found)))
+            pieces += [text[done : found.start()], BLANK * (found.end() - found.start())]
+            done = found.end()
+        text = "".join([*pieces, text[done:]])
     return text, made
 
 
-def _take_numbers(text: str, tokens: list[Token], lexicon: Lexicon) -> str:
-    """Numbers, "120/80", "60 to 80", "the low 120s"; each with the unit behind it."""
+def _take_numbers(text: str, tokens: list[Token], lexicon: Lexicon, patterns: Patterns) -> str:
+    """Numbers, "120/80", "60 to 80", "the low 120s"; each with the unit behind it.
+
+    "2 liters" is foreign, "2 bpm per hour" a rate that is not read.
+    """
     numbers: list[Token] = []
     pieces = list(text)
 
     def take(kind: str, start: int, end: int, quantities: tuple[Quantity, ...], joined: str = "") -> None:
         unit = lexicon.unit_pattern.match(text, end)
-        if unit is not None:
+        other = patterns.foreign.match(text, end)
+        if other is not None and other.end() > max(end, unit.end() if unit is not None else end):
+            kind, end = "foreign", other.end()
+        elif unit is not None:
             end = unit.end()
             folded = fold_unit(unit["unit"])
             quantities = tuple(Quantity(one.low, one.high, one.decimals, folded) for one in quantities)
+        points = _POINTS.match(text, end)
+        end = points.end() if points is not None and kind == "number" else end  # "10 points lower"
+        rate = patterns.rate.match(text, end)
+        if rate is not None and kind != "foreign":
+            tokens.append(Token("time", start, rate.end(), Meaning("time", when=UNREAD)))
+            pieces[start : rate.end()] = BLANK * (rate.end() - start)
+            return
         numbers.append(Token(kind, start, end, text=text[start:end], numbers=quantities, joined=joined))
         pieces[start:end] = BLANK * (end - start)
 
     for found in _DECADE.finditer(text):
         take("number", *found.span(), (_decade(found),))
+    for found in _TENS.finditer("".join(pieces)):
+        low = 10.0 * (2 + _TENS_WORDS.index(found["a"].lower()))
+        take("number", *found.span(), (_tens(low, found["part"]),))
     for found in _PAIR.finditer("".join(pieces)):
         both = tuple(Quantity(float(found[name]), float(found[name]), 0) for name in ("a", "b"))
         take("pair", *found.span(), both)
@@ -133,11 +225,17 @@ def _joined(numbers: list[Token], text: str) -> list[Token]:
     result: list[Token] = []
     for token in numbers:
         before = result[-1] if result else None
-        if before is not None and before.kind == token.kind == "number":
+        if before is not None and before.kind == "number" and token.kind in ("number", "foreign"):
             gap = text[before.end : token.start]
             lead = _LEAD.search(text[max(0, before.start - 30) : before.start])
             word = lead["word"].lower() if lead else ""
             fits = _BETWEEN.fullmatch(gap)
+            if fits and token.kind == "foreign" and "and" not in gap.lower():
+                result[-1] = Token("foreign", before.start, token.end)  # "2-3 liters"
+                continue
+            if token.kind == "foreign":
+                result.append(token)
+                continue
             if fits and ("and" not in gap.lower() or word == "between"):
                 about = bool(_ABOUT_WORD.search(gap)) or bool(lead and lead["about"])
                 unit = token.numbers[0].unit or before.numbers[0].unit
@@ -154,8 +252,14 @@ def _joined(numbers: list[Token], text: str) -> list[Token]:
 
 
 def _decade(found: re.Match[str]) -> Quantity:
-    low = float(found["a"])
-    part = (found["part"] or "").lower()
+    return _tens(float(found["a"]), found["part"])
+
+
+def _tens(low: float, part: str | None) -> Quantity:
+    part = (part or "").lower()
+    if low >= _HUNDREDS and not low % 100:
+        third = {"l": (0.0, 39.9), "m": (30.0, 69.9), "h": (60.0, 99.9), "u": (60.0, 99.9)}.get(part[:1], (0.0, 99.9))
+        return Quantity(low + third[0], low + third[1], -1)  # "a glucose in the 200s"
     third = {"l": (0.0, 3.9), "m": (3.0, 6.9), "h": (6.0, 9.9), "u": (6.0, 9.9)}.get(part[:1], (0.0, 9.9))
     return Quantity(low + third[0], low + third[1], -1)
 
@@ -188,12 +292,13 @@ def _pieces(text: str, taken: bytearray, abbreviations: frozenset[str]) -> list[
             tokens.append(Token("approximately", start, end))
         elif piece[0] == BLANK:
             tokens.append(Token("blank", start, end))
+        elif piece == "?" and _ANSWER.match(text, end):
+            tokens.append(Token("colon", start, end))  # "Fever? None."
         elif piece[0] in ".!?":
             if _ends_sentence(text, start, end, abbreviations):
                 tokens.append(Token("stop", start, end))
         elif piece == "\n":
-            if _NEW_LINE.match(text, start):
-                tokens.append(Token("stop", start, end))
+            tokens.append(Token("stop", start, end))
         elif piece == ";":
             tokens.append(Token("break", start, end))
         elif piece == ":":

@@ -24,7 +24,10 @@ from modeling_clinragen.vocabulary_clinragen import Unit, Variable, Vocabulary
 CLAIMS = files("clinragen.claims") / "resources" / "claims.yaml"
 
 # Sections of claims.yaml whose phrases all mean the same, by the kind of token they become.
-_PLAIN_SECTIONS = ("unmeasured", "measured", "past", "hypothetical", "interpretation", "same", "masks")
+_PLAIN_SECTIONS = (
+    *("unmeasured", "measured", "past", "hypothetical", "interpretation", "same", "masks"),
+    *("denied", "doubted", "now", "restart", "than", "others", "only", "present", "charged"),
+)
 # Those whose phrases keep their text as the word.
 _WORD_SECTIONS = {
     "breaks": "break",
@@ -32,6 +35,7 @@ _WORD_SECTIONS = {
     "copulas": "copula",
     "stays": "stay",
     "hedges": "hedge",
+    "goals": "goal",
 }
 _ABSENT_LEVELS = ("not high", "not low")
 
@@ -60,7 +64,7 @@ class Extent:
     counted: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lexicon:
     """Phrases, units, names and tolerances of one vocabulary.
 
@@ -144,12 +148,14 @@ def _phrases(content: Mapping[str, Any], vocabulary: Vocabulary) -> Phrases:
     """Every phrase with its meaning. Of several meanings of one phrase, the one that comes first is the usual one."""
     yield from _names(content["groups"], vocabulary)
     yield from _conditions(content, vocabulary)
-    for kind in ("levels", "trends", "extremes", "compare"):
+    for kind in ("levels", "trends", "extremes", "compare", "comparatives", "factors", "ratios"):
         for word, texts in content[kind].items():
-            yield from ((text, Meaning(kind.rstrip("s"), word)) for text in texts)
+            yield from ((text, Meaning(kind.rstrip("s"), str(word))) for text in texts)
     for group in ("extents", "counts"):
         for name, listed in content[group].items():
             yield from ((text, Meaning("quantifier", quantifier=Quantifier(name))) for text in listed["words"])
+    for name, texts in content["determiners"].items():
+        yield from ((text, Meaning("determiner", name)) for text in texts)
     for name, texts in content["times"].items():
         yield from ((text, Meaning("time", when=When(name))) for text in texts)
     for name, texts in content["negation"].items():
@@ -180,7 +186,8 @@ def _names(groups: Iterable[Mapping[str, Any]], vocabulary: Vocabulary) -> Phras
             subjects = tuple(Subject((key,), everything=True) for key in known)
         else:
             subjects = tuple(Subject((key,)) for key in group["each"] if key in known)
-        yield from ((name, Meaning("name", subjects=subjects)) for name in group["names"])
+        word = "header" if group.get("header") else ""
+        yield from ((name, Meaning("name", word, subjects)) for name in group["names"])
 
 
 def _names_of(variable: Variable) -> tuple[str, ...]:

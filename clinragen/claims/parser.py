@@ -1,129 +1,149 @@
 """From tokens to statements: which variable each level, number, trend, count and time belongs to.
 
 The parser reads tokens from left to right, once. It keeps at most one clause open; `Tie` says how a new token relates
-to it, and `_TRANSITIONS` is the whole table of how that changes.
+to it, and `TRANSITIONS` (parser_state.py) is the whole table of how that changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 
-from clinragen.claims.clauses import QUALIFIERS, Clause, Part
+from clinragen.claims.clauses import NUMBERS, QUALIFIERS, Clause, Part, keep_times, share_last_times
+from clinragen.claims.leftovers import leave_open
 from clinragen.claims.lexer import Token
+from clinragen.claims.lexicon import Meaning
+from clinragen.claims.lookahead import binds_back, ends_at, names_ahead
+from clinragen.claims.parser_state import State, Tie
+from clinragen.claims.rewrites import rewrite
+from clinragen.claims.scope_reader import ScopeReader, deny
+from clinragen.claims.scopes import ENDERS, Carrier, looks_forward
 from clinragen.claims.statements import statements_of
-from clinragen.claims.types import Statement, Subject
+from clinragen.claims.types import Statement, When
 
-
-class Tie(Enum):
-    """How the next token relates to the open clause."""
-
-    NONE = "no clause is open"
-    RESUMED = "no clause is open, but 'it' or 'but' refers to the last subjects"
-    TIED = "it belongs to the clause"
-    LOOSE = "other words stand between: a bare number or level is about those"
-    CLOSED = "another noun is the subject now: nothing belongs to the clause any more"
-
-
-# By event, the states that it changes; all others stay. Names and predicates are tokens of that kind; "noun" is an
-# unknown word after a comma or conjunction, "word" any other unknown word.
-_TRANSITIONS: Mapping[str, Mapping[Tie, Tie]] = {
-    "name": dict.fromkeys(Tie, Tie.TIED),
-    "resumption": {Tie.RESUMED: Tie.TIED},
-    "predicate": {Tie.LOOSE: Tie.TIED},
-    "copula": {Tie.LOOSE: Tie.TIED},
-    "pronoun": {Tie.NONE: Tie.RESUMED, Tie.LOOSE: Tie.TIED},
-    "with": {Tie.TIED: Tie.LOOSE},
-    "word": {Tie.RESUMED: Tie.NONE, Tie.TIED: Tie.LOOSE},
-    "noun": {Tie.RESUMED: Tie.NONE, Tie.TIED: Tie.CLOSED, Tie.LOOSE: Tie.CLOSED},
-    "interpretation": dict.fromkeys(Tie, Tie.NONE),
-    "stop": dict.fromkeys(Tie, Tie.NONE),
-    "break": dict.fromkeys(Tie, Tie.RESUMED),
-}
-
-# What may stand before the name that it describes ("persistently low heart rate").
-_BEFORE = frozenset(
-    (
-        *("level", "trend", "extreme", "negation", "hedge", "time", "quantifier", "approximately", "filler", "stay"),
-        *("copula", "reading", "past", "hypothetical", "measured", "soft"),
-    )
-)
 # Tokens that describe the name before them, even with another name ahead.
 _NEVER_BEFORE = frozenset(("number", "span", "pair", "compare", "unmeasured"))
-_PREDICATES = frozenset(("level", "trend", "extreme", "compare", "number", "span", "pair", "measured", "unmeasured"))
+_PREDICATES = frozenset(
+    (
+        "level",
+        "trend",
+        "extreme",
+        "compare",
+        "number",
+        "span",
+        "pair",
+        "measured",
+        "unmeasured",
+        "comparative",
+        "factor",
+        "ratio",
+    )
+)
 # These describe only what is next to them: after another noun they are about that noun.
 _BOUND = frozenset(("level", "compare", "number", "span", "pair", "measured", "unmeasured"))
-_AFTER_COLON = frozenset(("number", "pair", "span", "approximately", "level"))
-_PREPOSITIONS = frozenset(("to", "by", "from", "of", "at", "in"))
+_AFTER_COLON = frozenset(
+    ("number", "pair", "span", "approximately", "level", "denied", "doubted", "negation", "mark", "trend", "extreme")
+)
+_PREPOSITIONS = frozenset(("within", "to", "by", "from", "of", "at", "in", "on", "for", "into"))
+# A number behind these belongs to the word that follows it ("on 3 drips").
+_OF_OTHERS = frozenset(("on", "for"))
+_UNREAD = Meaning("time", when=When("unread"))
+_NOW = Meaning("time", when=When("now"))
+_AGAIN = frozenset(("again", "back", "once more"))
+_FILLERS = frozenset(("filler", "restart", "foreign", "present"))
 
 
-@dataclass
-class _State:
-    """The parser's memory of the sentence so far."""
-
-    tie: Tie = Tie.NONE
-    clause: Clause | None = None
-    leads: list[Token] = field(default_factory=list)  # "In the first 24 hours, ...": holds for the whole sentence
-    before: list[Token] = field(default_factory=list)  # what describes the next name
-    last: tuple[Subject, ...] = ()
-    interpreting: bool = False
-    scope: str = "now"
-    significant: str = ""  # the kind of the last token that is not a filler
-    preposition: str = ""
-
-
-class Parser:
+class Parser(ScopeReader):
     """Reads the tokens of one text, in linear time."""
 
     def __init__(self, tokens: list[Token]) -> None:
-        self._tokens = tokens
-        self._names_ahead = _names_ahead(tokens)
-        self._state = _State()
-        self._clauses: list[Clause] = []
+        super().__init__(tokens)
+        self._names_ahead = names_ahead(tokens)
+        self._first = 0  # the first token of the sentence
 
     def parse(self) -> list[Statement]:
         """The statements in the order of their clauses."""
         for index, token in enumerate(self._tokens):
             self._read(index, token)
         self._close()
+        self._finish(len(self._tokens))
         return [statement for clause in self._clauses for statement in statements_of(clause)]
 
     def _read(self, index: int, token: Token) -> None:
         if token.kind in ("stop", "break", "colon"):
             self._end_sentence(index, token)
             return
+        state = self._state
+        if token.kind in ENDERS:
+            state.carrier = None
+        state.dropped = False
         read = _READERS.get(token.kind)
         if read is not None:
             read(self, index, token)
-        state = self._state
-        if token.kind == "filler":
+        if token.kind in _FILLERS:
             if token.text.lower() in _PREPOSITIONS:
                 state.preposition = token.text.lower()
-        elif token.kind != "approximately":
+            elif token.text.lower() in _AGAIN and state.clause is not None:
+                state.clause.again = True
+        elif token.kind != "approximately" and not state.dropped:
             state.preposition = ""
             if token.kind not in ("reading", "soft"):
                 state.significant = token.kind
 
-    def _on(self, event: str) -> None:
-        self._state.tie = _TRANSITIONS[event].get(self._state.tie, self._state.tie)
+    def _finish(self, end: int) -> None:
+        """Settle all that takes a whole sentence, which ends at the token `end`."""
+        tokens, clauses = self._tokens[self._first : end], self._clauses[self._sentence :]
+        share_last_times(clauses)
+        keep_times(tokens, clauses)
+        leave_open(tokens, clauses)
 
     def _read_name(self, index: int, token: Token) -> None:
         state = self._state
         if token.meaning is None or not token.meaning.subjects:
             return
         clause = state.clause
+        if clause is not None and clause.header and state.conjunction == "" and not clause.parts:
+            # "Initial vitals notable for heart rate 130": a header says nothing itself, only when.
+            state.leads += [one for one in clause.before if one.kind == "time"]
+            state.clause = clause = None
+        if clause is not None and self._narrows(clause, token):
+            return
         if clause is not None and not state.before and self._joins(clause, token):
             clause.add(token)
         else:
             before = [one for one in state.before if one.kind != "same"]
             same = len(before) < len(state.before)
             self._close()
-            clause = Clause([*state.leads], before, scope=state.scope, same=same, interpreting=state.interpreting)
+            leads, scope = [*state.leads], state.scope
+            carrier = self._carrier(index, token, before)
+            if carrier is not None:
+                leads += [carrier.token] if carrier.kind == "negation" else []
+                scope = scope if carrier.kind == "negation" else carrier.kind
+            clause = Clause(leads, before, scope=scope, same=same, interpreting=state.interpreting)
             clause.add(token)
             state.clause = clause
         state.before = []
+        state.conjunction = ""
         self._on("name")
+
+    def _narrows(self, clause: Clause, token: Token) -> bool:
+        """ "BP below 110 systolic", "BP systolic 110": the name says which of the pressures is meant."""
+        state = self._state
+        behind = clause.numbered and state.significant in NUMBERS
+        beside = not clause.parts and state.significant in ("name", "condition") and not clause.conditions
+        return state.tie is Tie.TIED and not state.before and (behind or beside) and clause.narrow(token)
+
+    def _carrier(self, index: int, token: Token, before: list[Token]) -> Carrier | None:
+        """The word that opened the list that this name is an item of, or None."""
+        state = self._state
+        carrier = state.carrier
+        described = [one for one in before if one.kind not in ("filler", "soft", "reading")]
+        if carrier is None or state.significant in ("", "negation") or carrier.token in before:
+            return None
+        levels = all(one.kind == "level" and one.meaning and one.meaning.word != "normal" for one in described)
+        if not (token.kind == "condition" or described) or not levels:
+            return None
+        return carrier if carrier.reaches(self._tokens, index, state.conjunction) else None
 
     def _joins(self, clause: Clause, token: Token) -> bool:
         """Whether this name continues the list of names that the clause begins with."""
@@ -133,7 +153,8 @@ class Parser:
             return False
         conjunction = clause.conjunction
         if conjunction == "" and self._state.significant in ("name", "condition"):
-            return True  # "heart rate (HR)"
+            # "heart rate (HR)", not "on 0.8 FiO2 the SpO2 was 86 %"
+            return not any(one.kind in NUMBERS for one in clause.before)
         if conjunction == "and" and clause.conditions and clause.plainly_negated:
             return False  # "not hypotensive and tachycardic"
         return conjunction in (",", "and", "or", "nor", "/")
@@ -149,29 +170,78 @@ class Parser:
     def _read_description(self, index: int, token: Token) -> None:
         """A predicate or a qualifier: of the name to come, of the clause so far, or of something else."""
         state = self._state
+        if _negates(token):
+            state.carrier = Carrier("negation", token)
+        if token.kind in NUMBERS and self._of_next(index):
+            state.before.append(token)
+            return
         # "Heart rate high ..." continues about the heart rate, "..., low blood pressure" begins something new.
+        if token.kind == "stay" and state.preposition == "to" and self._names_ahead[index]:
+            return  # "needed to keep SpO2 above 90 %"
         fresh = state.tie is Tie.TIED and state.significant in ("name", "condition", "copula", "stay")
-        if self._names_ahead[index] and token.kind not in _NEVER_BEFORE and not fresh:
+        forward = _negates(token) and looks_forward(token)
+        if token.kind == "extreme" and state.clause is not None and state.clause.conditions:
+            forward = self._tokens[index + 1 : index + 2] != [] and self._tokens[index + 1].kind == "name"
+        if self._names_ahead[index] and token.kind not in _NEVER_BEFORE and (forward or not fresh):
             state.before.append(token)
             return
         if state.clause is None and not self._resume(token):
-            if token.kind in QUALIFIERS:
+            # "No rash, and heart rate is high": a negation leads nothing but its list.
+            if token.kind in QUALIFIERS and not _negates(token):
                 state.leads.append(token)
+            elif token.kind in NUMBERS and self._names_ahead[index]:
+                following = self._tokens[index + 1].kind
+                if following not in ("trend", "level", "extreme"):
+                    return
+                state.leads.append(replace(token, kind="time", meaning=_UNREAD))  # "an 11% drop in saturation"
             return
         clause = state.clause
+        answers = state.significant == "colon" and ends_at(self._tokens, index)
+        if forward and _negates(token) and (answers or not binds_back(self._tokens, index, state.significant)):
+            if ends_at(self._tokens, index) and clause is not None:
+                self._answer(token, deny, several=True)  # "fever and rash denied"
+            return
         if clause is None or state.tie is Tie.CLOSED:
             return
         following = self._tokens[index + 1].kind if index + 1 < len(self._tokens) else ""
         foreign = following == "word" and state.significant not in ("copula", "stay")
         led_back = token.kind == "level" and bool(clause.parts) and state.significant == "comma"
-        if token.kind in _BOUND and state.tie is Tie.LOOSE and not led_back:
+        # "on 3 drips", "86% on 80%"
+        others = following == "word" or clause.numbered
+        counted = token.kind in NUMBERS and others and state.preposition in _OF_OTHERS
+        if counted or (token.kind in _BOUND and state.tie is Tie.LOOSE and not led_back):
+            state.dropped = True
+            if token.kind in NUMBERS and not counted and not {following, state.significant} & {"word", "blank"}:
+                clause.parts.append(Part(token, "", "unread"))
+            return
+        if token.kind == "number" and state.preposition == "within":
+            clause.parts.append(Part(token, "", "unread"))  # "within 2 mmHg of the first value"
             return
         if token.kind in ("level", "trend", "extreme") and foreign:
             return  # "rising lactate"
+        if token.kind == "level" and state.preposition == "from":
+            return  # "from normal to 130"
         clause.parts.append(Part(token, state.preposition, token.kind))
-        clause.end = max(clause.end, token.end)
+        clause.start, clause.end = min(clause.start, token.start), max(clause.end, token.end)
         if token.kind in _PREDICATES:
             self._on("predicate")
+
+    def _of_next(self, index: int) -> bool:
+        """Whether a number belongs to the name right behind it: "98% on 80% FiO2", "with 86% saturation"."""
+        state = self._state
+        following = [token.kind for token in self._tokens[index + 1 : index + 3]]
+        if following[:1] != ["name"] or following[1:] in (["number"], ["pair"], ["span"], ["copula"], ["compare"]):
+            return False
+        clause, name = state.clause, self._tokens[index + 1]
+        if clause is None or state.tie is Tie.LOOSE:
+            return state.significant != "word" and state.tie is not Tie.CLOSED
+        groups = [set(subject.variables) for subject, _ in clause.subjects if len(subject.variables) > 1]
+        parts = {key for subject in name.meaning.subjects for key in subject.variables} if name.meaning else set()
+        if not clause.numbered and any(parts < group for group in groups):
+            return False
+        kinds = [*(part.kind for part in clause.parts), *(before.kind for before in clause.before)]
+        numbered = any(kind in NUMBERS for kind in kinds)
+        return numbered or state.preposition in _OF_OTHERS
 
     def _resume(self, token: Token) -> bool:
         """Continue about the last subjects ("it falls", "but falls later"), if that is what the words do."""
@@ -189,14 +259,17 @@ class Parser:
     def _read_conjunction(self, index: int, token: Token) -> None:
         state, clause = self._state, self._state.clause
         word = "," if token.kind == "comma" else (token.meaning.word.lower() if token.meaning is not None else "and")
+        state.conjunction = word
+        if word in ("with", "then", "and then", "also", "plus"):
+            state.carrier = None
         if clause is not None:
             if not clause.parts:
                 clause.conjunction = word if word != "," or not clause.conjunction else clause.conjunction
             clause.add_boundary(token)
             if word == "with":
                 self._on("with")
-        if token.kind == "comma" and state.scope == "past":
-            state.scope = "now"
+        if token.kind == "comma" and not state.others and (state.scope == "past" or state.goal):
+            state.scope, state.goal = "now", False
         if state.before and clause is None:
             # "Initially, heart rate was high": what stood before a comma leads the sentence.
             state.leads += [one for one in state.before if one.kind in QUALIFIERS and one.kind != "negation"]
@@ -204,7 +277,10 @@ class Parser:
 
     def _read_copula(self, index: int, token: Token) -> None:
         state = self._state
+        state.plural = token.text.lower() in ("were", "are")
         if state.clause is not None and state.tie is not Tie.CLOSED:
+            if state.clause.parts and state.clause.parts[-1].kind == "than":
+                return  # "lower at hour 40 than it had been at hour 20"
             state.clause.copula = True
             state.clause.parts.append(Part(token, "", "copula"))
             self._on("copula")
@@ -218,8 +294,17 @@ class Parser:
         self._state.interpreting = True
         self._on("interpretation")
 
-    def _read_scope(self, index: int, token: Token) -> None:
-        self._state.scope = token.kind
+    def _read_now(self, index: int, token: Token) -> None:
+        self._restart()
+        self._read_description(index, replace(token, kind="time", meaning=_NOW))
+
+    def _read_arrow(self, index: int, token: Token) -> None:
+        if self._state.clause is not None and self._state.tie is Tie.TIED:
+            self._state.clause.parts.append(Part(token, "", "arrow"))
+
+    def _read_than(self, index: int, token: Token) -> None:
+        if self._state.clause is not None and self._state.tie is not Tie.CLOSED:
+            self._state.clause.parts.append(Part(token, "", "than"))
 
     def _read_pronoun(self, index: int, token: Token) -> None:
         self._on("pronoun")
@@ -232,6 +317,9 @@ class Parser:
         state = self._state
         state.before = [one for one in state.before if one.kind == "negation" and state.significant == "negation"]
         noun = token.kind == "word" and state.significant in ("comma", "conjunction")
+        # "Heart rate variability was 20": the compound is another thing.
+        follows = [one.kind for one in self._tokens[max(index - 1, 0) : index + 2]]
+        noun = noun or (token.kind == "word" and follows == ["name", "word", "copula"])
         self._on("noun" if noun else "word")
 
     def _end_sentence(self, index: int, token: Token) -> None:
@@ -239,29 +327,32 @@ class Parser:
         following = self._tokens[index + 1] if index + 1 < len(self._tokens) else None
         if token.kind == "colon":
             if following is not None and following.kind in _AFTER_COLON:
+                state.significant = "colon"
+                return
+            if state.clause is None and (state.scope != "now" or state.leads):
+                return  # "Past history: ...", "At hour 16: ..."
+            if state.clause is not None and state.clause.header:
+                # "Vitals at hour 16: ...": the time holds for what the header heads.
+                leads = [*state.leads, *state.clause.before, *(part.token for part in state.clause.parts)]
+                self._state = State(leads=[one for one in leads if one.kind == "time"], significant="colon")
                 return
             if state.clause is not None and (state.clause.parts or state.clause.conditions):
                 self._interpret()
                 return
+        state.carrier = None
         leading = [*state.leads, *(state.clause.before if state.clause is not None else [])]
         self._close()
+        self._finish(index)
         # "In the first day X rose while Y fell": a span of time still holds, a point of time does not.
         spans = ("window", "final") if token.kind == "break" else ()
         leads = [one for one in leading if one.meaning and one.meaning.when and one.meaning.when.kind in spans]
-        self._state = _State(leads=leads, last=state.last, significant=token.kind)
+        self._state = State(leads=leads, last=state.last, significant=token.kind)
+        self._sentence, self._first = len(self._clauses), index + 1
         self._on("break" if token.kind == "break" else "stop")
 
-    def _close(self) -> None:
-        """Finish the open clause, if there is one; the caller says what follows it."""
-        clause = self._state.clause
-        if clause is None:
-            return
-        if clause.same and not clause.parts and self._clauses:
-            clause.parts = [replace(part) for part in self._clauses[-1].parts]
-        if not clause.interpreting or clause.stands_alone(self._state.last):
-            self._clauses.append(clause)
-        self._state.last = tuple(subject for subject, _ in clause.subjects)
-        self._state.clause = None
+
+def _negates(token: Token) -> bool:
+    return token.kind == "negation" and token.meaning is not None and token.meaning.word in ("plain", "never")
 
 
 _READERS: Mapping[str, Callable[[Parser, int, Token], None]] = {
@@ -270,6 +361,16 @@ _READERS: Mapping[str, Callable[[Parser, int, Token], None]] = {
     **dict.fromkeys(("past", "hypothetical"), Parser._read_scope),
     **dict.fromkeys(("word", "blank"), Parser._read_word),
     **dict.fromkeys(_PREDICATES | QUALIFIERS | {"approximately"}, Parser._read_description),
+    "now": Parser._read_now,
+    "present": Parser._read_present,
+    "restart": Parser._read_restart,
+    "denied": Parser._read_denied,
+    "doubted": Parser._read_doubted,
+    "goal": Parser._read_goal,
+    "others": Parser._read_others,
+    "mark": Parser._read_mark,
+    "arrow": Parser._read_arrow,
+    "than": Parser._read_than,
     "interpretation": Parser._read_interpretation,
     "pronoun": Parser._read_pronoun,
     "copula": Parser._read_copula,
@@ -278,15 +379,6 @@ _READERS: Mapping[str, Callable[[Parser, int, Token], None]] = {
 }
 
 
-def _names_ahead(tokens: list[Token]) -> list[bool]:
-    """For each token, whether a name follows with nothing between but what may describe a name."""
-    ahead = [False] * len(tokens)
-    for index in range(len(tokens) - 2, -1, -1):
-        following = tokens[index + 1].kind
-        ahead[index] = following in ("name", "condition") or (following in _BEFORE and ahead[index + 1])
-    return ahead
-
-
 def parse(tokens: list[Token]) -> list[Statement]:
     """The statements about variables in a row of tokens."""
-    return Parser(tokens).parse()
+    return Parser(rewrite(tokens)).parse()

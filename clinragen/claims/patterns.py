@@ -16,21 +16,62 @@ from dataset_builder.storage.files import faults_named, read_yaml
 
 PATTERNS = files("clinragen.claims") / "resources" / "claims_patterns.yaml"
 # "before hour 4" excludes what was measured at that hour.
-_JUST = 0.01
+JUST = 0.01
 
 _NUMBERS = {number_in_words(number): number for number in range(100)}
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7}
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
+_LISTED = re.compile(r",? (?:and |& )?|,\s?")
+UNREAD = When("unread")
 
 Found = re.Match[str]
+# A pattern is tried from so many characters before what every match contains to so many behind it.
+_BEFORE, _BEHIND = 60, 90
+_WORD_LENGTH = 40
+
+
+@dataclass(frozen=True)
+class Search:
+    """A pattern, and a cheap one for what every match of it contains."""
+
+    pattern: re.Pattern[str]
+    near: re.Pattern[str] | None
+
+    def regions(self, text: str) -> list[tuple[int, int]]:
+        """Where a match may stand, from left to right and without overlap."""
+        if self.near is None:
+            return [(0, len(text))]
+        regions: list[tuple[int, int]] = []
+        for anchor in self.near.finditer(text):
+            if regions and anchor.end() + _BEHIND // 2 < regions[-1][1]:
+                continue
+            start, end = _words_around(text, anchor.start() - _BEFORE, anchor.end() + _BEHIND)
+            if regions and start <= regions[-1][1]:
+                start, _ = regions.pop()
+            regions.append((start, end))
+        return regions
+
+
+def _words_around(text: str, start: int, end: int) -> tuple[int, int]:
+    """The places moved outwards to a blank, so that no word or number is cut."""
+    first = text.rfind(" ", max(0, start - _WORD_LENGTH), start) + 1 if start > 0 else 0
+    last = text.find(" ", end, end + _WORD_LENGTH) if end < len(text) else len(text)
+    return first or max(0, start), last if last >= 0 else end
 
 
 @dataclass(frozen=True)
 class Patterns:
-    """Compiled patterns, each with the function that reads a match; a time that reads as None is ignored."""
+    """Compiled patterns, each with the function that reads a match.
 
-    times: tuple[tuple[re.Pattern[str], Callable[[Found], When | None]], ...]
-    counts: tuple[tuple[re.Pattern[str], Callable[[Found], Quantifier]], ...]
+    A time may read as several points of time, or as none where it is about something else. `foreign` finds,
+    right behind a number, what it belongs to instead of a variable; `rate` what makes it a rate of change.
+    """
+
+    times: tuple[tuple[Search, Callable[[Found], tuple[When, ...]]], ...]
+    counts: tuple[tuple[Search, Callable[[Found], Quantifier]], ...]
+    marks: tuple[tuple[Search, Callable[[Found], str]], ...]
+    foreign: re.Pattern[str]
+    rate: re.Pattern[str]
     denied: re.Pattern[str]
     past: re.Pattern[str]
 
@@ -45,11 +86,19 @@ def load_patterns(path: Path | None = None) -> Patterns:
         reader = _CountReader(content["operators"], content["multiples"], content["shares"])
         made = {"count": reader.count, "more": reader.more, "percent": reader.percent, "share": reader.share}
         return Patterns(
-            times=tuple((_compile(item["pattern"], parts), _TIMES[item["gives"]]) for item in content["times"]),
-            counts=tuple((_compile(item["pattern"], parts), made[item["gives"]]) for item in content["counts"]),
+            times=tuple((_search(item, parts), _TIMES[item["gives"]]) for item in content["times"]),
+            counts=tuple((_search(item, parts), made[item["gives"]]) for item in content["counts"]),
+            marks=tuple((_search(item, parts), _mark(item["gives"])) for item in content["marks"]),
+            foreign=_compile(content["foreign"], parts),
+            rate=_compile(content["rate"], parts),
             denied=_compile(content["quotation"]["denied"], parts),
             past=_compile(content["quotation"]["past"], parts),
         )
+
+
+def _search(item: Mapping[str, str], parts: Mapping[str, str]) -> Search:
+    near = _compile(item["near"], parts) if "near" in item else None
+    return Search(_compile(item["pattern"], parts), near)
 
 
 def _compile(pattern: str, parts: Mapping[str, str]) -> re.Pattern[str]:
@@ -76,7 +125,7 @@ def read_number(text: str) -> float:
 
 def _hour(found: Found) -> float:
     groups = found.groupdict()
-    return read_number(groups.get("a") or groups.get("b") or "")
+    return read_number(groups.get("a") or groups.get("b") or groups.get("c") or "")
 
 
 def _about(found: Found) -> bool:
@@ -92,18 +141,60 @@ def _day(found: Found) -> When:
     return When("window", 24 * (day - 1), 24 * day)
 
 
-_TIMES: Mapping[str, Callable[[Found], When | None]] = {
-    "between": lambda found: When("window", read_number(found["a"]), read_number(found["b"]), _about(found)),
-    "from": lambda found: When("from", _hour(found), approximate=_about(found)),
-    "until": lambda found: When("until", _hour(found), approximate=_about(found)),
-    "first": lambda found: When("window", 0.0, _hours_of(found)),
-    "last": lambda found: When("final", _hours_of(found)),
-    "before": lambda found: When("window", 0.0, _hour(found) - _JUST),
-    "by": lambda found: When("window", 0.0, _hour(found)),
-    "at": lambda found: When("at", _hour(found), approximate=_about(found)),
-    "after": lambda found: When("window", _hour(found) + _JUST),
-    "day": _day,
-    "ignored": lambda found: None,
+def _from(found: Found) -> When:
+    """ "from hour 4"; "developed at hour 4" is silent on how long it lasted."""
+    since = found.group().lower().startswith(("from", "since", "start", "beginning at", "beginning from", "as of"))
+    return When("from", _hour(found), approximate=_about(found), by=not since)
+
+
+def _all_of(found: Found) -> bool:
+    return found.group().lower().startswith(("throughout", "for "))
+
+
+def _mark(gives: str) -> Callable[[Found], str]:
+    return lambda found: gives
+
+
+def _points(found: Found) -> tuple[When, ...]:
+    """ "at hours 12, 16 and 20"."""
+    return tuple(When("at", read_number(hour)) for hour in _LISTED.split(found["a"]) if hour)
+
+
+def _lasting(found: Found) -> When:
+    """A duration: "for 12 hours", "for at least two days"."""
+    hours, operator = _hours_of(found), (found["operator"] or "").strip().lower()
+    if operator in ("at least", "more than", "over", "no less than"):
+        return When("lasting", hours)
+    if operator in ("less than", "under", "up to", "at most", "no more than"):
+        return When("lasting", 0.0, hours)
+    return When("lasting", hours, hours, approximate=bool(operator))
+
+
+def _between(found: Found) -> When:
+    return When("window", read_number(found["a"] or "0"), read_number(found["b"]), _about(found), whole=True)
+
+
+def _one(read: Callable[[Found], When]) -> Callable[[Found], tuple[When, ...]]:
+    return lambda found: (read(found),)
+
+
+_TIMES: Mapping[str, Callable[[Found], tuple[When, ...]]] = {
+    "between": _one(_between),
+    "points": _points,
+    "from": _one(_from),
+    "until": _one(lambda found: When("until", _hour(found), approximate=_about(found))),
+    "first": _one(lambda found: When("window", 0.0, _hours_of(found), whole=_all_of(found))),
+    "last": _one(lambda found: When("final", _hours_of(found), whole=_all_of(found))),
+    "before": _one(lambda found: When("window", 0.0, _hour(found) - JUST)),
+    "by": _one(lambda found: When("window", 0.0, _hour(found), by=True)),
+    "at": _one(lambda found: When("at", _hour(found), approximate=_about(found))),
+    "after": _one(lambda found: When("window", _hour(found) + JUST)),
+    "day": _one(_day),
+    "days_end": _one(lambda found: When("at", 24 * _hour(found), approximate=True)),
+    "lasting": _one(_lasting),
+    "foreign": lambda found: (),
+    "outside": lambda found: (When("outside"),),
+    "unread": lambda found: (UNREAD,),
 }
 
 

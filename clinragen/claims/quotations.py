@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
-MARKS = '"“”„«»'
-MAX_LENGTH = 400
+from modeling_clinragen.sentences_clinragen import MAX_QUOTATION as MAX_LENGTH
+from modeling_clinragen.sentences_clinragen import QUOTATION_MARKS as MARKS
 
 QUOTATION = re.compile(rf"[{MARKS}](?P<words>[^{MARKS}\n]{{0,{MAX_LENGTH}}})[{MARKS.replace('„', '')}]")
 _MARK = re.compile(f"[{MARKS}]")

@@ -122,14 +122,17 @@ def holds(readings: Readings, predicate: Predicate, lexicon: Lexicon) -> np.ndar
     values = readings.values
     slack = _ROUNDING * max(1.0, abs(band.high))
     loose = band.tolerance if predicate.first.approximate else 0.0
-    if predicate.kind == "compare":
+    if predicate.kind in ("compare", "crossing"):
         compared = {
             "above": values > band.high + slack - loose,
             "below": values < band.low - slack + loose,
             "at_least": values >= band.low - slack - loose,
             "at_most": values <= band.high + slack + loose,
         }
-        return compared[predicate.word]
+        beyond = compared[predicate.word]
+        if predicate.kind == "crossing":
+            return beyond & np.maximum.accumulate(~beyond)
+        return beyond
     if predicate.kind == "between" and predicate.second is not None:
         other = read_band(predicate.second, readings.variable, lexicon)
         if other is None:
@@ -171,6 +174,9 @@ def _one_window(readings: Readings, when: When, lexicon: Lexicon) -> np.ndarray 
         return np.asarray(hours <= first + (last - first) / 3)
     if when.kind == "later":
         return np.asarray(hours >= first + (last - first) / 3)
+    if when.kind == "until then":
+        until = hours[hours <= when.first + _HALF_HOUR]
+        return np.asarray(hours == (until[-1] if len(until) else np.inf))
     if when.kind == "final":
         return np.asarray(hours >= last - when.first)
     if when.kind == "at":
@@ -195,11 +201,6 @@ def evidence(reason: str, readings: Readings, mask: np.ndarray, lexicon: Lexicon
         tuple(round(float(hour), 3) for hour in readings.hours[chosen]),
         tuple(round(float(value), 4) for value in readings.values[chosen]),
     )
-
-
-def is_absence(predicate: Predicate) -> bool:
-    """Whether a level means that nothing abnormal is seen, which has to be true of every reading."""
-    return predicate.kind == "level" and predicate.word in ("normal", "not low", "not high")
 
 
 def flipped(verdict: str) -> str:

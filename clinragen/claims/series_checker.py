@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
+from clinragen.claims.courses import check_course, check_factor, check_versus
 from clinragen.claims.levels import Outcome, check_readings
 from clinragen.claims.lexicon import Lexicon
-from clinragen.claims.readings import Readings, is_absence, split_readings
+from clinragen.claims.readings import Readings, split_readings
 from clinragen.claims.trends import check_extreme, check_trend
 from clinragen.claims.types import (
     CONTRADICTED,
@@ -18,15 +21,28 @@ from clinragen.claims.types import (
     Quantifier,
     Statement,
     Subject,
+    is_absence,
 )
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.vocabulary_clinragen import RangeSet
 
-_KINDS = {"level": "level", "trend": "trend", "extreme": "extreme", "range": "extreme", "measured": "measurement"}
+_KINDS = {
+    **{"level": "level", "trend": "trend", "extreme": "extreme", "range": "extreme", "measured": "measurement"},
+    **{"course": "trend", "versus": "trend", "factor": "trend"},
+}
+# Statements about several readings at once.
+_OF_SEVERAL = frozenset(("trend", "extreme", "range", "course", "versus", "factor"))
 _ELSEWHEN = {
     "past": "it is about a time before the stay",
     "hypothetical": "it is about what may happen, not about what was measured",
+    "open": "it is left open",
+    "unread": "a word beside it was not understood",
 }
+_UNREAD = "a number, a time or a comparison in it was not understood"
+# So many characters may stand between a condition and the statement that specifies it.
+_BESIDE = 12
+# A statement that something occurs stays wrong, whatever else is said of it.
+_OCCURRENCES = frozenset(("near", "compare", "pair", "level"))
 
 
 class SeriesChecker:
@@ -37,16 +53,38 @@ class SeriesChecker:
         self._range_set = range_set
         self._lexicon = lexicon
         self._measured = bool(series.observed.any())
+        self._decide = lru_cache(maxsize=1024)(self._decided)  # drafts of a text share most of their statements
+
+    def check_all(self, statements: Iterable[Statement], text: str) -> list[Claim]:
+        """The claims of all statements, in their order.
+
+        A condition and the value behind it are one statement ("desaturated to 74 %"): where the value is
+        contradicted, the condition is not supported on its own.
+        """
+        claims: list[Claim] = []
+        named: Claim | None = None  # the condition that was named last, while what follows may specify it
+        for statement in statements:
+            found = self.check(statement, text)
+            if named is not None and not statement.by_name and any(_specifies(one, named, text) for one in found):
+                if any(one.verdict == CONTRADICTED for one in found):
+                    claims.remove(named)
+                    named = None
+            elif named is not None and found and found[0].span != named.span:
+                named = None
+            supported = [one for one in found if one.verdict == SUPPORTED]
+            if statement.by_name and len(found) == len(supported) == 1:
+                named = found[0]
+            claims += found
+        return claims
 
     def check(self, statement: Statement, text: str) -> list[Claim]:
         """The claims of one statement: a level with a count and a time is one of each."""
-        if statement.predicate.kind == "pair":
+        if statement.predicate.kind == "pair" or _has_pairs(statement.predicate):
             return [claim for half in self._halves(statement) for claim in self.check(half, text)]
         if statement.subject.everything and statement.predicate.kind == "measured":
             variable, outcomes = None, [self._anything(statement)]
         else:
-            found = [(key, self._outcomes(statement, self._readings[key])) for key in statement.subject.variables]
-            variable, outcomes = _decide(statement, found)
+            variable, outcomes = self._decide(replace(statement, span=(0, 0)))
         return [
             Claim(
                 text=text[slice(*statement.span)],
@@ -61,15 +99,24 @@ class SeriesChecker:
             for outcome in outcomes
         ]
 
+    def _decided(self, statement: Statement) -> tuple[str, list[Outcome]]:
+        found = [(key, self._outcomes(statement, self._readings[key])) for key in statement.subject.variables]
+        return _decide(statement, found)
+
     def _halves(self, statement: Statement) -> list[Statement]:
         """ "120/80" as a systolic and a diastolic value."""
         predicate = statement.predicate
-        kind = "compare" if predicate.word else "near"
-        return [
-            replace(statement, subject=Subject((key,)), predicate=Predicate(kind, predicate.word, number))
-            for key, number in zip(self._lexicon.pair, (predicate.first, predicate.second), strict=True)
-            if key in self._readings
-        ]
+        extreme = predicate.word in ("max", "min", "mean", "median", "either")
+        kind = "extreme" if extreme else "compare" if predicate.word else "near"
+        halves = []
+        for side, key in enumerate(self._lexicon.pair):
+            points = tuple(replace(point, numbers=(point.numbers[side],)) for point in predicate.points)
+            number = (predicate.first, predicate.second)[side]
+            half = replace(predicate, points=points) if points else Predicate(kind, predicate.word, number)
+            within = statement.within if key in statement.subject.variables else None
+            if key in self._readings:
+                halves.append(replace(statement, subject=Subject((key,)), predicate=half, within=within))
+        return halves
 
     def _anything(self, statement: Statement) -> Outcome:
         agrees = self._measured != bool(statement.negation)
@@ -77,6 +124,21 @@ class SeriesChecker:
         return Outcome("measurement", SUPPORTED if agrees else CONTRADICTED, Evidence(reason))
 
     def _outcomes(self, statement: Statement, readings: Readings) -> list[Outcome]:
+        outcomes = self._read(statement, readings)
+        certain = statement.predicate.kind in _OCCURRENCES and not is_absence(statement.predicate)
+        certain = certain and not (
+            statement.negation or statement.quantifier or statement.times or statement.persistent
+        )
+        if not statement.unread:
+            return outcomes
+        return [
+            replace(one, verdict=UNVERIFIABLE, evidence=replace(one.evidence, reason=_UNREAD))
+            if one.verdict == SUPPORTED or not certain
+            else one
+            for one in outcomes
+        ]
+
+    def _read(self, statement: Statement, readings: Readings) -> list[Outcome]:
         kind = statement.predicate.kind
         if statement.scope != "now":
             return [Outcome(_KINDS.get(kind, "value"), UNVERIFIABLE, Evidence(_ELSEWHEN[statement.scope]))]
@@ -84,6 +146,14 @@ class SeriesChecker:
             return [self._measurement(statement, readings)]
         if not len(readings):
             return [Outcome(_KINDS.get(kind, "value"), UNVERIFIABLE, Evidence("it was never measured"))]
+        if statement.lasting is not None and kind in _OF_SEVERAL:
+            return [Outcome(_KINDS[kind], UNVERIFIABLE, Evidence("its duration was not understood"))]
+        if kind == "course":
+            return [check_course(statement, readings, self._lexicon)]
+        if kind == "versus":
+            return [check_versus(statement, readings, self._lexicon)]
+        if kind == "factor":
+            return [check_factor(statement, readings, self._lexicon)]
         if kind == "trend":
             return [check_trend(statement, readings, self._range_set, self._lexicon)]
         if kind in ("extreme", "range"):
@@ -101,6 +171,17 @@ class SeriesChecker:
             agrees = not agrees
         reason = f"it was measured {total} times"
         return Outcome("measurement", SUPPORTED if agrees else CONTRADICTED, Evidence(reason))
+
+
+def _specifies(claim: Claim, named: Claim, text: str) -> bool:
+    """Whether a claim says more of a condition: in the same clause, or in the next ("acidemia with a pH of 7.1")."""
+    between = text[named.span[1] : claim.span[0]]
+    beside = claim.span == named.span or (len(between) <= _BESIDE and not set(between) & set(".;\n"))
+    return beside and claim.variable == named.variable
+
+
+def _has_pairs(predicate: Predicate) -> bool:
+    return any(len(point.numbers) == 2 for point in predicate.points)
 
 
 def _decide(statement: Statement, found: list[tuple[str, list[Outcome]]]) -> tuple[str, list[Outcome]]:

@@ -6,21 +6,47 @@ from dataclasses import replace
 
 from clinragen.claims.clauses import Clause
 from clinragen.claims.lexer import Token
+from clinragen.claims.patterns import JUST
 from clinragen.claims.segments import Segment, segments_of
-from clinragen.claims.types import Predicate, Statement, Subject
+from clinragen.claims.types import Predicate, Statement, Subject, When, is_absence
 
 # Times that are points: two of them are two statements.
 _POINTS = frozenset(("at", "start", "admission", "end"))
+# Statements about several readings at once: a count of readings says nothing about them.
+_WHOLE = frozenset(("trend", "extreme", "range", "course", "versus", "factor"))
 
 
 def statements_of(clause: Clause) -> list[Statement]:
     """The statements of one clause, in the order of its predicates."""
     result: list[Statement] = []
-    for segment in segments_of(clause):
+    segments = _in_a_row(clause, segments_of(clause))
+    if _is_distributed(clause, segments):
+        last = segments[-1]
+        for (subject, own), segment in zip(clause.subjects, segments, strict=True):
+            timed = segment if segment.times else replace(segment, times=last.times)
+            result += _statement(clause, timed, segment.predicates[0], subject, own)
+        return result
+    for segment in segments:
         for predicate in segment.predicates:
             for subject, own in _addressed(clause, predicate):
                 result += _statement(clause, segment, predicate, subject, own)
     return result
+
+
+def _in_a_row(clause: Clause, segments: list[Segment]) -> list[Segment]:
+    """ "At hours 12, 16 and 20 the MAP was 59, 54 and 57": to each time its value."""
+    times = [token.meaning.when for token in (*clause.leads, *clause.before) if token.kind == "time" and token.meaning]
+    points = [when for when in times if when is not None and when.kind == "at"]
+    bare = all([one.kind for one in segment.predicates] in (["near"], ["pair"]) for segment in segments)
+    if not bare or not len(points) == len(times) == len(segments) > 1:
+        return segments
+    return [replace(segment, times=[when]) for segment, when in zip(segments, points, strict=True)]
+
+
+def _is_distributed(clause: Clause, segments: list[Segment]) -> bool:
+    """ "Heart rate and MAP were 132 and 54": to each name its number."""
+    single = all(len(segment.predicates) == 1 and segment.predicates[0].kind == "near" for segment in segments)
+    return not clause.conditions and single and len(segments) == len(clause.subjects) > 1
 
 
 def _addressed(clause: Clause, predicate: Predicate) -> list[tuple[Subject, Token | None]]:
@@ -34,9 +60,17 @@ def _statement(
 ) -> list[Statement]:
     if predicate.kind == "own":
         meaning = own.meaning if own is not None else None
-        if meaning is None or meaning.says is None:
-            return []
-        predicate = replace(meaning.says, first=predicate.first)
+        limited = segment.negation and any(one.kind in ("compare", "near") for one in segment.predicates)
+        if meaning is None or meaning.says is None or (limited and meaning.says.kind == "level"):
+            return []  # "no fever above 39", "the tachycardia never exceeded 130"
+        number = next((one.first for one in segment.predicates if one.kind == "near"), None)
+        if meaning.says.kind == "trend" and number is not None:
+            by = meaning.says.word in ("rising", "falling")  # "weight gain of 4 kg", "defervesced to 36.8"
+            predicate = replace(meaning.says, by=number) if by else replace(meaning.says, second=number)
+        else:
+            predicate = replace(meaning.says, first=predicate.first)
+    elif predicate.kind == "near" and _is_change(own) and any(one.kind == "own" for one in segment.predicates):
+        return []
     negation, quantifier = segment.negation, segment.quantifier
     if predicate.kind == "measured" and segment.unmeasured:
         negation = "plain"
@@ -46,21 +80,61 @@ def _statement(
         others = [when for when in segment.times if when not in points]
         parts = [replace(segment, times=[*others, when]) for when in points]
         return [one for part in parts for one in _statement(clause, part, predicate, subject, None)]
+    times = tuple(_dated(when, predicate, negation) for when in segment.times)
     span = (clause.start, max(clause.end if segment.end < 0 else segment.end, clause.start + 1))
-    times = tuple(segment.times)
-    resolving = any(one.word == "resolving" for one in segment.predicates)
-    if own is not None and resolving and predicate.kind != "trend":
+    times = tuple(when for when in times if when.kind != "now")
+    if clause.again:
+        times = tuple(When("window", when.first, whole=True) if when.kind == "from" else when for when in times)
+    moving = any(one.kind in ("trend", "course", "versus", "factor") for one in segment.predicates)
+    if own is not None and moving and predicate.kind == "level":
         times = ()  # "tachycardia resolved after hour 36": it was there, at some time
+    within = _within(segment, own) if predicate.kind in ("near", "pair") and not moving and not negation else None
     return [
         Statement(
             subject,
             predicate,
             span,
-            quantifier if predicate.kind not in ("trend", "extreme", "range") else None,
+            quantifier if predicate.kind not in _WHOLE else None,
             times,
             negation,
             persistent=segment.stays,
             hedged=segment.hedged,
             scope="past" if any(when.kind == "outside" for when in segment.times) else clause.scope,
+            unread=segment.unread,
+            lasting=segment.lasting,
+            only=segment.only,
+            within=within,
+            by_name=own is not None and _has_own(segment) and predicate.kind == "level" and not negation,
         )
     ]
+
+
+def _has_own(segment: Segment) -> bool:
+    """Whether the name of a condition says something in this segment."""
+    return any(one.kind == "own" for one in segment.predicates)
+
+
+def _is_change(own: Token | None) -> bool:
+    """Whether a condition says how something changed ("weight gain")."""
+    meaning = own.meaning if own is not None else None
+    return meaning is not None and meaning.says is not None and meaning.says.kind == "trend"
+
+
+def _within(segment: Segment, own: Token | None) -> Predicate | None:
+    """The condition that a value is part of: "tachycardic at 130"."""
+    says = own.meaning.says if own is not None and own.meaning is not None else None
+    if says is None or says.kind != "level" or is_absence(says):
+        return None
+    return says if any(one.kind == "own" for one in segment.predicates) else None
+
+
+def _dated(when: When, predicate: Predicate, negation: str) -> When:
+    """ "now afebrile" is about the end; what is abnormal "now" may have been so at any time."""
+    level = predicate.kind == "level"
+    if when.by and level and negation != "never" and bool(negation) != is_absence(predicate):
+        return When("until then", when.last)  # "afebrile by hour 36"
+    if when.kind == "until" and level and bool(negation) != is_absence(predicate):
+        return When("window", 0.0, when.first - JUST)  # "no fever until hour 8"
+    if when.kind == "now" and (negation or (predicate.kind == "level" and is_absence(predicate))):
+        return When("end")
+    return when

@@ -11,7 +11,7 @@ import numpy as np
 from clinragen.claims.levels import Outcome, is_sign
 from clinragen.claims.lexicon import Lexicon
 from clinragen.claims.readings import Band, Readings, evidence, flipped, near, read_band, window_of
-from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Evidence, Quantity, Statement
+from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Evidence, Quantity, Statement, When
 from modeling_clinragen.series_statistics_clinragen import theil_sen_slope
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Scale, Variable
 
@@ -40,6 +40,8 @@ def check_extreme(statement: Statement, readings: Readings, lexicon: Lexicon) ->
     if predicate.kind == "range" and predicate.first is not None and predicate.second is not None:
         least, greatest = sorted((predicate.first, predicate.second), key=lambda number: number.low)
         sides = [("min", least), ("max", greatest)]
+    if predicate.word == "either":
+        return _negated(statement, _either_extreme(statement, readings, chosen.mask, points, lexicon))
     agrees = True
     shown = np.zeros(len(readings), dtype=np.bool_)
     reasons = []
@@ -63,12 +65,30 @@ def check_extreme(statement: Statement, readings: Readings, lexicon: Lexicon) ->
     )
 
 
+def _either_extreme(
+    statement: Statement, readings: Readings, chosen: np.ndarray, points: tuple[When, ...], lexicon: Lexicon
+) -> Outcome:
+    """ "reached 78": the least or the greatest value, or the value at the time given."""
+    number = statement.predicate.first
+    band = read_band(number, readings.variable, lexicon) if number is not None else None
+    if band is None:
+        return Outcome("extreme", UNVERIFIABLE, _UNIT)
+    values = readings.values
+    sides = chosen & ((values == values[chosen].min()) | (values == values[chosen].max()))
+    places = chosen & window_of(readings, points, lexicon).mask if points else sides
+    verdict = SUPPORTED if band.holds(values[places]).any() else CONTRADICTED
+    reason = f"the min is {values[chosen].min():g}; the max is {values[chosen].max():g}"
+    return Outcome("extreme", verdict, evidence(reason, readings, places | ~places.any(), lexicon))
+
+
 def check_trend(statement: Statement, readings: Readings, range_set: RangeSet, lexicon: Lexicon) -> Outcome:
     """ "rises from 80 to 130", "is stable", "improves", "swings"."""
     # "dipped to 88 % at hour 20" says how far the change has come by then.
     times = [replace(when, kind="until") if when.kind == "at" else when for when in statement.times]
     if {when.kind for when in times} >= {"admission", "end"} or {when.kind for when in times} >= {"start", "end"}:
         times = []  # between the two
+    if statement.predicate.second is not None:
+        times = [when for when in times if when.kind != "end"]  # "fell to 36.8 by the final reading"
     window = window_of(readings, times, lexicon)
     if window.unknown:
         return Outcome("trend", UNVERIFIABLE, Evidence(window.unknown))
@@ -100,7 +120,7 @@ def _trend(
     word = predicate.word
     reason = f"from {values[0]:g} to {values[-1]:g}, least {values.min():g}, greatest {values.max():g}"
     if word == "resolving":
-        return _resolving(readings, hours, values, range_set), reason
+        return _resolved(statement, readings, hours, values, range_set, lexicon), reason
     scale = readings.variable.scale
     if scale is None:
         return UNVERIFIABLE, "no scale defines a change of this variable"
@@ -118,8 +138,20 @@ def _trend(
     sign = {"rising": 1, "falling": -1}.get(word, 0)
     if not sign:
         sign = _toward_normal(readings.variable, values, range_set) * (-1 if word == "worsening" else 1)
+        if word == "improving" and sign:
+            # It was worse before: what counts is the time from the worst reading on.
+            worst = int((sign * values).argmin())
+            hours, values = hours[worst:], values[worst:]
+            if len(values) < 2:
+                return CONTRADICTED, reason
+            ends, slope = float(values[-1] - values[0]), _slope(hours, values)
+        first, second = predicate.first, predicate.second
+        if not sign and first is not None and second is not None and first.low != second.low:
+            sign = 1 if second.low > first.low else -1
         if not sign:
             return UNVERIFIABLE, "nothing defines which direction is an improvement"
+    if predicate.by is not None and predicate.second is not None:
+        return _either(statement, readings, hours, values, range_set, lexicon)
     if predicate.by is not None:
         band = read_band(predicate.by, readings.variable, lexicon, change=True)
         if band is None:
@@ -134,6 +166,22 @@ def _trend(
         return verdict, reason
     verdict = _between_numbers(statement, readings.variable, values, sign, scale, lexicon)
     return verdict, reason if verdict != UNVERIFIABLE else _UNIT.reason
+
+
+def _either(
+    statement: Statement,
+    readings: Readings,
+    hours: np.ndarray,
+    values: np.ndarray,
+    range_set: RangeSet,
+    lexicon: Lexicon,
+) -> tuple[str, str]:
+    """ "fell 33 mmHg": by so much, or to this value."""
+    predicates = (replace(statement.predicate, by=None), replace(statement.predicate, second=None))
+    verdicts = [
+        _trend(replace(statement, predicate=one), readings, hours, values, range_set, lexicon) for one in predicates
+    ]
+    return next((one for one in verdicts if one[0] == SUPPORTED), verdicts[1])
 
 
 def _direction(sign: int, ends: float, slope: float, least: float) -> str:
@@ -199,6 +247,7 @@ def _distance(variable: Variable, values: np.ndarray, range_set: RangeSet) -> np
     if variable.key not in range_set.bounds:
         return None
     low, high = range_set.bounds[variable.key]
+    values = np.round(values, 4)  # float32: 7.35 must not lie a rounding error below the limit of 7.35
     return np.where(values < low, values - low, np.where(values > high, values - high, 0.0))
 
 
@@ -208,6 +257,28 @@ def _toward_normal(variable: Variable, values: np.ndarray, range_set: RangeSet) 
     if distance is None or not distance.any():
         return 0
     return -int(np.sign(distance[int(np.abs(distance).argmax())]))
+
+
+def _resolved(
+    statement: Statement,
+    readings: Readings,
+    hours: np.ndarray,
+    values: np.ndarray,
+    range_set: RangeSet,
+    lexicon: Lexicon,
+) -> str:
+    """ "resolved", or "settled at 16", which says the last value only."""
+    number = statement.predicate.second
+    if number is None:
+        return _resolving(readings, hours, values, range_set)
+    band = read_band(number, readings.variable, lexicon)
+    if band is None:
+        return UNVERIFIABLE
+    if band.holds(values[-1:])[0]:
+        return SUPPORTED
+    distance = _distance(readings.variable, values, range_set)
+    worst = int(np.abs(distance).argmax()) if distance is not None else 0
+    return UNVERIFIABLE if band.holds(values[worst:]).any() else CONTRADICTED
 
 
 def _resolving(readings: Readings, hours: np.ndarray, values: np.ndarray, range_set: RangeSet) -> str:

@@ -6,16 +6,27 @@ from dataclasses import dataclass
 
 SUPPORTED, CONTRADICTED, UNVERIFIABLE = "supported", "contradicted", "unverifiable"
 VERDICTS = (SUPPORTED, CONTRADICTED, UNVERIFIABLE)
-KINDS = ("level", "normality", "value", "extreme", "trend", "timing", "count", "measurement", "note")
+KINDS = ("level", "normality", "value", "extreme", "trend", "timing", "count", "measurement", "note", "tie", "absence")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The readings that decide: `hours` since ICU admission and `values` in the variable's unit, same length."""
+    """The reason for a verdict, and the data behind it.
+
+    Args:
+        reason: In words.
+        hours, values: The readings that decide, since ICU admission and in the variable's unit; same length.
+        spans: The places in the note that decide, as (first, last exclusive) characters.
+        cue: The words of the note that change the meaning of a quotation ("denies"); "" where nothing does.
+        cue_span: The place of the cue in the note.
+    """
 
     reason: str
     hours: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
+    cue: str = ""
+    cue_span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,8 @@ class Claim:
         evidence: What decides.
         hedged: Stated as a guess ("possibly"); it is checked all the same, and a wrong guess is contradicted.
         negated: Stated as an absence ("no fever").
+        disease: Key of the disease that a tie or an absence is about; None for claims of other kinds, and for an
+            absence of every disease.
     """
 
     text: str
@@ -40,6 +53,7 @@ class Claim:
     evidence: Evidence
     hedged: bool = False
     negated: bool = False
+    disease: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,22 +93,43 @@ class Quantifier:
 @dataclass(frozen=True)
 class When:
     """A time, by `kind`: "from", "until", "at", "window" (hours `first` to `last`), "final" (the last `first` hours),
-    or a key of `times` in claims.yaml ("start", "admission", "end", "early", "later", "whole", "outside")."""
+    "until then" (the last reading up to hour `first`), or a key of `times` in claims.yaml ("start", "admission",
+    "end", "now", "early", "later", "whole", "outside").
+
+    What is said of a `whole` window is said of all of it ("from hour 4 to hour 20"), not of some moment in it ("in the
+    first 24 hours"); with `by`, something is so at its end ("by hour 36"), and a "from" is a beginning only
+    ("developed at hour 4"). Two kinds say nothing about when: "lasting" (a duration of `first` to `last` hours) and
+    "unread" (a time that the checker does not understand, so that nothing can be supported by it).
+    """
 
     kind: str
     first: float = 0.0
     last: float = float("inf")
     approximate: bool = False
+    whole: bool = False
+    by: bool = False
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value at a time: one number, two of "120/80", or none; `extreme` is "max" or "min" for "a nadir of 78"."""
+
+    numbers: tuple[Quantity, ...] = ()
+    times: tuple[When, ...] = ()
+    extreme: str = ""
 
 
 @dataclass(frozen=True)
 class Predicate:
     """The part of a statement that is about its subject.
 
-    `kind`: "level" (`word` low, high, normal, abnormal), "compare" (`word` above, below, at_least, at_most), "near",
+    `kind`: "level" (`word` low, high, normal, abnormal), "compare" (`word` above, below, at_least, at_most),
+    "crossing" (the same, after a reading that was not), "near",
     "between" (two numbers), "trend" (`word` of claims.yaml; numbers are start and end, `by` the change), "extreme"
     (`word` max, min, mean, median, with or without its number), "range" (numbers are minimum and maximum), "pair"
-    ("120/80"), "measured", "own" (what the name itself says: "febrile").
+    ("120/80"), "measured", "own" (what the name itself says: "febrile"), "course" (values in the order of time, each
+    with or without its own time: `points`; `word` is the trend), "versus" (the first of two `points` is above or below
+    the second by its number; `word` above, below), "factor" (`word` is how many times the first value).
     """
 
     kind: str
@@ -102,11 +137,24 @@ class Predicate:
     first: Quantity | None = None
     second: Quantity | None = None
     by: Quantity | None = None
+    points: tuple[Point, ...] = ()
+
+
+def is_absence(predicate: Predicate) -> bool:
+    """Whether a level means that nothing abnormal is seen, which has to be true of every reading."""
+    return predicate.kind == "level" and predicate.word in ("normal", "not low", "not high")
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One parsed statement. `negation` is "", "plain" or "never"; `scope` "now", "past" or "hypothetical"."""
+    """One parsed statement.
+
+    `negation` is "", "plain" or "never"; `scope` "now", "past", "hypothetical", "open" (a question) or "unread" (a
+    word beside it was not understood). `unread`: it holds a number, a time or a comparison that was not understood, so
+    that it can't be supported. `lasting` is for how long it is said to hold; with `only`, it holds at no other time. A
+    value that is part of a condition is one of the readings `within` it ("tachycardic at 130"). `by_name`: the name of
+    a condition says it ("tachycardic"), which a value in the same clause may specify.
+    """
 
     subject: Subject
     predicate: Predicate
@@ -117,3 +165,8 @@ class Statement:
     persistent: bool = False
     hedged: bool = False
     scope: str = "now"
+    unread: bool = False
+    lasting: When | None = None
+    only: bool = False
+    within: Predicate | None = None
+    by_name: bool = False

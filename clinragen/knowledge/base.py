@@ -122,6 +122,10 @@ class KnowledgeBase:
     variables: tuple[TopicKnowledge, ...]
     passages: Mapping[str, Passage]
 
+    def __hash__(self) -> int:
+        # Mappings have no hash; equal bases have equal diseases.
+        return hash((self.schema_version, self.origin, tuple(entry.key for entry in self.diseases)))
+
     @property
     def topics(self) -> tuple[TopicKnowledge, ...]:
         """The diseases, then the variables."""

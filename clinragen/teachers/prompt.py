@@ -21,6 +21,7 @@ from clinragen.knowledge import KnowledgeBase
 from clinragen.llm.types import Message
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.lab_summary import count_levels, summarise
+from modeling_clinragen.note_clinragen import clean_note
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 RESOURCES = files("clinragen.teachers") / "resources"
@@ -68,7 +69,7 @@ class Prompt:
 
     def describe(self, example: Mapping[str, Any]) -> PatientText:
         """The text about an example of the data contract."""
-        words = example["note"].split(" ")
+        words = clean_note(example["note"]).split(" ")
         series = LabSeries.from_example(self._vocabulary, example)
         terms = {name: self._knowledge.terms_for(self._keys[name]) for name in example["diagnoses"]}
         limit = self._prompt["knowledge_terms"]

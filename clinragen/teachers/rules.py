@@ -11,13 +11,13 @@ from typing import Any
 
 from clinragen.claims.rationale import Complaint, Rationale
 from clinragen.knowledge import KnowledgeBase
-from clinragen.teachers.mentions import Mention, MentionFinder
+from clinragen.knowledge.mentions import Mention, load_finder
 from clinragen.teachers.wording import Writer, count_words, load_wording
-from clinragen.text.context import load_context_rules
 from clinragen.text.term_index import fold_word
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.series_signs import Finding, find_signs, load_sign_rules, stable_variables
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.note_clinragen import clean_note
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 QUOTES_PER_DISEASE = 2
@@ -51,7 +51,7 @@ class RuleTeacher:
         self._vocabulary = vocabulary
         self._range_set = range_set
         self._seed = seed
-        self._finder = MentionFinder(knowledge, load_context_rules())
+        self._finder = load_finder(knowledge)
         self._signs = {entry.key: entry.signs for entry in knowledge.diseases}
         self._rules = load_sign_rules()
         self._wording = load_wording()
@@ -82,8 +82,9 @@ class RuleTeacher:
         diseases = [self._keys[name] for name in example["diagnoses"]]
         draw = random.Random(f"{self._seed}:{example['example_id']}")
         writer = Writer(self._wording, self._vocabulary, draw)
-        mentions = self._finder.find(example["note"])
-        note = self._note_rationale(example["note"], mentions, diseases, writer)
+        given = clean_note(example["note"])
+        mentions = self._finder.find(given)
+        note = self._note_rationale(given, mentions, diseases, writer)
         series = LabSeries.from_example(self._vocabulary, example)
         findings = find_signs(series, self._range_set, self._rules)
         lab, lab_support = self._lab_rationale(series, findings, diseases, writer)

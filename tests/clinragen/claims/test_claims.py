@@ -230,7 +230,7 @@ def test_a_wrong_guess_is_still_wrong() -> None:
 
 
 def test_without_a_note_quotations_are_not_judged() -> None:
-    (claim,) = check('"productive cough" supports Shock.')
+    (claim,) = check('The note says "productive cough".')
     assert (claim.kind, claim.verdict, claim.variable) == ("note", UNVERIFIABLE, None)
 
 

@@ -12,30 +12,36 @@ from clinragen.claims.filter import REASONS, filter_rationale
 from clinragen.claims.filter_report import FilterReport
 from modeling_clinragen.errors import InputDataError
 
-SHOCK, LIPIDS = "Shock", "Disorders of lipid metabolism"
+SEPSIS, LIPIDS = "Septicemia (except in labor)", "Disorders of lipid metabolism"
+SUPPORT = f'"rigors" supports {SEPSIS}.'
 
 
 @pytest.fixture
 def example() -> dict[str, Any]:
-    return example_of("septic", [SHOCK])
+    return example_of("septic", [SEPSIS])
 
 
 @pytest.mark.parametrize(
     ("note", "lab", "reasons"),
     [
-        ('"rigors" supports Shock.', "Heart rate is high, which fits Shock.", ()),
-        ('"rigors" supports Shock.', "", ("empty",)),
-        ('"rigors" supports Shock.', "### Rationale: Heart rate is high.", ("malformed",)),
-        ('"rigors supports Shock.', "Heart rate is high.", ("malformed",)),
-        ('"rigors" supports Shock.', "Heart rate is high in most", ("unfinished",)),
+        (SUPPORT, f"Heart rate is high, which fits {SEPSIS}.", ()),
+        (SUPPORT, "", ("empty",)),
+        (SUPPORT, "### Rationale: Heart rate is high.", ("malformed",)),
+        (SUPPORT.replace('s"', "s"), "Heart rate is high.", ("malformed",)),
+        (SUPPORT, "Heart rate is high in most", ("unfinished",)),
         ('The note reports "rigors".', "Heart rate is high.", ("missing_disease",)),
-        ('"rigors" supports Shock.', f"Nothing points to {LIPIDS}.", ("other_disease",)),
-        ('"rigors" supports Shock.', "Heart rate is low.", ("contradicted_series",)),
-        ('"hematemesis" supports Shock.', "Heart rate is high.", ("contradicted_note",)),
+        (SUPPORT, f"Nothing points to {LIPIDS}.", ("other_disease",)),
+        (SUPPORT, "Heart rate is low.", ("contradicted_series",)),
+        (SUPPORT.replace("rigors", "shaking chills"), "Heart rate is high.", ("contradicted_note",)),
+        (SUPPORT.replace("rigors", "dyspnea"), "Heart rate is high.", ("contrary_tie",)),
+        (SUPPORT.replace("rigors", "dark glasses"), "Heart rate is high.", ("contradicted_note",)),
+        (SUPPORT.replace("supports", "does not support"), "Heart rate is high.", ("contradicted_absence",)),
+        (SUPPORT, f"No measurement points to {SEPSIS}.", ("contradicted_absence",)),
+        (SUPPORT, f"Heart rate is high. There is no note to support {SEPSIS}.", ("contradicted_absence",)),
         (
             '"rigors" supports a disorder.',
             f"HR 40 fits {LIPIDS}.",
-            ("missing_disease", "other_disease", "contradicted_series"),
+            ("missing_disease", "other_disease", "contradicted_series", "contrary_tie"),
         ),
     ],
 )
@@ -67,14 +73,18 @@ def test_a_disease_inside_a_quotation_is_not_named(example: dict[str, Any]) -> N
 def test_the_report_counts_by_reason_and_disease(example: dict[str, Any]) -> None:
     report = FilterReport("somebody", VOCABULARY)
     assert report.report()["rejection_rate"] is None
-    for text in ("Heart rate is high in Shock.", "Heart rate is possibly low in Shock.", "Heart rate is low."):
+    guess = f"Heart rate is possibly low. {SEPSIS} fits."
+    for text in (f"Heart rate is high in {SEPSIS}.", guess, "Heart rate is low."):
         report.add(filter_rationale(text, example, CHECKING), example["diagnoses"])
     result = report.report()
     assert (result["examples"], result["kept"], result["rejected"]) == (3, 1, 2)
     assert result["reasons"]["contradicted_series"] == {"count": 2, "rate": 2 / 3}
     assert result["reasons"]["missing_disease"]["count"] == 1
-    assert result["diseases"]["shock"]["rejection_rate"] == 2 / 3
-    assert result["diseases"]["shock"]["reasons"] == {"missing_disease": 1, "contradicted_series": 2}
-    assert result["diseases"]["septicemia"]["rejection_rate"] is None
-    assert result["claims"] == {"level": {SUPPORTED: 1, CONTRADICTED: 2, UNVERIFIABLE: 0}}
+    assert result["diseases"]["septicemia"]["rejection_rate"] == 2 / 3
+    assert result["diseases"]["septicemia"]["reasons"] == {"missing_disease": 1, "contradicted_series": 2}
+    assert result["diseases"]["shock"]["rejection_rate"] is None
+    assert result["claims"] == {
+        "level": {SUPPORTED: 1, CONTRADICTED: 2, UNVERIFIABLE: 0},
+        "tie": {SUPPORTED: 1, CONTRADICTED: 0, UNVERIFIABLE: 0},
+    }
     assert result["contradicted_guesses"] == 1

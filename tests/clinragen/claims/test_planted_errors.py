@@ -33,6 +33,7 @@ def test_planted_errors_are_found_and_nothing_else(rows: list[dict[str, Any]]) -
     assert set(kinds) >= {
         *("level", "direction", "timing", "count", "summary count", "extreme", "normality", "variable", "negation"),
         *("unmeasured", "invented quote", "negated quote", "historical quote", "reworded level"),
+        *("contrary quote", "contrary sign", "denied note", "denied series"),
     }
     for kind, numbers in kinds.items():
         assert numbers["precision"] >= 0.95, (kind, numbers)

@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 import pytest
-from claim_cases import CASES, CHECKING, HISTORY, SERIES, VOCABULARY, example_of
+from claim_cases import CASES, CHECKING, KNOWLEDGE, SERIES, VOCABULARY, example_of
 
 from clinragen.claims.check import CONTRADICTED, SUPPORTED, UNVERIFIABLE, check_rationale
 from clinragen.claims.filter import filter_rationale, named_diseases
@@ -15,6 +15,7 @@ from clinragen.claims.lexer import tokenize
 from clinragen.claims.lexicon import load_lexicon
 from clinragen.claims.quotations import MAX_LENGTH, QUOTATION, has_stray_mark
 from clinragen.claims.rationale import Rationale
+from clinragen.knowledge import KnowledgeBase
 
 LEXICON = load_lexicon(VOCABULARY)
 # Texts with the quotations in them. Shock is a disease, tachycardia a statement, wherever it is read.
@@ -78,11 +79,20 @@ PAST = [
 ]
 
 
+def with_history(key: str, counts: bool) -> KnowledgeBase:
+    """The shipped knowledge with one disease's say on past mentions."""
+    diseases = tuple(
+        dataclasses.replace(one, history_counts=counts) if one.key == key else one for one in KNOWLEDGE.diseases
+    )
+    return dataclasses.replace(KNOWLEDGE, diseases=diseases)
+
+
 @pytest.mark.parametrize(("text", "key"), PAST, ids=["acute", "chronic"])
 def test_the_knowledge_of_the_run_says_whether_history_counts(text: str, key: str) -> None:
-    shipped = HISTORY[key]
+    shipped = KNOWLEDGE.disease(key).history_counts
     for counts in (True, False):
-        (claim,) = check_rationale(text, SERIES["quiet"], NOTE, history_counts={**HISTORY, key: counts})
+        claims = check_rationale(text, SERIES["quiet"], NOTE, knowledge=with_history(key, counts))
+        (claim,) = (claim for claim in claims if claim.kind == "note")
         assert claim.verdict == (SUPPORTED if counts else CONTRADICTED)
     (default,) = check_rationale(text, SERIES["quiet"], NOTE)
     assert (default.verdict == SUPPORTED) == shipped == (key == "copd")
@@ -92,7 +102,7 @@ def test_filter_and_judge_use_the_history_they_are_given() -> None:
     text, key = PAST[0]
     name = VOCABULARY.name_of_disease[key]
     example = {**example_of("quiet", [name]), "note": NOTE}
-    own = dataclasses.replace(CHECKING, history_counts={**HISTORY, key: True})
+    own = dataclasses.replace(CHECKING, knowledge=with_history(key, True))
     assert filter_rationale(text, example, CHECKING).reasons == ("contradicted_note",)
     assert filter_rationale(text, example, own).kept
     rationale = Rationale(text, "The measurements do not help.")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from claim_cases import HISTORY, VOCABULARY, by_variable, series_of
+from claim_cases import VOCABULARY, by_variable, series_of
 
 from clinragen.claims.check import Checking, check_rationale
 from clinragen.claims.filter import filter_rationale
@@ -78,7 +78,7 @@ def test_the_teacher_writes_about_it_and_the_filter_keeps_it(diagnoses: list[str
             rationale
         )
         assert ("Shock" in rationale.lab) == bool(diagnoses)
-        verdict = filter_rationale((rationale.note, rationale.lab), row, Checking(vocabulary, ranges, HISTORY))
+        verdict = filter_rationale((rationale.note, rationale.lab), row, Checking(vocabulary, ranges, None))
         assert verdict.kept, verdict.complaints
         found = [claim for claim in verdict.claims if claim.variable == "lactate"]
         assert {claim.kind for claim in found} >= {"count", "timing", "extreme"}

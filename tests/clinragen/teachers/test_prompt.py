@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claim_cases import CHECKING, VOCABULARY
+from claim_cases import CHECKING, VOCABULARY, series_of
 from tiny_mimic import crowd, make_cohort
 
 from clinragen.claims.filter import REASONS, filter_rationale
@@ -62,8 +62,10 @@ def test_every_reason_has_its_words_for_a_repair(cohort: Path, writes: Any, reas
 
 @pytest.mark.parametrize("worked", load_prompt()["examples"], ids=lambda worked: worked["diagnoses"][0])
 def test_the_worked_examples_would_be_kept(worked: Mapping[str, Any]) -> None:
-    unmeasured = {"lab_hours": [], "lab_values": [], "lab_observed": []}
-    example = {**unmeasured, "note": worked["note"], "diagnoses": worked["diagnoses"]}
+    # One reading that no sentence is about: without any, "no measurement points to" would be wrong.
+    series = series_of({"hours": [0.0], "ph": [7.4]})
+    readings = {"lab_hours": [0.0], "lab_values": series.values.tolist(), "lab_observed": series.observed.tolist()}
+    example = {**readings, "note": worked["note"], "diagnoses": worked["diagnoses"]}
     verdict = filter_rationale((worked["note_rationale"], worked["lab_rationale"]), example, CHECKING)
     assert verdict.kept, verdict.complaints
     assert sum(claim.kind == "note" and claim.verdict == "supported" for claim in verdict.claims) >= 3

@@ -1,12 +1,13 @@
-"""Finds affirmed, current mentions of diseases in a note, as exact quotes."""
+"""Finds affirmed, current mentions of diseases in a note, as exact quotes, and the terms in a quotation."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
-from clinragen.knowledge import TERM_KINDS, KnowledgeBase, ValueRule
-from clinragen.text.context import ContextRules, NoteContext, read_context
+from clinragen.knowledge.base import TERM_KINDS, KnowledgeBase, ValueRule
+from clinragen.text.context import ContextRules, NoteContext, load_context_rules, read_context
 from clinragen.text.term_index import Match, TermIndex, Word, split_words
 
 _DRUG = TERM_KINDS.index("drug")
@@ -34,6 +35,24 @@ class Mention:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A term of a knowledge base in a text, read by itself.
+
+    Args:
+        disease: Key of the disease that the term belongs to.
+        term: The term.
+        cited: Whether the term supports the disease.
+        fault: Why it does not, here: an effect of the context ("negated"), "value" for a number within the limit,
+            "number" for a measurement without its number, or "" for none.
+    """
+
+    disease: str
+    term: str
+    cited: bool
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Owner:
     disease: str
     term: str
@@ -43,7 +62,12 @@ class _Owner:
 
 
 class MentionFinder:
-    """Finds the terms and measurements of a knowledge base in notes; built once, used for every note."""
+    """Finds the terms and measurements of a knowledge base in notes; built once, used for every note.
+
+    Args:
+        knowledge: Terms and measurements of the diseases.
+        rules: How the context of a term is read.
+    """
 
     def __init__(self, knowledge: KnowledgeBase, rules: ContextRules) -> None:
         self._rules = rules
@@ -61,13 +85,16 @@ class MentionFinder:
         nobody = _Owner("", "", len(TERM_KINDS), False)
         self._index = TermIndex(phrases + [(mask, nobody) for mask in rules.masks])
 
-    def find(self, note: str) -> dict[str, list[Mention]]:
-        """Mentions by disease key, best first. Negated, uncertain, family and past ones are left out."""
-        words = split_words(note)
+    def find(self, note: str, context: NoteContext | None = None) -> dict[str, list[Mention]]:
+        """Mentions by disease key, best first. Negated, uncertain, family and past ones are left out.
+
+        `context` is the context of the same note by the same rules, if it has been read before.
+        """
+        words = split_words(note) if context is None else context.words
         matches = [match for match in self._index.find(note, words) if any(owner.cited for owner in match.owners)]
         if not matches:
             return {}
-        context = read_context(note, self._rules, words)
+        context = read_context(note, self._rules, words) if context is None else context
         by_start = {word.start: number for number, word in enumerate(words)}
         found: dict[str, list[Mention]] = {}
         for match in matches:
@@ -86,6 +113,32 @@ class MentionFinder:
                 rank = (owner.kind, len(match.owners), match.start)
                 found.setdefault(owner.disease, []).append(Mention(owner.disease, owner.term, *span, quote, rank))
         return {disease: sorted(mentions, key=lambda item: item.rank) for disease, mentions in found.items()}
+
+    def known(self, text: str) -> list[Known]:
+        """Everything that the knowledge base knows in a short text, such as a quotation, read by itself.
+
+        Terms that a program extracted are not among it: no person has judged them.
+        """
+        words = split_words(text)
+        matches = self._index.find(text, words)
+        if not matches:
+            return []
+        context = read_context(text, self._rules, words)
+        by_start = {word.start: number for number, word in enumerate(words)}
+        found = []
+        for match in matches:
+            effects = context.effects(match.start, match.end)
+            for owner in match.owners:
+                if not owner.disease:
+                    continue
+                fault = next((effect for effect in sorted(effects & _EXCLUDING)), "")
+                past = "historical" in effects and (not self._history_counts[owner.disease] or owner.kind == _DRUG)
+                if not fault and past:
+                    fault = "historical"
+                if not fault and self._span(text, words, by_start[match.start], match, owner, context) is None:
+                    fault = "value" if _NUMBER.search(text, match.end) else "number"
+                found.append(Known(owner.disease, owner.term, owner.cited, fault))
+        return found
 
     def _span(
         self, note: str, words: list[Word], first: int, match: Match[_Owner], owner: _Owner, context: NoteContext
@@ -133,3 +186,9 @@ class MentionFinder:
         if rest is not None and rest.group().startswith("/") and rule.unit != "mmHg":
             return None  # "BUN/creatinine 26.8/1.2", "H/H 8/24": unclear which number belongs to which name
         return rest.end() if rest else end
+
+
+@lru_cache(maxsize=4)
+def load_finder(knowledge: KnowledgeBase) -> MentionFinder:
+    """The finder of a knowledge base, by the shipped rules of context; the same one every time."""
+    return MentionFinder(knowledge, load_context_rules())

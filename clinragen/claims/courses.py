@@ -1,0 +1,136 @@
+"""Checks values in the course of time and comparisons between two times against the readings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clinragen.claims.levels import Outcome
+from clinragen.claims.lexicon import Lexicon
+from clinragen.claims.readings import Band, Readings, evidence, flipped, read_band, window_of
+from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Evidence, Point, Statement, When
+
+_UNIT = Evidence("the unit is not one of this variable's")
+_SIGNS = {"rising": 1, "falling": -1}
+# "Doubled" tolerates this share of the factor; up to the second share the readings do not decide.
+_FACTOR, _LOOSE_FACTOR = 0.1, 0.25
+
+
+def check_course(statement: Statement, readings: Readings, lexicon: Lexicon) -> Outcome:
+    """ "from 124 at hour 0 to 78 at hour 16", "92 -> 132 -> 90": each value at its time, in this order."""
+    kind = "trend" if statement.predicate.word else "value"
+    window = window_of(readings, statement.times, lexicon)
+    if window.unknown:
+        return Outcome(kind, UNVERIFIABLE, Evidence(window.unknown))
+    shown = np.zeros(len(readings), dtype=np.bool_)
+    reached, agrees = -np.inf, True
+    reasons: list[str] = []
+    for point in statement.predicate.points:
+        band = read_band(point.numbers[0], readings.variable, lexicon)
+        if band is None:
+            return Outcome(kind, UNVERIFIABLE, _UNIT)
+        allowed, unknown = _allowed(point, statement, readings, lexicon)
+        if unknown:
+            return Outcome(kind, UNVERIFIABLE, Evidence(unknown))
+        allowed &= window.mask
+        if not point.times:
+            allowed &= readings.hours > reached
+        holding = allowed & band.holds(readings.values)
+        if not holding.any():
+            agrees = False
+            shown |= allowed
+            reasons.append(f"no such reading of {point.numbers[0].low:g}")
+            break
+        reached = float(readings.hours[holding][0])
+        shown[int(np.flatnonzero(holding)[0])] = True
+        reasons.append(f"{readings.values[holding][0]:g} at hour {reached:g}")
+    agrees &= _goes(statement)
+    outcome = SUPPORTED if agrees else CONTRADICTED
+    return Outcome(
+        kind,
+        flipped(outcome) if statement.negation else outcome,
+        evidence(", ".join(reasons), readings, shown | ~shown.any(), lexicon),
+    )
+
+
+def _goes(statement: Statement) -> bool:
+    """Whether the numbers go the way that the verb says; of three and more, the verb is about the first two."""
+    sign = _SIGNS.get(statement.predicate.word, 0)
+    first, second = (point.numbers[0] for point in statement.predicate.points[:2])
+    return not sign or sign * (second.low - first.high) > 0
+
+
+def _allowed(point: Point, statement: Statement, readings: Readings, lexicon: Lexicon) -> tuple[np.ndarray, str]:
+    """The readings that may be the point's: those at its time, and the extreme one if it is said to be extreme."""
+    mask = np.ones(len(readings), dtype=np.bool_)
+    for when in point.times:
+        window = window_of(readings, (when,), lexicon)
+        if window.unknown:
+            return mask, window.unknown
+        if when.kind == "window":
+            # "to 78 by hour 16": the last reading until then, or the furthest.
+            ends = np.zeros(len(readings), dtype=np.bool_)
+            places = np.flatnonzero(window.mask)
+            ends[places[-1]] = True
+            sign = _SIGNS.get(statement.predicate.word, 0)
+            if sign:
+                signed = sign * readings.values[places]
+                ends[places[signed >= signed.max()]] = True
+            window = type(window)(ends)
+        mask &= window.mask
+    if point.extreme in ("min", "max"):
+        extreme = readings.values.min() if point.extreme == "min" else readings.values.max()
+        mask &= readings.values == extreme
+    return mask, ""
+
+
+def check_versus(statement: Statement, readings: Readings, lexicon: Lexicon) -> Outcome:
+    """ "20 higher at hour 16 than at hour 4", "10 above baseline"."""
+    first, second = statement.predicate.points
+    times = (*first.times, *statement.times)
+    one, other = window_of(readings, times, lexicon), window_of(readings, second.times, lexicon)
+    for window in (one, other):
+        if window.unknown:
+            return Outcome("trend", UNVERIFIABLE, Evidence(window.unknown))
+    base = float(readings.values[other.mask].mean())
+    chosen = one.mask & ~other.mask
+    if not chosen.any():
+        return Outcome("trend", UNVERIFIABLE, Evidence("the two times have the same readings"))
+    sign = -1 if statement.predicate.word == "below" else 1
+    differences = sign * (readings.values[chosen] - base)
+    if statement.predicate.word not in ("above", "below"):
+        factor = float(statement.predicate.word)
+        off = float(np.min(np.abs(readings.values[chosen] - factor * base))) / abs(factor * base or 1.0)
+        verdict = _multiple(off)
+    elif first.numbers:
+        band = read_band(first.numbers[0], readings.variable, lexicon, change=True)
+        if band is None:
+            return Outcome("trend", UNVERIFIABLE, _UNIT)
+        # The difference of two values that are both rounded.
+        agrees = Band(band.low, band.high, 2 * band.tolerance).holds(differences)
+        verdict = SUPPORTED if agrees.any() else CONTRADICTED
+    else:
+        above = differences > 0.5 * 10.0**-readings.variable.decimals
+        verdict = SUPPORTED if above.all() else CONTRADICTED if not above.any() else UNVERIFIABLE
+    reason = f"{readings.values[chosen].mean():g} against {base:g}"
+    shown = evidence(reason, readings, chosen | other.mask, lexicon)
+    return Outcome("trend", flipped(verdict) if statement.negation else verdict, shown)
+
+
+def _multiple(off: float) -> str:
+    return SUPPORTED if off <= _FACTOR else UNVERIFIABLE if off <= _LOOSE_FACTOR else CONTRADICTED
+
+
+def check_factor(statement: Statement, readings: Readings, lexicon: Lexicon) -> Outcome:
+    """ "doubled": the extreme, or the value at the time given, against the first value."""
+    factor = float(statement.predicate.word)
+    times = [When("until", when.first) if when.kind == "at" else when for when in statement.times]
+    window = window_of(readings, times, lexicon)
+    values = readings.values[window.mask]
+    if window.unknown or len(values) < 2 or values[0] <= 0:
+        return Outcome("trend", UNVERIFIABLE, Evidence(window.unknown or "there are fewer than two readings"))
+    extreme = float(values.max() if factor > 1 else values.min())
+    ratio = extreme / float(values[0])
+    verdict = _multiple(abs(ratio - factor) / factor)
+    reason = f"from {values[0]:g} to {extreme:g}, {ratio:.2g} times"
+    shown = evidence(reason, readings, window.mask, lexicon)
+    return Outcome("trend", flipped(verdict) if statement.negation else verdict, shown)

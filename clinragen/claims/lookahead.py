@@ -1,0 +1,62 @@
+"""Looks at the tokens behind a token: a name that it describes, another noun, or the end of the statement."""
+
+from __future__ import annotations
+
+from clinragen.claims.clauses import NUMBERS
+from clinragen.claims.lexer import Token
+
+# What may stand before the name that it describes ("persistently low heart rate").
+_BEFORE = frozenset(
+    (
+        *("level", "trend", "extreme", "negation", "hedge", "time", "quantifier", "approximately", "filler", "stay"),
+        *(
+            "copula",
+            "reading",
+            "past",
+            "hypothetical",
+            "measured",
+            "soft",
+            "restart",
+            "foreign",
+            "now",
+            "comparative",
+            "only",
+        ),
+        *("mark", "goal", "denied", "present"),
+    )
+)
+_DESCRIBED = frozenset(("level", "trend", "extreme", "compare", "number", "span", "measured"))
+_TRANSPARENT = frozenset(("filler", "soft", "approximately", "reading"))
+# "never had to be raised": what follows is said of the subject.
+_NEGATED_VERBS = ("never had", "did not have", "didn't have", "does not have", "doesn't have", "not once", "at no")
+_ENDS = frozenset(("stop", "comma", "break", "conjunction"))
+
+
+def names_ahead(tokens: list[Token]) -> list[bool]:
+    """For each token, whether a name follows with nothing between but what may describe a name."""
+    ahead = [False] * len(tokens)
+    for index in range(len(tokens) - 2, -1, -1):
+        following = tokens[index + 1].kind
+        between = following in _BEFORE or (following in NUMBERS and tokens[index + 2 : index + 3] != [])
+        if following in NUMBERS and between:
+            # "nadir 78 systolic": the number is the name's if nothing else of that name follows.
+            rest = [token.kind for token in tokens[index + 2 : index + 4]]
+            between = rest[0] == "name" and len(rest) > 1 and rest[1] not in (*NUMBERS, "copula", "compare")
+        ahead[index] = following in ("name", "condition") or (between and ahead[index + 1])
+    return ahead
+
+
+def ends_at(tokens: list[Token], index: int) -> bool:
+    """Whether the statement ends behind a token."""
+    return index + 1 >= len(tokens) or tokens[index + 1].kind in _ENDS
+
+
+def binds_back(tokens: list[Token], index: int, significant: str) -> bool:
+    """Whether "no" is about what follows in the same clause ("showed no increase"), not about another noun."""
+    verb = tokens[index].text.lower().startswith(_NEGATED_VERBS)
+    for token in tokens[index + 1 : index + 4]:
+        if token.kind not in _TRANSPARENT and not (verb and token.kind == "copula"):
+            if token.kind in _DESCRIBED:
+                return True
+            break
+    return significant in ("condition", "copula", "colon") and ends_at(tokens, index)

@@ -1,0 +1,209 @@
+"""Brings free word orders into the one that the parser reads: "none of the MAP readings", "132 was the fastest HR"."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from clinragen.claims.lexer import Token
+from clinragen.claims.lexicon import Meaning
+from clinragen.claims.types import Quantifier
+
+_BETWEEN = frozenset(("filler", "soft", "reading", "approximately", "word"))
+_LIMITS = {
+    **dict.fromkeys(("better", "more", "above", "higher", "greater", "over", "up", "upwards"), "at_least"),
+    **dict.fromkeys(("less", "below", "lower", "under", "fewer", "beneath"), "at_most"),
+}
+_NUMBERS = frozenset(("number", "pair"))
+_REACH = 6
+# Extents that hold of a single name as well ("each temperature"); the others need several readings.
+_OF_ONE = frozenset(("every", "none"))
+# Behind "none" these go on about the readings; else "none" answers a finding ("fever: none").
+_GOES_ON = frozenset(("compare", "copula", "level", "trend", "extreme"))
+
+
+def rewrite(tokens: list[Token]) -> list[Token]:
+    """The tokens with determiners as quantifiers, and numbers behind the names that they stand before."""
+    return _turned(_limited(_explained(_determined(tokens))))
+
+
+def _limited(tokens: list[Token]) -> list[Token]:
+    """ "97 % or better": the comparison goes before its number."""
+    result: list[Token] = []
+    skipped = 0
+    for index, token in enumerate(tokens):
+        if skipped:
+            skipped -= 1
+            continue
+        following = tokens[index + 1 : index + 3]
+        words = [one.text.lower() for one in following]
+        if token.kind in _NUMBERS and words[:1] in (["or"], ["and"]) and words[1:] and words[1] in _LIMITS:
+            ends = index + 3 >= len(tokens) or tokens[index + 3].kind not in (*_NUMBERS, "than", "span")
+            if ends:
+                result.append(replace(following[1], kind="compare", meaning=Meaning("compare", _LIMITS[words[1]])))
+                skipped = 2
+        result.append(token)
+    return result
+
+
+def _explained(tokens: list[Token]) -> list[Token]:
+    """ "HR 110, but that was in the ED": when and where is a part of what stands before."""
+    result: list[Token] = []
+    for index, token in enumerate(tokens):
+        following = [one.kind for one in tokens[index + 1 : index + 4]]
+        if token.kind in ("break", "comma") and following == ["pronoun", "copula", "time"]:
+            when = tokens[index + 3].meaning
+            if when is not None and when.when is not None and when.when.kind == "outside":
+                tokens[index + 1] = replace(tokens[index + 1], kind="filler", text="that")
+                tokens[index + 2] = replace(tokens[index + 2], kind="filler", text="was")
+                continue
+        result.append(token)
+    return result
+
+
+def _determined(tokens: list[Token]) -> list[Token]:
+    result: list[Token] = []
+    dropped: set[int] = set()
+    for index, token in enumerate(tokens):
+        if index in dropped:
+            continue
+        before = tokens[index - 1] if index else None
+        if token.kind == "name" and token.text.lower() == "sat" and before is not None and before.kind == "name":
+            token = replace(token, kind="copula")  # "MAP sat below 65"
+        elif token.kind == "time" and token.text.lower() in ("first", "last") and _of_verb(tokens, index):
+            token = replace(token, kind="charged")  # "first fell below 65 at hour 12"
+        elif token.kind == "break" and token.text.lower() == "except" and _limits_time(tokens, index):
+            token = replace(token, kind="charged")
+        elif token.kind == "determiner":
+            token = _determiner(tokens, index, dropped)
+        elif token.kind == "denied" and token.text.lower() == "none" and _goes_on(tokens, index):
+            token = _quantifier(token, "none")
+        result.append(token)
+    return result
+
+
+def _limits_time(tokens: list[Token], index: int) -> bool:
+    """ "above 65 except at hour 16", not "Except for hour 16, it was ..."."""
+    following = [token.kind for token in tokens[index + 1 : index + 3] if token.kind != "filler"]
+    return index > 0 and tokens[index - 1].kind != "stop" and following[:1] == ["time"]
+
+
+def _of_verb(tokens: list[Token], index: int) -> bool:
+    around = [token.kind for token in (*tokens[index - 1 : index], *tokens[index + 1 : index + 2])]
+    return index > 0 and around[:1] in (["name"], ["copula"]) and around[1:] in (["trend"], ["compare"], ["level"])
+
+
+def _goes_on(tokens: list[Token], index: int) -> bool:
+    """Whether "none" is about the readings named before it ("MAP readings: none below 65")."""
+    named = any(token.kind == "name" for token in tokens[max(0, index - 3) : index])
+    return named and index + 1 < len(tokens) and tokens[index + 1].kind in _GOES_ON
+
+
+def _quantifier(token: Token, extent: str) -> Token:
+    return replace(token, kind="quantifier", meaning=Meaning("quantifier", "of all", quantifier=Quantifier(extent)))
+
+
+def _determiner(tokens: list[Token], index: int, dropped: set[int]) -> Token:
+    """ "most heart rates": in most readings. Where no readings follow, it is about something else."""
+    token = tokens[index]
+    extent = token.meaning.word if token.meaning is not None else ""
+    counted: list[int] = []
+    for place in range(index + 1, min(index + 1 + _REACH, len(tokens))):
+        following = tokens[place]
+        if following.kind in _NUMBERS or (following.kind == "quantifier" and not following.text):
+            counted.append(place)  # "all twelve"
+        elif following.kind == "reading" and not counted and tokens[place - 1].kind == "word":
+            counted.append(place - 1)
+            dropped.update((place - 1, place))
+            return _quantifier(token, extent)
+        elif following.kind == "reading" and extent != "some" and not _name_ahead(tokens, place):
+            dropped.update(counted)
+            return _quantifier(token, extent)  # "in the majority of samples"
+        elif following.kind == "name":
+            if _several(tokens, place, extent):
+                dropped.update(counted)
+                return _quantifier(token, extent)
+            break
+        elif following.kind not in _BETWEEN or (following.kind == "word" and place > index + 1):
+            break
+    if counted and tokens[counted[-1]].kind == "quantifier":
+        dropped.update(counted)
+        return _quantifier(token, extent)  # "on all twelve checks"
+    if extent in ("every", "nearly_all", "most") and _floats(tokens, index):
+        return _quantifier(token, extent)  # "the temperatures were all above 38"
+    if extent == "every":
+        return replace(token, kind="filler")
+    kind = "approximately" if extent == "some" else "charged"
+    return replace(token, kind=kind)
+
+
+def _name_ahead(tokens: list[Token], place: int) -> bool:
+    """Whether the name of the readings follows ("all values of the MAP")."""
+    following = [token for token in tokens[place + 1 : place + 4] if token.kind != "filler" or token.text != "of"]
+    return bool(following) and following[0].kind in ("name", "filler")
+
+
+def _several(tokens: list[Token], place: int, extent: str) -> bool:
+    """Whether a name stands for its readings."""
+    name = tokens[place]
+    subjects = name.meaning.subjects if name.meaning is not None else ()
+    if len(subjects) != 1 or subjects[0].everything:
+        return False
+    return extent in _OF_ONE or _is_plural(tokens, place)
+
+
+def _is_plural(tokens: list[Token], place: int) -> bool:
+    following = tokens[place + 1 : place + 2]
+    return bool(following and following[0].kind == "reading") or tokens[place].text.endswith("s")
+
+
+def _floats(tokens: list[Token], index: int) -> bool:
+    kinds = [token.kind for token in tokens[max(0, index - 3) : index]]
+    if kinds[-2:] not in (["name", "copula"], ["reading", "copula"]):
+        return False
+    place = index - 2 if kinds[-2] == "name" else index - 3
+    meaning = tokens[place].meaning if place >= 0 else None
+    subjects = meaning.subjects if meaning is not None else ()
+    return len(subjects) == 1 and not subjects[0].everything and _is_plural(tokens, place)
+
+
+def _led(tokens: list[Token]) -> list[Token]:
+    """ "With a maximum of 132, the heart rate was high" as "the heart rate, with a maximum of 132, was high"."""
+    result = list(tokens)
+    for index, token in enumerate(tokens):
+        kinds = [one.kind for one in tokens[index + 1 : index + 1 + _REACH]]
+        if token.kind != "extreme" or "comma" not in kinds or not _leads(tokens, index):
+            continue
+        comma = kinds.index("comma")
+        name = next((place for place in range(comma + 1, len(kinds)) if kinds[place] != "filler"), len(kinds))
+        values = [kind for kind in kinds[:comma] if kind not in ("filler", "approximately")]
+        if values in (["number"], ["pair"]) and kinds[name : name + 1] == ["name"]:
+            value, last = tokens[index : index + 1 + comma], index + 1 + name
+            result[index : last + 1] = [tokens[last], *value, tokens[index + 1 + comma]]
+            break
+    return result
+
+
+def _leads(tokens: list[Token], index: int) -> bool:
+    """Whether nothing but "with" or "at" stands before it in its sentence."""
+    before = index
+    while before and tokens[before - 1].kind in ("filler", "conjunction"):
+        before -= 1
+    return before == 0 or tokens[before - 1].kind == "stop"
+
+
+def _turned(tokens: list[Token]) -> list[Token]:
+    """ "132 was the fastest heart rate" as "the fastest heart rate was 132"."""
+    result = _led(tokens)
+    tokens = list(result)
+    for index, token in enumerate(tokens):
+        if token.kind not in _NUMBERS or (index and tokens[index - 1].kind not in ("stop", "break", "comma")):
+            continue
+        rest = tokens[index + 1 : index + 1 + _REACH]
+        kinds = [one.kind for one in rest]
+        if kinds[:1] != ["copula"] or "name" not in kinds or "extreme" not in kinds:
+            continue
+        name, extreme = kinds.index("name"), kinds.index("extreme")
+        if extreme < name and set(kinds[1:extreme] + kinds[extreme + 1 : name]) <= _BETWEEN:
+            moved = [*rest[1 : name + 1], rest[0], token]
+            result[index : index + name + 2] = moved
+    return result

@@ -1,0 +1,99 @@
+"""Free wording: sentences by kind, and what must hold whatever the wording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from claim_cases import CASES as CLINICAL
+from claim_cases import VOCABULARY, by_variable, check, series_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clinragen.claims.check import check_rationale
+from clinragen.claims.lexer import tokenize
+from clinragen.claims.lexicon import load_lexicon
+from dataset_builder.contract.lab_series import LabSeries
+
+CONTENT: dict[str, Any] = yaml.safe_load(
+    (Path(__file__).resolve().parents[2] / "data" / "claim_wordings.yaml").read_text("utf-8")
+)
+SERIES: dict[str, LabSeries] = {name: series_of(data) for name, data in CONTENT["series"].items()}
+CASES = [case for cases in CONTENT["kinds"].values() for case in cases]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['of']}: {case['say'][:70]}")
+def test_free_wording(case: dict[str, Any]) -> None:
+    claims = check_rationale(case["say"], SERIES[case["of"]])
+    assert by_variable(claims) == case["expect"], [(claim.kind, claim.text, claim.evidence) for claim in claims]
+
+
+# A statement is supported only if every word that could change it was read.
+
+TRUE = {"heart_rate": "the heart rate was 130", "temperature": "the temperature was 39.4"}
+
+
+@pytest.mark.parametrize(
+    "word", ["hardly ever was there a sign that", "nobody thinks that", "it was wrong that", "few of those for whom"]
+)
+@pytest.mark.parametrize("key", TRUE)
+def test_a_word_that_is_not_read_leaves_the_statement_open(word: str, key: str) -> None:
+    assert by_variable(check(f"{TRUE[key].capitalize()}.")) == {key: "S"}
+    assert by_variable(check(f"{word.capitalize()} {TRUE[key]}.")) in ({key: "U"}, {})
+
+
+@pytest.mark.parametrize("place", ["in the ambulance", "on the ward", "at home", "before admission", "at triage"])
+@pytest.mark.parametrize("value", [130, 199])
+def test_what_happened_elsewhere_is_not_checked(place: str, value: int) -> None:
+    for text in (f"{place.capitalize()}, the heart rate was {value}.", f"Heart rate was {value} {place}."):
+        assert by_variable(check(text)) == {"heart_rate": "U"}, text
+
+
+DETERMINERS = {
+    "None of the": lambda share: share == 0,
+    "Not one of the": lambda share: share == 0,
+    "All": lambda share: share == 1,
+    "Every one of the": lambda share: share == 1,
+    "Most of the": lambda share: share > 0.5,
+    "The majority of": lambda share: share > 0.5,
+}
+
+
+@given(st.lists(st.integers(60, 140), min_size=3, max_size=12), st.sampled_from(sorted(DETERMINERS)))
+@settings(max_examples=150, deadline=None)
+def test_a_determiner_counts_the_readings(values: list[int], determiner: str) -> None:
+    series = series_of({"hours": list(range(len(values))), "heart_rate": values})
+    holds = DETERMINERS[determiner](sum(value > 100 for value in values) / len(values))
+    claims = check_rationale(f"{determiner} heart rate readings were above 100.", series)
+    assert by_variable(claims) == {"heart_rate": "S" if holds else "C"}
+
+
+SUPERLATIVES = {"highest": max, "fastest": max, "maximum": max, "lowest": min, "slowest": min, "minimum": min}
+ORDERS = ("The {0} heart rate was {1}.", "{1} was the {0} heart rate.", "{0} HR {1}.")
+
+
+@given(
+    st.lists(st.integers(60, 140), min_size=3, max_size=12, unique=True),
+    st.sampled_from(sorted(SUPERLATIVES)),
+    st.sampled_from(ORDERS),
+    st.data(),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_superlative_is_the_extreme_in_any_order(
+    values: list[int], word: str, order: str, data: st.DataObject
+) -> None:
+    series = series_of({"hours": list(range(len(values))), "heart_rate": values})
+    said = data.draw(st.sampled_from(values))
+    claims = check_rationale(order.format(word, said), series)
+    assert by_variable(claims) == {"heart_rate": "S" if said == SUPERLATIVES[word](values) else "C"}
+
+
+@given(st.lists(st.sampled_from([case["say"] for case in CLINICAL["sentences"]]), min_size=1, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_a_text_has_the_tokens_of_its_sentences(sentences: list[str]) -> None:
+    ended = [text if text.endswith((".", "!")) else f"{text}." for text in sentences]
+    text, lexicon = " ".join(ended), load_lexicon(VOCABULARY)
+    alone = [token.kind for one in ended for token in tokenize(one, lexicon)]
+    assert [token.kind for token in tokenize(text, lexicon)] == alone
