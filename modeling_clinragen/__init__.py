@@ -17,6 +17,9 @@ _EXPORTS = {
     "KnowledgeMap": "knowledge_map_clinragen",
     "map_knowledge": "knowledge_map_clinragen",
     "DiseaseListConstraint": "generation_clinragen",
+    "Facts": "grounding_clinragen",
+    "GroundedConstraint": "grounded_clinragen",
+    "TargetReader": "grounded_clinragen",
     "Vocabulary": "vocabulary_clinragen",
     "score_diseases": "generation_clinragen",
 }

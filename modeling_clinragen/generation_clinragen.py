@@ -121,8 +121,8 @@ class DiseaseListConstraint(LogitsProcessor):
         # An encoder-decoder's generated ids begin with the start token; from given embeddings they begin empty.
         self.skipped = 1 if config.is_encoder_decoder else 0
         self.end = processor.tokenizer.eos_token_id
-        self.pieces = _pieces(processor.tokenizer)
-        self._trie = _trie(self.pieces)
+        self.pieces = token_texts(processor.tokenizer)
+        self._trie = token_trie(self.pieces)
         self._allowed: dict[State, torch.Tensor] = {}
         self._after: dict[tuple[State, int], State] = {}
 
@@ -168,8 +168,9 @@ class DiseaseListConstraint(LogitsProcessor):
         return self._allowed[state]
 
 
-def _pieces(tokenizer: Any) -> dict[int, str]:
-    # The text that a token adds. Decoded alone, a token would lose its leading space.
+def token_texts(tokenizer: Any) -> dict[int, str]:
+    """The text that each token adds, by its id; special tokens and those without a text are left out."""
+    # Decoded alone, a token would lose its leading space.
     anchor = tokenizer("a", add_special_tokens=False)["input_ids"]
     before = tokenizer.decode(anchor, clean_up_tokenization_spaces=False)
     ids = [token for token in range(len(tokenizer)) if token not in tokenizer.all_special_ids]
@@ -179,7 +180,8 @@ def _pieces(tokenizer: Any) -> dict[int, str]:
     return {token: text for token, text in added.items() if text}
 
 
-def _trie(pieces: dict[int, str]) -> dict[str, Any]:
+def token_trie(pieces: dict[int, str]) -> dict[str, Any]:
+    """The texts of tokens as a tree by character; the tokens that end at a node are under its key ""."""
     root: dict[str, Any] = {}
     for token, text in pieces.items():
         node = root
@@ -249,4 +251,4 @@ def score_diseases(
     return torch.sigmoid(torch.where(listed, -gain, gain))
 
 
-__all__ = ["DiseaseListConstraint", "ListGrammar", "score_diseases"]
+__all__ = ["DiseaseListConstraint", "ListGrammar", "score_diseases", "token_texts", "token_trie"]

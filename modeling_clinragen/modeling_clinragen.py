@@ -14,8 +14,10 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from .errors import ModelInputError
 from .generation_clinragen import DiseaseListConstraint, score_diseases
+from .grounded_clinragen import GroundedConstraint, TargetReader
 from .knowledge_map_clinragen import map_knowledge
 from .packing_clinragen import MULTIPLE, pack
+from .prefix_clinragen import generate_behind
 from .pretrained_clinragen import ClinRaGenPreTrainedModel
 from .processing_clinragen import IGNORED
 from .series_statistics_clinragen import series_statistics, statistic_names
@@ -257,39 +259,77 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         return losses.new_zeros(flat.shape).index_put((chosen,), losses).view(targets.shape)
 
     @torch.no_grad()
+    def encode(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        lab_features: torch.Tensor | None = None,
+        lab_mask: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The states that generation starts from, so that several texts of a patient need them only once.
+
+        Args:
+            input_ids, attention_mask, lab_features, lab_mask: As in `forward`.
+
+        Returns:
+            An encoder's hidden states, or a decoder-only model's input embeddings, `(batch, positions, width)`, and
+            their mask `(batch, positions)`.
+        """
+        embeds, mask, _ = self._embed_inputs(input_ids, attention_mask, lab_features, lab_mask, False)
+        return self._encode(embeds, mask) if self.config.is_encoder_decoder else (embeds, mask)
+
+    @torch.no_grad()
     def generate(
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         lab_features: torch.Tensor | None = None,
         lab_mask: torch.Tensor | None = None,
+        encoded: tuple[torch.Tensor, torch.Tensor] | None = None,
+        target_prefix: torch.Tensor | None = None,
+        target_prefix_mask: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         """Generate target tokens. Takes `forward`'s inputs and every option of transformers' `generate`.
 
+        Args:
+            input_ids, attention_mask, lab_features, lab_mask: As in `forward`.
+            encoded: The outcome of `encode`, instead of the inputs.
+            target_prefix, target_prefix_mask: The first tokens of the targets, `(batch, prefix_tokens)`, which
+                generation goes on from, and their mask, padded on the left (see `generate_behind`).
+            kwargs: Options of transformers' `generate`.
+
         Note and series are encoded once; the language model's own `generate` does the rest, so everything that it
         supports (beams, sampling, streaming, static caches) works here. Only generated tokens are returned, and
         `max_length` and `min_length` count only these, with every kind of language model.
+
+        Raises:
+            ModelInputError: Prefixes are padded that can't be (see `prefixes_can_be_padded`).
         """
         # transformers' name for the first argument of every model.
         input_ids = kwargs.pop("inputs", input_ids)
         # The Trainer's batches have these beside the inputs.
         for name in ("labels", "target_weights"):
             kwargs.pop(name, None)
-        embeds, mask, _ = self._embed_inputs(input_ids, attention_mask, lab_features, lab_mask, False)
+        if encoded is None:
+            encoded = self.encode(input_ids, attention_mask, lab_features, lab_mask)
         # One merged configuration: transformers accepts either a configuration or single options, not both.
         settings = copy.deepcopy(kwargs.pop("generation_config", None) or self.generation_config)
         kwargs = settings.update(**kwargs)
         kwargs["generation_config"] = settings
+        if not self.config.is_encoder_decoder:
+            # The language model would count the input embeddings in max_length and min_length.
+            settings.max_new_tokens = settings.max_new_tokens or settings.max_length
+            settings.min_new_tokens = settings.min_new_tokens or settings.min_length
+            settings.max_length = settings.min_length = None
+        if target_prefix is not None:
+            known = torch.ones_like(target_prefix) if target_prefix_mask is None else target_prefix_mask
+            return generate_behind(self.language_model, encoded, target_prefix, known, **kwargs)
+        states, mask = encoded
         if self.config.is_encoder_decoder:
-            hidden, mask = self._encode(embeds, mask)
-            encoded = BaseModelOutput(last_hidden_state=hidden)
-            return self.language_model.generate(encoder_outputs=encoded, attention_mask=mask, **kwargs)
-        # The language model would count the input embeddings in max_length and min_length.
-        settings.max_new_tokens = settings.max_new_tokens or settings.max_length
-        settings.min_new_tokens = settings.min_new_tokens or settings.min_length
-        settings.max_length = settings.min_length = None
-        embeds, mask = pack(embeds, mask, padding_side="left")
+            states = BaseModelOutput(last_hidden_state=states)
+            return self.language_model.generate(encoder_outputs=states, attention_mask=mask, **kwargs)
+        embeds, mask = pack(states, mask, padding_side="left")
         return self.language_model.generate(inputs_embeds=embeds, attention_mask=mask, **kwargs)
 
     @torch.no_grad()
@@ -333,8 +373,8 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         return torch.cat(scores).view(batch, count)
 
 
-# Generation helpers, knowledge map and series statistics are not used here: an imported module travels with a saved
-# model, so that they work wherever the model does.
+# Generation helpers, grounded decoding, knowledge map and series statistics are not used here: an imported module
+# travels with a saved model, so that they work wherever the model does.
 __all__ = [
     "IGNORED",
     "MULTIPLE",
@@ -343,6 +383,8 @@ __all__ = [
     "ClinRaGenOutput",
     "ClinRaGenPreTrainedModel",
     "DiseaseListConstraint",
+    "GroundedConstraint",
+    "TargetReader",
     "map_knowledge",
     "pack",
     "score_diseases",

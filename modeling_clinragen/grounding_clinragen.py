@@ -1,0 +1,365 @@
+"""The texts that a rationale about one patient can be: those that hold nothing but what the patient's data hold.
+
+- Between quotation marks stands text of the note; where spans of it are given, text of these spans.
+- A number is one of the named variable's series (see `SeriesNumbers`).
+- A variable that was never measured can't be spoken of, except as not measured.
+
+`GroundedConstraint` makes a model write nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from .note_clinragen import clean_note
+from .numbers_clinragen import SeriesNumbers, VariableNames
+from .sentences_clinragen import MAX_QUOTATION, QUOTATION_MARKS
+from .support_clinragen import QUOTATION, DiseaseNames, Support
+
+NOT_MEASURED = (" was not measured", " were not measured", " was never measured", " is not measured")
+_CLOSING = QUOTATION_MARKS.replace("„", "")
+_SENTENCE_END = ".!?"
+_WORDS = re.compile(r"(?:(?![\d_])[\w \-,;:()/'])+")
+# Words that may ask for a number, and how far back the end of one may stand.
+_WATCHED = re.compile(
+    r"(?i:hour|about|near|around|approximately|roughly|every|each|all|most|some|few|several|once|high|low"
+    r"|fit|point|support|keeping|consistent|suggestive|indicative|\band\b|\bor\b)|[A-Z]|[ ,;:(.][,;:]"
+)
+# How far back the end of one of these may stand.
+_WATCHED_BEFORE = 40
+# Longest name of a variable, in characters: what a name that has just ended is searched in.
+_TAIL = 64
+# So far ahead the tokens of a quotation are looked for.
+_LONGEST_TOKEN = 48
+# No comma or full stop stands behind these, and no capital behind so many small letters.
+_OPEN = " ,;:(."
+_GLUED = 3
+# From so many characters on, the beginning of a disease's name is taken for one, except where a sentence begins.
+_TELLING = 4
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The data of one patient that a rationale may draw on.
+
+    Args:
+        note: The note as the model is shown it; "" where there is none.
+        spans: Parts of the cleaned note that may be quoted, as (start, end) characters; None for all of it.
+        series: `hours` `(steps,)` and `values` `(steps, variables)`, or None where there are no measurements.
+        support: Which diseases the note and the series support; None where that is not known.
+    """
+
+    note: str = ""
+    spans: Sequence[tuple[int, int]] | None = None
+    series: Mapping[str, Any] | None = None
+    support: Support | None = None
+
+
+class Quotable:
+    """The parts of one note that can be quoted, with every run of white space as one blank.
+
+    Args:
+        note: The note.
+        spans: Its quotable parts; None for all of it.
+    """
+
+    def __init__(self, note: str, spans: Sequence[tuple[int, int]] | None = None) -> None:
+        note = clean_note(note)
+        parts = [note] if spans is None else [note[start:end] for start, end in spans]
+        pieces = [piece for part in parts for piece in re.split(f"[{QUOTATION_MARKS}]", part)]
+        # A part ends with a mark that can't be quoted, so that no quotation runs from one into the next.
+        self.text = "\0".join(dict.fromkeys(" ".join(piece.split()) for piece in pieces)) + "\0"
+        self.starts = tuple(
+            place
+            for place, character in enumerate(self.text)
+            if character not in " \0" and not (character.isalnum() and place and self.text[place - 1].isalnum())
+        )
+
+    def starts_in(self, wanted: Callable[[str], bool]) -> tuple[int, ...]:
+        """The places where a quotation of one of the wanted parts may begin."""
+        parts = [found for found in re.finditer("[^\0]+", self.text) if wanted(found.group())]
+        return tuple(place for place in self.starts if any(part.start() <= place < part.end() for part in parts))
+
+    def rests(self, places: Iterable[int]) -> list[str]:
+        """The texts that may follow: the rest of each place's part, and closing marks where a quotation may end."""
+        found = []
+        for place in places:
+            end = min(self.text.index("\0", place), place + _LONGEST_TOKEN)
+            if place < end:
+                found.append(self.text[place:end])
+            found += [
+                self.text[place:stop] + mark
+                for stop in range(place, end + 1)
+                if stop > 0 and self.text[stop - 1] != "\0" and self.ends((stop,))
+                for mark in _CLOSING
+            ]
+        return found
+
+    def after(self, places: Iterable[int], character: str) -> tuple[int, ...]:
+        """The places behind one more character of a quotation."""
+        return tuple(place + 1 for place in places if character != "\0" and self.text[place] == character)
+
+    def ends(self, places: Iterable[int]) -> bool:
+        """Whether a quotation may end here: not inside a word, and not at a blank."""
+        return any(
+            self.text[place - 1] != " " and not (self.text[place - 1].isalnum() and self.text[place].isalnum())
+            for place in places
+        )
+
+
+class State(NamedTuple):
+    """Where a rationale stands.
+
+    Args:
+        mode: "free", "quotation" (`places` in the note, `length` so far), "number" (`number` so far, of `numbers`),
+            "over" (nothing may follow).
+        sentence: The current sentence so far.
+        finished: The sentences that have ended.
+        listed: The diagnoses; None where they are not known yet.
+        name: A disease's name as far as it has been written.
+        literals: Where given, one of these texts has to follow.
+    """
+
+    mode: str = "free"
+    sentence: str = ""
+    finished: tuple[str, ...] = ()
+    listed: frozenset[str] | None = None
+    name: str = ""
+    places: tuple[int, ...] = ()
+    length: int = 0
+    number: str = ""
+    numbers: frozenset[str] = frozenset()
+    literals: tuple[str, ...] = ()
+
+
+@dataclass
+class Grounding:
+    """The texts that a rationale about one patient can be, read character by character.
+
+    Args:
+        facts: The patient.
+        names: The variables' names.
+        numbers: The patient's numbers.
+        diseases: The configured diseases.
+    """
+
+    facts: Facts
+    names: VariableNames
+    numbers: SeriesNumbers
+    diseases: Sequence[str] = ()
+    quotable: Quotable = field(init=False)
+    named: DiseaseNames = field(init=False)
+    _unmeasured: re.Pattern[str] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.quotable = Quotable(self.facts.note, self.facts.spans)
+        self.named = DiseaseNames(self.diseases, self.names, self.facts.support)
+        never = [number for number, measured in enumerate(self.numbers.measured) if not measured]
+        words = sorted(self.names.of(never), key=len, reverse=True)
+        self._unmeasured = (
+            re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)", re.IGNORECASE) if words else None
+        )
+
+    def after(self, state: State, text: str) -> State | None:
+        """The state behind more text; None where that text is not possible."""
+        place = 0
+        while place < len(text):
+            # Runs of words in which nothing has to be looked at are the most of a text.
+            end = self._plain(state, text, place)
+            if end > place:
+                state = state._replace(sentence=state.sentence + text[place:end])
+                place = end
+                continue
+            reached = self._after(state, text[place])
+            if reached is None:
+                return None
+            state = reached
+            place += 1
+        return state
+
+    def _plain(self, state: State, text: str, place: int) -> int:
+        """The end of the letters and blanks from a place on that go on with the sentence whatever they are."""
+        run = _WORDS.match(text, place) if state.mode == "free" and not state.literals and not state.name else None
+        sentence = state.sentence
+        if run is None or (text[place].isspace() and _ended(sentence)):
+            return place
+        tail = sentence[-_TAIL:]
+        watched = tail + run.group()
+        end = run.end()
+        for pattern in (_WATCHED, self._unmeasured):
+            for found in pattern.finditer(watched, max(0, len(tail) - _WATCHED_BEFORE)) if pattern else ():
+                if found.start() >= len(tail):
+                    end = min(end, place + found.start() - len(tail))
+                    break
+                if found.end() >= len(tail) or tail[found.end() :].isspace():
+                    return place
+        return end
+
+    def continuations(self, state: State) -> Sequence[str] | None:
+        """Where only certain texts may follow, these texts, or what they begin with; None where others may."""
+        if state.literals:
+            return state.literals
+        if state.mode == "quotation":
+            return self.quotable.rests(state.places)
+        if state.mode == "number" and _whole(state) is None:
+            return [number[len(state.number) :] for number in state.numbers]
+        if state.mode == "free" and self.numbers.demand(state.sentence) == "at once":
+            return sorted(self.numbers.possible(state.sentence) or ())
+        demanded = self.named.demanded(state.sentence, state.listed) if state.mode == "free" else None
+        return None if demanded is None else sorted(demanded)
+
+    def complete(self, state: State) -> bool:
+        """Whether the rationale may end here."""
+        if state.mode == "number":
+            return _whole(state) is not None
+        if state.mode == "free":
+            return self._name_holds(state) and not state.literals and not self._forbidden(state.sentence)
+        return state.mode == "over"
+
+    def _after(self, state: State, character: str) -> State | None:
+        bound = bool(state.literals)
+        if bound:
+            left = tuple(text[1:] for text in state.literals if text[:1] == character)
+            if not left:
+                return None
+            state = state._replace(literals=() if "" in left else left)
+        if state.mode == "over":
+            return state if character.isspace() else None
+        if state.mode == "quotation":
+            return self._in_quotation(state, character)
+        if state.mode == "number":
+            return self._in_number(state, character)
+        return self._in_text(state, character, bound)
+
+    def _in_text(self, state: State, character: str, bound: bool = False) -> State | None:
+        sentence = state.sentence
+        before = sentence[-1:]
+        name = self._name(state, character)
+        demanded = self.named.demanded(sentence, state.listed)
+        if demanded is not None and not any(one.startswith(character) for one in demanded):
+            return None
+        if name is None or _misspelt(sentence, character):
+            return None
+        state = state._replace(mode="free", sentence=sentence + character, name=name, number="", numbers=frozenset())
+        if not bound and before.isalnum() and not character.isalnum() and self._forbidden(sentence):
+            left = tuple(text[1:] for text in NOT_MEASURED if text[0] == character)
+            return state._replace(literals=left) if left else None
+        if character in QUOTATION_MARKS:
+            places = () if before.isalnum() else self._quotable(sentence, state.listed)
+            return state._replace(mode="quotation", places=places, length=0) if places else None
+        if character.isdecimal() and not before.isalpha():
+            return self._begun(state, sentence, character)
+        if sentence.strip() and (character == "\n" or (character.isspace() and _ended(sentence))):
+            # A model that repeats itself would go on until the limit.
+            said = sentence.strip(" .!?")
+            finished = (*state.finished, said)
+            return State(
+                "over" if said in state.finished else "free", "", finished, state.listed, literals=state.literals
+            )
+        if before.isalnum() and not character.isalnum() and self.numbers.overstates(sentence):
+            return None
+        asked, asks = self.numbers.demand(sentence), self.numbers.demand(state.sentence)
+        # "from hour" goes on with a blank, or an s, and then with a number.
+        unanswered = (asked == "yes" and asks == "no") or (asked == "at once" and not character.isspace())
+        if unanswered or asks == "in vain" or self.named.leads_nowhere(state.sentence, state.listed):
+            return None
+        return state
+
+    def _quotable(self, sentence: str, listed: frozenset[str] | None) -> tuple[int, ...]:
+        """Where a quotation may begin: in parts that are new in the sentence, and may support one disease with it."""
+        quoted = _quotations(sentence)
+        if self.facts.support is None and not quoted:
+            return self.quotable.starts
+        return self.quotable.starts_in(lambda part: part not in quoted and self.named.fits(part, sentence, listed))
+
+    def _name(self, state: State, character: str) -> str | None:
+        """The name that is being written behind one more character, or ""; None where that name is not possible."""
+        longer = state.name + character
+        if not state.name and (state.sentence[-1:].isalnum() or not self.named.begun(character)):
+            return ""
+        if self.named.begun(longer):
+            before = state.sentence[: len(state.sentence) - len(state.name)]
+            if len(longer) < _TELLING or not before.strip():
+                return longer
+            return (
+                longer if any(map(str.startswith, self.named.allowed(before, state.listed), repeat(longer))) else None
+            )
+        return "" if character.isalnum() or self._name_holds(state) else None
+
+    def _name_holds(self, state: State) -> bool:
+        """Whether what has been written of a name is none, or one that the sentence before it allows."""
+        if state.name not in self.diseases:
+            return True
+        before = state.sentence[: len(state.sentence) - len(state.name)]
+        return state.name in self.named.allowed(before, state.listed)
+
+    def _begun(self, state: State, before: str, character: str) -> State | None:
+        possible = self.numbers.possible(before)
+        if possible is None:
+            return state
+        left = frozenset(number for number in possible if number.startswith(character))
+        return state._replace(mode="number", number=character, numbers=left) if left else None
+
+    def _in_number(self, state: State, character: str) -> State | None:
+        sentence, longer = state.sentence + character, state.number + character
+        if character.isdecimal() or character == ".":
+            left = frozenset(number for number in state.numbers if number.startswith(longer))
+            if left:
+                return state._replace(sentence=sentence, number=longer, numbers=left)
+            if character.isdecimal() or _whole(state) is None:
+                return None
+            # The full stop ends the sentence.
+            return state._replace(sentence=sentence, number=longer, numbers=frozenset((state.number,)))
+        if _whole(state) is None or character.isalpha():
+            return None
+        return self._in_text(state, character)
+
+    def _in_quotation(self, state: State, character: str) -> State | None:
+        sentence = state.sentence + character
+        if character in _CLOSING:
+            quoted, words = sentence[-state.length - 2 : -1], sentence[: -state.length - 2]
+            # The same words twice are no further evidence.
+            closes = state.length > 0 and self.quotable.ends(state.places) and quoted[1:] not in _quotations(words)
+            return State("free", sentence, state.finished, state.listed) if closes else None
+        places = self.quotable.after(state.places, character)
+        if not places or state.length >= MAX_QUOTATION:
+            return None
+        return state._replace(sentence=sentence, places=places, length=state.length + 1)
+
+    def _forbidden(self, sentence: str) -> bool:
+        tail = sentence[-_TAIL:]
+        return self._unmeasured is not None and any(
+            found.end() == len(tail) for found in self._unmeasured.finditer(tail)
+        )
+
+
+def _ended(sentence: str) -> bool:
+    """Whether a blank ends the sentence, as `sentence_spans` sees it."""
+    last = sentence.rstrip(")]")[-1:]
+    return bool(last) and last in _SENTENCE_END
+
+
+def _misspelt(text: str, character: str) -> bool:
+    """Whether a character can't follow: a model whose best tokens are not possible writes on without a word's end."""
+    if character == "\ufffd" or not (character.isprintable() or character == "\n"):
+        # Half of a character, or one that nobody sees.
+        return True
+    if character in ",;:.":
+        return text[-1:] in _OPEN and bool(text)
+    return character.isupper() and len(text) >= _GLUED and text[-_GLUED:].isalpha() and text[-_GLUED:].islower()
+
+
+def _quotations(text: str) -> list[str]:
+    return [found["words"] for found in QUOTATION.finditer(text)]
+
+
+def _whole(state: State) -> str | None:
+    """The number that stands whole at the end of the text, with or without a full stop behind it."""
+    return next((number for number in (state.number, state.number[:-1]) if number in state.numbers), None)
+
+
+__all__ = ["NOT_MEASURED", "Facts", "Grounding", "Quotable", "State"]

@@ -1,0 +1,145 @@
+"""Which diseases a sentence may name: those that its evidence supports, and that are diagnosed.
+
+What supports which disease is not known here. It is given as values, by whoever has a knowledge base.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from .numbers_clinragen import VariableNames, direction_of
+from .sentences_clinragen import QUOTATION_MARKS
+
+QUOTATION = re.compile(rf"[{QUOTATION_MARKS}](?P<words>[^{QUOTATION_MARKS}\n]*)[{QUOTATION_MARKS}]")
+# A quotation of less than this share of a phrase does not stand for it.
+_PART = 0.5
+_ABSENCE = re.compile(r"\b(?:not|no|nothing|none|neither|nor|never)\b", re.IGNORECASE)
+_NOTE = re.compile(r"\bnotes?\b", re.IGNORECASE)
+_SERIES = re.compile(r"\b(?:measurements?|readings?|vital signs?|vitals|labs?|series|variables?)\b", re.IGNORECASE)
+# Behind these words, and evidence, a disease has to follow.
+_LINK = re.compile(
+    r"\b(?:supports?|points?\s+to|fits?|in\s+keeping\s+with|consistent\s+with|suggestive\s+of|indicative\s+of)\s*\Z",
+    re.IGNORECASE,
+)
+_LONGEST_LINK = 24
+_LINK_ENDS = tuple("sthofdr ")
+# Behind a disease and these words comes a further one.
+_LISTING = re.compile(r",?\s+(?:and|or)\s*\Z")
+
+
+@dataclass(frozen=True)
+class Support:
+    """The evidence for each disease in one patient's data, by a knowledge base; diseases by their names.
+
+    Args:
+        phrases: Phrases of the note, with white space folded, and the diseases that they support.
+        signs: By variable key and direction (one of `DIRECTIONS`), the diseases that it is a sign of.
+        noted: Diseases that the note supports.
+        signed: Diseases that have a sign in the series.
+    """
+
+    phrases: Mapping[str, frozenset[str]]
+    signs: Mapping[tuple[str, str], frozenset[str]]
+    noted: frozenset[str]
+    signed: frozenset[str]
+
+
+@dataclass
+class DiseaseNames:
+    """The names of diseases that may stand in the sentences of one patient's rationale.
+
+    Args:
+        names: The configured diseases.
+        variables: The variables' names.
+        support: See `Support`; None where nothing is known, so that only the diagnoses restrict the names.
+    """
+
+    names: Sequence[str]
+    variables: VariableNames
+    support: Support | None
+    _beginnings: frozenset[str] = field(init=False)
+    _allowed: dict[tuple[str, frozenset[str] | None], frozenset[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._beginnings = _beginnings(tuple(self.names))
+
+    def begun(self, typed: str) -> bool:
+        """Whether a name begins with what has been typed of it."""
+        return typed in self._beginnings
+
+    def allowed(self, sentence: str, listed: frozenset[str] | None) -> frozenset[str]:
+        """The diseases that may be named behind the words of a sentence so far; `listed` are the diagnoses."""
+        key = (sentence, listed)
+        if key not in self._allowed:
+            self._allowed[key] = self._supported(sentence, frozenset(self.names) if listed is None else listed)
+        return self._allowed[key]
+
+    def fits(self, phrase: str, sentence: str, listed: frozenset[str] | None) -> bool:
+        """Whether a phrase of the note supports a disease that may be named behind the words of a sentence so far."""
+        return self.support is None or bool(
+            self.support.phrases.get(phrase, frozenset()) & self.allowed(sentence, listed)
+        )
+
+    def demanded(self, sentence: str, listed: frozenset[str] | None) -> frozenset[str] | None:
+        """The diseases of which one has to follow words such as '"cough" fits '; None where none has to."""
+        if self.support is None or sentence[-1:] != " " or not _LINK.search(sentence[-_LONGEST_LINK:]):
+            return None
+        # "Nothing points to any of the diseases."
+        return None if _ABSENCE.search(QUOTATION.sub(" ", sentence)) else self.allowed(sentence, listed)
+
+    def leads_nowhere(self, sentence: str, listed: frozenset[str] | None) -> bool:
+        """Whether the words so far have to go on with a disease, and there is none that the evidence supports."""
+        if self.support is None or sentence[-1:].lower() not in _LINK_ENDS:
+            return False
+        listing = _LISTING.search(sentence)
+        if not _LINK.search(sentence[-_LONGEST_LINK:]) and not (
+            listing and sentence[: listing.start()].endswith(tuple(self.names))
+        ):
+            return False
+        return not self.allowed(sentence, listed)
+
+    def _supported(self, sentence: str, listed: frozenset[str]) -> frozenset[str]:
+        # None twice in a sentence.
+        left = frozenset(name for name in listed if name not in sentence)
+        if self.support is None:
+            return left
+        quoted = [found["words"] for found in QUOTATION.finditer(sentence)]
+        for words in quoted:
+            left &= self._shown_by(words)
+        if quoted:
+            return left
+        if _ABSENCE.search(sentence):
+            if _NOTE.search(sentence):
+                left -= self.support.noted
+            if _SERIES.search(sentence):
+                left -= self.support.signed
+            return left
+        named = self.variables.last(sentence)
+        if named is None:
+            return left
+        phrase, end = named
+        key = self.variables.vocabulary.variables[phrase.variable].key
+        direction = phrase.says or direction_of(sentence[end:])
+        signs = self.support.signs
+        if direction:
+            return left & signs.get((key, direction), frozenset())
+        return left & frozenset().union(*(found for (variable, _), found in signs.items() if variable == key))
+
+    def _shown_by(self, words: str) -> frozenset[str]:
+        assert self.support is not None
+        shown: frozenset[str] = frozenset()
+        for phrase, diseases in self.support.phrases.items():
+            if phrase in words or (words in phrase and len(words) >= _PART * len(phrase)):
+                shown |= diseases
+        return shown
+
+
+@lru_cache(maxsize=8)
+def _beginnings(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name[:end] for name in names for end in range(1, len(name) + 1))
+
+
+__all__ = ["QUOTATION", "DiseaseNames", "Support"]

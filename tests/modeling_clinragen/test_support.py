@@ -1,0 +1,199 @@
+"""Which diseases a sentence may name: diagnosed ones that the evidence in it supports, each once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataset_builder.contract.definitions import shipped_definitions
+from modeling_clinragen.grounding_clinragen import Facts, Grounding, State
+from modeling_clinragen.numbers_clinragen import SeriesNumbers, VariableNames
+from modeling_clinragen.support_clinragen import DiseaseNames, Support
+
+VOCABULARY = shipped_definitions().vocabulary
+NAMES = VariableNames(VOCABULARY)
+DISEASES = VOCABULARY.disease_names
+KEYS = VOCABULARY.name_of_disease
+SHOCK, HEART, PNEUMONIA, SEPSIS = (
+    KEYS[key] for key in ("shock", "congestive_heart_failure", "pneumonia", "septicemia")
+)
+NOTE = "Leg edema and orthopnea. Fever with a productive cough, on oxygen."
+SUPPORT = Support(
+    phrases={
+        "Leg edema": frozenset({HEART}),
+        "orthopnea": frozenset({HEART}),
+        "Fever": frozenset({PNEUMONIA, SEPSIS}),
+        "productive cough": frozenset({PNEUMONIA}),
+    },
+    signs={
+        ("heart_rate", "high"): frozenset({SHOCK, SEPSIS}),
+        ("heart_rate", "low"): frozenset({HEART}),
+        ("temperature", "high"): frozenset({PNEUMONIA, SEPSIS}),
+    },
+    noted=frozenset({HEART, PNEUMONIA, SEPSIS}),
+    signed=frozenset({SHOCK, SEPSIS}),
+)
+ALL = frozenset((SHOCK, HEART, PNEUMONIA, SEPSIS))
+KNOWN = DiseaseNames(DISEASES, NAMES, SUPPORT)
+UNKNOWN = DiseaseNames(DISEASES, NAMES, None)
+
+
+def grounding(support: Support | None = SUPPORT) -> Grounding:
+    values = np.full((3, len(VOCABULARY.variables)), np.nan)
+    values[:, VOCABULARY.variable_keys.index("heart_rate")] = [118, 122, 126]
+    values[:, VOCABULARY.variable_keys.index("temperature")] = [38.9, 39.0, 38.8]
+    series: dict[str, Any] = {"hours": np.array([0.0, 4.0, 8.0]), "values": values}
+    numbers = SeriesNumbers(NAMES, VOCABULARY.range_set("clinical"), series)
+    spans = None
+    if support is not None:
+        spans = [(NOTE.index(phrase), NOTE.index(phrase) + len(phrase)) for phrase in support.phrases]
+    return Grounding(Facts(NOTE, spans, series, support), NAMES, numbers, DISEASES)
+
+
+ABOUT, FREELY = grounding(), grounding(None)
+
+
+def possible(text: str, listed: frozenset[str] | None = ALL, about: Grounding = ABOUT) -> bool:
+    reached = about.after(State(listed=listed), text)
+    return reached is not None and about.complete(reached)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "allowed"),
+    [
+        # Quotations: what all of them support.
+        ('"orthopnea" supports ', {HEART}),
+        ('"Fever" supports ', {PNEUMONIA, SEPSIS}),
+        ('"Fever" and "productive cough" support ', {PNEUMONIA}),
+        ('"Fever" and "orthopnea" support ', set()),
+        # A part of a phrase stands for it from half of it on, and more than the phrase does too.
+        ('"edema" supports ', {HEART}),
+        ('"cough" supports ', set()),
+        ('"a productive cough, on" supports ', {PNEUMONIA}),
+        ('"on oxygen" supports ', set()),
+        # Statements: by variable and direction; with no direction by the variable.
+        ("Heart rate is high, in keeping with ", {SHOCK, SEPSIS}),
+        ("Heart rate is low, in keeping with ", {HEART}),
+        ("She is tachycardic, which fits ", {SHOCK, SEPSIS}),
+        ("Heart rate, which fits ", {SHOCK, SEPSIS, HEART}),
+        ("pH is low, in keeping with ", set()),
+        ("Heart rate is low, then temperature is high, in keeping with ", {PNEUMONIA, SEPSIS}),
+        # Absences: what the source does not show.
+        ("The note does not point to ", {SHOCK}),
+        ("No measurement points to ", {HEART, PNEUMONIA}),
+        ("Neither the note nor the measurements point to ", set()),
+        # No evidence.
+        ("The working diagnosis is ", {SHOCK, HEART, PNEUMONIA, SEPSIS}),
+    ],
+)
+def test_the_evidence_of_a_sentence_decides_which_diseases_it_may_name(sentence: str, allowed: set[str]) -> None:
+    assert KNOWN.allowed(sentence, ALL) == allowed
+    assert KNOWN.allowed(sentence, frozenset()) == frozenset()
+    # Without a knowledge base every diagnosis may be named.
+    assert UNKNOWN.allowed(sentence, ALL) == ALL
+
+
+@pytest.mark.parametrize("names", [KNOWN, UNKNOWN])
+def test_only_what_is_listed_is_named_and_only_once(names: DiseaseNames) -> None:
+    assert names.allowed('"Fever" supports ', frozenset({SEPSIS})) == {SEPSIS}
+    assert SEPSIS not in names.allowed(f'"Fever" supports {SEPSIS} and ', ALL)
+    # While nothing is listed yet, as where the rationale comes first, every disease may be.
+    assert names.allowed("The working diagnosis is ", None) == frozenset(DISEASES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"orthopnea" supports {HEART}.',
+        f'"Fever" supports {PNEUMONIA} and {SEPSIS}.',
+        f'"Fever" and "productive cough" support {PNEUMONIA}.',
+        f"Heart rate is high, in keeping with {SHOCK}, and {SEPSIS}.",
+        f"The note itself does not point to {SHOCK}.",
+        f"No measurement points to {HEART}.",
+        # A name begins like a word, and a sentence like a name.
+        "Shocking news.",
+        "Other things are well.",
+        "Septic or not, heart rate is high.",
+    ],
+)
+def test_sentences_that_the_evidence_bears_out_are_possible(text: str) -> None:
+    assert possible(text)
+    assert possible(f"Heart rate is high. {text}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"orthopnea" supports {PNEUMONIA}.',
+        f'"Fever" supports {HEART}.',
+        f'"Fever" supports {PNEUMONIA} and {PNEUMONIA}.',
+        f'"Fever" supports {PNEUMONIA} and {HEART}.',
+        f"Heart rate is high, in keeping with {HEART}.",
+        f"The note itself does not point to {HEART}.",
+        f"No measurement points to {SHOCK}.",
+        # Quotations that support no disease together.
+        f'"Fever" and "orthopnea" support {HEART}.',
+    ],
+)
+def test_sentences_that_it_does_not_bear_out_are_not(text: str) -> None:
+    assert not possible(text)
+    # A disease that is not listed is not named whatever the evidence.
+    assert not possible(text, frozenset())
+
+
+def test_without_a_knowledge_base_the_list_alone_restricts_the_names() -> None:
+    for text in (f'"orthopnea" supports {PNEUMONIA}.', f"No measurement points to {SHOCK}."):
+        assert possible(text, about=FREELY)
+        assert not possible(text, frozenset({HEART}), FREELY)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["supports", "points to", "fits", "in keeping with", "consistent with", "suggestive of", "indicative of"],
+)
+def test_words_behind_which_a_disease_has_to_follow_lead_nowhere_where_there_is_none(words: str) -> None:
+    evidence = f"pH is low, {words}"
+    assert KNOWN.leads_nowhere(evidence, ALL)
+    assert KNOWN.leads_nowhere(f"{evidence} ", ALL)
+    assert not KNOWN.leads_nowhere(f"Heart rate is high, {words} ", ALL)
+    assert not UNKNOWN.leads_nowhere(evidence, ALL)
+    # Inside a longer word there is no link.
+    assert not KNOWN.leads_nowhere(f"pH is low, {words}x", ALL)
+
+
+@pytest.mark.parametrize("link", [" and", ", or", " and "])
+def test_a_list_goes_on_only_while_there_is_a_further_disease(link: str) -> None:
+    assert KNOWN.leads_nowhere(f'"orthopnea" supports {HEART}{link}', ALL)
+    assert not KNOWN.leads_nowhere(f'"Fever" supports {PNEUMONIA}{link}', ALL)
+    # "And" behind something else than a disease is a word.
+    assert not KNOWN.leads_nowhere(f"pH is low{link}", ALL)
+
+
+def test_a_phrase_fits_where_it_supports_a_disease_that_may_still_be_named() -> None:
+    assert KNOWN.fits("Fever", "", ALL)
+    assert KNOWN.fits("productive cough", '"Fever" and ', ALL)
+    assert not KNOWN.fits("orthopnea", '"Fever" and ', ALL)
+    assert not KNOWN.fits("orthopnea", "", frozenset({SHOCK}))
+    assert not KNOWN.fits("on oxygen", "", ALL)
+    assert UNKNOWN.fits("on oxygen", "", ALL)
+    assert possible('"Fever" ', about=ABOUT)
+    assert not possible('"Fever" ', frozenset({SHOCK}))
+
+
+@given(
+    evidence=st.lists(st.sampled_from(sorted(SUPPORT.phrases)), min_size=1, max_size=3, unique=True),
+    named=st.lists(st.sampled_from(sorted(DISEASES)), min_size=1, max_size=3, unique=True),
+    listed=st.frozensets(st.sampled_from(sorted(ALL))),
+)
+@settings(max_examples=200, deadline=None)
+def test_exactly_what_every_quotation_supports_and_the_list_holds_can_be_named(
+    evidence: list[str], named: list[str], listed: frozenset[str]
+) -> None:
+    quoted = " and ".join(f'"{phrase}"' for phrase in evidence)
+    shown = listed.intersection(*(SUPPORT.phrases[phrase] for phrase in evidence))
+    text = f"{quoted} support {' and '.join(named)}."
+    assert possible(text, listed) == (set(named) <= shown)
