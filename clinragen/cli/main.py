@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clinragen.cli import download, knowledge, recipe
+from clinragen.cli import check, download, knowledge, recipe
 from clinragen.cli.explain import add_explain_commands
 from clinragen.cli.run_stage import OUTPUT_HELP
 from clinragen.cli.stage_commands import add_stage_commands
@@ -79,6 +79,7 @@ download.add_command(app)
 knowledge.add_commands(app)
 app.add_typer(recipe.app, name="recipe")
 add_explain_commands(app)
+check.add_command(app)
 
 
 def main() -> None:
@@ -93,8 +94,12 @@ def main() -> None:
     interrupted = "interrupted; run the same command again to go on where it stopped"
     try:
         # Typer turns Ctrl-C into this exit code, or, in other versions, into an Abort.
-        if app(standalone_mode=False) == 130:
+        code = app(standalone_mode=False)
+        if code == 130:
             _fail(interrupted, 130)
+        # A command that has said all there is to say ends with a code of its own.
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except ClinRaGenError as error:
         _fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
