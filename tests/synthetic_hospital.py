@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
+from dataset_builder.contract.truth import TRUTH
 from dataset_builder.storage.files import file_digest
-from dataset_builder.synthetic.tables import TRUTH
 
 PATIENTS = 500
 HEADING = re.compile(r"\n \n(?=[A-Z][A-Za-z ]+:)")

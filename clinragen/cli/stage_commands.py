@@ -108,6 +108,7 @@ def add_stage_commands(app: typer.Typer) -> None:
             output_option(),
             *models,
             option("knowledge", Path | None, "Knowledge folder of the rationales [default: the cohort's].", None),
+            option("truth", Path | None, "Folder of the synthetic hospital that the cohort comes from.", None),
             *config_parameters(EvaluateConfig, hidden=("notices",)),
         ],
         _evaluate,
@@ -191,12 +192,17 @@ def _train(
     run_stage(TRAIN, config, inputs, output, label=f"train {config.phase}")
 
 
-def _evaluate(cohort: Path, output: Path, knowledge: Path | None, **values: Any) -> None:
+def _evaluate(cohort: Path, output: Path, knowledge: Path | None, truth: Path | None, **values: Any) -> None:
     from clinragen.pipeline.stages import EVALUATE
 
     models = {str(phase.system): (values.get(str(phase.system)), "model folder") for phase in SYSTEMS}
     config = config_from(EvaluateConfig, values, hidden=("notices",))
-    inputs = folder_inputs(cohort=(cohort, "cohort folder"), knowledge=(knowledge, KNOWLEDGE_WHAT), **models)
+    inputs = folder_inputs(
+        cohort=(cohort, "cohort folder"),
+        knowledge=(knowledge, KNOWLEDGE_WHAT),
+        truth=(truth, "folder of the synthetic hospital"),
+        **models,
+    )
     run_stage(EVALUATE, config, inputs, output)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,23 @@ class Bootstrap:
         by_subject = np.zeros((self.subjects, *values.shape[1:]))
         np.add.at(by_subject, self.membership, values)
         return self.weights @ by_subject
+
+    def quotient(self, counts: np.ndarray, of: np.ndarray) -> dict[str, Any]:
+        """A sum over the examples divided by another one, such as a share of all claims, with its interval.
+
+        Args:
+            counts, of: Numerator and denominator of each example, `(examples,)`.
+
+        Returns:
+            `count` and `of` (the two sums), `value`, `low` and `high`. The last three are None where `of` is 0;
+            resamples in which it is 0 do not count for the interval.
+        """
+        sums = self.sums(np.stack([np.asarray(counts, dtype=float), np.asarray(of, dtype=float)], axis=-1))
+        defined = sums[sums[:, 1] > 0]
+        found: dict[str, float | None] = {"value": None, "low": None, "high": None}
+        if sums[0, 1] > 0:
+            found = dict(interval(defined[:, 0] / defined[:, 1]))
+        return {"count": int(sums[0, 0]), "of": int(sums[0, 1]), **found}
 
     def decisions(self, labels: np.ndarray, predictions: np.ndarray) -> Decisions:
         """Count decisions on every resample.

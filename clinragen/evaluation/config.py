@@ -9,7 +9,7 @@ from dataset_builder.storage.config_fields import check_values, setting
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """How the models' outputs are generated, and what the report must say.
+    """How the models' outputs are generated, which of it is shown, and what the report must say.
 
     Raises:
         SettingsError: A value has the wrong type or is out of its range.
@@ -17,8 +17,8 @@ class EvaluateConfig:
 
     batch_size: int = setting(32, help="Examples generated at once.", unit="examples", at_least=1, decides=False)
     num_beams: int = setting(1, help="Beams of the search; 1 is greedy.", unit="beams", at_least=1)
-    constrained: bool = setting(
-        False, help="Let lists of diseases hold configured names only, each once; the report then says so."
+    raw: bool = setting(
+        False, help="Show what the models write freely: nothing is grounded, checked, written again or withheld."
     )
     notices: tuple[str, ...] = setting(
         (), help="Sentences that every output must carry, besides those of the cohort's provenance."

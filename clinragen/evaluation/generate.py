@@ -10,7 +10,7 @@ from datasets import Dataset
 from clinragen.evaluation.config import EvaluateConfig
 from dataset_builder.contract.arrays import series_column
 from dataset_builder.storage.progress import Progress, Report, no_report
-from modeling_clinragen.generation_clinragen import DiseaseListConstraint
+from modeling_clinragen.profile_clinragen import Cut
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 if TYPE_CHECKING:
@@ -29,6 +29,13 @@ def require_vocabulary(processor: ClinRaGenProcessor, vocabulary: Vocabulary, mo
         SettingsError: Variables, units, diseases or their order differ, or the processor has no vocabulary.
     """
     processor.require_vocabulary(where=model).require_same(vocabulary, model, "the cohort")
+
+
+def count_cut(processor: ClinRaGenProcessor, examples: Dataset, *, labs: bool) -> Cut:
+    """How much of the notes a model reads; beside a series (`labs`) there is a little less room for them."""
+    series = series_column(examples) if labs else [None] * len(examples)
+    readings = [processor.reading(note, one) for note, one in zip(examples["note"], series, strict=True)]
+    return Cut.of_counts((len(reading.ids), reading.total) for reading in readings)
 
 
 @torch.inference_mode()
@@ -50,7 +57,7 @@ def generate_texts(
         examples: Rows of the data contract.
         vocabulary: Whose variables, in order, the columns of their series are.
         note, labs: Which modalities the model is shown.
-        config: Batch size, beams, and whether lists of diseases are constrained to configured names.
+        config: Batch size and beams.
         report: Called with the number of examples finished.
 
     Raises:
@@ -63,16 +70,16 @@ def generate_texts(
     series = series_column(examples)
     # Similar lengths together: less padding, and short answers need not wait for long ones.
     order = sorted(range(len(notes)), key=lambda row: (len(notes[row]), len(series[row]["hours"])))
-    constraint = [DiseaseListConstraint(processor, model.config)] if config.constrained else []
     texts = [""] * len(notes)
     for start in range(0, len(order), config.batch_size):
         rows = order[start : start + config.batch_size]
         inputs = processor(
-            note=[notes[row] if note else "" for row in rows], series=[series[row] for row in rows] if labs else None
+            note=[notes[row] if note else "" for row in rows],
+            series=[series[row] for row in rows] if labs else None,
+            # The metrics count what is cut.
+            warn=False,
         ).to(model.device)
-        generated = model.generate(
-            **inputs, do_sample=False, num_beams=config.num_beams, logits_processor=list(constraint)
-        )
+        generated = model.generate(**inputs, do_sample=False, num_beams=config.num_beams)
         decoded = processor.tokenizer.batch_decode(generated, skip_special_tokens=True)
         for row, text in zip(rows, decoded, strict=True):
             texts[row] = text.strip()

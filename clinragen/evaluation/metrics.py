@@ -63,6 +63,12 @@ def rationale_scores(written: WrittenRationales) -> dict[str, Any]:
     return {name: value for score in RATIONALE_SCORES for name, value in score.compute(written).items()}
 
 
+def teacher_scores(written: WrittenRationales) -> dict[str, Any]:
+    """The entries of the teacher's own rationales, which `written` has as answers, in the scores that are of use."""
+    scores = [score for score in RATIONALE_SCORES if score.of_teacher]
+    return {name: value for score in scores for name, value in score.compute(written).items()}
+
+
 def compare_systems(
     labels: np.ndarray,
     predictions: Mapping[str, np.ndarray],

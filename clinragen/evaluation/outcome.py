@@ -1,4 +1,4 @@
-"""Does the full model beat the others? Computed from the numbers, never written by hand."""
+"""Does the full model beat the others, and does what it writes hold? Computed, never written by hand."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clinragen.evaluation.formatting import format_difference, format_score
+from clinragen.evaluation.scores import RATIONALE_SCORES
 from clinragen.evaluation.systems import MAIN, in_order, system_name
 
 Interval = Mapping[str, float]
@@ -37,17 +39,6 @@ class Verdict:
         return "no, it is worse" if self.worse else "no, the interval includes zero"
 
 
-def format_score(interval: Interval) -> str:
-    """A value with its interval: "0.612 (0.598 to 0.627)"."""
-    return f"{interval['value']:.3f} ({interval['low']:.3f} to {interval['high']:.3f})"
-
-
-def format_difference(interval: Interval) -> str:
-    """A difference with its interval: "+0.021 (+0.010 to +0.032)"; never "-0.000"."""
-    value, low, high = (round(interval[name], 3) + 0.0 for name in ("value", "low", "high"))
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
 def verdicts(metrics: Mapping[str, Any]) -> list[Verdict]:
     """One verdict per compared system, in the order of `in_order`."""
     result = []
@@ -63,7 +54,7 @@ def verdicts(metrics: Mapping[str, Any]) -> list[Verdict]:
 
 
 def verdict_sentence(metrics: Mapping[str, Any]) -> str:
-    """The result in words: which systems the full model beats in micro F1 and which it does not."""
+    """The result in words: what the full model beats in micro F1, and whether what it writes holds."""
 
     def named(which: list[Verdict]) -> str:
         return "; ".join(f"{system_name(item.other).lower()}, {format_difference(item.difference)}" for item in which)
@@ -79,4 +70,11 @@ def verdict_sentence(metrics: Mapping[str, Any]) -> str:
         parts.append(f"It is not shown to beat (the interval includes zero): {named(unclear)}.")
     if worse:
         parts.append(f"It is worse than: {named(worse)}.")
-    return " ".join(parts)
+    return " ".join([*parts, *_about_rationales(metrics)])
+
+
+def _about_rationales(metrics: Mapping[str, Any]) -> list[str]:
+    if MAIN not in metrics.get("rationale", {}):
+        return []
+    entries = metrics["rationale"][MAIN]
+    return [sentence for score in RATIONALE_SCORES for sentence in score.verdict(entries)]

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from clinragen.evaluation.figures import disease_order, plot_curves, plot_diseases, plot_series
-from clinragen.evaluation.outcome import format_difference, format_score, verdict_sentence, verdicts
+from clinragen.evaluation.formatting import format_difference, format_score
+from clinragen.evaluation.formatting import markdown_table as _table
+from clinragen.evaluation.outcome import verdict_sentence, verdicts
 from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RATIONALE_SCORES
-from clinragen.evaluation.systems import MAIN, system_name
+from clinragen.evaluation.systems import MAIN, TEACHER, system_name
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.storage.files import atomic_file, write_json
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.profile_clinragen import Cut
 from modeling_clinragen.vocabulary_clinragen import Disease, RangeSet, Vocabulary
 
 NOTE_EXCERPT = 1500
@@ -86,6 +89,7 @@ def write_report(
         *_held_out(metrics),
         *_systems(metrics),
         *_generated(metrics),
+        *_rationales(metrics),
         *_curves(curves),
         *_diseases(metrics, vocabulary.diseases),
         *_patient(patient, series, range_set),
@@ -93,13 +97,6 @@ def write_report(
     with atomic_file(folder / "report.md") as beside:
         beside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     write_json(folder / "metrics.json", metrics)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(
-        "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
 
 
 def _notices(notices: Sequence[str]) -> list[str]:
@@ -175,7 +172,26 @@ def _generated(metrics: Mapping[str, Any]) -> list[str]:
     header = ["System", *(title for title, _ in columns), "Disease names written", "Outside the vocabulary"]
     sentences = [score.explain(list(metrics["rationale"].values())) for score in RATIONALE_SCORES]
     sentences.append("A name outside the vocabulary is a diagnosis that the model made up.")
+    sentences += [_notes_cut(system, cut) for system, cut in metrics.get("notes_cut", {}).items() if cut is not None]
     return ["## Generated text", _table(header, rows), " ".join(filter(None, sentences))]
+
+
+def _notes_cut(system: str, cut: Mapping[str, int]) -> str:
+    said = Cut(**cut).sentence if cut["examples"] else "every note is read whole"
+    return f"{system_name(system)}: {said}."
+
+
+def _rationales(metrics: Mapping[str, Any]) -> list[str]:
+    """The sections of the scores of rationales; the teacher's own come last, to compare with."""
+    entries = {system_name(name): scores for name, scores in metrics["rationale"].items()}
+    if not entries:
+        return []
+    teacher = {system_name(TEACHER): metrics[TEACHER]} if TEACHER in metrics else {}
+    return [
+        part
+        for score in RATIONALE_SCORES
+        for part in score.section({**entries, **teacher} if score.of_teacher else entries)
+    ]
 
 
 def _curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

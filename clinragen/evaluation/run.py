@@ -2,52 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from clinragen.claims.check import Checking
+from clinragen.claims.sentences import Patient
 from clinragen.evaluation.baselines import LogisticBaseline, PrevalenceGuess
+from clinragen.evaluation.bootstrap import Bootstrap
 from clinragen.evaluation.config import EvaluateConfig
 from clinragen.evaluation.diagnosis import MatchedDiagnoses, match_diagnoses
-from clinragen.evaluation.generate import generate_texts, require_vocabulary
-from clinragen.evaluation.metrics import compare_systems, rationale_scores
+from clinragen.evaluation.generate import count_cut, generate_texts, require_vocabulary
+from clinragen.evaluation.metrics import compare_systems, rationale_scores, teacher_scores
 from clinragen.evaluation.report import write_report
-from clinragen.evaluation.score_types import WrittenRationales
-from clinragen.evaluation.systems import MAIN, System, system_name
+from clinragen.evaluation.score_types import Verified, WrittenRationales
+from clinragen.evaluation.systems import MAIN, TEACHER, System, system_name
+from clinragen.verification import VerifiedRationale, VerifyConfig, generate_verified
 from dataset_builder.contract.arrays import label_matrix
 from dataset_builder.contract.cohort_splits import CohortSplits
+from dataset_builder.contract.lab_series import LabSeries
+from dataset_builder.contract.truth import HospitalTruth
 from dataset_builder.storage.files import read_json, write_json
 from dataset_builder.storage.governance import carry_provenance, provenance_notices, write_provenance
 from dataset_builder.storage.progress import Progress, Report, no_report
 from modeling_clinragen.errors import InputDataError, SettingsError
-from modeling_clinragen.processing_clinragen import ClinRaGenProcessor, ParsedOutput
+from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
+from modeling_clinragen.profile_clinragen import Cut
 from modeling_clinragen.registration import register_auto_classes
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.phases import PHASES
 from trainers.run_phase import CURVE, load_parent
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-CONSTRAINED_NOTICE = (
-    "The models' lists of diseases were generated under a constraint: nothing but the configured names, each once, "
-    "was possible."
+VERIFIED_NOTICE = (
+    "The models generated under constraints: lists of diseases hold the configured names only, each once; quotations "
+    "stand in the note and numbers in the series. Sentences that the checker did not support were written again or "
+    "left out. As written, without any of this, is scored beside it."
 )
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """The outputs of one system on the test split: as generated, parsed, and matched with the diseases."""
+    """One system's outputs on the test split: freely written texts, diagnoses, and these matched with the diseases.
+
+    `verified` has the rationales as written and as shown, `notes_cut` how much of the notes was read (None where the
+    system reads none).
+    """
 
     texts: list[str]
-    parsed: list[ParsedOutput]
+    diagnoses: list[tuple[str, ...]]
     matched: MatchedDiagnoses
-
-    @property
-    def rationales(self) -> list[str | None]:
-        """One rationale per example; None where the output could not be parsed."""
-        return [answer.rationale if answer.problem is None else None for answer in self.parsed]
+    verified: list[Verified]
+    notes_cut: Cut | None
 
 
 def evaluate_systems(
@@ -57,6 +68,7 @@ def evaluate_systems(
     config: EvaluateConfig,
     *,
     checking: Checking,
+    truth: HospitalTruth | None = None,
     curves: Mapping[str, Path] | None = None,
     report: Report = no_report,
 ) -> dict[str, Any]:
@@ -69,6 +81,7 @@ def evaluate_systems(
         systems: Models by system, "full" among them (see `systems_of`).
         config: How they generate, and sentences that every output must carry.
         checking: What claims are checked with; its range set is also the one of the baselines and of the figures.
+        truth: Of the synthetic hospital that the patients come from, where they do. Only scores read it.
         curves: Model folders by phase, in order, whose training curves are shown; by default those of the systems.
         report: Called with the number of examples generated, and before each later step.
 
@@ -77,17 +90,19 @@ def evaluate_systems(
 
     Raises:
         SettingsError: There is no system "full", or a model's vocabulary is not the cohort's.
-        InputDataError: The test split is empty.
+        InputDataError: The test split is empty, or the truth is another hospital's.
     """
     test = cohort["test"]
     if MAIN not in systems:
         raise SettingsError(f"there is no system '{MAIN}' to compare with; give a model of the multimodal phase")
     if len(test) == 0:
         raise InputDataError("the cohort's test split is empty; build a larger cohort")
+    if truth is not None:
+        truth.require_any(zip(test["hadm_id"], test["stay_id"], strict=True))
     _require_vocabularies(systems, cohort, checking)
     write_provenance(folder, carry_provenance([cohort.provenance], "evaluate", {}))
     answers = {
-        name: _answer(system, cohort, config, _share(report, number, len(systems), system_name(name)))
+        name: _answer(system, cohort, checking, config, _shares(report, number, len(systems), system_name(name)))
         for number, (name, system) in enumerate(systems.items())
     }
     report(Progress(0, None, "baselines"))
@@ -98,19 +113,15 @@ def evaluate_systems(
     report(Progress(0, None, "scores"))
     metrics = compare_systems(label_matrix(test), predictions, test["subject_id"], cohort.vocabulary.diseases)
     metrics |= {
-        "rationale": {
-            name: rationale_scores(
-                WrittenRationales(answer.rationales, _references(test, systems[name].rationales), test, checking)
-            )
-            for name, answer in answers.items()
-        },
+        **_score_rationales(cohort, systems, answers, checking, truth),
+        "notes_cut": {name: answer.notes_cut and asdict(answer.notes_cut) for name, answer in answers.items()},
         "names": {name: answer.matched.counts() for name, answer in answers.items()},
         "logistic_regression": regression.choices,
         "training": {"examples": len(cohort["train"]), "validation_examples": len(cohort["validation"])},
         "notices": [
             *config.notices,
             *provenance_notices(cohort.provenance),
-            *([CONSTRAINED_NOTICE] if config.constrained else []),
+            *([] if config.raw else [VERIFIED_NOTICE]),
         ],
     }
     patient = _patient_to_show(test, answers[MAIN])
@@ -126,7 +137,12 @@ def evaluate_systems(
     )
     write_json(folder / "patient.json", patient)
     texts = {name: answer.texts for name, answer in answers.items()}
-    write_json(folder / "predictions.json", {"example_id": test["example_id"][:], **texts})
+    shown = {name: [one.shown for one in answer.verified] for name, answer in answers.items()}
+    scored = {name: [list(names) for names in answer.diagnoses] for name, answer in answers.items()}
+    write_json(
+        folder / "predictions.json",
+        {"example_id": test["example_id"][:], **texts, "shown": shown, "diagnoses": scored},
+    )
     return metrics
 
 
@@ -140,7 +156,14 @@ def _require_vocabularies(systems: Mapping[str, System], cohort: CohortSplits, c
             require_vocabulary(processor, cohort.vocabulary, str(system.folder))
 
 
-def _answer(system: System, cohort: CohortSplits, config: EvaluateConfig, report: Report) -> _Answers:
+def _answer(
+    system: System,
+    cohort: CohortSplits,
+    checking: Checking,
+    config: EvaluateConfig,
+    shares: Callable[[int, int], Report],
+) -> _Answers:
+    passes = 1 if config.raw else 2
     model, processor = load_parent(system.folder)
     texts = generate_texts(
         model,
@@ -150,21 +173,91 @@ def _answer(system: System, cohort: CohortSplits, config: EvaluateConfig, report
         note=system.reads_note,
         labs=system.reads_labs,
         config=config,
-        report=report,
+        report=shares(0, passes),
     )
     parsed = [processor.parse(text) for text in texts]
-    matched = match_diagnoses([answer.diagnoses for answer in parsed], cohort.vocabulary.diseases)
-    return _Answers(texts, parsed, matched)
+    rationales = [answer.rationale if answer.problem is None else None for answer in parsed]
+    verified = [Verified.unchecked(text) for text in rationales]
+    diagnoses = [answer.diagnoses for answer in parsed]
+    if not config.raw:
+        results = generate_verified(
+            model,
+            processor,
+            [_patient(row, cohort.vocabulary, system) for row in cohort["test"]],
+            checking,
+            VerifyConfig(num_beams=config.num_beams, batch_size=config.batch_size),
+            report=shares(1, passes),
+        )
+        diagnoses = [result.diagnoses for result in results]
+        verified = [_verified(text, result) for text, result in zip(rationales, results, strict=True)]
+    matched = match_diagnoses(diagnoses, cohort.vocabulary.diseases)
+    cut = count_cut(processor, cohort["test"], labs=system.reads_labs) if system.reads_note else None
+    return _Answers(texts, diagnoses, matched, verified, cut)
 
 
-def _share(report: Report, number: int, systems: int, name: str) -> Report:
-    """A report of one of several systems, as a part of the whole."""
+def _patient(row: Mapping[str, Any], vocabulary: Vocabulary, system: System) -> Patient:
+    """An example as the system is shown it."""
+    series = LabSeries.from_example(vocabulary, row) if system.reads_labs else LabSeries.empty(vocabulary)
+    return Patient(series, (row["note"] or None) if system.reads_note else None)
 
-    def scaled(progress: Progress) -> None:
-        total = progress.total or 0
-        report(Progress(number * total + progress.done, systems * total, progress.unit, name.lower()))
 
-    return scaled
+def _verified(raw: str | None, result: VerifiedRationale) -> Verified:
+    if result.problem is not None:
+        return Verified(raw, None)
+    sentences = len(result.sentences) + len(result.withheld)
+    return Verified(raw, result.rationale, sentences, len(result.withheld), result.rewritten, result.asked)
+
+
+def _score_rationales(
+    cohort: CohortSplits,
+    systems: Mapping[str, System],
+    answers: Mapping[str, _Answers],
+    checking: Checking,
+    truth: HospitalTruth | None,
+) -> dict[str, Any]:
+    """`rationale`, the scores of every system, and `teacher`, those of the rationales that the full model learned."""
+    test, bootstrap = cohort["test"], Bootstrap(cohort["test"]["subject_id"])
+    keys = [disease.key for disease in cohort.vocabulary.diseases]
+
+    def written(
+        system: System, rationales: Sequence[Verified], matrix: np.ndarray, wanted: list[str]
+    ) -> WrittenRationales:
+        return WrittenRationales(
+            answers=rationales,
+            listed=[frozenset(key for key, given in zip(keys, row, strict=True) if given) for row in matrix],
+            references=wanted,
+            examples=test,
+            checking=checking,
+            bootstrap=bootstrap,
+            reads_note=system.reads_note,
+            reads_labs=system.reads_labs,
+            truth=truth,
+        )
+
+    references = {name: _references(test, system.rationales) for name, system in systems.items()}
+    taught = [Verified.unchecked(text or None) for text in references[MAIN]]
+    scores = {
+        name: rationale_scores(written(systems[name], answer.verified, answer.matched.predictions, references[name]))
+        for name, answer in answers.items()
+    }
+    if not any(references[MAIN]):
+        return {"rationale": scores}
+    teacher = teacher_scores(written(systems[MAIN], taught, label_matrix(test), references[MAIN]))
+    return {"rationale": scores, TEACHER: teacher}
+
+
+def _shares(report: Report, number: int, systems: int, name: str) -> Callable[[int, int], Report]:
+    """Makes reports of one system's passes over the examples, the first of which is 0, as parts of the whole."""
+
+    def share(done: int, passes: int) -> Report:
+        def scaled(progress: Progress) -> None:
+            total = progress.total or 0
+            before = (number * passes + done) * total
+            report(Progress(before + progress.done, systems * passes * total, "examples", name.lower()))
+
+        return scaled
+
+    return share
 
 
 def _references(test: Dataset, columns: Sequence[str]) -> list[str]:
@@ -175,8 +268,8 @@ def _patient_to_show(test: Dataset, answers: _Answers) -> dict[str, Any]:
     row = _row_to_show(test)
     return {
         **test[row],
-        "predicted": list(answers.parsed[row].diagnoses),
-        "generated_rationale": answers.rationales[row],
+        "predicted": list(answers.diagnoses[row]),
+        "generated_rationale": answers.verified[row].shown,
     }
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from clinragen.claims.check import Checking
-from clinragen.evaluation.bootstrap import Decisions
+from clinragen.evaluation.bootstrap import Bootstrap, Decisions
+from clinragen.evaluation.checked import CheckedRationale, Given, check_text
+from dataset_builder.contract.truth import HospitalTruth
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.sentences_clinragen import sentence_spans
+
+Entries = Mapping[str, Any]
+"""What the scores of rationales put into metrics.json for one system."""
+Column = tuple[str, Callable[[Entries], str]]
+"""Of a table: its title, and the cell made from all entries of a system."""
 
 
 @dataclass(frozen=True)
@@ -32,30 +41,99 @@ class DiagnosisScore:
 
 
 @dataclass(frozen=True)
-class WrittenRationales:
-    """The rationales that one system generated for a split.
+class Verified:
+    """One rationale as the model wrote it and as it is shown after its sentences were checked.
 
     Args:
-        generated: One rationale per example; None where the output could not be parsed.
-        references: The teacher's rationale for what the system reads; "" where there is none.
-        examples: Rows of the data contract (`dataset_builder.contract.schema`).
-        checking: Vocabulary, normal ranges and what else claims are checked with.
-
-    Raises:
-        InputDataError: The three differ in length or are empty.
+        raw, shown: The two texts; None where the output could not be parsed. They are equal where nothing is checked.
+        sentences: How many sentences it has as written.
+        withheld: How many of them are not shown, and nothing in their place.
+        rewritten: How many of them were written again.
+        asked: How many sentences were added because evidence was missing.
     """
 
-    generated: Sequence[str | None]
+    raw: str | None
+    shown: str | None
+    sentences: int = 0
+    withheld: int = 0
+    rewritten: int = 0
+    asked: int = 0
+
+    @classmethod
+    def unchecked(cls, text: str | None) -> Verified:
+        """A rationale that is shown as it was written."""
+        return cls(text, text, len(sentence_spans(text or "")))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WrittenRationales:
+    """The rationales that one system generated for a split, with all that they are judged by.
+
+    Args:
+        answers: One rationale per example, as written and as shown.
+        listed: Keys of the diseases that each answer lists.
+        references: The teacher's rationale for what the system reads; "" where there is none.
+        examples: Rows of the data contract (`dataset_builder.contract.schema`).
+        checking: Vocabulary, normal ranges, knowledge and what else claims are checked with.
+        bootstrap: Resamples of the split's subjects.
+        reads_note, reads_labs: What the system is shown of an example. A claim is judged by that alone.
+        truth: Of the synthetic hospital, where the patients come from one.
+
+    Raises:
+        InputDataError: The lists differ in length or are empty.
+    """
+
+    answers: Sequence[Verified]
+    listed: Sequence[frozenset[str]]
     references: Sequence[str]
     examples: Any
     checking: Checking
+    bootstrap: Bootstrap
+    reads_note: bool = True
+    reads_labs: bool = True
+    truth: HospitalTruth | None = None
 
     def __post_init__(self) -> None:
-        require_one_each(self.generated, self.references)
+        require_one_each(self.answers, self.references)
+        require_one_each(self.listed, self.references)
         if len(self.examples) != len(self.references):
             raise InputDataError(
                 f"{len(self.references)} rationales for {len(self.examples)} examples; give one for every example"
             )
+
+    @property
+    def shown(self) -> list[str | None]:
+        """The rationales as shown; None where the output could not be parsed."""
+        return [answer.shown for answer in self.answers]
+
+    @cached_property
+    def given(self) -> tuple[Given, ...]:
+        """Each patient as the system was shown it."""
+        return tuple(Given(row, self.checking, note=self.reads_note, labs=self.reads_labs) for row in self.examples)
+
+    @cached_property
+    def checked_raw(self) -> tuple[CheckedRationale, ...]:
+        """Every rationale as written, sentence by sentence with its claims."""
+        return self._checked([answer.raw for answer in self.answers])
+
+    @cached_property
+    def checked_shown(self) -> tuple[CheckedRationale, ...]:
+        """Every rationale as shown, sentence by sentence with its claims."""
+        texts = self.shown
+        return self.checked_raw if texts == [answer.raw for answer in self.answers] else self._checked(texts)
+
+    def by_text(self, score: Callable[[Sequence[CheckedRationale]], Any]) -> dict[str, Any]:
+        """A score of the rationales as written ("raw") and as shown ("shown")."""
+        raw = score(self.checked_raw)
+        return {"raw": raw, "shown": raw if self.checked_shown is self.checked_raw else score(self.checked_shown)}
+
+    def _checked(self, texts: Iterable[str | None]) -> tuple[CheckedRationale, ...]:
+        return tuple(check_text(text, given) for text, given in zip(texts, self.given, strict=True))
+
+
+def no_parts(*_: Any) -> list[str]:
+    """Nothing to add to a report."""
+    return []
 
 
 @dataclass(frozen=True)
@@ -64,16 +142,24 @@ class RationaleScore:
 
     Args:
         compute: From the rationales to its entries in metrics.json (`rationale.<system>`).
-        columns: Columns of the report: title, and the cell made from all entries of a system.
-        explain: Sentences below the report's table, made from the entries of all systems.
+        columns: Columns of the report's table of generated texts.
+        explain: Sentences below that table, made from the entries of all systems.
+        section: Further parts of the report, made from the entries by the system's readable name.
+        terminal: Lines of the terminal's table of rationales.
+        verdict: Sentences of the verdict, made from the full model's entries.
+        of_teacher: Whether the teacher's own rationales are scored as well, to compare with.
     """
 
     compute: Callable[[WrittenRationales], Mapping[str, Any]]
-    columns: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...]
-    explain: Callable[[Sequence[Mapping[str, Any]]], str]
+    columns: tuple[Column, ...] = ()
+    explain: Callable[[Sequence[Entries]], str] = lambda systems: ""
+    section: Callable[[Mapping[str, Entries]], list[str]] = no_parts
+    terminal: tuple[Column, ...] = ()
+    verdict: Callable[[Entries], list[str]] = no_parts
+    of_teacher: bool = False
 
 
-def require_one_each(generated: Sequence[str | None], references: Sequence[str]) -> None:
+def require_one_each(generated: Sequence[Any], references: Sequence[str]) -> None:
     """Raise `InputDataError` unless there is one rationale and one reference for every example."""
     if len(generated) != len(references) or not references:
         raise InputDataError(

@@ -11,11 +11,13 @@ from trainers.phases import PHASES
 
 MAIN = "full"
 """The system that all others are compared with."""
+TEACHER = "teacher"
+"""Who wrote the rationales that the models learn from; not a system, but its rationales are scored like theirs."""
 
 _MODELS = {phase.system: phase.system_title for phase in PHASES if phase.system is not None}
 _BASELINES = {"logistic_regression": "Logistic regression", "prevalence": "Prevalence guess"}
 # In the order in which readers expect them.
-_TITLES = {MAIN: _MODELS[MAIN], **_MODELS, **_BASELINES}
+_TITLES = {MAIN: _MODELS[MAIN], **_MODELS, **_BASELINES, TEACHER: "The teacher"}
 
 
 @dataclass(frozen=True)

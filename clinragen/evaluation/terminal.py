@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -11,16 +11,17 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from clinragen.evaluation.outcome import format_difference, format_score, verdict_sentence, verdicts
+from clinragen.evaluation.formatting import format_difference, format_score
+from clinragen.evaluation.outcome import verdict_sentence, verdicts
 from clinragen.evaluation.report import check_patient, note_excerpt
-from clinragen.evaluation.scores import DIAGNOSIS_SCORES
+from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RATIONALE_SCORES
 from clinragen.evaluation.systems import in_order, system_name
 
 NOTE_CHARACTERS = 600
 
 
 def print_table(console: Console, metrics: Mapping[str, Any]) -> None:
-    """Print the main scores of every system with intervals, the difference to the full model, and the verdict."""
+    """Print the main scores of every system and of its rationales with intervals, and the verdict."""
     counts = metrics["held_out"]
     table = Table(
         title=f"Held-out: {counts['examples']} examples of {counts['subjects']} patients", box=box.SIMPLE_HEAD
@@ -37,7 +38,21 @@ def print_table(console: Console, metrics: Mapping[str, Any]) -> None:
         values = [format_score(scores[score.name]) for score in shown]
         table.add_row(system_name(name), *values, difference, answer)
     console.print(table)
+    if metrics["rationale"]:
+        console.print(_rationale_table(metrics["rationale"]))
     console.print(Text(verdict_sentence(metrics)))
+
+
+def _rationale_table(rationales: Mapping[str, Any]) -> Table:
+    """One line a score: with their intervals, more than four would not fit side by side."""
+    systems = in_order(rationales)
+    table = Table(title="Rationales, checked against the patients' data", box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for name, _ in systems:
+        table.add_column(system_name(name), justify="right")
+    for title, cell in (column for score in RATIONALE_SCORES for column in score.terminal):
+        table.add_row(title, *(cell(entries) for _, entries in systems))
+    return table
 
 
 def print_patient(console: Console, patient: Mapping[str, Any]) -> None:
@@ -67,51 +82,3 @@ def print_patient(console: Console, patient: Mapping[str, Any]) -> None:
     console.print(diagnoses)
     console.print(Panel(Text(written), title="Rationale by the model", title_align="left"))
     console.print(Panel(Text(reference), title="Rationale by the teacher", title_align="left"))
-
-
-class Explained(Protocol):
-    """A model's answer for one patient; `problem` names what is malformed in `text`, or is None.
-
-    `probabilities` are by disease, in any order, or None where they were not requested.
-    """
-
-    @property
-    def diagnoses(self) -> Sequence[str]: ...
-
-    @property
-    def rationale(self) -> str: ...
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def problem(self) -> str | None: ...
-
-    @property
-    def probabilities(self) -> Mapping[str, float] | None: ...
-
-
-def print_explanation(explanation: Explained, console: Console | None = None) -> None:
-    """Print the diagnoses and the rationale of one patient; a malformed output is shown as written, with its fault."""
-    console = console if console is not None else Console()
-    console.print(Text("Diagnoses", style="bold"))
-    # A text that cannot be read says nothing; it must not look like a clean bill of health.
-    none = "none" if explanation.problem is None else "none could be read"
-    for name in explanation.diagnoses or (none,):
-        console.print(Text(f"  {name}"))
-    console.print(Text("Rationale", style="bold"))
-    console.print(Text(f"  {explanation.rationale or '(none)'}"))
-    if explanation.problem is not None:
-        console.print(Text(f"The output is malformed ({explanation.problem}). As written:", style="bold red"))
-        console.print(Text(explanation.text))
-    if explanation.probabilities is not None:
-        console.print(_probability_table(explanation.probabilities))
-
-
-def _probability_table(probabilities: Mapping[str, float]) -> Table:
-    table = Table(title="Probability, given the other diseases listed (not calibrated)", box=box.SIMPLE_HEAD)
-    table.add_column("Disease")
-    table.add_column("Probability", justify="right")
-    for name, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
-        table.add_row(Text(name), f"{probability:.1%}")
-    return table

@@ -7,33 +7,47 @@ from pathlib import Path
 from typing import Any
 
 from clinragen.evaluation.config import EvaluateConfig
+from clinragen.pipeline.tables_folder import tables_of
 from dataset_builder.storage.progress import Report
 from trainers.phases import PHASES
+
+OTHER_INPUTS = ("cohort", "knowledge", "truth")
+"""Inputs besides the models."""
 
 
 def run(config: EvaluateConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:
     """Score the models among the inputs on the test split of the input `cohort`.
 
     A model is given by the name of the system that it stands for, or by its phase where it stands for none and only
-    its training curve is shown. Whether a past mention of a disease counts is read from the input `knowledge`, or,
-    without it, from the cohort's own definitions.
+    its training curve is shown. What supports which disease is read from the input `knowledge`, or,
+    without it, from the cohort's own definitions. With the input `truth`, the folder of the synthetic hospital that
+    the cohort comes from, omissions are counted against what is true; no model reads it.
     """
     from clinragen.claims.check import Checking
     from clinragen.evaluation.run import evaluate_systems
     from clinragen.evaluation.systems import systems_of
-    from clinragen.knowledge.reader import load_knowledge
+    from clinragen.knowledge.assemble import base_of
+    from clinragen.knowledge.reader import load_knowledge, parse_knowledge
     from dataset_builder.contract.definitions import read_definitions
     from dataset_builder.contract.schema import load_examples
+    from dataset_builder.contract.truth import read_truth
 
     folder = Path(inputs["cohort"])
     cohort = load_examples(folder)
     if "knowledge" in inputs:
         base = load_knowledge(Path(inputs["knowledge"]) / "knowledge.json", cohort.vocabulary)
-        history_counts = base.history_counts
     else:
-        written = read_definitions(folder).diseases
-        history_counts = {key: bool(entry["history_counts"]) for key, entry in written.items()}
-    checking = Checking(cohort.vocabulary, cohort.vocabulary.range_set(cohort.range_set), history_counts)
-    models = {role: Path(path) for role, path in inputs.items() if role not in ("cohort", "knowledge")}
+        base = parse_knowledge(base_of(read_definitions(folder)), "the cohort's vocabulary", cohort.vocabulary)
+    checking = Checking(cohort.vocabulary, cohort.vocabulary.range_set(cohort.range_set), base)
+    models = {role: Path(path) for role, path in inputs.items() if role not in OTHER_INPUTS}
     curves = {phase.name: models[role] for phase in PHASES if (role := phase.system or phase.name) in models}
-    evaluate_systems(output, cohort, systems_of(models), config, checking=checking, curves=curves, report=report)
+    evaluate_systems(
+        output,
+        cohort,
+        systems_of(models),
+        config,
+        checking=checking,
+        truth=read_truth(tables_of(inputs["truth"])) if "truth" in inputs else None,
+        curves=curves,
+        report=report,
+    )

@@ -62,8 +62,10 @@ def plan_stages(
     models = {phase.system or phase.name: trained[phase.name] for phase in PHASES if phase.name in trained}
     evaluation = replace(recipe.evaluate, notices=(*recipe.evaluate.notices, *recipe.notices))
     scored_inputs: dict[str, Input] = {"cohort": taught, "knowledge": base, **models}
+    if recipe.synthesize is not None:
+        scored_inputs["truth"] = hospital
     scored = add(Stage(EVALUATE, evaluation, scored_inputs, output / "evaluation", report))
     last = list(trained.values())[-1]
-    publish = {"model": last, "evaluation": scored, "cohort": taught}
+    publish = {"model": last, "evaluation": scored, "cohort": taught, "knowledge": base}
     add(Stage(PUBLISH, PublishConfig(phases=tuple(trained)), publish, output / "model", report))
     return stages

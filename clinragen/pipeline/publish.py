@@ -20,7 +20,11 @@ class PublishConfig:
 
 
 def run(config: PublishConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:
-    """Copy the input `model` without what belongs to its training, and write its card from the `evaluation`."""
+    """Copy the input `model` without what belongs to its training, and write its card from the `evaluation`.
+
+    With the input `knowledge` the model's folder also gets the base that its rationales are checked by.
+    """
+    from clinragen.knowledge.reader import KNOWLEDGE
     from clinragen.pipeline.digests import file_names, read_stamp
     from dataset_builder.storage.files import read_json
     from dataset_builder.storage.governance import PROVENANCE
@@ -33,6 +37,8 @@ def run(config: PublishConfig, inputs: Mapping[str, Any], output: Path, report: 
     for name in sorted(file_names(model) if stamp is None else stamp["files"]):
         if "/" not in name and name != CURVE:
             shutil.copy2(model / name, output / name)
+    if "knowledge" in inputs:
+        shutil.copy2(Path(inputs["knowledge"]) / KNOWLEDGE, output / KNOWLEDGE)
     provenance = Path(inputs["cohort"]) / PROVENANCE
     write_model_card(
         output,

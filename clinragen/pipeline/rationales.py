@@ -149,7 +149,7 @@ async def _session(
         base = load_knowledge(folder / KNOWLEDGE_FILE, vocabulary)
     else:
         base = parse_knowledge(base_of(definitions), "the cohort's vocabulary", vocabulary)
-    checking = Checking(vocabulary, ranges, base.history_counts)
+    checking = Checking(vocabulary, ranges, base)
     if config.llm is None:
         rules = RuleTeacher(base, vocabulary, ranges, config.seed)
         yield _Session(rules, RationaleJudge(rules.name, checking)), report

@@ -10,6 +10,7 @@ from clinragen.pipeline.rationales import RationalesConfig
 from clinragen.pipeline.stage import StageKind
 from clinragen.pipeline.synthesize import SynthesizeConfig
 from clinragen.pipeline.train import TrainConfig
+from dataset_builder.contract.truth import TRUTH
 from trainers.phases import PHASES
 
 ROOM = "clinragen.pipeline"
@@ -24,13 +25,13 @@ EVALUATE = StageKind(
     EvaluateConfig,
     f"{ROOM}.evaluate",
     # A phase that stands for no system has only its training curve shown.
-    reads={phase.name: ("curve.json",) for phase in PHASES if phase.system is None},
+    reads={"truth": (f"*{TRUTH}",)} | {phase.name: ("curve.json",) for phase in PHASES if phase.system is None},
 )
 PUBLISH = StageKind(
     "publish",
     PublishConfig,
     f"{ROOM}.publish",
-    reads={"evaluation": ("metrics.json",), "cohort": ("provenance.json",)},
+    reads={"evaluation": ("metrics.json",), "cohort": ("provenance.json",), "knowledge": ("knowledge.json",)},
 )
 
 STAGES = (SYNTHESIZE, BUILD, KNOWLEDGE, RATIONALES, TRAIN, EVALUATE, PUBLISH)

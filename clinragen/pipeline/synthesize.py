@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clinragen.pipeline.tables_folder import TABLES
 from dataset_builder.storage.config_fields import LARGEST_SEED, check_values, setting
 from dataset_builder.storage.progress import Report
 from dataset_builder.synthetic.identifiers import MAX_PATIENTS
-
-TABLES = "tables"
-"""The folder with the tables, in the stage's own."""
 
 
 @dataclass(frozen=True)

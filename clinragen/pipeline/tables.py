@@ -9,7 +9,7 @@ from typing import Any
 
 from clinragen.pipeline.build import BuildConfig
 from clinragen.pipeline.digests import HashCache
-from clinragen.pipeline.synthesize import TABLES
+from clinragen.pipeline.tables_folder import tables_of
 
 PLACE_OF_DATABASE = {
     "host": "PGHOST",
@@ -36,8 +36,7 @@ class Tables:
 
         if is_database_url(str(self._root)):
             return str(self._root)
-        inner = Path(self._root) / TABLES
-        return inner if inner.is_dir() else Path(self._root)
+        return tables_of(self._root)
 
     def input_digest(self, cache: HashCache, patterns: Iterable[str]) -> Any:
         """Digests of the tables that the build reads, their version and licence, and a database's state."""

@@ -207,6 +207,8 @@ def test_a_source(project: Path) -> None:
                 "runs/taught",
                 "--full",
                 str(quick / "train" / "multimodal"),
+                "--truth",
+                str(quick / "hospital"),
                 "--output",
                 "runs/s",
             ],
@@ -237,16 +239,13 @@ def test_a_backbone(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_metric(project: Path) -> None:
     from clinragen.evaluation.diagnosis import match_diagnoses
-    from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 
     commands = PAGE["A metric"].apply(project)
     run_changed(project, commands)
     output = output_of(commands[0])
     cohort = load_examples(project / "runs" / "quickstart" / "rationales")
-    model = commands[0][commands[0].index("--full") + 1]
-    processor = ClinRaGenProcessor.from_pretrained(project / model)
-    parsed = [processor.parse(text).diagnoses for text in read_json(output / "predictions.json")["full"]]
-    given = match_diagnoses(parsed, cohort.vocabulary.diseases).predictions
+    listed = read_json(output / "predictions.json")["diagnoses"]["full"]
+    given = match_diagnoses(listed, cohort.vocabulary.diseases).predictions
     right = [list(row) == list(labels) for row, labels in zip(given, cohort["test"]["labels"], strict=True)]
     metrics = read_json(output / "metrics.json")
     score = metrics["systems"]["full"]["exact_match"]

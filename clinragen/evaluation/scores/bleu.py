@@ -36,7 +36,7 @@ def bleu_scores(generated: Sequence[str | None], references: Sequence[str]) -> d
 
 
 def _compute(written: WrittenRationales) -> dict[str, Any]:
-    return bleu_scores(written.generated, written.references)
+    return bleu_scores(written.shown, written.references)
 
 
 def _cell(scores: Mapping[str, Any]) -> str:
@@ -55,4 +55,4 @@ def _explain(systems: Sequence[Mapping[str, Any]]) -> str:
     return " ".join(sentences)
 
 
-BLEU = RationaleScore(_compute, (("BLEU of the rationale", _cell),), _explain)
+BLEU = RationaleScore(_compute, columns=(("BLEU of the rationale", _cell),), explain=_explain)

@@ -14,11 +14,11 @@ def well_formed_scores(generated: Sequence[str | None]) -> dict[str, Any]:
 
 
 def _compute(written: WrittenRationales) -> dict[str, Any]:
-    return well_formed_scores(written.generated)
+    return well_formed_scores([answer.raw for answer in written.answers])
 
 
 def _cell(scores: Mapping[str, Any]) -> str:
     return f"{100 * scores['well_formed']:.1f} %"
 
 
-WELL_FORMED = RationaleScore(_compute, (("Well-formed outputs", _cell),), lambda systems: "")
+WELL_FORMED = RationaleScore(_compute, columns=(("Well-formed outputs", _cell),))

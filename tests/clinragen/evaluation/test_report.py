@@ -6,8 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,15 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from written_rationales import row_with, written_by
 
 from clinragen.claims.check import Checking
 from clinragen.evaluation.metrics import compare_systems, rationale_scores
 from clinragen.evaluation.outcome import verdict_sentence, verdicts
 from clinragen.evaluation.report import note_excerpt, write_report
-from clinragen.evaluation.score_types import WrittenRationales
+from clinragen.evaluation.score_types import Verified
 from clinragen.evaluation.scores import DIAGNOSIS_SCORES
 from clinragen.evaluation.systems import system_name
-from clinragen.evaluation.terminal import print_explanation, print_patient, print_table
+from clinragen.evaluation.terminal import print_patient, print_table
 from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
@@ -51,7 +50,9 @@ def metrics() -> dict[str, Any]:
     result = compare_systems(labels, predictions, rng.integers(0, 90, 150), DISEASES)
     row = {"lab_hours": [], "lab_values": [], "lab_observed": [], "note": ""}
     references = ["a high heart rate", "low glucose"]
-    written = WrittenRationales(["high heart rate", None], references, [row, row], Checking(VOCABULARY, RANGES, {}))
+    rows = [row, row]
+    checking = Checking(VOCABULARY, RANGES, None)
+    written = written_by(["high heart rate", None], rows, checking, references=references)
     result["rationale"] = {"full": rationale_scores(written)}
     result["names"] = {"full": {"names": 512, "unmatched": 13, "unmatched_distinct": 4}}
     return result
@@ -196,6 +197,70 @@ def test_counts_losses_and_generated_text_are_reported(report: Path, metrics: di
         "13",
     )
     assert metrics["rationale"]["full"]["signature"] in text
+
+
+def test_claims_and_omissions_are_in_the_report_in_per_cent(
+    tmp_path: Path, metrics: dict[str, Any], patient: dict[str, Any]
+) -> None:
+    scored = metrics | {"rationale": {"full": claiming()}, "teacher": claiming(Verified.unchecked(TRUE))}
+    report_into(tmp_path, metrics=scored, curves={}, patient=patient, notices=[])
+    text = (tmp_path / "report.md").read_text()
+    rows = {row["Rationales"]: row for row in table_after(text, "## Claims")}
+    assert list(rows) == ["Full model, as written", "Full model, as shown", "The teacher"]
+    for row, name in ((rows["Full model, as written"], "raw"), (rows["Full model, as shown"], "shown")):
+        data = scored["rationale"]["full"]["claims"][name]["data"]
+        expected = [100 * data["contradicted"][side] for side in ("value", "low", "high")]
+        assert numbers(row["Contradicted"]) == pytest.approx(expected, abs=0.051)
+        assert int(row["Claims about the data"]) == data["claims"]
+    kinds = {row["Kind"]: row for row in table_after(text, "### By kind")}
+    assert kinds["level"]["Full model, as written"] == "50.0 / 0.0 of 2"
+    assert kinds["level"]["Full model, as shown"] == "0.0 / 0.0 of 1"
+    assert "note" not in kinds
+    (withheld,) = table_after(text, "### Sentences that are not shown as written")
+    assert withheld["Withheld"].startswith("50.0 %")
+    (findings, *_) = table_after(text, "## Findings that are mentioned")
+    assert findings["The 3 strongest findings of the series"].startswith("100.0 %")
+    assert "## Evidence that is cited" not in text
+
+
+def test_the_verdict_says_what_does_not_hold_and_what_is_withheld(metrics: dict[str, Any]) -> None:
+    sentence = verdict_sentence(metrics | {"rationale": {"full": claiming()}})
+    assert (
+        "50.0 % (50.0 to 50.0) is contradicted by the patient's own data as written, 0.0 % (0.0 to 0.0) as" in sentence
+    )
+    assert "50.0 % (50.0 to 50.0) of its sentences are withheld." in sentence
+    silent = verdict_sentence(metrics | {"rationale": {"full": claiming(Verified.unchecked("Nothing is known."))}})
+    assert "claim nothing about the data" in silent
+
+
+def test_the_terminal_shows_the_claims_of_every_system(metrics: dict[str, Any]) -> None:
+    console = printed()
+    print_table(console, metrics | {"rationale": {"full": claiming(), "note_only": claiming()}})
+    text = text_of(console)
+    table = text[text.index("Rationales, checked") :]
+    half, none, one = "50.0 % (50.0 to 50.0)", "0.0 % (0.0 to 0.0)", "1.00 (1.00 to 1.00)"
+    assert table.startswith("Rationales, checked against the patients' data Full model Note only")
+    for line in (
+        f"Claims contradicted, as written {half} {half}",
+        f"Claims contradicted, as shown {none} {none}",
+        f"Claims supported a rationale {one} {one}",
+        f"Sentences withheld {half} {half}",
+        "Evidence in the note cited no truth no truth",
+    ):
+        assert line in table
+
+
+TRUE, FALSE = "Heart rate is high.", "Heart rate is low."
+
+
+HALF = Verified(f"{TRUE} {FALSE}", TRUE, sentences=2, withheld=1)
+"""One true and one false sentence, of which the false one is withheld."""
+
+
+def claiming(answer: Verified = HALF) -> dict[str, Any]:
+    """The entries of a system that writes this about its only patient."""
+    row = row_with(VOCABULARY, "heart_rate", 130.0, 140.0)
+    return rationale_scores(written_by([answer], [row], Checking(VOCABULARY, RANGES, None)))
 
 
 def test_the_patient_is_shown_in_full_and_cannot_break_the_page(report: Path, patient: dict[str, Any]) -> None:
@@ -356,24 +421,3 @@ def test_the_terminal_patient_is_printed_as_written(patient: dict[str, Any]) -> 
     assert re.search(rf"{re.escape(DISEASES[0].name)} - yes", text)
     with pytest.raises(InputDataError, match="lacks note"):
         print_patient(console, {key: value for key, value in patient.items() if key != "note"})
-
-
-@dataclass(frozen=True)
-class Said:
-    diagnoses: tuple[str, ...]
-    rationale: str
-    text: str
-    problem: str | None
-    probabilities: Mapping[str, float] | None = None
-
-
-def test_an_explanation_is_printed_and_a_malformed_one_is_shown_as_such() -> None:
-    console = printed()
-    print_explanation(Said(("Shock",), "Low [blood] pressure.", "raw text", None), console)
-    assert text_of(console) == "Diagnoses Shock Rationale Low [blood] pressure."
-    console = printed()
-    print_explanation(Said((), "", "raw [text]", "a mark is missing"), console)
-    assert text_of(console).endswith("The output is malformed (a mark is missing). As written: raw [text]")
-    console = printed()
-    print_explanation(Said(("Shock",), "x", "x", None, {"Gout": 0.04, "Shock": 0.875}), console)
-    assert text_of(console).endswith("Disease Probability Shock 87.5% Gout 4.0%")

@@ -20,12 +20,13 @@ from clinragen.claims.check import Checking
 from clinragen.evaluation import run
 from clinragen.evaluation.baselines import LogisticBaseline
 from clinragen.evaluation.config import EvaluateConfig
-from clinragen.evaluation.generate import generate_texts
-from clinragen.evaluation.run import CONSTRAINED_NOTICE, evaluate_systems
+from clinragen.evaluation.generate import count_cut, generate_texts
+from clinragen.evaluation.run import VERIFIED_NOTICE, evaluate_systems
 from clinragen.evaluation.systems import System, in_order, system_name, systems_of
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.definitions import shipped_definitions, write_definitions
 from dataset_builder.contract.schema import example_features
+from dataset_builder.contract.truth import HospitalTruth, TrueEvidence
 from dataset_builder.storage.config_fields import deciding
 from dataset_builder.storage.files import read_json
 from dataset_builder.storage.governance import SYNTHETIC_NOTICE
@@ -87,7 +88,7 @@ def make_cohort(vocabulary: Vocabulary, **provenance: Any) -> CohortSplits:
 
 
 def checking_of(vocabulary: Vocabulary, range_set: str = "clinical") -> Checking:
-    return Checking(vocabulary, vocabulary.range_set(range_set), {})
+    return Checking(vocabulary, vocabulary.range_set(range_set), None)
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +144,15 @@ def test_an_evaluation_writes_numbers_report_figures_and_texts(evaluated: tuple[
     texts = read_json(folder / "predictions.json")
     assert texts["example_id"] == [f"made-up-{number}" for number in range(36, 44)]
     assert {len(texts[name]) for name in metrics["rationale"]} == {8}
+    assert {name: len(shown) for name, shown in texts["shown"].items()} == dict.fromkeys(metrics["rationale"], 8)
+    read = metrics["notes_cut"]["full"]
+    assert (read["examples"], read["of"], read["tokens_read"]) == (0, 8, read["tokens"])
+    assert metrics["notes_cut"]["note_only"] == read
+    assert metrics["notes_cut"]["labs_only"] is None
+    assert "Full model: every note is read whole." in (folder / "report.md").read_text()
+    # The teacher's rationale is one quotation that the note has and one true statement.
+    assert metrics["teacher"]["claims"]["shown"]["kinds"]["note"]["supported"]["value"] == 1.0
+    assert metrics["teacher"]["evidence"] is None
     assert read_json(folder / "provenance.json")["steps"][-1]["step"] == "evaluate"
     assert "points outside the paper range are marked" in (folder / "report.md").read_text()
 
@@ -150,7 +160,7 @@ def test_an_evaluation_writes_numbers_report_figures_and_texts(evaluated: tuple[
 def test_the_notices_come_from_the_recipe_and_the_provenance(evaluated: tuple[Path, list[Progress]]) -> None:
     folder, _ = evaluated
     notices = read_json(folder / "metrics.json")["notices"]
-    assert notices == ["A sentence of the recipe.", SYNTHETIC_NOTICE, ABOUT_NOTES]
+    assert notices == ["A sentence of the recipe.", SYNTHETIC_NOTICE, ABOUT_NOTES, VERIFIED_NOTICE]
     head = (folder / "report.md").read_text().partition("## Verdict")[0]
     assert all(notice in head for notice in notices)
 
@@ -158,27 +168,44 @@ def test_the_notices_come_from_the_recipe_and_the_provenance(evaluated: tuple[Pa
 def test_progress_counts_the_examples_of_all_systems(evaluated: tuple[Path, list[Progress]]) -> None:
     _, reported = evaluated
     counted = [progress for progress in reported if progress.total is not None]
-    assert [progress.done for progress in counted] == [3, 6, 8, 11, 14, 16, 19, 22, 24]
-    assert {(progress.total, progress.unit) for progress in counted} == {(24, "examples")}
-    assert [progress.remark for progress in counted[::3]] == ["full model", "note only", "labs only"]
+    # Each system generates freely and then with every sentence checked.
+    assert [progress.done for progress in counted] == [8 * one + done for one in range(6) for done in (3, 6, 8)]
+    assert {(progress.total, progress.unit) for progress in counted} == {(48, "examples")}
+    assert [progress.remark for progress in counted[::6]] == ["full model", "note only", "labs only"]
 
 
-def test_a_constrained_evaluation_says_so_and_credentialed_results_are_private(
+def test_a_raw_evaluation_says_nothing_of_checks_and_credentialed_results_are_private(
     models: dict[str, System], vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
+    reported: list[Progress] = []
     metrics = evaluate_systems(
         tmp_path,
         make_cohort(vocabulary, credentialed=True, synthetic=False),
         {"full": models["full"]},
-        EvaluateConfig(constrained=True),
+        EvaluateConfig(raw=True),
         checking=checking_of(vocabulary),
+        report=reported.append,
     )
-    assert metrics["notices"] == [ABOUT_NOTES, CONSTRAINED_NOTICE]
+    assert metrics["notices"] == [ABOUT_NOTES]
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
-    allowed = {*vocabulary.disease_names, "No disease is diagnosed"}
-    for text in read_json(tmp_path / "predictions.json")["full"]:
-        listed = text.removeprefix("### Disease Diagnosed: ").partition(". ###")[0].split(", ")
-        assert set(listed[:-1]) <= allowed
+    assert [progress.done for progress in reported if progress.total is not None] == [SIZES["test"]]
+    for entries in metrics["rationale"].values():
+        assert entries["claims"]["raw"] == entries["claims"]["shown"]
+
+
+def test_nothing_that_is_shown_is_contradicted_and_each_list_is_of_the_vocabulary(
+    evaluated: tuple[Path, list[Progress]], vocabulary: Vocabulary
+) -> None:
+    folder, _ = evaluated
+    for entries in read_json(folder / "metrics.json")["rationale"].values():
+        shown = entries["claims"]["shown"]["data"]
+        assert (shown["contradicted"]["count"], shown["unverifiable"]["count"]) == (0, 0)
+    predictions = read_json(folder / "predictions.json")
+    for listed in predictions["diagnoses"].values():
+        assert len(listed) == SIZES["test"]
+        for names in listed:
+            assert set(names) <= set(vocabulary.disease_names)
+            assert len(set(names)) == len(names)
 
 
 def test_claims_are_scored_in_a_vocabulary_of_ones_own(
@@ -194,10 +221,40 @@ def test_claims_are_scored_in_a_vocabulary_of_ones_own(
         EvaluateConfig(),
         checking=checking_of(lactate_vocabulary),
     )
-    claims = metrics["rationale"]["full"]["claims"]
-    assert claims["supported"] + claims["contradicted"] == 2 * SIZES["test"]
-    assert claims["with_contradiction"] == SIZES["test"]
+    claims = metrics["rationale"]["full"]["claims"]["raw"]["data"]
+    assert claims["supported"]["count"] + claims["contradicted"]["count"] == claims["claims"] == 2 * SIZES["test"]
+    assert claims["with_contradiction"]["count"] == SIZES["test"]
+    assert metrics["rationale"]["full"]["claims"]["shown"]["data"]["contradicted"]["count"] == 0
     assert "12 of 12 variables" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_omissions_are_counted_against_the_truth_of_the_hospital(
+    models: dict[str, System], vocabulary: Vocabulary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = make_cohort(vocabulary)
+    named = vocabulary.diseases[0]
+    written = f'### Disease Diagnosed: {named.name}. ### Rationale: "Dyspnea" supports {named.name}.'
+    monkeypatch.setattr(run, "generate_texts", lambda model, processor, examples, *_, **__: [written] * len(examples))
+    evidence = {key: TrueEvidence(("Dyspnea",), ()) for key in (named.key, vocabulary.diseases[1].key)}
+
+    def scored(folder: str, stays: list[int]) -> Any:
+        return evaluate_systems(
+            tmp_path / folder,
+            cohort,
+            {"full": models["full"]},
+            EvaluateConfig(raw=True),
+            checking=checking_of(vocabulary),
+            truth=HospitalTruth({(stay, stay): evidence for stay in stays}),
+        )
+
+    found = scored("out", cohort["test"]["stay_id"][:])["rationale"]["full"]["evidence"]["shown"]["note"]
+    assert (found["present"]["value"], found["listed"]["value"]) == (0.5, 1.0)
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "It cites the evidence of 50.0 %" in report
+    assert "## Evidence that is cited" in report
+    with pytest.raises(InputDataError, match="none of the cohort's held-out stays"):
+        scored("other", [999])
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_cohort_of_another_vocabulary_is_refused_before_anything_is_generated(
@@ -216,6 +273,21 @@ def test_a_cohort_of_another_vocabulary_is_refused_before_anything_is_generated(
     both = f"{first.key} ({first.unit}), {second.key} ({second.unit})", f"{second.key} ({second.unit}), {first.key}"
     assert all(listed in str(refused.value) for listed in both)
     assert not (tmp_path / "out").exists()
+
+
+def test_notes_that_are_not_read_whole_are_counted(vocabulary: Vocabulary, make_processor: Any) -> None:
+    test = make_cohort(vocabulary)["test"]
+    processor = make_processor()
+    whole = count_cut(processor, test, labs=False)
+    around = processor(note="").input_ids.shape[1]
+    processor.max_source_tokens = around + whole.tokens // whole.of
+    cut = count_cut(processor, test, labs=False)
+    assert (whole.examples, whole.of, whole.tokens_read) == (0, len(test), whole.tokens)
+    read = [processor(note=row["note"]).input_ids.shape[1] - around for row in test]
+    assert (cut.tokens_read, cut.tokens, cut.of) == (sum(read), whole.tokens, len(test))
+    assert 0 < cut.examples < len(test)
+    # The marker of a series takes some of the room.
+    assert count_cut(processor, test, labs=True).tokens_read < cut.tokens_read
 
 
 def test_generation_refuses_examples_of_another_vocabulary(

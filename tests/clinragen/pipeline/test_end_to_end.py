@@ -36,6 +36,9 @@ def test_the_run_leaves_what_a_reader_needs(tiny_run: Path) -> None:
     assert card.startswith("---\n")
     assert "synthetic" in card
     assert f"{metrics['systems']['full']['micro_f1']['value']:.3f}" in card
+    # The base that the run made is the one that the model's rationales are checked by.
+    base = (tiny_run / "model" / "knowledge.json").read_bytes()
+    assert base == (tiny_run / "knowledge" / "knowledge.json").read_bytes()
     assert not list(tiny_run.rglob("*.partial"))
     assert not [path for path in tiny_run.rglob("*") if path.suffix in {".pt", ".pth", ".bin", ".pkl"}]
 
