@@ -21,7 +21,9 @@ SHARED = Path(os.environ.get("CLINRAGEN_SHARED", ROOT.parent / "shared"))
 SCRIPTS: dict[str, tuple[tuple[str, ...], Path | None]] = {
     "imports": (("imports.py",), None),
     "claims": (("claims.py",), None),
+    "context": (("context_rules.py",), SHARED),
     "quickstart": (("quickstart.py", "--seed", "0"), None),
+    "grounding": (("grounding.py",), ROOT / "runs" / "quickstart"),
     "quickstart-seed-1": (("quickstart.py", "--seed", "1"), None),
     "quickstart-seed-2": (("quickstart.py", "--seed", "2"), None),
     "model": (("model.py",), None),

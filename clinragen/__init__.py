@@ -5,6 +5,8 @@ Importing it makes transformers' Auto classes know the model, and loads neither 
 - `load_cohort(source, root, ...)`: tables of a source to the splits of a cohort.
 - `Explainer.from_pretrained(folder)`: a trained model that explains single patients.
 - `check_rationale(text, series, note)`: the claims of a rationale and whether the data support them.
+- `check_sentences(text, patient, checking)`: the same by sentence, with contradictions between sentences.
+- `generate_verified(model, processor, patients, checking)`: diagnoses and rationales in which every sentence holds.
 - `register()`: registers the model's classes in the Auto classes at once instead of at their first use.
 """
 
@@ -15,17 +17,21 @@ from clinragen.auto_registration import install
 
 if TYPE_CHECKING:
     from clinragen.claims.check import check_rationale
+    from clinragen.claims.sentences import check_sentences
     from clinragen.inference import Explainer
+    from clinragen.verification.generate import generate_verified
     from dataset_builder.cohort.hf_builder import load_cohort
     from modeling_clinragen.registration import register_auto_classes as register
 
     __version__: str
 
-__all__ = ["Explainer", "check_rationale", "load_cohort", "register"]
+__all__ = ["Explainer", "check_rationale", "check_sentences", "generate_verified", "load_cohort", "register"]
 
 _HOMES = {
     "Explainer": ("clinragen.inference", "Explainer"),
     "check_rationale": ("clinragen.claims.check", "check_rationale"),
+    "check_sentences": ("clinragen.claims.sentences", "check_sentences"),
+    "generate_verified": ("clinragen.verification.generate", "generate_verified"),
     "load_cohort": ("dataset_builder.cohort.hf_builder", "load_cohort"),
     "register": ("modeling_clinragen.registration", "register_auto_classes"),
 }

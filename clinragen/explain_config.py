@@ -12,7 +12,11 @@ class ExplainConfig:
     """Settings of an explanation. Raises `SettingsError` for a value out of its range."""
 
     num_beams: int = setting(1, help="Beams of the search; 1 is greedy.", at_least=1)
-    constrained: bool = setting(True, help="Let lists of diseases hold configured names only, each once.")
+    raw: bool = setting(
+        False,
+        help="Show what the model writes freely, each sentence marked as the checker finds it: nothing is grounded, "
+        "written again or withheld.",
+    )
     probabilities: bool = setting(False, help="Also give the probability of every disease.")
 
     def __post_init__(self) -> None:

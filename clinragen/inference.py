@@ -8,13 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinragen.checking import CheckedText
+from clinragen.claims.check import Checking
+from clinragen.claims.sentences import CheckedSentence, Patient, check_sentences
+from clinragen.claims.types import SUPPORTED
 from clinragen.explain_config import ExplainConfig
+from clinragen.knowledge.base import KnowledgeBase
+from clinragen.knowledge.reader import KNOWLEDGE, load_knowledge
+from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.contract.lab_csv import read_lab_csv
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.errors import StageError
 
 if TYPE_CHECKING:
-    from modeling_clinragen.generation_clinragen import DiseaseListConstraint
+    from clinragen.verification import Verifier
     from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 
@@ -24,18 +31,43 @@ class Explanation:
 
     Args:
         diagnoses: Names of the diseases in the generated list.
-        rationale: The generated rationale.
+        rationale: The rationale that is shown.
+        sentences: Its sentences with their claims, verdicts, places in the note, and hours and values in the series.
+        withheld: Sentences that the patient's data do not bear out; the rationale does not hold them.
+        verified: Whether each shown sentence holds. Raw output is marked, and may hold sentences that do not.
+        without_evidence: Of the diagnoses, those for which no sentence gives evidence that holds.
+        warnings: What makes this answer less reliable: how the input is unlike the training data, and what of the
+            note was not read.
         text: The whole generated text.
         problem: The format error of the text, if any.
+        patient: The data.
+        range_set: Name of what is low, normal and high.
+        knowledge: Where the knowledge base comes from that says what supports which disease; None where there is none,
+            so that no diagnosis can be shown to have evidence.
         probabilities: Where requested, the probability of each disease given the others that the model listed (see
             `score_diseases`).
     """
 
     diagnoses: tuple[str, ...]
     rationale: str
+    sentences: tuple[CheckedSentence, ...]
+    withheld: tuple[CheckedSentence, ...]
+    verified: bool
+    without_evidence: tuple[str, ...]
+    warnings: tuple[str, ...]
     text: str
     problem: str | None
+    patient: Patient
+    range_set: str
+    knowledge: str | None = None
     probabilities: Mapping[str, float] | None = None
+
+    @property
+    def checked(self) -> CheckedText:
+        """The shown rationale as the renderers take it."""
+        return CheckedText(
+            self.rationale, self.sentences, self.patient, self.range_set, self.knowledge, self.diagnoses
+        )
 
 
 class Explainer:
@@ -43,8 +75,8 @@ class Explainer:
 
     Args:
         model, processor: A ClinRaGen model and its processor.
-        config: How patients are explained. A greedy output that is well formed is the same with and without
-            `constrained`.
+        config: How patients are explained.
+        knowledge: What supports which disease; by default the shipped base where its diseases are the model's.
 
     Attributes:
         vocabulary: The model's variables and diseases.
@@ -54,23 +86,31 @@ class Explainer:
         SettingsError: The processor has no vocabulary, or another one than the model's config.
     """
 
-    def __init__(self, model: Any, processor: Any, config: ExplainConfig | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        config: ExplainConfig | None = None,
+        knowledge: KnowledgeBase | None = None,
+    ) -> None:
         self.vocabulary: Vocabulary = processor.require_vocabulary(model.config, "the model")
         self.range_set: RangeSet = self.vocabulary.range_set(processor.range_set)
         self.model = model.eval()
         self.processor = processor
         self.config = config if config is not None else ExplainConfig()
+        knowledge = knowledge if knowledge is not None else _shipped_knowledge(self.vocabulary)
+        self.checking = Checking(self.vocabulary, self.range_set, knowledge)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, config: ExplainConfig | None = None, **settings: Any) -> Explainer:
-        """Load a model folder or Hub id.
+        """Load a model folder or Hub id, with the knowledge base in it.
 
         Args:
             folder: The folder or id.
             config: How patients are explained; or give its settings as keywords, such as `probabilities=True`.
 
         Raises:
-            InputDataError: The checkpoint lacks weights.
+            InputDataError: The checkpoint lacks weights, or its knowledge base is malformed.
             SettingsError: An older version wrote the folder, which has no vocabulary.
             StageError: There is no ClinRaGen model.
         """
@@ -94,13 +134,10 @@ class Explainer:
         if model.config.lora is not None:
             # Nothing is trained any more, and a separate adapter costs a sixth of every token's time.
             model.merge_adapters()
-        return cls(model, processor, config if config is not None else ExplainConfig(**settings))
-
-    @cached_property
-    def _constraint(self) -> DiseaseListConstraint:
-        from modeling_clinragen.generation_clinragen import DiseaseListConstraint
-
-        return DiseaseListConstraint(self.processor, self.model.config)
+        file = _knowledge_file(folder)
+        vocabulary = processor.require_vocabulary(model.config, str(folder))
+        knowledge = load_knowledge(file, vocabulary) if file is not None else None
+        return cls(model, processor, config if config is not None else ExplainConfig(**settings), knowledge)
 
     def read_labs(self, path: Path) -> LabSeries:
         """Read a CSV of labs and vitals in the model's vocabulary.
@@ -111,37 +148,124 @@ class Explainer:
         """
         return read_lab_csv(path, self.vocabulary)
 
-    def explain(self, note: str, series: LabSeries | None) -> Explanation:
+    def explain(self, note: str | None, series: LabSeries | None) -> Explanation:
         """Diagnose one patient.
 
         Args:
-            note: The note; "" where there is none.
+            note: The note; "" or None where there is none.
             series: The measurements in the model's vocabulary, or None where there are none.
 
         Raises:
-            ModelInputError: The series is too long for the model (see `ClinRaGenLabFeatureExtractor.describe`).
+            ModelInputError: There is neither a note nor a measurement, the note is too long, or the series is too
+                long for the model (see `ClinRaGenLabFeatureExtractor.describe`).
             SettingsError: The series has other variables than the model or another order or units of them (the message
                 has both lists); the model has no diseases, or its layout does not allow to score them.
         """
+        from modeling_clinragen.reading_clinragen import require_input
+
         if series is not None:
             # A series says nothing about diseases, so only the variables are compared.
             measured = replace(series.vocabulary, diseases=self.vocabulary.diseases)
             self.vocabulary.require_same(measured, "the model", "the series")
-        given = {"hours": series.hours, "values": series.values} if series is not None else None
-        inputs = self.processor(note=[note], series=[given]).to(self.model.device)
-        allowed = [self._constraint] if self.config.constrained else []
-        beams = self.config.num_beams
-        generated = self.model.generate(**inputs, do_sample=False, num_beams=beams, logits_processor=allowed)
+            series = replace(series, vocabulary=self.vocabulary)
+        known = series if series is not None else LabSeries.empty(self.vocabulary)
+        given = {"hours": known.hours, "values": known.values} if known.observed.any() else None
+        require_input(note, given)
+        patient = Patient(known, note or None)
+        answer = self._raw(patient, given) if self.config.raw else self._verified(patient)
+        report = self.processor.read_report(note, given)
+        part = () if report.whole else (f"The note is longer than the model reads: {report.sentence}.",)
+        scores = self._scores(patient, given, answer.diagnoses) if self.config.probabilities else None
+        knowledge = self.checking.knowledge
+        return replace(
+            answer,
+            warnings=(*part, *self.processor.unlike(report)),
+            knowledge=None if knowledge is None else knowledge.origin,
+            probabilities=scores,
+        )
+
+    @cached_property
+    def _verifier(self) -> Verifier:
+        from clinragen.verification import Verifier, VerifyConfig
+
+        return Verifier(self.model, self.processor, self.checking, VerifyConfig(num_beams=self.config.num_beams))
+
+    def _verified(self, patient: Patient) -> Explanation:
+        found = self._verifier.generate([patient])[0]
+        return Explanation(
+            diagnoses=found.diagnoses,
+            rationale=found.rationale,
+            sentences=found.sentences,
+            withheld=found.withheld,
+            verified=True,
+            without_evidence=_without_evidence(found.diagnoses, found.sentences, self.vocabulary),
+            warnings=(),
+            text=found.draft,
+            problem=found.problem,
+            patient=patient,
+            range_set=self.range_set.name,
+        )
+
+    def _raw(self, patient: Patient, given: Mapping[str, Any] | None) -> Explanation:
+        inputs = self._inputs(patient, given)
+        generated = self.model.generate(**inputs, do_sample=False, num_beams=self.config.num_beams)
         text = self.processor.tokenizer.decode(generated[0], skip_special_tokens=True).strip()
         parsed = self.processor.parse(text)
-        scores = self._scores(inputs, parsed.diagnoses) if self.config.probabilities else None
-        return Explanation(parsed.diagnoses, parsed.rationale, text, parsed.problem, scores)
+        sentences = tuple(check_sentences(parsed.rationale, patient, self.checking, parsed.diagnoses))
+        return Explanation(
+            diagnoses=parsed.diagnoses,
+            rationale=parsed.rationale,
+            sentences=sentences,
+            withheld=(),
+            verified=False,
+            without_evidence=_without_evidence(parsed.diagnoses, sentences, self.vocabulary),
+            warnings=(),
+            text=text,
+            problem=parsed.problem,
+            patient=patient,
+            range_set=self.range_set.name,
+        )
 
-    def _scores(self, inputs: Any, listed: tuple[str, ...]) -> dict[str, float]:
+    def _inputs(self, patient: Patient, given: Mapping[str, Any] | None) -> Any:
+        return self.processor(note=[patient.note or ""], series=[given], warn=False).to(self.model.device)
+
+    def _scores(self, patient: Patient, given: Mapping[str, Any] | None, listed: tuple[str, ...]) -> dict[str, float]:
         from modeling_clinragen.generation_clinragen import score_diseases
 
         diseases = self.model.config.diseases
-        # Without constraint the model may have generated a name that is not in its vocabulary.
-        given = [name for name in listed if name in diseases]
-        scores = score_diseases(self.model, self.processor, dict(inputs), [given])
+        # Raw output may hold a name that is not in the model's vocabulary.
+        known = [name for name in listed if name in diseases]
+        scores = score_diseases(self.model, self.processor, dict(self._inputs(patient, given)), [known])
         return dict(zip(diseases, scores[0].tolist(), strict=True))
+
+
+def _without_evidence(
+    diagnoses: tuple[str, ...], sentences: tuple[CheckedSentence, ...], vocabulary: Vocabulary
+) -> tuple[str, ...]:
+    cited = {
+        claim.disease
+        for sentence in sentences
+        for claim in sentence.claims
+        if claim.kind == "tie" and claim.verdict == SUPPORTED
+    }
+    return tuple(name for name in diagnoses if vocabulary.key_of_disease.get(name) not in cited)
+
+
+def _shipped_knowledge(vocabulary: Vocabulary) -> KnowledgeBase | None:
+    shipped = shipped_definitions().vocabulary
+    same = shipped.variable_keys == vocabulary.variable_keys and shipped.disease_names == vocabulary.disease_names
+    return load_knowledge(None, vocabulary) if same else None
+
+
+def _knowledge_file(folder: str | Path) -> Path | None:
+    """The knowledge base of a model folder or Hub id, where it has one."""
+    if Path(folder).is_dir():
+        file = Path(folder) / KNOWLEDGE
+        return file if file.is_file() else None
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(str(folder), KNOWLEDGE))
+    except EntryNotFoundError:
+        return None

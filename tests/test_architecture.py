@@ -28,6 +28,8 @@ MAY_TAKE_THE_SHIPPED = {
     "dataset_builder.contract.definitions",
     "clinragen.cli.knowledge",
     "clinragen.cli.stage_commands",
+    # A model folder without a knowledge base of its own.
+    "clinragen.inference",
     "clinragen.knowledge.shipped",
     "clinragen.pipeline.synthesize",
     # A download fetches tables, and whose codes are counted in them is chosen later.

@@ -9,7 +9,7 @@ import typer
 
 from clinragen.cli.from_config import argument, command, config_from, config_parameters, option
 from clinragen.explain_config import ExplainConfig
-from modeling_clinragen.errors import InputDataError, SettingsError
+from modeling_clinragen.errors import SettingsError
 
 
 def add_explain_commands(app: typer.Typer) -> None:
@@ -21,6 +21,8 @@ def add_explain_commands(app: typer.Typer) -> None:
             argument("model", Path, "Model folder or Hub id."),
             option("note", Path | None, "Text file with the note.", None),
             option("labs", Path | None, "CSV: hours plus any of the model's variables with units.", None),
+            option("details", bool, "Show what decides each claim, and the withheld sentences.", False),
+            option("json", bool, "Print everything as JSON.", False),
             *config_parameters(ExplainConfig),
         ],
         _predict,
@@ -42,32 +44,25 @@ def add_explain_commands(app: typer.Typer) -> None:
     )
 
 
-def _predict(model: Path, note: Path | None, labs: Path | None, **values: Any) -> None:
+def _predict(model: Path, note: Path | None, labs: Path | None, details: bool, json: bool, **values: Any) -> None:
     from clinragen.cli.display import quiet_libraries
+    from dataset_builder.contract.note_file import read_note
 
     if note is None and labs is None:
         raise SettingsError("give --note FILE, --labs FILE.csv, or both")
     config = config_from(ExplainConfig, values)
-    text = "" if note is None else _read_note(note)
+    text = "" if note is None else read_note(note)
     quiet_libraries()
-    from clinragen.evaluation.terminal import print_explanation
+    from clinragen.cli.explanation import explanation_json, print_explanation
     from clinragen.inference import Explainer
 
     explainer = Explainer.from_pretrained(model, config)
     series = None if labs is None else explainer.read_labs(labs)
-    print_explanation(explainer.explain(text, series))
-
-
-def _read_note(path: Path) -> str:
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except UnicodeDecodeError as error:
-        raise InputDataError(f"{path}: is not UTF-8 text; save it as UTF-8") from error
-    if not text:
-        raise InputDataError(f"{path}: is empty; give a note, or leave --note out")
-    return text
+    explanation = explainer.explain(text, series)
+    if json:
+        typer.echo(explanation_json(explanation), nl=False)
+    else:
+        print_explanation(explanation, details=details)
 
 
 def _demo(model: Path, cohort: Path | None, port: int, **values: Any) -> None:

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripted_model import drafted, let_write, save_short_model
 
-from clinragen import Explainer
+from clinragen import Explainer, generate_verified
+from clinragen.claims.sentences import Patient
+from clinragen.knowledge.reader import KNOWLEDGE, shipped_content
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen import score_diseases
-from modeling_clinragen.errors import InputDataError, SettingsError
+from modeling_clinragen.errors import InputDataError, ModelInputError, SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 NOTE = "Dyspnea and fever. History of hypertension."
@@ -25,15 +28,7 @@ def make_folder(make_model: Any, make_processor: Any, tmp_path_factory: pytest.T
     """Save a model folder. The model would end at once; where that is not allowed, it writes of shock."""
 
     def build(**settings: Any) -> Path:
-        path = tmp_path_factory.mktemp("model")
-        model, processor = make_model("bart", **settings), make_processor(**settings)
-        bias = model.language_model.final_logits_bias[0]
-        bias[processor.list_ids(["Shock"])] = 100.0
-        bias[processor.tokenizer.eos_token_id] = 200.0
-        model.generation_config.max_new_tokens = 90
-        model.save_pretrained(path)
-        processor.save_pretrained(path)
-        return path
+        return save_short_model(tmp_path_factory.mktemp("model"), make_model, make_processor, **settings)
 
     return build
 
@@ -105,11 +100,83 @@ def test_a_folder_of_an_older_version_must_be_made_again(make_folder: Any) -> No
     folder = make_folder()
     path = folder / "processor_config.json"
     content = json.loads(path.read_text())
-    assert content["format_version"] == 1
+    assert content["format_version"] == 2
     without = {name: content[name] for name in content if name not in ("vocabulary", "range_set", "format_version")}
     path.write_text(json.dumps(without))
     with pytest.raises(SettingsError, match="older version; train it again with `clinragen train` or `clinragen run`"):
         Explainer.from_pretrained(folder)
-    path.write_text(json.dumps({**content, "format_version": 2}))
-    with pytest.raises(SettingsError, match="has the format 2, this version reads up to 1; update clinragen"):
+    path.write_text(json.dumps({**content, "format_version": 3}))
+    with pytest.raises(SettingsError, match="has the format 3, this version reads up to 2; update clinragen"):
         Explainer.from_pretrained(folder)
+
+
+TIE = '"hypertension" supports Essential hypertension.'
+
+
+def without_hypertension() -> dict[str, Any]:
+    """The shipped knowledge base without the word for this disease."""
+    content = shipped_content()
+    disease = content["diseases"]["essential_hypertension"]
+    disease["terms"] = [term for term in disease["terms"] if term["term"] != "hypertension"]
+    return {**content, "origin": "Made up for a test."}
+
+
+def test_rationales_are_checked_by_the_knowledge_base_of_the_model_folder(
+    make_folder: Any, monkeypatch: pytest.MonkeyPatch, tiny_tokenizer: Any
+) -> None:
+    folder = make_folder()
+    let_write(monkeypatch, tiny_tokenizer, drafted(["Essential hypertension"], TIE))
+    shipped = Explainer.from_pretrained(folder).explain(NOTE, None)
+    assert (shipped.rationale, shipped.withheld, shipped.without_evidence) == (TIE, (), ())
+    assert shipped.knowledge == shipped_content()["origin"]
+    (folder / KNOWLEDGE).write_text(json.dumps(without_hypertension()))
+    own = Explainer.from_pretrained(folder).explain(NOTE, None)
+    assert (own.rationale, own.without_evidence) == ("", ("Essential hypertension",))
+    assert [sentence.text for sentence in own.withheld] == [TIE]
+    assert own.checked.knowledge == own.knowledge == "Made up for a test."
+    (folder / KNOWLEDGE).write_text("{}")
+    with pytest.raises(InputDataError, match=KNOWLEDGE):
+        Explainer.from_pretrained(folder)
+
+
+def test_without_a_knowledge_base_no_diagnosis_is_said_to_have_evidence(
+    make_folder: Any, monkeypatch: pytest.MonkeyPatch, tiny_tokenizer: Any, lactate_vocabulary: Vocabulary
+) -> None:
+    let_write(monkeypatch, tiny_tokenizer, drafted(["Essential hypertension"], TIE))
+    found = Explainer.from_pretrained(make_folder(vocabulary=lactate_vocabulary)).explain(NOTE, None)
+    assert (found.diagnoses, found.without_evidence) == (("Essential hypertension",),) * 2
+    assert found.checked.knowledge is found.knowledge is None
+    assert any("no knowledge base" in sentence for sentence in found.checked.missing())
+
+
+def test_an_explanation_is_what_verified_generation_writes_of_the_patient(
+    make_folder: Any, make_series: Any, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch, tiny_tokenizer: Any
+) -> None:
+    explainer = Explainer.from_pretrained(make_folder())
+    let_write(monkeypatch, tiny_tokenizer, drafted(["Essential hypertension"], f"{TIE} Glucose is not measured."))
+    made = make_series(5, 1)
+    series = LabSeries.from_values(vocabulary, made["hours"], made["values"])
+    found = explainer.explain(NOTE, series)
+    (expected,) = generate_verified(explainer.model, explainer.processor, [Patient(series, NOTE)], explainer.checking)
+    assert (found.rationale, found.sentences, found.withheld) == (
+        expected.rationale,
+        expected.sentences,
+        expected.withheld,
+    )
+    assert found.sentences
+    assert found.withheld
+    assert all(sentence.verdict == "supported" for sentence in found.sentences)
+
+
+@pytest.mark.parametrize("note", ["", " \n", "\N{FACE WITH TEARS OF JOY}", "--- ???", None])
+def test_a_patient_of_whom_nothing_is_known_is_refused(make_folder: Any, note: str | None) -> None:
+    explainer = Explainer.from_pretrained(make_folder())
+    for series in (None, LabSeries.empty(explainer.vocabulary)):
+        with pytest.raises(ModelInputError, match="nothing to go on"):
+            explainer.explain(note, series)
+
+
+def test_a_text_too_long_to_be_a_note_is_refused(make_folder: Any) -> None:
+    explainer = Explainer.from_pretrained(make_folder())
+    with pytest.raises(ModelInputError, match="11,000,000 characters, at most 1,000,000 are taken"):
+        explainer.explain("Dyspnea and" * 1_000_000, None)

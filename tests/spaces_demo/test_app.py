@@ -39,6 +39,9 @@ class Installed(PathFinder):
 sys.meta_path[sys.meta_path.index(PathFinder)] = Installed
 sys.path[0] = {space!r}
 page = runpy.run_path({app!r})["make_page"]()
+explain = next(one.fn for one in page.fns.values() if one.name == "explain")
+_, diagnoses, _, measured, _ = explain("My own note and measurements", "History of COPD.", {labs!r})
+assert "heart rate" in measured and diagnoses, (measured, diagnoses)
 import clinragen
 print(clinragen.__file__, len(page.config["dependencies"]))
 """
@@ -49,7 +52,9 @@ OWN_PACKAGES = {"clinragen", "dataset_builder", "modeling_clinragen", "spaces_de
 def model(make_model: Any, make_processor: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model from open data."""
     folder = tmp_path_factory.mktemp("space") / "model"
-    make_model("bart").save_pretrained(folder)
+    model = make_model("bart")
+    model.generation_config.max_new_tokens = 40
+    model.save_pretrained(folder)
     make_processor().save_pretrained(folder)
     write_json(folder / "provenance.json", {"credentialed": False, "title": "Synthetic hospital"})
     return folder
@@ -133,10 +138,12 @@ def test_what_the_card_says_to_deploy_runs_with_its_requirements_alone(model: Pa
             words = [sys.executable, *words[1:], "--no-build-isolation", "--quiet", "--no-index"]
         subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, timeout=120)
     space = tmp_path / "my-space"
+    labs = str(tmp_path / "labs.csv")
+    (tmp_path / "labs.csv").write_text("hours,heart rate (bpm)\n0,118\n4,124\n")
     missing = packages_without([*REQUIREMENTS, "gradio"])
     assert {"ibis", "duckdb", "trl", "sklearn", "matplotlib"} <= missing
     done = subprocess.run(
-        [sys.executable, "-c", START.format(missing=missing, space=str(space), app=str(space / "app.py"))],
+        [sys.executable, "-c", START.format(missing=missing, space=str(space), app=str(space / "app.py"), labs=labs)],
         cwd=tmp_path,
         capture_output=True,
         text=True,

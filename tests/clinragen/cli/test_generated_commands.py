@@ -114,7 +114,7 @@ def test_every_setting_is_an_option_with_its_help(name: str, kind: type) -> None
                 assert parameter.secondary_opts == [flag.replace("--", "--no-", 1)]
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "quickstart", "run", "download"])
+@pytest.mark.parametrize("name", [*COMMANDS, "quickstart", "run", "download", "check"])
 def test_no_option_is_offered_twice_and_each_has_a_help_text(name: str) -> None:
     command = command_of(name)
     flags = [flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)]
@@ -167,7 +167,7 @@ def test_the_defaults_are_those_of_the_config(captured: list[Any], name: str, ki
             ["--learning-rate", "1e-3", "--max_steps", 3],
             {"overrides": ("--learning-rate", "1e-3", "--max_steps", "3")},
         ),
-        ("evaluate", ["--constrained", "--num-beams", 2], {"constrained": True, "num_beams": 2}),
+        ("evaluate", ["--raw", "--num-beams", 2], {"raw": True, "num_beams": 2}),
     ],
 )
 def test_options_reach_the_config(captured: list[Any], name: str, words: list[Any], expected: dict[str, Any]) -> None:
@@ -312,7 +312,7 @@ def test_settings_of_an_explanation_reach_the_model(
 
     seen: list[Any] = []
     monkeypatch.setattr(serve, "serve", lambda model, config, **more: seen.append((model, config, more)))
-    words = ["demo", tmp_path, "--num-beams", 2, "--no-constrained", "--probabilities", "--port", 0]
+    words = ["demo", tmp_path, "--num-beams", 2, "--raw", "--probabilities", "--port", 0]
     assert in_process(*words).returncode == 0
-    config = ExplainConfig(num_beams=2, constrained=False, probabilities=True)
+    config = ExplainConfig(num_beams=2, raw=True, probabilities=True)
     assert seen == [(tmp_path, config, {"cohort": None, "port": 0})]

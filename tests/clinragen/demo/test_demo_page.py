@@ -78,6 +78,7 @@ def test_a_patient_is_explained_in_chromium(page: str, tiny_run: Path, tmp_path:
         pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
     from selenium import webdriver
     from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import WebDriverWait
 
     options = webdriver.ChromeOptions()
@@ -98,13 +99,16 @@ def test_a_patient_is_explained_in_chromium(page: str, tiny_run: Path, tmp_path:
         browser.find_element(By.ID, "explain").click()
 
         def answered(found: webdriver.Chrome) -> bool:
-            rationale = found.find_element(By.CSS_SELECTOR, "#rationale textarea").get_attribute("value") or ""
-            return bool(rationale.strip()) and bool(found.find_element(By.ID, "diagnoses").text.strip())
+            return all(found.find_element(By.ID, name).text.strip() for name in ("rationale", "diagnoses"))
 
         wait.until(answered)
-        rationale = browser.find_element(By.CSS_SELECTOR, "#rationale textarea").get_attribute("value") or ""
-        if "malformed" in rationale:
+        rationale = browser.find_element(By.ID, "rationale")
+        if "malformed" in rationale.text:
             assert "No disease is diagnosed" not in browser.find_element(By.ID, "diagnoses").text
+        else:
+            # The note stands beside the rationale, and what is withheld is closed.
+            assert start in rationale.text
+            assert not any(one.get_attribute("open") for one in rationale.find_elements(By.TAG_NAME, "details"))
         assert browser.find_element(By.ID, "probabilities").text.count("%") == SHOWN_DISEASES
         anomalies = browser.find_element(By.CSS_SELECTOR, "#anomalies textarea").get_attribute("value")
         assert anomalies == first["lab_summary"]
@@ -113,6 +117,11 @@ def test_a_patient_is_explained_in_chromium(page: str, tiny_run: Path, tmp_path:
         assert picture.stat().st_size > 10_000
         if keep := os.environ.get("CLINRAGEN_KEEP_SCREENSHOT"):
             shutil.copy(picture, keep)
+        # Another patient: nothing of the answer stays.
+        box = browser.find_element(By.CSS_SELECTOR, "#patient input")
+        box.click()
+        box.send_keys(Keys.ARROW_UP, Keys.ENTER)
+        wait.until(lambda found: not any(found.find_element(By.ID, name).text for name in ("rationale", "diagnoses")))
         # No run history: what a patient's page held must not stay in the browser.
         kept = browser.execute_script("return JSON.stringify(Object.assign({}, localStorage))")
         assert first["note"][:40] not in kept

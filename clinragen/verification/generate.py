@@ -1,0 +1,185 @@
+"""Diagnoses with rationales in which every sentence holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from clinragen.claims.check import Checking
+from clinragen.claims.sentences import Patient, SentenceChecker
+from clinragen.verification.config import VerifyConfig
+from clinragen.verification.facts import facts_of
+from clinragen.verification.missing import Gap, gaps
+from clinragen.verification.result import VerifiedRationale
+from clinragen.verification.review import Review
+from clinragen.verification.writer import Request, Writer
+from dataset_builder.storage.progress import Progress, Report, no_report
+from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.processing_clinragen import RATIONALE_MARK, ParsedOutput
+
+
+def generate_verified(
+    model: Any,
+    processor: Any,
+    patients: Sequence[Patient],
+    checking: Checking,
+    config: VerifyConfig | None = None,
+    *,
+    report: Report = no_report,
+) -> list[VerifiedRationale]:
+    """Diagnose patients and explain the diagnoses with sentences that the patients' data support; see `Verifier`.
+
+    Args:
+        model, processor: A ClinRaGen model and its processor.
+        patients: What each one's rationale may draw on and is checked against. Without a note or without measurements
+            the model is shown none.
+        checking: What rationales are checked by.
+        config: How to write and check.
+        report: Called with the number of patients finished.
+
+    Returns:
+        One result per patient, in order.
+
+    Raises:
+        SettingsError: The model's vocabulary is not the checking's, or its layout has the list of diseases last.
+    """
+    return Verifier(model, processor, checking, config).generate(patients, report)
+
+
+class Verifier:
+    """Writes rationales in which every sentence holds.
+
+    The model writes under the constraint of each patient's data (`modeling_clinragen.grounded_clinragen`), so that
+    quotations are the note's words and numbers those of the series. Then sentence by sentence: one that the checker
+    does not support is written again from the accepted text, a bounded number of times, else withheld. At last the
+    model is asked for sentences about evidence of the listed diseases that it left out.
+
+    Args:
+        model, processor: A ClinRaGen model and its processor.
+        checking: What rationales are checked by.
+        config: How to write and check.
+
+    Raises:
+        SettingsError: The model's vocabulary is not the checking's, or its layout has the list of diseases last.
+    """
+
+    def __init__(self, model: Any, processor: Any, checking: Checking, config: VerifyConfig | None = None) -> None:
+        vocabulary = processor.require_vocabulary(model.config)
+        vocabulary.require_same(checking.vocabulary, "the model", "the checking of claims")
+        if processor.layout != "diagnosis-first":
+            raise SettingsError(
+                f"verified generation needs the layout diagnosis-first, this processor's is {processor.layout}; "
+                "use raw output (`--raw`)"
+            )
+        self._config = config if config is not None else VerifyConfig()
+        self._processor = processor
+        self._checking = checking
+        self._writer = Writer(model.eval(), processor, self._config)
+
+    @torch.inference_mode()
+    def generate(self, patients: Sequence[Patient], report: Report = no_report) -> list[VerifiedRationale]:
+        """One result per patient, in order; `report` is called with the number of patients finished."""
+        order = sorted(range(len(patients)), key=lambda row: _size(patients[row]))
+        results: dict[int, VerifiedRationale] = {}
+        for start in range(0, len(order), self._config.batch_size):
+            rows = order[start : start + self._config.batch_size]
+            results.update(zip(rows, self._batch([patients[row] for row in rows]), strict=True))
+            report(Progress(len(results), len(order), "patients"))
+        return [results[row] for row in range(len(patients))]
+
+    def _batch(self, patients: Sequence[Patient]) -> list[VerifiedRationale]:
+        writer, processor = self._writer, self._processor
+        cases = [_Case(place, patient, self._checking, processor, writer) for place, patient in enumerate(patients)]
+        for case, draft in zip(cases, writer.drafts([case.grounding for case in cases]), strict=True):
+            case.read(draft, processor.parse(draft))
+        readable = [case for case in cases if case.problem is None]
+        _rewrite(readable, writer, self._config)
+        if self._config.complete:
+            _complete(readable, writer, self._config)
+        return [case.result() for case in cases]
+
+
+def _size(patient: Patient) -> tuple[int, int]:
+    # Similar lengths together: less padding, and short answers need not wait for long ones.
+    return len(patient.note or ""), len(patient.series.hours)
+
+
+class _Case:
+    """One patient on the way from draft to result."""
+
+    def __init__(self, place: int, patient: Patient, checking: Checking, processor: Any, writer: Writer) -> None:
+        self._place = place
+        self.checker = SentenceChecker(patient, checking)
+        self.grounding = writer.grounding(facts_of(patient, self.checker, processor))
+        self._writer = writer
+
+    def read(self, draft: str, parsed: ParsedOutput) -> None:
+        """Take the draft; one that is not well formed has no sentences."""
+        self._draft, self._parsed, self.problem = draft, parsed, parsed.problem
+        if parsed.problem is not None:
+            return
+        self.checker.list_diagnoses(parsed.diagnoses)
+        self.review = Review(self.checker, parsed.rationale)
+        # Where the opening and so many accepted sentences have been read to.
+        self._opening = draft[: draft.index(RATIONALE_MARK) + len(RATIONALE_MARK)]
+        self._row = self._writer.opened(self._opening, self.grounding)
+        self._sentences = 0
+
+    def request(self, draw: int | None, gap: Gap | None = None) -> Request:
+        """A request for one more sentence, about a gap or whatever comes next."""
+        text = self.review.text
+        for sentence in self.review.accepted[self._sentences :]:
+            self._row = self._writer.goes_on(self._row, f" {sentence.text}", self.grounding)
+        self._sentences = len(self.review.accepted)
+        given = f"{self._opening} {text}" if text else self._opening
+        # The blank behind the given text ends its last sentence.
+        request = Request(self._place, self.grounding, given, self._row, 2 if text else 1, draw)
+        if gap is None:
+            return request
+        return replace(request, begins=gap.begins, spans=gap.spans, disease=gap.name)
+
+    def result(self) -> VerifiedRationale:
+        """The outcome."""
+        if self.problem is not None:
+            return VerifiedRationale(self._parsed.diagnoses, (), (), self._draft, self.problem)
+        review = self.review
+        return VerifiedRationale(
+            self._parsed.diagnoses,
+            tuple(review.accepted),
+            tuple(review.withheld),
+            self._draft,
+            None,
+            review.rewritten,
+            review.asked,
+        )
+
+
+def _rewrite(cases: Sequence[_Case], writer: Writer, config: VerifyConfig) -> None:
+    """Replace or withhold refused sentences, those of all patients side by side, until none is left."""
+    left = [case for case in cases if case.review.refused is not None]
+    while left:
+        for case in left:
+            # A withheld sentence may uncover another refused one, which has tries of its own.
+            while case.review.refused is not None and case.review.tries >= config.tries:
+                case.review.withhold()
+        left = [case for case in left if case.review.refused is not None]
+        draws = range(config.candidates)
+        requests = [case.request(case.review.tries * config.candidates + number) for case in left for number in draws]
+        texts = writer.sentences(requests)
+        for number, case in enumerate(left):
+            case.review.offer(texts[number * config.candidates : (number + 1) * config.candidates])
+        left = [case for case in left if case.review.refused is not None]
+
+
+def _complete(cases: Sequence[_Case], writer: Writer, config: VerifyConfig) -> None:
+    """Ask for a sentence about each piece of evidence that was left out: the most probable one, then drawn ones."""
+    for draw in (None, *range(config.tries)):
+        asked = [(case, gap) for case in cases for gap in gaps(case.checker, case.review.accepted)]
+        texts = writer.sentences([case.request(draw, gap) for case, gap in asked])
+        for (case, gap), text in zip(asked, texts, strict=True):
+            # Another one may have filled it by now.
+            if not gap.filled(case.review.accepted):
+                case.review.add([text], gap)
