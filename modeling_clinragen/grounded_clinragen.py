@@ -251,6 +251,9 @@ class GroundedConstraint(LogitsProcessor):
         before, after = self._rows.get(place), self._rows.get((place[0], (*place[1], token)))
         if before is None or after is None or not _in_rationale(before.grammar):
             return False
+        if self._groundings[place[0]].numbers.demand(after.rationale.sentence) == "at once":
+            # The blank before a number is as improbable as the number, where a token holds both.
+            return False
         states = (before.rationale, after.rationale)
         return all(state.mode == "free" and not state.literals for state in states)
 

@@ -31,6 +31,7 @@ _WATCHED = re.compile(
 )
 # How far back the end of one of these may stand.
 _WATCHED_BEFORE = 40
+_DECIMAL = re.compile(r"\d\.\d")
 # Longest name of a variable, in characters: what a name that has just ended is searched in.
 _TAIL = 64
 # So far ahead the tokens of a quotation are looked for.
@@ -74,10 +75,15 @@ class Quotable:
         # A part ends with a mark that can't be quoted, so that no quotation runs from one into the next.
         self.text = "\0".join(dict.fromkeys(" ".join(piece.split()) for piece in pieces)) + "\0"
         self.starts = tuple(
-            place
-            for place, character in enumerate(self.text)
-            if character not in " \0" and not (character.isalnum() and place and self.text[place - 1].isalnum())
+            place for place, character in enumerate(self.text) if character not in " \0" and not self._inside(place)
         )
+
+    def _inside(self, place: int) -> bool:
+        """Whether a place lies inside a word or a decimal number."""
+        around = self.text[max(0, place - 2) : place + 2]
+        if place and self.text[place - 1].isalnum() and self.text[place].isalnum():
+            return True
+        return place > 0 and _DECIMAL.search(around) is not None and "." in self.text[place - 1 : place + 1]
 
     def starts_in(self, wanted: Callable[[str], bool]) -> tuple[int, ...]:
         """The places where a quotation of one of the wanted parts may begin."""
@@ -105,10 +111,7 @@ class Quotable:
 
     def ends(self, places: Iterable[int]) -> bool:
         """Whether a quotation may end here: not inside a word, and not at a blank."""
-        return any(
-            self.text[place - 1] != " " and not (self.text[place - 1].isalnum() and self.text[place].isalnum())
-            for place in places
-        )
+        return any(self.text[place - 1] != " " and not self._inside(place) for place in places)
 
 
 class State(NamedTuple):
@@ -187,6 +190,8 @@ class Grounding:
         sentence = state.sentence
         if run is None or (text[place].isspace() and _ended(sentence)):
             return place
+        if sentence and sentence[-1] in _CLOSING and text[place].isalnum():
+            return place
         tail = sentence[-_TAIL:]
         watched = tail + run.group()
         end = run.end()
@@ -242,7 +247,7 @@ class Grounding:
         demanded = self.named.demanded(sentence, state.listed)
         if demanded is not None and not any(one.startswith(character) for one in demanded):
             return None
-        if name is None or _misspelt(sentence, character):
+        if name is None or _misspelt(sentence, character) or (before in _CLOSING and before and character.isalnum()):
             return None
         state = state._replace(mode="free", sentence=sentence + character, name=name, number="", numbers=frozenset())
         if not bound and before.isalnum() and not character.isalnum() and self._forbidden(sentence):

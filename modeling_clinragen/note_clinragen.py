@@ -62,13 +62,16 @@ def has_words(text: str) -> bool:
 def find_spans(note: str, words: str) -> list[tuple[int, int]]:
     """Where a quotation stands in a note, as (start, end) characters.
 
-    Any white space stands for any other, case does not matter, and a quotation neither begins nor ends inside a word.
+    Any white space stands for any other, case does not matter, and a quotation neither begins nor ends inside a word
+    or a decimal number.
     """
     parts = words.split()
     if not parts:
         return []
     left = r"(?<!\w)" if parts[0][:1].isalnum() else ""
+    left += r"(?<!\d\.)" if parts[0][:1].isdigit() else ""
     right = r"(?!\w)" if parts[-1][-1:].isalnum() else ""
+    right += r"(?!\.\d)" if parts[-1][-1:].isdigit() else ""
     pattern = re.compile(left + r"\s+".join(map(re.escape, parts)) + right, re.IGNORECASE)
     return [found.span() for found in pattern.finditer(note)]
 

@@ -219,3 +219,17 @@ def test_what_nobody_can_read_is_not_written(character: str) -> None:
     assert possible("Heart rate is high. The patient looks ill.")
     assert not possible(f"Heart rate is high. The {character}patient looks ill.")
     assert not possible(f'{character}"COPD" fits.')
+
+
+def test_a_quotation_ends_outside_decimals_and_words() -> None:
+    about = grounding(note="Lactate 6.1, pH 7.12. WBC 12.")
+    for words, right in {
+        "Lactate 6.1": True,
+        "Lactate 6": False,
+        "1, pH": False,
+        "pH 7.12": True,
+        "WBC 12": True,
+    }.items():
+        assert possible(f'"{words}" fits.', about) is right, words
+        assert bool(find_spans("Lactate 6.1, pH 7.12. WBC 12.", words)) is right, words
+    assert not possible('"WBC 12"fits.', about)
