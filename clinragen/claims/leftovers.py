@@ -33,10 +33,23 @@ def leave_open(tokens: list[Token], clauses: list[Clause]) -> None:
         left = [place for place, token in enumerate(zone) if token.kind in _CHARGED and token.start not in taken]
         if not left:
             continue
+        if _is_extreme(zone, left[0]):
+            # "Heart rate is high, in keeping with shock, peaking near 180": it goes on with what was named last.
+            before = [clause for clause in clauses if clause.start < zone[left[0]].start]
+            if before and before[-1].scope == "now":
+                before[-1].scope = "unread"
         for clause in clauses:
             beside = clause.scope == "now" and zone[0].start < clause.end and clause.start < zone[-1].end
             if beside and any(_changes(zone, place, clause) for place in left):
                 clause.scope = "unread"
+
+
+def _is_extreme(zone: list[Token], place: int) -> bool:
+    """Whether an extreme with its number stands there, of a variable that is not named beside it."""
+    if any(one.kind in ("word", "foreign") for one in zone[:place]):
+        return False
+    following = [one.kind for one in zone[place + 1 :] if one.kind not in ("soft", "filler", "approximately")]
+    return zone[place].kind == "extreme" and following[:1] == ["number"]
 
 
 def _tokens_of(clause: Clause) -> list[Token]:

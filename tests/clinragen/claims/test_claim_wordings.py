@@ -97,3 +97,11 @@ def test_a_text_has_the_tokens_of_its_sentences(sentences: list[str]) -> None:
     text, lexicon = " ".join(ended), load_lexicon(VOCABULARY)
     alone = [token.kind for one in ended for token in tokenize(one, lexicon)]
     assert [token.kind for token in tokenize(text, lexicon)] == alone
+
+
+@pytest.mark.parametrize("end", [", peaking near 180 bpm.", " (peaking near 180 bpm)."])
+def test_a_number_behind_an_interpretation_is_not_passed_over(end: str) -> None:
+    claims = check(f"Heart rate is high, in keeping with Shock{end}")
+    assert by_variable(claims) == {"heart_rate": "U"}
+    # A number of something else changes nothing.
+    assert by_variable(check("Heart rate is high, with lactate peaking at 6.2.")) == {"heart_rate": "S"}
