@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from .note_clinragen import clean_note
 from .numbers_clinragen import SeriesNumbers, VariableNames
+from .processing_clinragen import NO_DIAGNOSIS
 from .sentences_clinragen import MAX_QUOTATION, QUOTATION_MARKS
 from .support_clinragen import QUOTATION, DiseaseNames, Support
 
@@ -27,7 +28,7 @@ _WORDS = re.compile(r"(?:(?![\d_])[\w \-,;:()/'])+")
 # Words that may ask for a number, and how far back the end of one may stand.
 _WATCHED = re.compile(
     r"(?i:hour|about|near|around|approximately|roughly|every|each|all|most|some|few|several|once|high|low"
-    r"|fit|point|support|keeping|consistent|suggestive|indicative|\band\b|\bor\b)|[A-Z]|[ ,;:(.][,;:]"
+    r"|fit|point|support|keeping|consistent|suggestive|indicative|\band\b|\bor\b)|[A-Z]|[ ,;:(.][,;:]|  "
 )
 # How far back the end of one of these may stand.
 _WATCHED_BEFORE = 40
@@ -160,7 +161,8 @@ class Grounding:
 
     def __post_init__(self) -> None:
         self.quotable = Quotable(self.facts.note, self.facts.spans)
-        self.named = DiseaseNames(self.diseases, self.names, self.facts.support)
+        # That there is none belongs to the list.
+        self.named = DiseaseNames((*self.diseases, NO_DIAGNOSIS), self.names, self.facts.support, NO_DIAGNOSIS)
         never = [number for number, measured in enumerate(self.numbers.measured) if not measured]
         words = sorted(self.names.of(never), key=len, reverse=True)
         self._unmeasured = (
@@ -297,7 +299,7 @@ class Grounding:
 
     def _name_holds(self, state: State) -> bool:
         """Whether what has been written of a name is none, or one that the sentence before it allows."""
-        if state.name not in self.diseases:
+        if state.name not in self.named.names:
             return True
         before = state.sentence[: len(state.sentence) - len(state.name)]
         return state.name in self.named.allowed(before, state.listed)
@@ -355,6 +357,9 @@ def _misspelt(text: str, character: str) -> bool:
         return True
     if character in ",;:.":
         return text[-1:] in _OPEN and bool(text)
+    if character == " ":
+        # "Heart rate is  Heart rate is"
+        return text[-1:] == " "
     return character.isupper() and len(text) >= _GLUED and text[-_GLUED:].isalpha() and text[-_GLUED:].islower()
 
 

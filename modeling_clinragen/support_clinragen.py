@@ -55,11 +55,13 @@ class DiseaseNames:
         names: The configured diseases.
         variables: The variables' names.
         support: See `Support`; None where nothing is known, so that only the diagnoses restrict the names.
+        never: A name that no sentence may hold.
     """
 
     names: Sequence[str]
     variables: VariableNames
     support: Support | None
+    never: str = ""
     _beginnings: frozenset[str] = field(init=False)
     _allowed: dict[tuple[str, frozenset[str] | None], frozenset[str]] = field(default_factory=dict)
 
@@ -103,7 +105,7 @@ class DiseaseNames:
 
     def _supported(self, sentence: str, listed: frozenset[str]) -> frozenset[str]:
         # None twice in a sentence.
-        left = frozenset(name for name in listed if name not in sentence)
+        left = frozenset(name for name in listed if name not in sentence and name != self.never)
         if self.support is None:
             return left
         quoted = [found["words"] for found in QUOTATION.finditer(sentence)]

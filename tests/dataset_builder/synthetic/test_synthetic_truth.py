@@ -173,12 +173,10 @@ def test_the_truth_is_read_back_as_it_was_written(hospital: Hospital) -> None:
     assert found.of(record["hadm_id"], record["stay_id"] + 1) is None
 
 
-@pytest.mark.parametrize(
-    "content", [b"not gzip", gzip.compress(b"{", mtime=0), gzip.compress(b'{"diseases": {"shock": {}}}')]
-)
+@pytest.mark.parametrize("content", [b"not gzip", b"{", b'{"diseases": {"shock": {}}}'], ids=["text", "half", "other"])
 def test_a_missing_or_damaged_truth_is_named(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InputDataError, match=rf"{TRUTH}: is missing"):
         read_truth(tmp_path)
-    (tmp_path / TRUTH).write_bytes(content)
+    (tmp_path / TRUTH).write_bytes(content if content == b"not gzip" else gzip.compress(content))
     with pytest.raises(InputDataError, match=rf"{TRUTH}: is damaged"):
         read_truth(tmp_path)
