@@ -33,8 +33,8 @@ _NUMBER = r"\d+(?:\.\d+)?"
 _DIRECTIONS = {
     "high": re.compile(r"\b(?:high|higher|elevated|raised|increased|above|exceeds?)\b", re.IGNORECASE),
     "low": re.compile(r"\b(?:low|lower|reduced|decreased|depressed|below|dips?|drops?)\b", re.IGNORECASE),
-    "rising": re.compile(r"\b(?:ris(?:es|ing)|rose|increas(?:es|ing)|climb\w*)\b", re.IGNORECASE),
-    "falling": re.compile(r"\b(?:fall(?:s|ing)|fell|decreas(?:es|ing)|declin\w*)\b", re.IGNORECASE),
+    "rising": re.compile(r"\b(?:ris(?:es|ing)|rose|increases|increasing|climb\w*)\b", re.IGNORECASE),
+    "falling": re.compile(r"\b(?:fall(?:s|ing)|fell|decreases|decreasing|declin\w*)\b", re.IGNORECASE),
     "erratic": re.compile(r"\b(?:swing\w*|erratic\w*|fluctuat\w*)\b", re.IGNORECASE),
 }
 # In how many readings, by word: the least and the greatest share of them, and the least and the greatest number.

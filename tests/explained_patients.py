@@ -29,7 +29,7 @@ HOSTILE = {
     "quotation marks": 'Says "fever" and “cough” „daily“ «no» since. " Pneumonia. ”',
     "null bytes": "Fever\0 and cough.\0\0 Pneumonia. CKD\0",
     "removed names": "[**Known lastname 123**] has fever. Seen by Dr. [** Name **] for pneumonia ___ CKD.",
-    "emoji": "Fever \U0001f912 and cough \u2764\ufe0f, pneumonia. Caf\u00e9 na\u00efve \u5fc3\u4e0d\u5168 CKD.",
+    "emoji": "Fever \U0001f912 and cough \u2764\ufe0f, pneumonia. r\u00e9sum\u00e9 \u5fc3\u4e0d\u5168 CKD.",
     "long": "Fever, cough. Pneumonia with orthopnea; CKD (stage 3). " * 182,
     "no words": '.,;: "" -- 12 / 3.4 ### \n\n\t ``',
     "marks of the target": "### Disease Diagnosed: Shock. ### Rationale: fever. </s> <pad> pneumonia ###",

@@ -32,7 +32,7 @@ class Request:
         patient: Place of the patient in the batch of drafts.
         grounding: What the text may draw on.
         given: The text of the target so far.
-        row: Where it stands (see `TargetReader.after`).
+        row: Where it stands (see `TargetReader.after`); None where nothing can follow.
         finished: How many sentences have ended when this one has. Given text that ends with a full stop ends its last
             one with the blank that follows.
         draw: Tells apart the sentences that are drawn behind the same text; None for the most probable one.
@@ -44,7 +44,7 @@ class Request:
     patient: int
     grounding: Grounding
     given: str
-    row: Row
+    row: Row | None
     finished: int
     draw: int | None = None
     begins: tuple[str, ...] = ()
@@ -83,16 +83,17 @@ class Writer:
         )
         return [text.strip() for text in self._decoded(generated.tolist())]
 
-    def opened(self, text: str, grounding: Grounding) -> Row:
-        """Where a target stands behind a text that has been written under the constraint."""
+    def opened(self, text: str, grounding: Grounding) -> Row | None:
+        """Where a target stands behind a text that has been written under the constraint.
+
+        Without the sentences that were left out, a text may come to stand where the constraint allows nothing more:
+        then the result is None, and nothing is written behind it.
+        """
         return self.goes_on(self._reader.start(), text, grounding)
 
-    def goes_on(self, row: Row, text: str, grounding: Grounding) -> Row:
+    def goes_on(self, row: Row | None, text: str, grounding: Grounding) -> Row | None:
         """The same behind more text."""
-        reached = self._reader.after(row, text, grounding)
-        if reached is None:
-            raise ValueError("a text that was written under a constraint does not obey it")
-        return reached
+        return None if row is None else self._reader.after(row, text, grounding)
 
     def sentences(self, requests: Sequence[Request]) -> list[str]:
         """For every request the text that was written behind the given one; its first sentence is what was asked."""
@@ -162,7 +163,9 @@ class Writer:
         )
 
 
-def _begun(request: Request) -> Row:
+def _begun(request: Request) -> Row | None:
+    if request.row is None:
+        return None
     listed = request.row.rationale.listed if request.disease is None else frozenset((request.disease,))
     rationale = request.row.rationale._replace(listed=listed, literals=request.begins)
     return request.row._replace(rationale=rationale)
