@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from clinragen.checking import CheckedText
 from clinragen.claims.check import Checking
 from clinragen.claims.sentences import CheckedSentence, Patient, check_sentences
-from clinragen.claims.types import SUPPORTED
 from clinragen.explain_config import ExplainConfig
 from clinragen.knowledge.base import KnowledgeBase
 from clinragen.knowledge.reader import KNOWLEDGE, load_knowledge
@@ -242,12 +241,7 @@ class Explainer:
 def _without_evidence(
     diagnoses: tuple[str, ...], sentences: tuple[CheckedSentence, ...], vocabulary: Vocabulary
 ) -> tuple[str, ...]:
-    cited = {
-        claim.disease
-        for sentence in sentences
-        for claim in sentence.claims
-        if claim.kind == "tie" and claim.verdict == SUPPORTED
-    }
+    cited = {claim.disease for sentence in sentences for claim in sentence.supported_ties}
     return tuple(name for name in diagnoses if vocabulary.key_of_disease.get(name) not in cited)
 
 

@@ -12,20 +12,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any, NamedTuple
 
 from .note_clinragen import clean_note
 from .numbers_clinragen import SeriesNumbers, VariableNames
 from .processing_clinragen import NO_DIAGNOSIS
-from .sentences_clinragen import MAX_QUOTATION, QUOTATION_MARKS
-from .support_clinragen import QUOTATION, DiseaseNames, Support
+from .sentences_clinragen import CLOSING_MARKS, MAX_QUOTATION, QUOTATION, QUOTATION_MARKS
+from .support_clinragen import DiseaseNames, Support
 
 NOT_MEASURED = (" was not measured", " were not measured", " was never measured", " is not measured")
-_CLOSING = QUOTATION_MARKS.replace("„", "")
 _SENTENCE_END = ".!?"
 _WORDS = re.compile(r"(?:(?![\d_])[\w \-,;:()/'])+")
-# Words that may ask for a number, and how far back the end of one may stand.
+# Places in running text that have to be looked at: words that ask for a number or a disease, or state a share or a
+# level, letters that may begin a name, and misplaced marks.
 _WATCHED = re.compile(
     r"(?i:hour|about|near|around|approximately|roughly|every|each|all|most|some|few|several|once|high|low"
     r"|fit|point|support|keeping|consistent|suggestive|indicative|\band\b|\bor\b)|[A-Z]|[ ,;:(.][,;:]|  "
@@ -102,7 +101,7 @@ class Quotable:
                 self.text[place:stop] + mark
                 for stop in range(place, end + 1)
                 if stop > 0 and self.text[stop - 1] != "\0" and self.ends((stop,))
-                for mark in _CLOSING
+                for mark in CLOSING_MARKS
             ]
         return found
 
@@ -192,7 +191,7 @@ class Grounding:
         sentence = state.sentence
         if run is None or (text[place].isspace() and _ended(sentence)):
             return place
-        if sentence and sentence[-1] in _CLOSING and text[place].isalnum():
+        if sentence and sentence[-1] in CLOSING_MARKS and text[place].isalnum():
             return place
         tail = sentence[-_TAIL:]
         watched = tail + run.group()
@@ -249,7 +248,11 @@ class Grounding:
         demanded = self.named.demanded(sentence, state.listed)
         if demanded is not None and not any(one.startswith(character) for one in demanded):
             return None
-        if name is None or _misspelt(sentence, character) or (before in _CLOSING and before and character.isalnum()):
+        if (
+            name is None
+            or _misspelt(sentence, character)
+            or (before in CLOSING_MARKS and before and character.isalnum())
+        ):
             return None
         state = state._replace(mode="free", sentence=sentence + character, name=name, number="", numbers=frozenset())
         if not bound and before.isalnum() and not character.isalnum() and self._forbidden(sentence):
@@ -292,9 +295,8 @@ class Grounding:
             before = state.sentence[: len(state.sentence) - len(state.name)]
             if len(longer) < _TELLING or not before.strip():
                 return longer
-            return (
-                longer if any(map(str.startswith, self.named.allowed(before, state.listed), repeat(longer))) else None
-            )
+            allowed = self.named.allowed(before, state.listed)
+            return longer if any(name.startswith(longer) for name in allowed) else None
         return "" if character.isalnum() or self._name_holds(state) else None
 
     def _name_holds(self, state: State) -> bool:
@@ -327,7 +329,7 @@ class Grounding:
 
     def _in_quotation(self, state: State, character: str) -> State | None:
         sentence = state.sentence + character
-        if character in _CLOSING:
+        if character in CLOSING_MARKS:
             quoted, words = sentence[-state.length - 2 : -1], sentence[: -state.length - 2]
             # The same words twice are no further evidence.
             closes = state.length > 0 and self.quotable.ends(state.places) and quoted[1:] not in _quotations(words)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .errors import SettingsError
-from .sentences_clinragen import QUOTATION_MARKS
+from .sentences_clinragen import QUOTATION
 from .vocabulary_clinragen import RangeSet, Scale, Variable, Vocabulary
 
 NUMBERS = ("statistic", "readings", "free")
@@ -27,7 +27,6 @@ MUCH = 0.5
 """A level that begins at an hour is that of at least this share of the readings from there on."""
 
 _APPROXIMATE = r"(?:about|near|around|approximately|roughly|~|≈)"
-_QUOTATION = re.compile(rf"[{QUOTATION_MARKS}][^{QUOTATION_MARKS}\n]*[{QUOTATION_MARKS}]?")
 _WORD = re.compile(r"\w+")
 _NUMBER = r"\d+(?:\.\d+)?"
 _DIRECTIONS = {
@@ -215,7 +214,7 @@ class SeriesNumbers:
     def _following(self, sentence: str) -> frozenset[str] | None:
         if self._numbers == "free":
             return None
-        text = _QUOTATION.sub(" ", sentence)
+        text = QUOTATION.sub(" ", sentence)
         named = self._names.last(text)
         if named is None:
             return frozenset()
@@ -236,7 +235,7 @@ class SeriesNumbers:
 
     def _demand(self, sentence: str) -> str:
         found = _DEMAND.search(sentence[-_LONGEST_DEMAND:]) if self._numbers != "free" else None
-        if found is None or self._names.last(_QUOTATION.sub(" ", sentence)) is None:
+        if found is None or self._names.last(QUOTATION.sub(" ", sentence)) is None:
             return "no"
         blank = bool(found["blank"])
         if not self.possible(sentence if blank else sentence + " "):
@@ -246,7 +245,7 @@ class SeriesNumbers:
     def overstates(self, sentence: str) -> bool:
         """Whether the words end with a level, or with a share of the readings at it, that the variable's deny."""
         found = _SHARE.search(sentence[-_LONGEST_SHARE:]) if self._numbers == "statistic" else None
-        named = None if found is None else self._names.last(_QUOTATION.sub(" ", sentence))
+        named = None if found is None else self._names.last(QUOTATION.sub(" ", sentence))
         if found is None or named is None:
             return False
         phrase, end = named

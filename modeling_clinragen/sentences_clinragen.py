@@ -8,9 +8,12 @@ QUOTATION_MARKS = '"“”„«»'
 MAX_QUOTATION = 400
 """A quotation mark with no partner in this many characters of its line opens nothing."""
 
-_QUOTATION = rf"[{QUOTATION_MARKS}][^{QUOTATION_MARKS}\n]{{0,{MAX_QUOTATION}}}[{QUOTATION_MARKS.replace('„', '')}]"
+CLOSING_MARKS = QUOTATION_MARKS.replace("„", "")
+QUOTATION = re.compile(rf"[{QUOTATION_MARKS}](?P<words>[^{QUOTATION_MARKS}\n]{{0,{MAX_QUOTATION}}})[{CLOSING_MARKS}]")
+"""The one definition of a quotation; `clinragen.claims.quotations` says it in words."""
+
 # A quotation is passed over as a whole, so that a full stop inside it ends nothing.
-_QUOTATION_OR_END = re.compile(rf"(?P<quotation>{_QUOTATION})|[.!?]+[)\]]*(?=\s|$)|\n+")
+_QUOTATION_OR_END = re.compile(rf"(?P<quotation>{QUOTATION.pattern})|[.!?]+[)\]]*(?=\s|$)|\n+")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:dr|mr|mrs|ms|vs|st|approx|pt|resp|ca|cf|e\.g|i\.e|a\.m|p\.m)\.\Z", re.IGNORECASE
 )
@@ -45,4 +48,4 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
     return start + len(part) - len(part.lstrip()), start + len(part.rstrip())
 
 
-__all__ = ["MAX_QUOTATION", "QUOTATION_MARKS", "sentence_spans"]
+__all__ = ["CLOSING_MARKS", "MAX_QUOTATION", "QUOTATION", "QUOTATION_MARKS", "sentence_spans"]

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from .numbers_clinragen import VariableNames, direction_of
-from .sentences_clinragen import QUOTATION_MARKS
+from .sentences_clinragen import QUOTATION
 
-QUOTATION = re.compile(rf"[{QUOTATION_MARKS}](?P<words>[^{QUOTATION_MARKS}\n]*)[{QUOTATION_MARKS}]")
 # A quotation of less than this share of a phrase does not stand for it.
 _PART = 0.5
 _ABSENCE = re.compile(r"\b(?:not|no|nothing|none|neither|nor|never)\b", re.IGNORECASE)
@@ -144,4 +143,4 @@ def _beginnings(names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(name[:end] for name in names for end in range(1, len(name) + 1))
 
 
-__all__ = ["QUOTATION", "DiseaseNames", "Support"]
+__all__ = ["DiseaseNames", "Support"]

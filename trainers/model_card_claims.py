@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-NOTHING = "–"
+from trainers.formatting import NOTHING, TEXTS, format_percent, format_rate, markdown_table
+
 TEXT = "<text>"
-TEXTS = {"raw": "as written", "shown": "as shown"}
 
 
 def about_claims(entries: Mapping[str, Any]) -> str:
@@ -21,14 +21,14 @@ def about_claims(entries: Mapping[str, Any]) -> str:
     claims = entries["claims"]
     texts = {"raw": "Share"} if claims["raw"] == claims["shown"] else TEXTS
 
-    def row(title: str, *path: str, form: Callable[[Mapping[str, Any]], str] = _percent) -> list[str]:
+    def row(title: str, *path: str, form: Callable[[Mapping[str, Any]], str] = format_percent) -> list[str]:
         return [title, *(form(_at(entries, path, text)) for text in texts)]
 
     rows = [
         row("Claims about the data that the data contradict", "claims", TEXT, "data", "contradicted"),
         row("Claims about the data that the data do not decide", "claims", TEXT, "data", "unverifiable"),
         row("Rationales with a contradicted claim about the data", "claims", TEXT, "data", "with_contradiction"),
-        row("Supported claims about the data a rationale", "claims", TEXT, "data", "per_rationale", form=_rate),
+        row("Supported claims about the data a rationale", "claims", TEXT, "data", "per_rationale", form=format_rate),
         row("Ties of evidence to a disease that knowledge contradicts", "claims", TEXT, "ties", "contradicted"),
         row("Ties that knowledge does not know", "claims", TEXT, "ties", "unverifiable"),
         row("Sentences without a claim", "claims", TEXT, "without_claim"),
@@ -43,12 +43,12 @@ def about_claims(entries: Mapping[str, Any]) -> str:
             rows.append(
                 row(f"Listed diseases with known evidence in the {source} that is cited", "findings", TEXT, source)
             )
-    parts = [_table(["", *texts.values()], rows)]
+    parts = [markdown_table(["", *texts.values()], rows)]
     if "sentences" in entries and entries["sentences"]["withheld"]["count"]:
-        parts.append(f"Withheld: {_percent(entries['sentences']['withheld'])} of the sentences.")
+        parts.append(f"Withheld: {format_percent(entries['sentences']['withheld'])} of the sentences.")
     kinds = dict.fromkeys(kind for text in texts for kind in claims[text]["kinds"])
     by_kind = [[kind, *(_counted(claims[text]["kinds"].get(kind)) for text in texts)] for kind in kinds]
-    return "\n\n".join([*parts, "Contradicted, by kind of claim:", _table(["Kind", *texts.values()], by_kind)])
+    return "\n\n".join([*parts, "Contradicted, by kind of claim:", markdown_table(["Kind", *texts.values()], by_kind)])
 
 
 def _at(entries: Mapping[str, Any], path: Sequence[str], text: str) -> Mapping[str, Any]:
@@ -60,21 +60,4 @@ def _at(entries: Mapping[str, Any], path: Sequence[str], text: str) -> Mapping[s
 
 
 def _counted(shares: Mapping[str, Any] | None) -> str:
-    return NOTHING if shares is None else f"{_percent(shares['contradicted'])} of {shares['claims']}"
-
-
-def _percent(quotient: Mapping[str, Any]) -> str:
-    if quotient["value"] is None:
-        return NOTHING
-    value, low, high = (100 * quotient[name] for name in ("value", "low", "high"))
-    return f"{value:.1f} % ({low:.1f} to {high:.1f})"
-
-
-def _rate(quotient: Mapping[str, Any]) -> str:
-    if quotient["value"] is None:
-        return NOTHING
-    return f"{quotient['value']:.2f} ({quotient['low']:.2f} to {quotient['high']:.2f})"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *rows])
+    return NOTHING if shares is None else f"{format_percent(shares['contradicted'])} of {shares['claims']}"

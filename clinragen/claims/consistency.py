@@ -22,7 +22,7 @@ def find_disagreements(
     Args:
         sentences: What the sentences argue, from `clinragen.claims.arguments.read_arguments`.
         names: Names of the diseases by key.
-        listed: Keys of the listed diagnoses; None where there is no list.
+        listed: Keys of the listed diagnoses; None without a list.
     """
     affirmed: set[tuple[str, str]] = set()
     denied: set[tuple[str, str]] = set()

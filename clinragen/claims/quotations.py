@@ -11,9 +11,11 @@ from __future__ import annotations
 import re
 
 from modeling_clinragen.sentences_clinragen import MAX_QUOTATION as MAX_LENGTH
+from modeling_clinragen.sentences_clinragen import QUOTATION
 from modeling_clinragen.sentences_clinragen import QUOTATION_MARKS as MARKS
 
-QUOTATION = re.compile(rf"[{MARKS}](?P<words>[^{MARKS}\n]{{0,{MAX_LENGTH}}})[{MARKS.replace('„', '')}]")
+__all__ = ["MARKS", "MAX_LENGTH", "QUOTATION", "has_stray_mark"]
+
 _MARK = re.compile(f"[{MARKS}]")
 
 

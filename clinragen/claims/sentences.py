@@ -59,6 +59,11 @@ class CheckedSentence:
             return UNVERIFIABLE
         return SUPPORTED if found else NOTHING
 
+    @property
+    def supported_ties(self) -> list[Claim]:
+        """Its claims that tie evidence to a disease and hold."""
+        return [claim for claim in self.claims if claim.kind == "tie" and claim.verdict == SUPPORTED]
+
 
 class SentenceChecker:
     """Checks texts about one patient sentence by sentence; what depends on the patient alone is done once.
@@ -66,7 +71,7 @@ class SentenceChecker:
     Args:
         patient: The data.
         checking: What sentences are checked by.
-        diagnoses: Names of the listed diseases; None where there is no list to agree with.
+        diagnoses: Names of the listed diseases; None without a list to agree with.
     """
 
     def __init__(self, patient: Patient, checking: Checking, diagnoses: Sequence[str] | None = None) -> None:
@@ -82,7 +87,7 @@ class SentenceChecker:
         return self._checker.evidence
 
     def list_diagnoses(self, diagnoses: Sequence[str] | None) -> None:
-        """Set the names of the listed diseases; None where there is no list to agree with."""
+        """Set the names of the listed diseases; None without a list to agree with."""
         self.diagnoses = diagnoses
         known = [self._keys[name] for name in diagnoses or () if name in self._keys]
         self._listed = None if diagnoses is None else frozenset(known)
@@ -138,6 +143,6 @@ def check_sentences(
         text: The rationale; any text is accepted.
         patient: What it is checked against.
         checking: What it is checked by.
-        diagnoses: Names of the listed diseases; None where there is no list to agree with.
+        diagnoses: Names of the listed diseases; None without a list to agree with.
     """
     return SentenceChecker(patient, checking, diagnoses).check(text)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clinragen.evaluation.formatting import format_difference, format_score
 from clinragen.evaluation.scores import RATIONALE_SCORES
 from clinragen.evaluation.systems import MAIN, in_order, system_name
+from trainers.formatting import format_difference, format_score
 
 Interval = Mapping[str, float]
 

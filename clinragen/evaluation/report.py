@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from clinragen.evaluation.figures import disease_order, plot_curves, plot_diseases, plot_series
-from clinragen.evaluation.formatting import format_difference, format_score
-from clinragen.evaluation.formatting import markdown_table as _table
 from clinragen.evaluation.outcome import verdict_sentence, verdicts
 from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RATIONALE_SCORES
 from clinragen.evaluation.systems import MAIN, TEACHER, system_name
@@ -19,6 +17,8 @@ from dataset_builder.storage.files import atomic_file, write_json
 from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.profile_clinragen import Cut
 from modeling_clinragen.vocabulary_clinragen import Disease, RangeSet, Vocabulary
+from trainers.formatting import format_difference, format_score
+from trainers.formatting import markdown_table as _table
 
 NOTE_EXCERPT = 1500
 SECTIONS = ("systems", "differences", "per_disease", "held_out", "rationale")

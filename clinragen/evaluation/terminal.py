@@ -11,11 +11,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from clinragen.evaluation.formatting import format_difference, format_score
 from clinragen.evaluation.outcome import verdict_sentence, verdicts
 from clinragen.evaluation.report import check_patient, note_excerpt
 from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RATIONALE_SCORES
 from clinragen.evaluation.systems import in_order, system_name
+from trainers.formatting import format_difference, format_score
 
 NOTE_CHARACTERS = 600
 

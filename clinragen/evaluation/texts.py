@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-TEXTS = {"raw": "as written", "shown": "as shown"}
+from trainers.formatting import TEXTS
 
 
 def each_text(systems: Mapping[str, Mapping[str, Any]], entry: str) -> dict[str, Any]:

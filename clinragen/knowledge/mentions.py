@@ -12,7 +12,7 @@ from clinragen.text.term_index import Match, TermIndex, Word, split_words
 
 _DRUG = TERM_KINDS.index("drug")
 # A mention with one of these effects is not evidence. A past mention may be, by disease; a past drug never is.
-_EXCLUDING = frozenset(("negated", "uncertain", "family", "hypothetical"))
+EXCLUDING = frozenset(("negated", "uncertain", "family", "hypothetical"))
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SERIES = re.compile(r"-|–|→|>")
 _DOSE = re.compile(r"\s?(?:m?c?g|gm|units?|meq|ml|tab|puff|drop)s?\b(?!/)", re.IGNORECASE)
@@ -99,7 +99,7 @@ class MentionFinder:
         found: dict[str, list[Mention]] = {}
         for match in matches:
             effects = context.effects(match.start, match.end)
-            if effects & _EXCLUDING:
+            if effects & EXCLUDING:
                 continue
             for owner in match.owners:
                 if not owner.cited:
@@ -131,7 +131,7 @@ class MentionFinder:
             for owner in match.owners:
                 if not owner.disease:
                     continue
-                fault = next((effect for effect in sorted(effects & _EXCLUDING)), "")
+                fault = next((effect for effect in sorted(effects & EXCLUDING)), "")
                 past = "historical" in effects and (not self._history_counts[owner.disease] or owner.kind == _DRUG)
                 if not fault and past:
                     fault = "historical"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from clinragen.text.context import load_context_rules, read_context
+from clinragen.knowledge.mentions import EXCLUDING
+from clinragen.text.context import NoteContext, load_context_rules, read_context
 from clinragen.text.term_index import split_words
 
-# A past mention counts for some diseases, which the sentence around the quotation names: that is checked afterwards.
-EXCLUDING = frozenset(("negated", "uncertain", "family", "hypothetical"))
 
+def affirmed_spans(note: str, context: NoteContext | None = None) -> list[tuple[int, int]]:
+    """The longest parts of a cleaned note that are not negated, uncertain, hypothetical or about a relative.
 
-def affirmed_spans(note: str) -> list[tuple[int, int]]:
-    """The longest parts of a cleaned note that are not negated, uncertain, hypothetical or about a relative."""
+    A past mention counts for some diseases, which the sentence around a quotation names: that is checked afterwards.
+
+    Args:
+        note: The note.
+        context: Its context where it has been read already.
+    """
     words = split_words(note)
-    context = read_context(note, load_context_rules(), words)
+    context = context if context is not None else read_context(note, load_context_rules(), words)
     spans: list[tuple[int, int]] = []
     open_at: int | None = None
     end = 0

@@ -9,7 +9,6 @@ from clinragen.claims.patient_evidence import KnowledgeEvidence
 from clinragen.claims.sentences import Patient, SentenceChecker
 from clinragen.verification.affirmed import affirmed_spans
 from modeling_clinragen.grounding_clinragen import Facts
-from modeling_clinragen.note_clinragen import clean_note
 from modeling_clinragen.reading_clinragen import shared_spans
 from modeling_clinragen.support_clinragen import Support
 
@@ -21,12 +20,12 @@ def facts_of(patient: Patient, checker: SentenceChecker, processor: Any) -> Fact
     everything else would be evidence for nothing.
     """
     series = patient.series
-    note = clean_note(patient.note or "")
+    note = patient.note or ""
     measured = {"hours": series.hours, "values": series.values} if series.observed.any() else None
     evidence = checker.evidence
     read = processor.reading(note, measured).spans
     if not evidence.has_knowledge:
-        return Facts(note, shared_spans(affirmed_spans(note), read), measured)
+        return Facts(note, shared_spans(affirmed_spans(note, evidence.context), read), measured)
     found = sorted({(one.start, one.end) for mentions in evidence.mentions.values() for one in mentions})
     spans = [span for span in found if any(start <= span[0] and span[1] <= end for start, end in read)]
     return Facts(note, spans, measured, _support(evidence, series.vocabulary.name_of_disease))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clinragen.claims.sentences import CheckedSentence, SentenceChecker
-from clinragen.claims.types import SUPPORTED
 
 
 @dataclass(frozen=True)
@@ -27,13 +26,11 @@ class Gap:
     def filled(self, sentences: Sequence[CheckedSentence]) -> bool:
         """Whether one of the sentences cites such evidence."""
         return any(
-            claim.kind == "tie"
-            and claim.verdict == SUPPORTED
-            and claim.disease == self.disease
+            claim.disease == self.disease
             # A tie of the note is one of a quotation, which is about no variable.
             and (claim.variable is None) == (self.spans is not None)
             for sentence in sentences
-            for claim in sentence.claims
+            for claim in sentence.supported_ties
         )
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from clinragen.claims.check import CONTRADICTED, KINDS, SUPPORTED, UNVERIFIABLE, VERDICTS, Claim
 from clinragen.evaluation.checked import ABSENCE, NOTE, TIE, CheckedRationale
-from clinragen.evaluation.formatting import NOTHING, format_percent, format_rate, markdown_table
 from clinragen.evaluation.score_types import Entries, RationaleScore, WrittenRationales
 from clinragen.evaluation.texts import each_text
+from trainers.formatting import NOTHING, format_percent, format_rate, markdown_table
 
 DATA = tuple(kind for kind in KINDS if kind not in (TIE, ABSENCE))
 """Kinds of claims about the data themselves: the headline's, and the only ones of earlier figures."""

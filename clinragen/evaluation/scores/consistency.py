@@ -9,9 +9,9 @@ import numpy as np
 
 from clinragen.claims.consistency import find_disagreements
 from clinragen.evaluation.checked import CheckedRationale
-from clinragen.evaluation.formatting import format_percent, markdown_table
 from clinragen.evaluation.score_types import Entries, RationaleScore, WrittenRationales
 from clinragen.evaluation.texts import each_text
+from trainers.formatting import format_percent, markdown_table
 
 COUNTED = {
     "unlisted": "Argues for a disease that is not listed",

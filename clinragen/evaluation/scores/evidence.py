@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from clinragen.evaluation.checked import CheckedRationale, Given
-from clinragen.evaluation.formatting import format_percent, markdown_table
 from clinragen.evaluation.score_types import Entries, RationaleScore, WrittenRationales
 from clinragen.evaluation.texts import each_text
 from dataset_builder.contract.truth import TrueEvidence
 from modeling_clinragen.note_clinragen import clean_note, find_spans
+from trainers.formatting import format_percent, markdown_table
 
 SOURCES = ("note", "series")
 AMONG = ("present", "listed")

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from clinragen.evaluation.checked import CheckedRationale, is_finding
-from clinragen.evaluation.formatting import NOTHING, format_percent, markdown_table
 from clinragen.evaluation.score_types import Entries, RationaleScore, WrittenRationales
 from clinragen.evaluation.texts import each_text
 from clinragen.knowledge.mentions import Mention
 from dataset_builder.contract.series_signs import Finding
 from modeling_clinragen.note_clinragen import find_spans
+from trainers.formatting import NOTHING, format_percent, markdown_table
 
 STRONGEST = 3
 """How many variables of a series are expected in its rationale, whatever the disease."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from clinragen.evaluation.formatting import format_percent, format_rate, markdown_table
 from clinragen.evaluation.score_types import Entries, RationaleScore, WrittenRationales
+from trainers.formatting import format_percent, format_rate, markdown_table
 
 
 def withheld_scores(written: WrittenRationales) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How numbers with their intervals, and tables, are written in the report, in the terminal and in sentences."""
+"""How numbers with their intervals, and tables, are written in report, card, terminal and sentences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 NOTHING = "–"
 """A quotient of which there is nothing to divide by."""
+TEXTS = {"raw": "as written", "shown": "as shown"}
+"""How the two texts of a rationale are called."""
 
 
 def format_score(interval: Mapping[str, float]) -> str:
