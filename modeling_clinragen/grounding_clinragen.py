@@ -248,11 +248,7 @@ class Grounding:
         demanded = self.named.demanded(sentence, state.listed)
         if demanded is not None and not any(one.startswith(character) for one in demanded):
             return None
-        if (
-            name is None
-            or _misspelt(sentence, character)
-            or (before in CLOSING_MARKS and before and character.isalnum())
-        ):
+        if name is None or _misspelt(sentence, character):
             return None
         state = state._replace(mode="free", sentence=sentence + character, name=name, number="", numbers=frozenset())
         if not bound and before.isalnum() and not character.isalnum() and self._forbidden(sentence):
@@ -359,6 +355,8 @@ def _misspelt(text: str, character: str) -> bool:
         return True
     if character in ",;:.":
         return text[-1:] in _OPEN and bool(text)
+    if character.isalnum() and text and text[-1] in CLOSING_MARKS:
+        return True
     if character == " ":
         # "Heart rate is  Heart rate is"
         return text[-1:] == " "

@@ -15,6 +15,7 @@ from dataset_builder.storage.governance import (
     read_provenance,
     write_provenance,
 )
+from trainers.formatting import format_score
 from trainers.model_card_claims import about_claims
 from trainers.phases import phase_named
 
@@ -51,7 +52,7 @@ def write_model_card(
                 parameters += size
     full = metrics["rationale"]["full"]
     rows = [
-        f"| {system} | " + " | ".join(_interval(scores[score]) for score in SCORES) + " |"
+        f"| {system} | " + " | ".join(format_score(scores[score]) for score in SCORES) + " |"
         for system, scores in metrics["systems"].items()
     ]
     head = "| System | " + " | ".join(score.replace("_", " ") for score in SCORES) + " |"
@@ -101,10 +102,6 @@ def write_model_card(
     write_provenance(folder, carried)
     if is_credentialed(carried):
         make_private(folder)
-
-
-def _interval(score: Mapping[str, float]) -> str:
-    return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
 
 
 def _data(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
