@@ -61,7 +61,8 @@ def load_sign_rules(path: Path | None = None) -> SignRules:
 class Finding:
     """One behaviour of one variable.
 
-    - `extent`   "every", "most", "some", "few", "once" for a level; "" for a trend or a swing
+    - `extent`   "every", "most", "some", "few", "once" for a level; "" for a trend or a swing. With an onset or offset it
+                 is said of the readings from there on, or until then
     - `onset`, `offset`  whole hours since ICU admission from which or until which the level is abnormal, or None
     - `start`, `end`     numbers already rounded: the extreme (in `end`) of a level, first and last of a trend, lowest
                          and highest of a swing
@@ -113,19 +114,20 @@ def _level(
     share = count / total
     if not (share >= rules.level_alone or (count >= rules.level_readings and share >= rules.level_share)):
         return None
-    if count == 1:
-        extent = "once"
-    elif count == total:
-        extent = "every"
-    else:
-        extent = "most" if share > rules.most else "some" if share >= rules.some else "few"
     where = np.flatnonzero(beyond)
     first, last = int(where[0]), int(where[-1])
     onset = offset = None
+    said_of = total  # "in most readings from hour 6" is a share of the readings from hour 6 on
     if count == 1 or (first >= rules.timing_outside and count / (total - first) >= rules.timing_share):
-        onset = round_hour(hours[first])
+        onset, said_of = round_hour(hours[first]), total - first
     elif total - 1 - last >= rules.timing_outside and count / (last + 1) >= rules.timing_share:
-        offset = round_hour(hours[last])
+        offset, said_of = round_hour(hours[last]), last + 1
+    if count == 1:
+        extent = "once"
+    elif count == said_of:
+        extent = "every"
+    else:
+        extent = "most" if count / said_of > rules.most else "some" if share >= rules.some else "few"
     extreme = float(values.min() if direction == "low" else values.max())
     return Finding(key, direction, extent, onset, offset, "", round_to_step(scale, extreme), share)
 
