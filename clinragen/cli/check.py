@@ -135,6 +135,8 @@ def _patient(note: Path | None, labs: Path | None, checking: Checking) -> Patien
 
     vocabulary = checking.vocabulary
     series = LabSeries.empty(vocabulary) if labs is None else read_lab_csv(labs, vocabulary)
+    for remark in series.remarks:
+        typer.echo(f"{labs}: {remark}", err=True)
     return Patient(series, None if note is None else read_note(note))
 
 

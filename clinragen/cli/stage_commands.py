@@ -125,11 +125,18 @@ def _synthesize(output: Path, **values: Any) -> None:
 def _build(root: str, output: Path, **values: Any) -> None:
     from clinragen.pipeline.stages import BUILD
     from clinragen.pipeline.tables import Tables
+    from dataset_builder.cohort.rejects import counts_in_words
 
     config = config_from(BuildConfig, values, arguments=("source",), names=BUILD_NAMES)
     run_stage(BUILD, config, {"tables": Tables(root, config)}, output)
     provenance = read_json(output / "provenance.json")
     counts = ", ".join(f"{name} {count}" for name, count in provenance["examples"].items())
+    stays = ", ".join(f"{step['filter']} {step['stays']}" for step in provenance["cohort"])
+    typer.echo(f"stays: {stays}")
+    for line in counts_in_words(provenance["items"]):
+        typer.echo(f"measurements: {line}")
+    for name, count in provenance["labels"].items():
+        typer.echo(f"labels: {name.replace('_', ' ')}: {count}")
     typer.echo(f"examples: {counts}")
     typer.echo(provenance["about_the_notes"])
     for name, count in provenance["leakage_audit"].items():

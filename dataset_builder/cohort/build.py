@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dataset_builder.cohort.clocks import check_clocks
 from dataset_builder.cohort.config import CohortConfig
 from dataset_builder.cohort.dataset_card import write_card
 from dataset_builder.cohort.example_writer import example_writer
@@ -20,6 +21,7 @@ from dataset_builder.cohort.leakage_audit import LeakageAudit
 from dataset_builder.cohort.measurements import extract_measurements
 from dataset_builder.cohort.notes import check_note_policy, make_note_reader
 from dataset_builder.cohort.provenance import origin
+from dataset_builder.cohort.rejects import Rejects, counts_in_words
 from dataset_builder.cohort.series_grid import SeriesReader
 from dataset_builder.cohort.session import check_engine, connect, count_rows, store
 from dataset_builder.cohort.splits import assign_splits
@@ -123,8 +125,12 @@ def _fill(
     write_card(folder, definitions.vocabulary, provenance)
     audit = provenance["leakage_audit"]
     logger.info("built %d examples; leakage audit: %s", provenance["examples"]["total"], _in_words(audit))
+    for line in counts_in_words(provenance["items"]):
+        logger.info("%s", line)
     for note in provenance["left_out"]:
         logger.info("left out: %s", note)
+    for sentence in provenance["warnings"]:
+        logger.warning("%s", sentence)
     return provenance
 
 
@@ -134,19 +140,21 @@ def _write_examples(
     """Write data/<split>.parquet below `folder`; return the counts for the provenance."""
     vocabulary = definitions.vocabulary
     report(Progress(0, None, "stays"))
-    stays, filter_counts = select_stays(con, located, config.filters)
+    check_clocks(con, located)
+    rejects = Rejects(config.max_unreadable)
+    stays, filter_counts = select_stays(con, located, config.filters, rejects)
     refuse_empty(filter_counts, located)
     report(Progress(0, None, "measurements"))
     end = config.window_hours
-    measurements, reject_log = extract_measurements(con, located, vocabulary.variables, stays, end)
+    measurements, reject_log = extract_measurements(con, located, vocabulary.variables, stays, end, rejects)
     series = SeriesReader(measurements, config.grid, len(vocabulary.variables), max_steps=config.max_steps)
     if "has_events" in config.filters:
         stays = store(con, "stays_with_events", stays.semi_join(measurements, "stay_id"))
         filter_counts.append({"filter": "has_events", "stays": count_rows(stays)})
         refuse_empty(filter_counts, located, reject_log)
     report(Progress(0, None, "labels and notes"))
-    labels, label_counts = extract_labels(con, located, definitions, stays, all_codes=config.all_codes)
-    notes = make_note_reader(con, located, config.note_policy, stays)
+    labels, label_counts = extract_labels(con, located, definitions, stays, rejects, all_codes=config.all_codes)
+    notes = make_note_reader(con, located, config.note_policy, stays, rejects)
 
     table, patients = _with_splits(stays, config)
     range_set = vocabulary.range_set(config.range_set)
@@ -177,6 +185,8 @@ def _write_examples(
         "positives": audit.positives(),
         "notes": notes.counts,
         "leakage_audit": audit.result(),
+        "unreadable": rejects.log,
+        "warnings": rejects.warnings,
     }
 
 

@@ -67,6 +67,12 @@ class CohortConfig:
     vocabulary: Path | None = setting(
         None, help="Folder with your own vocabulary instead of the shipped 11 variables and 25 diseases."
     )
+    max_unreadable: float = setting(
+        0.5,
+        help="Largest share of a table's rows whose time, number, id or code may be unreadable; more stops the build.",
+        at_least=0.0,
+        at_most=1.0,
+    )
     engine: str = setting("duckdb", help="Engine that runs the queries.", choices=ENGINES, decides=False)
 
     def __post_init__(self) -> None:

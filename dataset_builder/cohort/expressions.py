@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ibis
 
-from dataset_builder.cohort.session import number_of
+from dataset_builder.cohort.cells import number_of
 
 
 def seconds(time: ibis.Column) -> ibis.Column:
@@ -22,3 +22,8 @@ def hours_between(time: ibis.Column, start: ibis.Column) -> ibis.Column:
 def number_in(text: ibis.Column) -> ibis.Column:
     """The number in a charted text, a percent sign aside ("40", " 7.31", "60%"); null for any other text."""
     return number_of(text.re_replace("%", ""))
+
+
+def is_midnight(time: ibis.Column) -> ibis.Column:
+    """Whether a time is a midnight, as a date without a time of day is; null without a time, or for minutes."""
+    return time.truncate("D") == time if time.type().is_timestamp() else ibis.null("boolean")

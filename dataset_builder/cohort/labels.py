@@ -8,6 +8,8 @@ import ibis
 import numpy as np
 import pyarrow as pa
 
+from dataset_builder.cohort.lost_zeros import count_damaged_codes, warn_of_dictionary_without_zeros
+from dataset_builder.cohort.rejects import Rejects
 from dataset_builder.cohort.session import count_rows, read_table, store
 from dataset_builder.contract.definitions import Definitions
 from dataset_builder.sources.locate import LocatedSource
@@ -31,6 +33,7 @@ def extract_labels(
     located: LocatedSource,
     definitions: Definitions,
     stays: ibis.Table,
+    rejects: Rejects,
     *,
     all_codes: bool = False,
 ) -> tuple[dict[int, np.ndarray], dict[str, int]]:
@@ -44,6 +47,7 @@ def extract_labels(
         located: The source's tables.
         definitions: The diseases with their codes.
         stays: The cohort's stays (stay_id, hadm_id).
+        rejects: Where rows without a code or a known version are counted, and codes that lost their zeros warned of.
         all_codes: Also count codes that the source's own dictionary of codes, where it has one, does not list.
 
     Raises:
@@ -55,11 +59,12 @@ def extract_labels(
     rows = rows.join(stays.select(*{key, "stay_id"}), key)
     if located.source.tables["diagnoses"].several_codes:
         rows = _one_code_a_row(rows)
-    rows = rows.select("stay_id", "icd_version", code=normalise_code(rows.icd_code))
+    rows = rows.select("stay_id", "icd_version", "icd_code", code=normalise_code(rows.icd_code))
     rows = store(con, "cohort_codes", rows, located.paths["diagnoses"])
     counts = {"diagnosis_rows": count_rows(rows)}
+    counts["codes_without_their_zeros"] = count_damaged_codes(rows, definitions, located.paths["diagnoses"], rejects)
     if not all_codes and "code_dictionary" in located.source.tables:
-        rows = _in_dictionary(con, located, rows)
+        rows = _in_dictionary(con, located, rows, rejects)
         counts["rows_not_in_the_code_dictionary"] = counts["diagnosis_rows"] - count_rows(rows)
     listed = [
         (number, version, code)
@@ -90,6 +95,10 @@ def extract_labels(
     unknown_version = rows.icd_version.isnull() | rows.icd_version.notin(versions)
     unknown = rows.filter(unknown_version | (rows.code.fill_null("") == ""))
     counts["rows_without_code_or_known_version"] = count_rows(unknown)
+    unreadable = {"no_code": counts["rows_without_code_or_known_version"]}
+    # eICU leaves many cells empty: only a table without one code is refused.
+    all_lost = unreadable["no_code"] == counts["diagnosis_rows"]
+    rejects.add(located.paths["diagnoses"], counts["diagnosis_rows"], unreadable, may_stop=all_lost)
     counts["labels"] = int(found.num_rows)
     return labels, counts
 
@@ -104,7 +113,7 @@ def _one_code_a_row(rows: ibis.Table) -> ibis.Table:
     return rows.mutate(icd_version=version)
 
 
-def _in_dictionary(con: Any, located: LocatedSource, rows: ibis.Table) -> ibis.Table:
+def _in_dictionary(con: Any, located: LocatedSource, rows: ibis.Table, rejects: Rejects) -> ibis.Table:
     if "code_dictionary" not in located.paths:
         raise InputDataError(
             f"{located.root}: has no table '{located.source.tables['code_dictionary'].file}', which lists the "
@@ -112,4 +121,6 @@ def _in_dictionary(con: Any, located: LocatedSource, rows: ibis.Table) -> ibis.T
         )
     listed = read_table(con, located, "code_dictionary")
     listed = listed.select("icd_version", code=normalise_code(listed.icd_code)).distinct()
+    listed = store(con, "code_dictionary_read", listed, located.paths["code_dictionary"])
+    warn_of_dictionary_without_zeros(listed, rows, located.paths["code_dictionary"], rejects)
     return store(con, "known_codes", rows.semi_join(listed, ["icd_version", "code"]), located.paths["code_dictionary"])

@@ -5,33 +5,30 @@ One set of ibis expressions for every source and engine; the item ids and conver
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import ibis
 import pyarrow as pa
 
-from dataset_builder.cohort.expressions import hours_between, number_in
+from dataset_builder.cohort.cells import form_of
+from dataset_builder.cohort.expressions import hours_between, is_midnight, number_in
+from dataset_builder.cohort.reject_log import REASONS, add_to_rejects, reject_log
+from dataset_builder.cohort.rejects import Rejects
+from dataset_builder.cohort.remainders import add_remainders
 from dataset_builder.cohort.session import read_table, store
 from dataset_builder.sources.locate import LocatedSource
 from dataset_builder.sources.spec import Source, TableSpec
 from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.vocabulary_clinragen import Variable
 
-# Reasons for not using a row of a known item, in the order in which they are tried.
-REASONS = (
-    "unknown_stay",
-    "marked_as_error",
-    "no_time",
-    "not_a_number",
-    "outside_stay",
-    "after_window",
-    "implausible",
-)
-
 
 def extract_measurements(
-    con: Any, located: LocatedSource, variables: tuple[Variable, ...], stays: ibis.Table, end: float | None
+    con: Any,
+    located: LocatedSource,
+    variables: tuple[Variable, ...],
+    stays: ibis.Table,
+    end: float | None,
+    rejects: Rejects,
 ) -> tuple[ibis.Table, list[dict[str, Any]]]:
     """The usable measurements of `stays` and, per item, how many rows were used, and rejected for which reason.
 
@@ -50,6 +47,7 @@ def extract_measurements(
         variables: The vocabulary's variables, in order.
         stays: The cohort's stays, see `dataset_builder.cohort.stays`.
         end: The end of the window in hours since ICU admission; None for the whole stay.
+        rejects: Where rows that cannot be read are counted; it refuses a table most of whose rows cannot.
     """
     with_items = {item.table for item in located.source.items}
     wanted = [table for table in located.source.event_tables if table.name in with_items]
@@ -59,8 +57,13 @@ def extract_measurements(
         raise InputDataError(f"{located.root}: has no table of measurements ({files}); put at least one of them there")
     rows = [_rows(con, located, table, variables, stays, end) for table in present]
     measured = ibis.union(*rows) if len(rows) > 1 else rows[0]
-    log = _reject_log(measured, located.source)
-    used = measured.filter(measured.reason.isnull()).drop("item_number", "piece", "reason")
+    counted = measured.group_by("item_number", "piece", "reason", "form", "midnight").agg(rows=measured.count())
+    counts = counted.to_pyarrow().to_pylist()
+    log = reject_log(counts, located.source)
+    for table in present:
+        add_to_rejects(counts, log, located, table, rejects)
+    used = measured.filter(measured.reason.isnull())
+    used = used.drop("item_number", "piece", "reason", "form", "midnight")
     return store(con, "measurements", used, looked_up_by="stay_id"), log
 
 
@@ -75,11 +78,12 @@ def _rows(
     """One event table's rows of known items in cohort stays, values converted; stored, so that it is read once.
 
     With the columns of measurements: item_number (position in the source's items), piece (which of its conversion's
-    pieces was used) and reason (position in `REASONS`, null for a row that is used).
+    pieces was used), reason (position in `REASONS`, null for a row that is used), form (how the cell is written that
+    cannot be read) and midnight (whether the time is one).
     """
     known = _known_items(located.source, spec, variables)
     items = known["item"].to_pylist()
-    events = read_table(con, located, spec.name)
+    events = read_table(con, located, spec.name, forms=_forms(spec, items))
     if spec.wide:
         events = _long(_in_stays(events, spec, stays).cross_join(ibis.memtable(known)), items)
     else:
@@ -88,13 +92,15 @@ def _rows(
     events = _converted(events.mutate(raw=_raw_number(events)), located.source)
     events = events.mutate(hours=hours_between(events.time, events.in_time))
     events = events.mutate(hours=events.hours.cast("float32"), reason=_reason(events, end))
-    columns = ["stay_id", "hours", "variable", "value", "item_number", "piece", "reason"]
+    events = events.mutate(form=_form(events, spec), midnight=is_midnight(events.time))
+    columns = ["stay_id", "hours", "variable", "value", "item_number", "piece", "reason", "form", "midnight"]
     if located.source.last_as_text:
         as_text = [number for number, variable in enumerate(variables) if variable.key in located.source.last_as_text]
         text = events.text if spec.has("text") else ibis.null("string")
         events = events.mutate(tie=ibis.ifelse(events.variable.isin(as_text), text, ibis.null("string")))
         columns.append("tie")
-    return store(con, f"{spec.name}_rows", events.select(*columns), located.paths[spec.name])
+    rows = store(con, f"{spec.name}_rows", events.select(*columns), located.paths[spec.name])
+    return add_remainders(rows, located.source, spec, variables, REASONS)
 
 
 def _known_items(source: Source, spec: TableSpec, variables: tuple[Variable, ...]) -> pa.Table:
@@ -114,6 +120,8 @@ def _known_items(source: Source, spec: TableSpec, variables: tuple[Variable, ...
                 piece = pieces[min(index, len(pieces) - 1)]
                 row |= {f"up_to_{index}": piece.up_to, f"scale_{index}": piece.scale, f"offset_{index}": piece.offset}
             rows.append(row)
+            if item.item.isdecimal() and not spec.wide:
+                rows.append({**row, "item": f"{item.item}.0"})  # as pandas writes ids that may be missing
     types = {"item": pa.string(), "item_number": pa.int16(), "variable": pa.int8()}
     return pa.Table.from_pylist(rows, pa.schema([(name, types.get(name, pa.float64())) for name in rows[0]]))
 
@@ -157,11 +165,38 @@ def _reason(events: ibis.Table, end: float | None) -> ibis.Column:
     return ibis.cases(*cases, else_=ibis.null("int8"))
 
 
+def _forms(spec: TableSpec, items: list[str]) -> tuple[str, ...]:
+    """The columns whose unreadable cells are described by their form."""
+    return ("time", _found_by(spec), *(items if spec.wide else ("number",)))
+
+
+def _form(events: ibis.Table, spec: TableSpec) -> ibis.Column:
+    """How a row's id, time or number is written where it cannot be read, null elsewhere."""
+    time = events.time_form if "time_form" in events.columns else ibis.null("string")
+    number = events.number_form if "number_form" in events.columns else ibis.null("string")
+    if "text" in events.columns:
+        number = ibis.coalesce(number, form_of(events.text))
+    forms = {"unknown_stay": events[f"{_found_by(spec)}_form"], "no_time": time, "not_a_number": number}
+    cases = [(events.reason == REASONS.index(reason), form) for reason, form in forms.items()]
+    return ibis.cases(*cases, else_=ibis.null("string"))
+
+
 def _long(events: ibis.Table, items: list[str]) -> ibis.Table:
     """A row per filled cell of a wide table, from its rows paired with every item."""
     cells = [(events.item == item, events[item]) for item in items]
-    events = events.mutate(number=ibis.cases(*cells, else_=ibis.null("float64")))
-    return events.filter(events.number.notnull())
+    forms = [(events.item == item, events[f"{item}_form"]) for item in items]
+    events = events.mutate(
+        number=ibis.cases(*cells, else_=ibis.null("float64")),
+        number_form=ibis.cases(*forms, else_=ibis.null("string")),
+    )
+    return events.filter(events.number.notnull() | events.number_form.notnull())
+
+
+def _found_by(spec: TableSpec) -> str:
+    """The id by which a table's rows find their stay."""
+    if spec.has("stay_id"):
+        return "hadm_id" if spec.has("hadm_id") else "stay_id"
+    return "subject_id"
 
 
 def _in_stays(events: ibis.Table, spec: TableSpec, stays: ibis.Table) -> ibis.Table:
@@ -172,9 +207,7 @@ def _in_stays(events: ibis.Table, spec: TableSpec, stays: ibis.Table) -> ibis.Ta
     keys = stays.select(
         "in_time", "stay_hours", **{f"own_{key}": stays[key] for key in ("stay_id", "hadm_id", "subject_id")}
     )
-    found_by = "subject_id"
-    if spec.has("stay_id"):
-        found_by = "hadm_id" if spec.has("hadm_id") else "stay_id"
+    found_by = _found_by(spec)
     events = events.left_join(keys, events[found_by] == keys[f"own_{found_by}"])
     inside = hours_between(events.time, events.in_time).between(0, events.stay_hours)
     belongs = events.own_stay_id.notnull()
@@ -185,34 +218,3 @@ def _in_stays(events: ibis.Table, spec: TableSpec, stays: ibis.Table) -> ibis.Ta
         belongs &= events.time.isnull() | inside
     events = events.filter(belongs | events[found_by].isnull())
     return events.drop(*({"stay_id"} & set(events.columns))).rename(stay_id="own_stay_id")
-
-
-def _reject_log(measured: ibis.Table, source: Source) -> list[dict[str, Any]]:
-    """Per item: rows, rows used, rows rejected by reason, and doubts settled among the rows used."""
-    counted = measured.group_by("item_number", "piece", "reason").agg(rows=measured.count()).to_pyarrow().to_pylist()
-    log = []
-    for number, item in enumerate(source.items):
-        found = [row for row in counted if row["item_number"] == number]
-        rejected: Counter[str] = Counter()
-        settled: Counter[str] = Counter()
-        for row in found:
-            if row["reason"] is not None:
-                rejected[REASONS[row["reason"]]] += row["rows"]
-            else:
-                words = source.pieces_of(item)[row["piece"]].counted_as
-                settled.update({} if words is None else {words: row["rows"]})
-        rows = sum(row["rows"] for row in found)
-        log.append(
-            {
-                "variable": item.variable,
-                "table": item.table,
-                "item": item.item,
-                "label": item.label,
-                "unit": item.unit,
-                "rows": rows,
-                "used": rows - rejected.total(),
-                "rejected": dict(rejected),
-                "settled": dict(settled),
-            }
-        )
-    return log

@@ -7,12 +7,13 @@ differences are below `engines/`, one file each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import ibis
 
+from dataset_builder.cohort.cells import form_where_unreadable, typed
 from dataset_builder.cohort.config import ENGINES
 from dataset_builder.engines.engine import Engine, missing_library_named
 from dataset_builder.engines.places import Place
@@ -20,10 +21,9 @@ from dataset_builder.sources.locate import LocatedSource
 from dataset_builder.sources.spec import TableSpec
 from modeling_clinragen.errors import InputDataError, SettingsError
 
-# Short enough to overflow on no engine: some give infinity, some raise. All casts take blanks around a number.
-BLANKS = "[ \t\n\r\v\f]*"
-NUMBER = f"^{BLANKS}[+-]?([0-9]{{1,30}}[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{{1,2}})?{BLANKS}$"
-WHOLE_NUMBER = f"^{BLANKS}[+-]?[0-9]{{1,18}}([.]0*)?{BLANKS}$"
+CODE = "icd_code"
+# Columns of times that may be dates, whatever table they are in.
+DATES = ("birth_time",)
 
 
 @contextmanager
@@ -51,15 +51,18 @@ def check_engine(engine: str, located: LocatedSource) -> None:
         raise SettingsError(f"{located.root}: is a database; engine '{engine}' reads files, use engine 'postgres'")
 
 
-def read_table(con: Engine, located: LocatedSource, name: str) -> ibis.Table:
+def read_table(con: Engine, located: LocatedSource, name: str, forms: Sequence[str] = ()) -> ibis.Table:
     """One logical table with its logical column names and types; a cell that is not of its type is null.
 
-    Raises `InputDataError` naming the file or database table and the column that is missing.
+    For each of the columns `forms`, one more, such as "time_form", says how a cell is written that is not of its type.
+
+    Raises `InputDataError` naming the file or database table and the column that is missing, or that has codes as
+    numbers.
     """
     spec, place = located.source.tables[name], located.paths[name]
     with errors_named(con, place):
         table = con.read(place)
-    return _logical(table, spec, place)
+    return _logical(table, spec, place, [name for name in forms if name in spec.columns])
 
 
 def store(
@@ -76,21 +79,6 @@ def store(
 def count_rows(table: ibis.Table) -> int:
     """How many rows a table has."""
     return int(table.count().to_pyarrow().as_py())
-
-
-def number_of(text: ibis.Column) -> ibis.Column:
-    """The decimal number in a text, float64; null for any other text, "inf" and "nan" included.
-
-    The engines' own casts accept different other texts as numbers ("1_000", "0x10", "1.5d"), or raise.
-    """
-    return ibis.ifelse(text.re_search(NUMBER), text, ibis.null("string")).cast("float64")
-
-
-def whole_number_of(text: ibis.Column) -> ibis.Column:
-    """The whole number in a text, int64; "12.0" is 12, as pandas writes ids. Null for any other text."""
-    # Few ids have a point: the others are spared a second pattern.
-    digits = ibis.ifelse(text.contains("."), text.re_replace(f"[.]0*{BLANKS}$", ""), text)
-    return ibis.ifelse(text.re_search(WHOLE_NUMBER), digits, ibis.null("string")).cast("int64")
 
 
 @contextmanager
@@ -119,33 +107,25 @@ def _open(engine: str, located: LocatedSource, scratch: Path) -> AbstractContext
         return open_spark(scratch)
 
 
-def _logical(table: ibis.Table, spec: TableSpec, place: Place) -> ibis.Table:
+def _logical(table: ibis.Table, spec: TableSpec, place: Place, forms: Sequence[str]) -> ibis.Table:
     present = {column.lower(): column for column in table.columns}
     columns = {}
     for logical, physical in spec.columns.items():
         if physical.lower() not in present:
             raise InputDataError(f"{place}: has no column '{physical}'; use the table as it was published")
         column = table[present[physical.lower()]]
-        columns[logical] = _typed(column, spec.types.get(logical, "string"))
+        if logical == CODE and column.type().is_numeric():
+            raise InputDataError(
+                f"{place}: column '{physical}' holds numbers, so codes have lost the zeros that they begin with (0389 "
+                "is not 389); use the table as it was published, or read this column as text"
+            )
+        read = typed(column, spec.types.get(logical, "string"), dates=spec.whole_days or logical in DATES)
+        columns[logical] = read
+        if logical in forms:
+            columns[f"{logical}_form"] = form_where_unreadable(column, read)
     for logical, constant in spec.constants.items():
         columns[logical] = ibis.literal(constant).cast(spec.types.get(logical, "string"))
     result = table.select(**columns)
     for column, values in spec.keep.items():
         result = result.filter(result[column].isin(values))
     return result
-
-
-def _typed(column: ibis.Column, kind: str) -> ibis.Column:
-    """The column as `kind`. Empty texts and NaN are nulls, which CSV files can only leave out."""
-    is_text = column.type().is_string()
-    if kind == "string":
-        # A database's padded CHAR and a file's text must come out alike.
-        return (column if is_text else column.cast("string")).nullif("")
-    if kind == "float64":
-        number = number_of(column) if is_text else column.cast("float64")
-        return number if is_text else ibis.ifelse(number.isnan(), ibis.null("float64"), number)
-    if kind == "int64":
-        return whole_number_of(column) if is_text else column.cast("int64")
-    if kind == "timestamp" and column.type().is_timestamp():
-        return column
-    return column.try_cast(kind) if is_text else column.cast(kind)

@@ -9,16 +9,22 @@ from typing import Any
 import ibis
 
 from dataset_builder.cohort.expressions import hours_between, number_in
+from dataset_builder.cohort.rejects import Rejects, most_frequent
 from dataset_builder.cohort.session import count_rows, read_table, store
 from dataset_builder.sources.locate import LocatedSource
+from dataset_builder.sources.spec import COLUMN_TYPES
 from modeling_clinragen.errors import InputDataError
 
 ADULT_AGE = 18
 MAX_AGE = 90  # MIMIC groups everyone older; the exact age of such a patient is not in the data
 
 
-def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tuple[ibis.Table, list[dict[str, Any]]]:
+def select_stays(
+    con: Any, located: LocatedSource, filters: Sequence[str], rejects: Rejects
+) -> tuple[ibis.Table, list[dict[str, Any]]]:
     """The stays that pass every filter but "has_events", and the count of stays left after each filter.
+
+    Times that cannot be read are added to `rejects`.
 
     Columns: subject_id, hadm_id, stay_id, in_time, admit_time, stay_hours, age, sex, admission_type,
     admission_location, first_unit.
@@ -28,8 +34,13 @@ def select_stays(con: Any, located: LocatedSource, filters: Sequence[str]) -> tu
     for name, key in keys.items():
         if name not in located.source.tables:
             continue
-        tables[name] = store(con, f"{name}_read", read_table(con, located, name), located.paths[name])
+        times = [column for column, kind in COLUMN_TYPES.items() if kind == "timestamp"]
+        read = read_table(con, located, name, forms=times)
+        tables[name] = store(con, f"{name}_read", read, located.paths[name])
         _check_ids(tables[name], located, name, only_one=key)
+    for name, table in tables.items():
+        _count_unreadable_times(table, located, name, rejects)
+        tables[name] = table.drop(*(column for column in table.columns if column.endswith("_form")))
     stays = tables["stays"]
     for name, key in (("admissions", "hadm_id"), ("patients", "subject_id")):
         if name in tables and key in stays.columns:
@@ -111,6 +122,14 @@ def _check_ids(table: ibis.Table, located: LocatedSource, name: str, *, only_one
         raise InputDataError(
             f"{located.paths[name]}: column '{columns[only_one]}' has duplicate values; keep one row of each"
         )
+
+
+def _count_unreadable_times(table: ibis.Table, located: LocatedSource, name: str, rejects: Rejects) -> None:
+    for column in (column for column in table.columns if column.endswith("_form")):
+        found = table.group_by(form=table[column]).agg(rows=table.count()).to_pyarrow().to_pylist()
+        forms = {row["form"]: row["rows"] for row in found if row["form"] is not None}
+        rows = sum(row["rows"] for row in found)
+        rejects.add(located.paths[name], rows, {"no_time": sum(forms.values())}, most_frequent(forms))
 
 
 def _number_subjects(stays: ibis.Table, located: LocatedSource) -> ibis.Table:

@@ -10,6 +10,7 @@ from typing import Any
 import ibis
 
 from dataset_builder.cohort.expressions import hours_between, seconds
+from dataset_builder.cohort.rejects import Rejects, most_frequent
 from dataset_builder.cohort.session import read_table, store
 from dataset_builder.cohort.stays import MAX_AGE
 from dataset_builder.sources.locate import LocatedSource
@@ -24,15 +25,16 @@ def _template() -> Mapping[str, Any]:
     return content
 
 
-def structured_notes(con: Any, located: LocatedSource, stays: ibis.Table) -> dict[int, str]:
+def structured_notes(con: Any, located: LocatedSource, stays: ibis.Table, rejects: Rejects) -> dict[int, str]:
     """A note per stay of `stays` (see `dataset_builder.cohort.stays`), from rows dated before its ICU admission.
 
-    Diagnosis codes, results of tests, and rows with a time after the ICU admission or none are never read.
+    Diagnosis codes, results of tests, and rows with a time after the ICU admission or none are never read; times that
+    cannot be read are added to `rejects`.
     """
     has_admissions = "admissions" in located.source.tables
     admissions = _admissions_of_patients(con, located, stays) if has_admissions else _own_admissions(stays)
     entries = {
-        table: _entries_before(con, located, admissions, table)
+        table: _entries_before(con, located, admissions, table, rejects)
         for table in ("services", "prescriptions", "microbiology", "past_history")
         if table in located.paths
     }
@@ -75,20 +77,30 @@ def _own_admissions(stays: ibis.Table) -> ibis.Table:
     return own.mutate(days_before=ibis.null("int64"), is_earlier=False)
 
 
-def _entries_before(con: Any, located: LocatedSource, admissions: ibis.Table, table: str) -> ibis.Table:
+def _entries_before(
+    con: Any, located: LocatedSource, admissions: ibis.Table, table: str, rejects: Rejects
+) -> ibis.Table:
     """Distinct entries of a table with their last time before the stay: stay_id, is_earlier, entry, last."""
-    rows = read_table(con, located, table)
+    rows = read_table(con, located, table, forms=("time",))
     if "specimen" in rows.columns:
         rows = rows.mutate(name=rows.specimen.lower() + ibis.literal(": ") + rows.name.lower())
     elif table != "services":
         rows = rows.mutate(name=rows.name.strip().lower())
     key = "stay_id" if "stay_id" in rows.columns else "hadm_id"
-    rows = rows.select(key, "time", "name").join(admissions, key)
+    form = rows.time_form if "time_form" in rows.columns else ibis.null("string")
+    rows = rows.select(key, "time", "name", form=form).join(admissions, key)
     limit = ibis.ifelse(rows.is_earlier, rows.admit_time, rows.in_time)
     last = seconds(rows.time) + (86400 if located.source.tables[table].whole_days else 0)
-    rows = rows.filter((last < seconds(limit)) & rows.name.notnull() & (rows.name != ""))
-    rows = rows.group_by("stay_id", "is_earlier", "name").agg(last=rows.time.max())
-    return store(con, f"{table}_before", rows, located.paths[table])
+    # One pass over the table: what is before the stay, and how many rows there are of the cohort's and in which form.
+    before = (last < seconds(limit)) & rows.name.notnull() & (rows.name != "")
+    rows = rows.mutate(name=ibis.ifelse(before, rows.name, ibis.null("string")))
+    rows = rows.group_by("stay_id", "is_earlier", "name", "form").agg(last=rows.time.max(), rows=rows.count())
+    rows = store(con, f"{table}_before", rows, located.paths[table])
+    counted = rows.group_by("form").agg(rows=rows["rows"].sum()).to_pyarrow().to_pylist()
+    forms = {row["form"]: row["rows"] for row in counted if row["form"] is not None}
+    known = sum(row["rows"] for row in counted)
+    rejects.add(located.paths[table], known, {"no_time": sum(forms.values())}, most_frequent(forms))
+    return rows.filter(rows.name.notnull()).select("stay_id", "is_earlier", "name", "last")
 
 
 def _latest(entries: ibis.Table | None, *, earlier: bool, limit: int | None = None) -> dict[int, list[str]]:

@@ -20,12 +20,14 @@ class LabSeries:
     - `hours`       (steps,) float32, since ICU admission, strictly rising
     - `values`      (steps, variables) float32, in the variables' own units; NaN exactly where not observed
     - `observed`    (steps, variables) bool
+    - `remarks`     sentences for whoever reads a result: what was done to the rows of a file. No part of the value.
     """
 
     vocabulary: Vocabulary
     hours: np.ndarray
     values: np.ndarray
     observed: np.ndarray
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shape = (self.hours.shape[0] if self.hours.ndim == 1 else -1, len(self.vocabulary.variables))

@@ -8,6 +8,7 @@ server drops what is left when the connection ends.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from dataset_builder.engines.places import DatabaseTable
+from dataset_builder.storage.air_gap import require_this_machine
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 CONNECT_TIMEOUT_S = 15
@@ -135,6 +137,9 @@ def connect_database(url: str) -> psycopg.Connection:
             "the database URL contains a password, which a URL shows to others; "
             "take it out and put it into ~/.pgpass or the environment variable PGPASSWORD"
         )
+    for host in str(parts.get("hostaddr") or parts.get("host") or os.environ.get("PGHOST", "")).split(","):
+        # libpq does not use Python's sockets.
+        require_this_machine(host, "the database")
     parts = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "clinragen", **parts, "client_encoding": "utf8"}
     try:
         return psycopg.connect(make_conninfo(**{name: str(value) for name, value in parts.items()}), autocommit=True)
@@ -149,7 +154,11 @@ def connect_database(url: str) -> psycopg.Connection:
 def open_postgres(url: str) -> Iterator[PostgresEngine]:
     """Open the database; see `connect_database`."""
     with connect_database(url) as connection:
-        connection.execute("SELECT set_config('work_mem', %s, false), set_config('jit', 'off', false)", [WORK_MEMORY])
+        connection.execute(
+            "SELECT set_config('work_mem', %s, false), set_config('jit', 'off', false), "
+            "set_config('TimeZone', 'UTC', false)",
+            [WORK_MEMORY],
+        )
         yield PostgresEngine(connection)
 
 

@@ -56,6 +56,11 @@ class TableSpec:
     whole_days: bool
     several_codes: bool
 
+    @property
+    def has_times_of_day(self) -> bool:
+        """Whether its times are timestamps: not minutes, nor the same for all rows."""
+        return "time" in self.columns and self.types["time"] == "timestamp"
+
     def has(self, column: str) -> bool:
         """Whether the table has a logical column."""
         return column in self.columns or column in self.constants
@@ -76,7 +81,10 @@ AS_IT_IS = Piece(float("inf"), 1.0, 0.0, None)
 
 @dataclass(frozen=True)
 class Item:
-    """One item id that measures a variable, in `unit`; `conversion` names how it gets to the variable's unit."""
+    """One item id that measures a variable, in `unit`; `conversion` names how it gets to the variable's unit.
+
+    A value below `below` of an item with `remainder_of` is the rest of that item's value at the same time.
+    """
 
     variable: str
     table: str
@@ -84,6 +92,8 @@ class Item:
     label: str
     unit: str
     conversion: str | None
+    remainder_of: str | None = None
+    below: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -179,7 +189,16 @@ def _parse(content: Mapping[str, Any], path: Path, definitions: Definitions) -> 
         for entry in entries:
             check_item(entry, f"{path}: {variable}")
     items = tuple(
-        Item(variable, entry["table"], str(entry["item"]), entry["label"], entry["unit"], entry.get("conversion"))
+        Item(
+            variable,
+            entry["table"],
+            str(entry["item"]),
+            entry["label"],
+            entry["unit"],
+            entry.get("conversion"),
+            str(entry["remainder_of"]) if "remainder_of" in entry else None,
+            float(entry["below"]) if "remainder_of" in entry else 0.0,
+        )
         for variable, entries in listed.items()
         for entry in entries
     )
@@ -278,6 +297,13 @@ def _check(source: Source, variables: tuple[str, ...], path: Path) -> None:
         if (item.table, item.item) in seen:
             raise InputDataError(f"{path}: item {item.item} is listed twice; keep one")
         seen.add((item.table, item.item))
+    for item in source.items:
+        others = {other.item for other in source.items if (other.table, other.variable) == (item.table, item.variable)}
+        if item.remainder_of is not None and item.remainder_of not in others - {item.item}:
+            raise InputDataError(
+                f"{path}: item {item.item} is the remainder of {item.remainder_of}, which does not measure the same "
+                "variable in the same table; correct it"
+            )
     for variable in sorted(set(variables) - {item.variable for item in source.items}):
         raise InputDataError(f"{path}: no item measures the variable '{variable}'; add one under items")
     for name, pieces in source.conversions.items():

@@ -206,7 +206,8 @@ def test_times_in_another_form_are_named_when_nothing_is_left(tmp_path: Path) ->
     for row in hospital.rows["icu/chartevents"]:
         row["charttime"] = "3/1/2150 9:00:00"
     root = hospital.write(tmp_path / "tables")
-    provenance = make_cohort("mimic-iv", root, tmp_path / "cohort", note_policy="full", skip_filters=FILTERS)
+    settings = {"note_policy": "full", "skip_filters": FILTERS, "max_unreadable": 1.0}
+    provenance = make_cohort("mimic-iv", root, tmp_path / "cohort", **settings)
     located = locate(load_source("mimic-iv", SHIPPED), root)
     counts = [*provenance["cohort"], {"filter": "has_events", "stays": 0}]
     with pytest.raises(InputDataError, match=r"'has_events' \(measurements rejected: no_time: 90\).*2150-03-01 09:00"):

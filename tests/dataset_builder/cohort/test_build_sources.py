@@ -22,7 +22,7 @@ def test_rows_whose_stay_cannot_be_read_are_counted_and_those_of_other_stays_are
     item = {cell for row in rows for name, cell in row.items() if name in ("itemid", "nursingchartcelltypevalname")}
     for key in ("garbled", "", None, "1234567890123456789", 99):
         hospital.add(tiny.events, **{**rows[0], tiny.key: key})
-    found, provenance = build(hospital, tmp_path)
+    found, provenance = build(hospital, tmp_path, max_unreadable=1.0)
     assert set(found) == {1, 2}
     assert values_of(found[1], "heart_rate") == [(1, 61)]
     log = item_log(provenance, item.pop())
@@ -41,6 +41,6 @@ def test_laboratory_rows_belong_to_a_patient_or_to_nobody_known(tmp_path: Path) 
     for subject in ("garbled", None):
         hospital.add("hosp/labevents", subject_id=subject, hadm_id=101, itemid=GLUCOSE_LAB, valuenum=104)
     hospital.add("hosp/labevents", subject_id="garbled", hadm_id=101, itemid=1, valuenum=105)  # of no item wanted
-    found, provenance = build(hospital, tmp_path)
+    found, provenance = build(hospital, tmp_path, max_unreadable=1.0)
     assert values_of(found[1], "glucose") == [(1, 100)]
     assert item_log(provenance, GLUCOSE_LAB)["rejected"] == {"no_time": 1, "unknown_stay": 2}

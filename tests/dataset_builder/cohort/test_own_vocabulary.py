@@ -12,6 +12,7 @@ from tiny_mimic_iii import TinyMimic3
 
 from dataset_builder.cohort.hf_builder import load_cohort
 from dataset_builder.cohort.labels import extract_labels
+from dataset_builder.cohort.rejects import Rejects
 from dataset_builder.cohort.session import connect
 from dataset_builder.cohort.stays import select_stays
 from dataset_builder.contract.definitions import Definitions, load_definitions, read_definitions
@@ -112,8 +113,8 @@ def test_a_code_of_no_letter_or_digit_never_gives_a_label(tmp_path: Path, shippe
     definitions = Definitions(vocabulary, {}, {"gout": {"codes": {"9": ["", "2740"]}}})
     (tmp_path / "scratch").mkdir()
     with connect("duckdb", located, tmp_path / "scratch") as con:
-        stays, _ = select_stays(con, located, ())
-        labels, counts = extract_labels(con, located, definitions, stays)
+        stays, _ = select_stays(con, located, (), Rejects(1))
+        labels, counts = extract_labels(con, located, definitions, stays, Rejects(1))
     assert list(labels) == [1002]
     assert counts["rows_without_code_or_known_version"] == 1
 

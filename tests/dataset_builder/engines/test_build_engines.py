@@ -25,8 +25,9 @@ from tiny_mimic import HR, crowd, digests, examples_of, make_cohort
 
 import clinragen
 from dataset_builder.cohort.build import locate_for
+from dataset_builder.cohort.cells import form_of, number_of, time_of, whole_number_of
 from dataset_builder.cohort.config import CohortConfig
-from dataset_builder.cohort.session import ENGINES, connect, number_of, whole_number_of
+from dataset_builder.cohort.session import ENGINES, connect
 from modeling_clinragen.errors import SettingsError
 
 
@@ -38,8 +39,8 @@ def test_what_duckdb_makes_of_tricky_cells(expected: Any) -> None:
     assert rows[3]["note"].endswith("B capital")
     assert rows[3]["lab_hours"] == list(range(14))  # the last event is 13 hours after the second the stay began in
     log = next(entry for entry in provenance["items"] if entry["item"] == str(HR))
-    assert log["rejected"] == {"unknown_stay": 1, "no_time": 1, "not_a_number": 8}
-    assert log["used"] == 3 * 14 + 7 + 2
+    assert log["rejected"] == {"unknown_stay": 1, "no_time": 1, "not_a_number": 8, "implausible": 1}
+    assert log["used"] == 3 * 14 + 6 + 2
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -140,6 +141,38 @@ def test_a_text_is_the_same_number_everywhere(
             assert [(row["decimal"], row["whole"]) for row in found] == [numbers_of(text) for text in texts]
 
         check()
+
+
+# text -> the time in it, to the second, and the form that is told of where there is none
+TIME_LIKE = {
+    "2150-03-01 09:00:00": ("2150-03-01 09:00:00", "dddd-dd-dd dd:dd:dd"),
+    "2150-03-01T09:00": ("2150-03-01 09:00:00", "dddd-dd-ddadd:dd"),
+    "\t2150-03-01 09:00:00.25 ": ("2150-03-01 09:00:00", "?dddd-dd-dd dd:dd:dd.dd "),
+    "2150-03-01 09:00:00Z": (None, "dddd-dd-dd dd:dd:dda"),
+    "2150-03-01 09:00:00+05": (None, "dddd-dd-dd dd:dd:dd+dd"),
+    "2150-03-01": (None, "dddd-dd-dd"),
+    "3/1/2150 9:00 PM": (None, "d/d/dddd d:dd aa"),
+    "Müller, \u0663": (None, "a?aaaa, ?"),
+    "": (None, ""),
+    "x" * 60: (None, "a" * 40),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_text_is_the_same_time_and_has_the_same_form_everywhere(
+    engine: str, roots: dict[str, Path], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if engine == "spark":
+        request.getfixturevalue("java")
+    root = request.getfixturevalue("databases")["tricky"] if engine == "postgres" else roots["tricky"]
+    config = CohortConfig(note_policy="full", engine=engine)
+    with connect(engine, locate_for("mimic-iv", root, config), tmp_path) as con:
+        texts = pa.array(list(TIME_LIKE), pa.string())
+        table = ibis.memtable(pa.table({"index": range(len(TIME_LIKE)), "text": texts}))
+        read = table.select("index", time=time_of(table.text).truncate("s"), form=form_of(table.text))
+        found = con.keep("times", read, None).order_by("index").to_pyarrow().drop("index").to_pylist()
+    written = [(row["time"] and f"{row['time']:%Y-%m-%d %H:%M:%S}", row["form"]) for row in found]
+    assert dict(zip(TIME_LIKE, written, strict=True)) == TIME_LIKE
 
 
 @pytest.mark.usefixtures("java")
