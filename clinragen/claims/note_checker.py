@@ -15,6 +15,8 @@ from clinragen.text.context import Interval, NoteContext, load_context_rules, re
 from modeling_clinragen.note_clinragen import find_spans
 
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
+# A cue that says when something was, not that it ended: "in 2015", "at age 12".
+_DATE = re.compile(r"(?:in|circa|ca)\b.*\d|(?:at|when)\b.*\bage\w*(?: of)?", re.IGNORECASE | re.DOTALL)
 # Characters before a quotation, and of its sentence, that are read for what the rationale says about it.
 MAX_BEFORE, MAX_SENTENCE = 60, 2000
 # What decides where several effects do, in this order.
@@ -113,7 +115,7 @@ class NoteChecker:
 
     def _is_over(self, interval: Interval) -> bool:
         """Whether a cue behind a mention says that it ended ("resolved"), and not only when it was ("in 2015")."""
-        return not interval.forward and not (self._note or "")[interval.cue[1] - 1].isdigit()
+        return not interval.forward and not _DATE.fullmatch((self._note or "")[slice(*interval.cue)])
 
     def _verdict_of_denial(self, places: list[_Place], affirmed: list[_Place]) -> tuple[str, Evidence]:
         """The rationale says that the note does not affirm these words."""

@@ -13,17 +13,29 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from clinragen.text.context_antecedents import patient_place
-from clinragen.text.context_items import Item, find_items
+from clinragen.text.context_cues import load_context_rules
+from clinragen.text.context_items import Item, ItemIndex, find_items
 from clinragen.text.context_layout import Layout
-from clinragen.text.context_rules import ContextRules, load_context_rules
-from clinragen.text.context_scopes import Interval, ItemIndex, Scopes
+from clinragen.text.context_rules import ContextRules
+from clinragen.text.context_scopes import Interval, Scopes
 from clinragen.text.normal_form import normal_form
 from clinragen.text.term_index import Word, split_words
 
 # "? early infiltrate", "Dx: ? new stroke": a question mark in front of all that follows it up to a comma.
-_QUESTION_BEFORE = re.compile(r"(?:\A|[(:,;\n.]|\s-)\s*\(?(?P<mark>\?)\)?[^,.;:?()\n]{0,40}\Z")
+_QUESTION_BEFORE = re.compile(r"(?:\A|[(:,;\n.]|\s-|\s(?=\?(?:\w|\Z)))\s*\(?(?P<mark>\?)\)?[^,.;:?()\n]{0,40}\Z")
 QUESTION_REACH = 60
 _QUESTION = re.compile(r"[ \t]*(?:\(\?\)|\?)")
+# "Heart failure or COPD?", "could this be a stroke this time?": a question mark behind its part of the sentence.
+_QUESTION_BEHIND = re.compile(r"[^.;:!?\n]{0,80}(?P<mark>\?)")
+_ASKED_WHY = re.compile(r"\b(?:why|how|when|where|who)\b[^.?!\n]*\Z", re.IGNORECASE)
+# "Gout or a septic joint": "or" right beside a mention, but for "four or more".
+_OR_BEHIND = re.compile(r"[ \t]+(?P<or>or)[ \t]+(?!(?:so|more|less|any|other|even|at least|not)\b)", re.IGNORECASE)
+_OR_BEFORE = re.compile(r"\b(?P<or>or)[ \t]+(?:(?:a|an|early|acute|possible)[ \t]+){0,2}\Z", re.IGNORECASE)
+CHOICE_REACH = 30
+# In a sentence with more intervals only the nearest of each kind are looked at, to read any text in linear time.
+MANY_INTERVALS, NEAREST = 100, 20
+# Sentences of a list with semicolons that are read back to the cue that introduced it, and most words of each.
+LISTED_SENTENCES, LISTED_WORDS = 12, 8
 
 
 class NoteContext:
@@ -32,6 +44,7 @@ class NoteContext:
     def __init__(self, text: str, rules: ContextRules, words: list[Word]) -> None:
         self._text = text
         self._rules = rules
+        self._asks, self._chooses = "?" in text, " or " in text.lower()
         self.words = words
         self._word_starts = [word.start for word in words]
         self._layout = Layout(text, rules)
@@ -40,6 +53,7 @@ class NoteContext:
         self._section_starts = [interval.start for interval in self._sections]
         self._read: dict[int, list[Interval]] = {}  # by the start of their sentence
         self._reaching: dict[int, list[Interval]] = {}  # with those of the next sentence that are about this one
+        self._grouped: dict[int, list[tuple[list[int], list[Interval]]]] = {}  # those of long sentences
         self._introduced: dict[int, list[Interval]] = {}  # by the start of their line
         for begin, end in self._layout.introductions():
             for interval in self._sentence_intervals(begin, end):
@@ -53,7 +67,10 @@ class NoteContext:
     def deciding(self, start: int, end: int) -> list[Interval]:
         """The intervals that give a mention its effects; `cue` is what decided."""
         begin, stop = self._layout.sentence(start)
-        found = [one for one in self._sentence_intervals(begin, stop) if self._works_on(one, start, end)]
+        intervals = self._sentence_intervals(begin, stop)
+        if len(intervals) > MANY_INTERVALS:
+            intervals = self._nearest(begin, intervals, start, end)
+        found = [one for one in intervals if self._works_on(one, start, end)]
         if end > stop:
             last = self._layout.sentence(end - 1)
             found += [one for one in self._sentence_intervals(*last) if self._works_on(one, start, end)]
@@ -68,9 +85,24 @@ class NoteContext:
                 found = [interval for interval in found if self._stays(interval, item)]
             if item.status != "affirmed":
                 found.append(Interval(item.start, item.end, item.status, item.cue))
-        elif question := self._question(start, end):
+        elif self._asks and (question := self._question(start, end)):
             found.append(Interval(start, end, "uncertain", question))
+        elif self._chooses and not found and (choice := self._choice(start, end)):
+            found.append(Interval(start, end, "uncertain", choice))
         return found
+
+    def _nearest(self, begin: int, intervals: list[Interval], start: int, end: int) -> list[Interval]:
+        """Of the many intervals of one sentence those whose cues are nearest, for each effect and direction."""
+        if begin not in self._grouped:
+            groups: dict[tuple[str, bool], list[Interval]] = {}
+            for one in sorted(intervals, key=lambda one: one.cue):
+                groups.setdefault((one.effect, one.forward), []).append(one)
+            self._grouped[begin] = [([one.cue[0] for one in group], group) for group in groups.values()]
+        near: list[Interval] = []
+        for starts, group in self._grouped[begin]:
+            number = bisect_left(starts, start)
+            near += group[max(0, number - NEAREST) : number + NEAREST]
+        return near
 
     def sentence(self, position: int) -> tuple[int, int]:
         """Start and end of the sentence that contains a character."""
@@ -84,7 +116,7 @@ class NoteContext:
             if number < len(self.words) and self.words[number].folded in self._rules.statements.leads:
                 following = self._own_intervals(*self._layout.sentence(self.words[number].start))
                 intervals = intervals + [one for one in following if not one.forward and one.start < end]
-            self._reaching[begin] = intervals
+            self._reaching[begin] = intervals + self._listed(begin, end)
         return self._reaching[begin]
 
     def _own_intervals(self, begin: int, end: int) -> list[Interval]:
@@ -97,13 +129,34 @@ class NoteContext:
             self._read[begin] = intervals
         return self._read[begin]
 
+    def _listed(self, begin: int, end: int) -> list[Interval]:
+        """The effects of a cue with a colon on a sentence in its list: "negative for: fever, chills; syncope"."""
+        place = begin
+        for _ in range(LISTED_SENTENCES):
+            before = self._text[max(0, place - 2) : place].rstrip(" ")
+            words = self._words_of(place, end)
+            if not before.endswith(";") or not 0 < len(words) <= LISTED_WORDS or self._own_intervals(place, end):
+                return []
+            if self._rules.terminators.find(self._text, words) or ":" in self._text[place:end]:
+                return []
+            place, end = self._layout.sentence(place - 1)
+            found = [
+                one
+                for one in self._own_intervals(place, end)
+                if one.forward and one.end == end and self._text.startswith(":", one.cue[1])
+            ]
+            if found:
+                stop = self._layout.sentence(begin)[1]
+                return [Interval(begin, stop, one.effect, one.cue) for one in found]
+        return []
+
     def _words_of(self, begin: int, end: int) -> list[Word]:
         return self.words[bisect_left(self._word_starts, begin) : bisect_left(self._word_starts, end)]
 
     def _relatives(self, begin: int, end: int) -> Iterator[Interval]:
         """A sentence with a relative in front of a colon: "mother: diabetes"."""
         for heading in self._layout.headings_at(begin):
-            if heading.name.lower() in self._rules.relatives:
+            if heading.name.lower() in self._rules.relatives.names:
                 yield Interval(heading.start, end, "family", (heading.start, heading.end))
 
     def _works_on(self, interval: Interval, start: int, end: int) -> bool:
@@ -127,6 +180,8 @@ class NoteContext:
         if section.effect == "habits":
             if denied:
                 yield replace(section, effect="historical")
+        elif section.effect == "uncertain" and self._is_complaint(start, end):
+            return
         elif not self._is_subject(section, start, end) and not (
             section.effect == "family" and self._is_patient(start)
         ):
@@ -136,8 +191,14 @@ class NoteContext:
         """Whether a sentence among those about relatives is about the patient: "He himself has gout"."""
         begin, end = self._layout.sentence(start)
         place = patient_place(self._text, self._rules, self._words_of(begin, end), start)
-        relatives = self._rules.relatives
+        relatives = self._rules.relatives.names
         return place < start and not any(word.text.lower() in relatives for word in self._words_of(place, end))
+
+    def _is_complaint(self, start: int, end: int) -> bool:
+        """Whether a mention names a complaint: the indication of an examination tells it, and asks for a disease."""
+        number = bisect_left(self._word_starts, start)
+        last = bisect_left(self._word_starts, end)
+        return any(word.folded in self._rules.complaints for word in self.words[number:last])
 
     def _is_subject(self, section: Interval, start: int, end: int) -> bool:
         """Whether a mention says itself what its section is about: "Allergies: penicillin allergy"."""
@@ -161,7 +222,22 @@ class NoteContext:
         if before and (before.start() or not begin):
             return begin + before.start("mark"), begin + before.end("mark")
         behind = _QUESTION.match(self._text, end)
-        return (behind.start(), behind.end()) if behind else None
+        if behind:
+            return behind.start(), behind.end()
+        behind = _QUESTION_BEHIND.match(self._text, end)
+        if behind is None or _ASKED_WHY.search(self._text[begin:start]):
+            return None
+        rest = self._text[end : behind.start("mark")]
+        if "," in rest and not re.search(r"\bor\b", rest):
+            return None  # "Chest pain since Monday, cause?"
+        return behind.span("mark")
+
+    def _choice(self, start: int, end: int) -> tuple[int, int] | None:
+        """The "or" beside a mention: of two diseases one is meant; two complaints are mostly both there."""
+        beside = _OR_BEHIND.match(self._text, end) or _OR_BEFORE.search(
+            self._text, max(0, start - CHOICE_REACH), start
+        )
+        return None if beside is None or self._is_complaint(start, end) else beside.span("or")
 
     def _section_intervals(self) -> list[Interval]:
         # The label of a value ("Diabetes: yes") heads no section; a known one ("PMH: none") ends the section before.

@@ -20,7 +20,9 @@ _WORD = re.compile(r"\w+")
 BEFORE_PATIENT, BEHIND_PATIENT = 20, 40
 
 _BE = re.compile(r"\b(?:is|was|are|were)\b")
-_STATES = re.compile(r"\b(?:is|was|are|were|has|had|remain|remains|remained)\b")
+_STATES = re.compile(
+    r"\b(?:is|was|are|were|has|had|remain(?:s|ed)?|ensued|followed|developed|occurred|began|started|persist(?:s|ed)|continue[sd])\b"
+)
 _AND = re.compile(r"\band\b")
 _LAST_CLAUSE = re.compile(r"\b(?:but|who|and (?:had|has|is|was|now))\b")
 

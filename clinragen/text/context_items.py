@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from clinragen.text.context_rules import MarkRules
@@ -48,6 +48,36 @@ class Item:
     end: int
     status: str
     cue: tuple[int, int]
+
+
+class ItemIndex:
+    """The items of a note with a status of their own, by place."""
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+        self._starts = [item.start for item in items]
+        self._cues = sorted(item.cue for item in items)
+        # A list of negations ends where something is affirmed.
+        self._affirmed = [min(item.start, item.cue[0]) for item in items if item.status != "negated"]
+
+    def at(self, position: int) -> Item | None:
+        """The item that a character belongs to."""
+        number = bisect_right(self._starts, position)
+        return self.items[number - 1] if number and position < self.items[number - 1].end else None
+
+    def is_mark(self, position: int) -> bool:
+        """Whether a character belongs to a mark or value."""
+        number = bisect_right(self._cues, (position, sys.maxsize))
+        return number > 0 and position < self._cues[number - 1][1]
+
+    def limits(self, start: int, end: int) -> tuple[int, int]:
+        """Where the item before a cue ends and the next affirmed one begins, as far as a cue must not reach them."""
+        number = bisect_right(self._starts, start)
+        before = 0
+        if number and self.items[number - 1].status != "negated":
+            before = min(start, max(self.items[number - 1].end, self.items[number - 1].cue[1]))
+        after = bisect_left(self._affirmed, end)
+        return before, self._affirmed[after] if after < len(self._affirmed) else sys.maxsize
 
 
 def find_items(text: str, marks: MarkRules) -> list[Item]:
@@ -194,6 +224,7 @@ def _signed(
     signs = sorted(sign for sign in signs if not _inside(sign[0], taken))
     spans = [(first, last) for first, last, _ in signs]
     edges = [edge.end() for edge in _EDGE.finditer(text, start, end) if not _inside(edge.start(), spans)]
+    mixed = len({status for *_, status in signs}) > 1
     number = 0
     for begin, finish in itertools.pairwise([start, *edges, end + 1]):
         first = number
@@ -201,7 +232,24 @@ def _signed(
             number += 1
         if number > first:
             following = signs[number][0] if number < len(signs) else end
-            yield from _part(text, begin, min(finish, end), signs[first:number], following)
+            part = signs[first:number]
+            yield from _part(text, begin, min(finish, end), part, following)
+            if mixed and part[-1][1] - part[-1][0] > 1 and not text[begin : part[0][0]].strip(" \t-*•"):
+                yield from _shared_sign(text, min(finish, end), following, part[-1])
+
+
+def _shared_sign(text: str, begin: int, following: int, sign: tuple[int, int, str]) -> Iterator[Item]:
+    """The short items between commas that share the sign in front of the first: "(-) cough, rash; (+) fever"."""
+    if text[begin - 1 : begin] != ",":
+        return
+    stop = _STATEMENT_END.search(text, begin, following)
+    stop_at = stop.start() if stop else following
+    place = begin
+    for name in text[begin:stop_at].split(","):
+        if len(name.split()) > SHARED_LABEL_WORDS or "(" in name or ":" in name:
+            return
+        yield from _item(text, place, place + len(name), sign[2], sign[:2])
+        place += len(name) + 1
 
 
 def _part(text: str, begin: int, finish: int, signs: list[tuple[int, int, str]], following: int) -> Iterator[Item]:

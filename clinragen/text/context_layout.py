@@ -25,6 +25,10 @@ _NEW_LINE = re.compile(r"\d+[.)]|[A-Z][A-Za-z /]{1,30}:")
 _UNFINISHED = re.compile(
     r"(?:,|\b(?:no|not|any|without|denies|denied|or|and|nor|of|for|the|a|with|to|in|his|her))\Z", re.IGNORECASE
 )
+# A heading may be a line of its own, without a colon ("Family Hx"), or have a dash instead ("FHx - gout").
+_HEADING_LINE = re.compile(
+    r"^[ \t#*_]*(?P<name>[A-Z][A-Za-z/& ]{1,48}?)[ \t*_]*(?P<end>$|[ \t]+[-–—](?=[ \t]))", re.MULTILINE
+)
 _COLON = re.compile(r":(?!\d\d(?!\d))")
 _INTRODUCTION = re.compile(r":[ \t]*\n")
 _BULLET = re.compile(r"[ \t]*(?:[-*•–+·>]+(?=[ \t\w(\[])|\(?\d{1,2}[.)](?=\s)|[a-z][.)](?=\s))[ \t]*")
@@ -57,6 +61,7 @@ class Layout:
         self._text = text
         self._rules = rules
         self.headings = [heading for colon in _COLON.finditer(text) if (heading := self._heading(colon.start()))]
+        self.headings = sorted([*self.headings, *self._heading_lines()], key=lambda heading: heading.start)
         self._heading_starts = [heading.start for heading in self.headings]
         self._breaks = self._find_breaks()
 
@@ -115,6 +120,16 @@ class Layout:
             start = end + 1
         return lines
 
+    def _heading_lines(self) -> Iterator[Heading]:
+        """Headings without a colon: known ones, except cues such as "Denies"."""
+        for found in _HEADING_LINE.finditer(self._text):
+            name = " ".join(found["name"].split())
+            effect = self._rules.sections.get(name.lower().replace("/", " / "))
+            if effect is None or (found["end"] and effect == "none"):
+                continue
+            if name.lower() not in self._rules.marks.values and not self._rules.cues_of_assertion(name):
+                yield Heading(found.start("name"), found.end(), name, effect, True, True)
+
     def _heading(self, colon: int) -> Heading | None:
         begin = max(0, colon - 2 * HEADING_LENGTH)
         line_start = self._text.rfind("\n", begin, colon) + 1
@@ -134,13 +149,14 @@ class Layout:
         if len(label) < HEADING_LENGTH and _LABEL.fullmatch(label):
             name = _ENDING.sub("", label)
             effect = self._rules.section_effect(name)
-            if label.lower() in self._rules.relatives:
+            if label.lower() in self._rules.relatives.names:
                 return Heading(begin, colon + 1, label, "none", False)
             if at_line_start:
                 inline = None if effect is not None else self._inline_heading(label, begin, colon)
                 if inline is not None and inline.known:
                     return inline  # "no fever CXR: clear"
-                return Heading(begin, colon + 1, label, effect or "none", bullet is None, effect is not None)
+                is_whole = bullet is None or bullet.group().strip() == "**"  # "**Family history:**"
+                return Heading(begin, colon + 1, label, effect or "none", is_whole, effect is not None)
             if effect is not None and len(name.split()) <= self._rules.section_words:
                 return Heading(begin, colon + 1, label, effect, True, True)
         return self._inline_heading(label, begin, colon)

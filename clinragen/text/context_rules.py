@@ -1,31 +1,14 @@
-"""The cues of the context rules, read from `resources/context_cues.yaml`."""
+"""The content of the cue file of the context rules, as values; `context_cues.py` reads it."""
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
-from clinragen.text.term_index import TermIndex, fold_word
-from dataset_builder.storage.files import read_yaml
-from modeling_clinragen.errors import InputDataError
+from clinragen.text.term_index import TermIndex
 
-RESOURCES = files("clinragen.text") / "resources"
-
-EFFECTS = ("negated", "uncertain", "historical", "family", "hypothetical", "none")
-REACHES = ("touch", "phrase", "items", "list", "all", "statement")
-TERMINATORS = ("terminators", "statements", "results", "history_goes_on")
-YEARS = "(" + "|".join(map(str, range(1930, 2030))) + ")"
-STATUSES = ("negated", "affirmed", "uncertain")
 # What a cue speaks about: cues of different dimensions do not hide one another where they overlap.
-_DIMENSIONS = {"historical": "time", "hypothetical": "plan", "family": "person", "none": "all"}
-
-_CHOICE = re.compile(r"\(([^()]*)\)")
+DIMENSIONS = {"historical": "time", "hypothetical": "plan", "family": "person", "none": "all"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +16,8 @@ class Cue:
     """A cue's effect, its direction ("forward" or not), its reach, and its words where their plural matters.
 
     `dimension` is what it speaks about: assertion, time, plan, person or, for a cue without effect, all of them. One
-    that is `opening` is read only where it begins its sentence, or stands behind a colon.
+    that is `opening` is read only where it begins its sentence, or stands behind a colon; one that is `closing` only
+    where its part of the sentence ends behind it, but for a time or a circumstance.
     """
 
     effect: str
@@ -42,6 +26,15 @@ class Cue:
     verbatim: str = ""
     dimension: str = "assertion"
     opening: bool = False
+    closing: bool = False
+    limited: bool = field(init=False)  # whether it is not read everywhere
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "limited", bool(self.verbatim or self.opening or self.closing))
+
+
+# A relative by itself; whether the sentence is about the relative is seen by what stands around.
+SUBJECT = Cue("family", True, "subject", dimension=DIMENSIONS["family"])
 
 
 @dataclass(frozen=True)
@@ -85,6 +78,57 @@ class PatientRules:
 
 
 @dataclass(frozen=True)
+class RelativeRules:
+    """Other people, and where a sentence is about them.
+
+    Args:
+        names: Words for them, in lower case.
+        articles: Words that may stand in front of one at the start of a clause.
+        clause: A comma and what follows it where the sentence goes on about a relative.
+        tells: What follows a relative who only tells of the patient, or is only present.
+    """
+
+    names: frozenset[str]
+    articles: frozenset[str]
+    clause: re.Pattern[str]
+    tells: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class DoubleNegations:
+    """Negations that are none, because of another one or of what they negate.
+
+    Args:
+        cancellers: Phrases that cancel a negation behind them, with the first words of the negations that they cancel.
+        aspects: A negated aspect of a finding that is there ("improvement of"), right behind a negation.
+        firsts: The first words of aspects and actions.
+        actions: What is not done about a finding that is there ("workup needed for"), right behind "no further".
+    """
+
+    cancellers: TermIndex[frozenset[str]]
+    aspects: re.Pattern[str]
+    actions: re.Pattern[str]
+    firsts: frozenset[str]
+
+
+@dataclass(frozen=True)
+class SplitCues:
+    """Cues in two parts around what they work on, or around something else.
+
+    Args:
+        patterns: By effect, cues around what they work on: "rules", "out".
+        firsts: Their first words.
+        orders: Orders, which speak of what stands behind their "for": "call your surgeon for".
+        order_firsts: The first words of orders.
+    """
+
+    patterns: dict[str, re.Pattern[str]]
+    firsts: frozenset[str]
+    orders: re.Pattern[str]
+    order_firsts: frozenset[str]
+
+
+@dataclass(frozen=True)
 class StatementRules:
     """How far back a cue with the reach `statement` works.
 
@@ -115,9 +159,9 @@ class ContextRules:
     masks: tuple[str, ...]
     sections: dict[str, str]
     section_words: int
-    relatives: frozenset[str]
-    split_cues: dict[str, re.Pattern[str]]  # by effect, cues around what they work on: "rules", "out"
-    relative_clause: re.Pattern[str]  # a comma and what follows it where the sentence goes on about a relative
+    relatives: RelativeRules
+    double_negations: DoubleNegations
+    split_cues: SplitCues
     conditions: frozenset[str]
     patients: PatientRules
     statements: StatementRules
@@ -126,6 +170,19 @@ class ContextRules:
     marks: MarkRules
     value_links: frozenset[str]
     modifiers: frozenset[str]
+    complaints: frozenset[str]
+    first_thoughts: frozenset[str]
+    list_leads: frozenset[str]
+    continuations: re.Pattern[str]
+    refutations: TermIndex[bool]
+    relapses: re.Pattern[str]
+    persistences: TermIndex[bool]
+    onsets: re.Pattern[str]
+    quantities: re.Pattern[str]
+
+    def cues_of_assertion(self, text: str) -> bool:
+        """Whether a short text has a cue that affirms nothing and denies something, such as "denies"."""
+        return any(cue.dimension == "assertion" for match in self.cues.find(text) for cue in match.owners)
 
     def section_effect(self, name: str) -> str | None:
         """The effect of a heading ("none" for one without), or None if the heading is unknown."""
@@ -135,147 +192,3 @@ class ContextRules:
             if effect is not None:
                 return effect
         return None
-
-
-@lru_cache(maxsize=4)
-def load_context_rules(path: Path | None = None) -> ContextRules:
-    """Read the cue file. Raises `InputDataError` naming the faulty part."""
-    source = path if path is not None else RESOURCES / "context_cues.yaml"
-    content: dict[str, Any] = read_yaml(source)
-    try:
-        cues = [pair for group in content["forward"] for pair in _cues(group, True)]
-        cues += [pair for group in content["backward"] for pair in _cues(group, False)]
-        relatives = _texts(content["relatives"])
-        relative = Cue("family", True, "list", dimension=_DIMENSIONS["family"])
-        cues += [(f"{person} {link}", relative) for person in relatives for link in _texts(content["relative_links"])]
-        behind = Cue("family", False, "phrase", dimension=_DIMENSIONS["family"])
-        cues += [(f"{place} {person}", behind) for person in relatives for place in _texts(content["relative_places"])]
-        ends = [(text, name) for name in TERMINATORS for text in _texts(content[name])]
-        details = [(text, True) for text in _texts(content["details"])]
-        details += [(text, False) for text in _texts(content["detail_exceptions"])]
-        sections = {
-            " ".join(name.lower().replace("/", " / ").split()): effect
-            for effect, names in content["sections"].items()
-            for name in _texts(names)
-        }
-        return ContextRules(
-            cues=TermIndex(cues),
-            terminators=TermIndex(ends),
-            details=TermIndex(details),
-            openers=frozenset(fold_word(word) for word in _texts(content["openers"])),
-            states=frozenset(fold_word(word) for word in _texts(content["states"])),
-            masks=tuple(_texts(content["masks"])),
-            sections=sections,
-            section_words=max((len(name.split()) for name in sections), default=0),
-            relatives=frozenset(relatives),
-            split_cues={effect: _split_cue(pairs) for effect, pairs in content["split_cues"].items()},
-            relative_clause=_relative_clause(content),
-            conditions=frozenset(_texts(content["conditions"])),
-            patients=PatientRules(
-                names=TermIndex((text, True) for text in _texts(content["patients"])),
-                owners=frozenset(_texts(content["patient_owners"])),
-                tells=re.compile(
-                    rf"(?:{_alternatives(_texts(content['patient_tells']))})(?!\s+(?:that\s+)?(?:he|she|they)\b)",
-                    re.IGNORECASE,
-                ),
-            ),
-            statements=_statements(content, cues),
-            lasting=TermIndex((text, "lasting") for text in _texts(content["lasting"])),
-            followers=frozenset([*_texts(content["value_followers"]), *_texts(content["predicate_followers"])]),
-            marks=_marks(content),
-            value_links=frozenset(word for text in _texts(content["value_links"]) for word in text.split()),
-            modifiers=frozenset(word for text in _texts(content["modifiers"]) for word in text.split("-")),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputDataError(f"{source}: missing or malformed list of cues ({error}); see the shipped file") from error
-
-
-def spellings(pattern: str) -> list[str]:
-    """All phrases that a pattern such as "(was|is) (not|) seen" stands for."""
-    parts = _CHOICE.split(pattern.replace("YEAR", YEARS))
-    choices = [part.split("|") if number % 2 else [part] for number, part in enumerate(parts)]
-    return [" ".join("".join(chosen).split()) for chosen in itertools.product(*choices)]
-
-
-def _cues(group: dict[str, Any], forward: bool) -> list[tuple[str, Cue]]:
-    effect, reach = group["effect"], group["reach"]
-    if effect not in EFFECTS or reach not in REACHES:
-        raise ValueError(f"effect '{effect}' with reach '{reach}'")
-    dimension = _DIMENSIONS.get(effect, "assertion")
-    phrases = [phrase for text in _texts(group["cues"]) for phrase in spellings(text)]
-    if group.get("verbatim", False):
-        return [(phrase, Cue(effect, forward, reach, phrase.lower(), dimension)) for phrase in phrases]
-    cue = Cue(effect, forward, reach, dimension=dimension, opening=group.get("opening", False))
-    return [(phrase, cue) for phrase in phrases]
-
-
-def _relative_clause(content: dict[str, Any]) -> re.Pattern[str]:
-    clauses, links = (_alternatives(_texts(content[name])) for name in ("relative_clauses", "relative_links"))
-    return re.compile(rf",\s*(?:{clauses})(?:[^,.;\n]{{0,40}},\s*(?:{links}))?", re.IGNORECASE)
-
-
-def _split_cue(pairs: Iterable[tuple[str, str]]) -> re.Pattern[str]:
-    found = (
-        rf"{re.escape(first)}(?=\s+(?!{re.escape(last)}\b)[^,.;\n]{{1,40}}\s{re.escape(last)}\b)"
-        for first, last in pairs
-    )
-    return re.compile(rf"\b(?:{'|'.join(found)})", re.IGNORECASE)
-
-
-def _statements(content: dict[str, Any], cues: Iterable[tuple[str, Cue]]) -> StatementRules:
-    fillers, pronouns, plurals, circumstances = (
-        frozenset(fold_word(word) for word in _texts(content[name]))
-        for name in ("fillers", "pronouns", "plurals", "circumstances")
-    )
-    first = {fold_word(phrase.split()[0]) for phrase, cue in cues if cue.reach == "statement"}
-    return StatementRules(fillers, pronouns, plurals, circumstances, fillers | first)
-
-
-def _marks(content: dict[str, Any]) -> MarkRules:
-    boxes, signs, values = (_by_status(content[name]) for name in ("boxes", "signs", "values"))
-    value, plain = _alternatives(values), _alternatives(_texts(content["values"]["plain"]))
-    followers = _alternatives(_texts(content["value_followers"]))
-    # A value ends its statement, or is followed by a circumstance, or by the next label.
-    end = r"[ \t]*(?:[,;)|!\n]|\.(?=\s|\Z)|\Z)"
-    link = r"(?:[:=?|]|[-–—.]+)[ \t,\-–—]*(?:A(?:nswer)?:[ \t]*)?"
-    more = rf"(?:{followers})\b|[(–—-]|\w[\w/]*(?:[ \t][\w/]+){{0,3}}[ \t]*[:?=]"
-    return MarkRules(
-        boxes=boxes,
-        signs=signs,
-        values=values,
-        box=re.compile(_alternatives(boxes), re.IGNORECASE),
-        sign=re.compile(_alternatives(signs), re.IGNORECASE),
-        box_start=_any_first(boxes),
-        sign_start=_any_first(signs),
-        linked_value=re.compile(
-            link + rf"(?P<value>{value})(?!\w)(?={end}|[ \t]+(?:{more}))",
-            re.IGNORECASE,
-        ),
-        plain_value=re.compile(rf"[ \t](?P<value>{plain})(?=[ \t]*(?:[,;|\n]|\.?[ \t]*(?:\n|\Z)))", re.IGNORECASE),
-        value=re.compile(rf"[ \t]*(?P<value>{value})(?!\w)", re.IGNORECASE),
-    )
-
-
-def _any_first(marks: Iterable[str]) -> re.Pattern[str]:
-    first = {letter for mark in marks for letter in (mark[0], mark[0].upper())}
-    return re.compile(f"[{re.escape(''.join(sorted(first)))}]")
-
-
-def _by_status(lists: dict[str, list[Any]]) -> dict[str, str]:
-    return {text.lower(): status for status in STATUSES if status in lists for text in _texts(lists[status])}
-
-
-def _alternatives(texts: Iterable[str]) -> str:
-    ordered = sorted(texts, key=len, reverse=True)
-    # A word is not found in the beginning of another one.
-    return "|".join(
-        r"\s+".join(map(re.escape, text.split(" "))) + (r"(?!\w)" if text[-1:].isalnum() else "") for text in ordered
-    )
-
-
-def _texts(items: list[Any]) -> list[str]:
-    # YAML reads a bare no, on or off as a truth value.
-    for item in items:
-        if not isinstance(item, str):
-            raise TypeError(f"{item} must be in quotes")
-    return items

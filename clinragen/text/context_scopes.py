@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +14,9 @@ from clinragen.text.context_antecedents import (
     patient_place,
     second_statement,
 )
-from clinragen.text.context_items import Item
+from clinragen.text.context_items import ItemIndex
 from clinragen.text.context_layout import Layout
+from clinragen.text.context_reading import CueReader
 from clinragen.text.context_rules import ContextRules, Cue
 from clinragen.text.term_index import Match, Word
 
@@ -24,6 +24,14 @@ from clinragen.text.term_index import Match, Word
 LIST_ITEM_WORDS = 5
 
 _CHUNK = re.compile(r",(?!\d{3})|\(|\)|\s-+\s")
+_COLON = re.compile(r":(?!\d)")
+# What only says that the reach of some cues goes on ends no reach.
+_GOING_ON = frozenset(("relatives_go_on", "past_goes_on"))
+_NOTHING = frozenset(("no", "without", "none", "nothing"))
+_DATE = re.compile(r"\d|\b(?:ago|last|previous|earlier|back)\b", re.IGNORECASE)
+# A time behind a finding is that of the last of two events ("back again after the surgery in 2010").
+_SINCE = re.compile(r"\b(?:since|after|following|before|than)\s", re.IGNORECASE)
+_ITEM_START = re.compile(r"[,:;(]")
 _ITEM_END = re.compile(r":[ ,]*\Z")
 # What may stand between a cue and a verb that belongs to it: "whether the patient has".
 _SUBJECT = re.compile(
@@ -47,36 +55,6 @@ class Interval:
     cue: tuple[int, int]
     forward: bool = True
     touching: bool = False
-
-
-class ItemIndex:
-    """The items of a note with a status of their own, by place."""
-
-    def __init__(self, items: Sequence[Item]) -> None:
-        self.items = items
-        self._starts = [item.start for item in items]
-        self._cues = sorted(item.cue for item in items)
-        # A list of negations ends where something is affirmed.
-        self._affirmed = [min(item.start, item.cue[0]) for item in items if item.status != "negated"]
-
-    def at(self, position: int) -> Item | None:
-        """The item that a character belongs to."""
-        number = bisect_right(self._starts, position)
-        return self.items[number - 1] if number and position < self.items[number - 1].end else None
-
-    def is_mark(self, position: int) -> bool:
-        """Whether a character belongs to a mark or value."""
-        number = bisect_right(self._cues, (position, sys.maxsize))
-        return number > 0 and position < self._cues[number - 1][1]
-
-    def limits(self, start: int, end: int) -> tuple[int, int]:
-        """Where the item before a cue ends and the next affirmed one begins, as far as a cue must not reach them."""
-        number = bisect_right(self._starts, start)
-        before = 0
-        if number and self.items[number - 1].status != "negated":
-            before = min(start, max(self.items[number - 1].end, self.items[number - 1].cue[1]))
-        after = bisect_left(self._affirmed, end)
-        return before, self._affirmed[after] if after < len(self._affirmed) else sys.maxsize
 
 
 class Scopes:
@@ -103,11 +81,12 @@ class Scopes:
         self._items = items
         self._begin, self._end = span
         self._words = words
-        self._matches = (
-            self._read(rules.cues.find(text, words, overlapping=True)) + self._relative_clauses() + self._split_cues()
-        )
+        reader = CueReader(text, rules, items, words, span)
+        self._matches = reader.read()
+        self._ends = reader.ends
         self._word_starts = [word.start for word in words] if self._matches else []
-        self._terminators = rules.terminators.find(text, words) if self._matches else []
+        found = rules.terminators.find(text, words) if self._matches else []
+        self._terminators = [match for match in found if not _GOING_ON.issuperset(match.owners)]
         self._terminator_starts = [match.start for match in self._terminators]
         self._chunks = [found.span() for found in _CHUNK.finditer(text, *span)] if self._matches else []
         self._joins = [word.start for word in words if word.folded in ("or", "nor")] if self._matches else []
@@ -118,57 +97,6 @@ class Scopes:
             span = (match.start, match.end)
             for start, end, cue in self._reached(match):
                 yield Interval(start, end, cue.effect, span, cue.forward, cue.reach == "touch")
-
-    def _read(self, matches: Sequence[Match[Cue]]) -> list[Match[Cue]]:
-        """The cues that are read: none that is the value of a label, or that a longer cue of its dimension hides."""
-        kept: list[Match[Cue]] = []
-        last: dict[str, int] = {}
-        hidden = -1  # the end of the last cue without effect
-        for match in matches:
-            if self._items.is_mark(match.start):
-                continue
-            spelled = self._text[match.start : match.end].lower()
-            owners = [cue for cue in match.owners if cue.verbatim == spelled]
-            owners = owners or [cue for cue in match.owners if not cue.verbatim]
-            if any(cue.opening for cue in owners) and not self._opens(match.start):
-                owners = [cue for cue in owners if not cue.opening]
-            neutral = any(cue.effect == "none" for cue in owners)
-            if match.end <= hidden or (match.start < hidden and not neutral):
-                continue
-            if neutral and match.end > max(last.values(), default=-1):
-                # It also hides a cue that began before it, unless that one is longer.
-                while kept and kept[-1].end > match.start and kept[-1].end - kept[-1].start <= match.end - match.start:
-                    kept.pop()
-                hidden = match.end
-                continue
-            read = tuple(cue for cue in owners if match.end > last.get(cue.dimension, -1) and cue.effect != "none")
-            if read:
-                kept.append(Match(match.start, match.end, read))
-                last.update((cue.dimension, match.end) for cue in read)
-                if any(cue.reach == "statement" for cue in read):
-                    last.update(dict.fromkeys(("assertion", "time", "plan"), match.end))  # "free of it" denies nothing
-                if "person" in last:
-                    last["time"] = max(last.get("time", -1), last["person"])  # a "family history" is no past of hers
-        return kept
-
-    def _relative_clauses(self) -> list[Match[Cue]]:
-        """Relatives with a comma behind them and more about them: "his mother, who has"."""
-        clauses = list(self._rules.relative_clause.finditer(self._text, self._begin, self._end))
-        ends = [word.end for word in self._words] if clauses else []
-        cue = Cue("family", True, "list", dimension="person")
-        found = []
-        for clause in clauses:
-            number = bisect_right(ends, clause.start()) - 1
-            if number >= 0 and self._words[number].text.lower() in self._rules.relatives:
-                found.append(Match(self._words[number].start, clause.end(), (cue,)))
-        return found
-
-    def _split_cues(self) -> list[Match[Cue]]:
-        return [
-            Match(*found.span(), (Cue(effect, True, "phrase"),))
-            for effect, pattern in self._rules.split_cues.items()
-            for found in pattern.finditer(self._text, self._begin, self._end)
-        ]
 
     def _reached(self, match: Match[Cue]) -> Iterator[tuple[int, int, Cue]]:
         """Start and end of what each cue of a match works on."""
@@ -192,6 +120,8 @@ class Scopes:
                 continue
             if not cue.forward:
                 statement = cue.reach == "statement"
+                if statement and first_word(self._text, match.start) in _NOTHING:
+                    yield match.start, match.end, replace(cue, effect="negated", forward=True)  # "no recurrence"
                 yield (
                     self._antecedent(match.start, begin) if statement else self._backward_start(match, cue, begin),
                     match.start,
@@ -231,14 +161,11 @@ class Scopes:
         before = self._text[begin:start].rstrip(" \t")
         return not before or before[-1] in ",;:(\n"
 
-    def _opens(self, start: int) -> bool:
-        """Whether a cue begins its sentence, or what stands behind a colon in it."""
-        before = self._text[self._begin : start].rstrip(" \t\n-*\u2022")
-        return not before or before.endswith(":")
-
     def _closed_after(self, end: int, sentence_end: int) -> bool:
         rest = self._text[end:sentence_end].lstrip(" \t")
-        return not rest or rest.startswith(_CLOSED)
+        if rest.startswith(".") and rest.strip(" \t\n.;"):
+            return False  # "colitis vs. ileus"
+        return not rest or (rest.startswith(_CLOSED) and not self._rules.continuations.match(rest))
 
     def _is_predicate(self, end: int) -> bool:
         """Whether what follows a cue in the sentence is not what it is about ("negative on admission")."""
@@ -248,12 +175,16 @@ class Scopes:
     def _forward_end(self, start: int, place: int, cue: Cue, sentence_end: int) -> int:
         if cue.reach == "all":
             return sentence_end
+        sentence_end = max(place, min(sentence_end, self._ends.get((start, place), sentence_end)))
         end = self._next_terminator(start, place, cue, sentence_end)
+        if cue.effect == "negated" and cue.reach != "list":
+            end = self._colon(place, end)
         closing = self._text.find(")", place, end)
         if closing >= 0 and "(" not in self._text[place:closing]:
             end = closing
         first = bisect_left(self._chunks, (place, 0))
-        parts = [*(start for start, _ in self._chunks[first : bisect_left(self._chunks, (end, 0))]), end]
+        chunks = self._chunks[first : bisect_left(self._chunks, (end, 0))]
+        parts = [*(start for start, _ in chunks if not self._rules.continuations.match(self._text, start)), end]
         if cue.reach == "touch" or (cue.reach == "phrase" and cue.effect != "negated"):
             return parts[0]
         # "Absent: rash, jaundice" is a list, whatever the cue.
@@ -262,6 +193,12 @@ class Scopes:
             reach = "phrase"
         return self._list_end(parts, reach)
 
+    def _colon(self, place: int, end: int) -> int:
+        """Where a colon ends the reach of a negation ("CT without contrast: clot"), but for "none of these: "."""
+        colon = _COLON.search(self._text, place, end)
+        said = self._text[place : colon.start()].split() if colon else []
+        return colon.start() if colon and said and said[-1].lower() not in self._rules.list_leads else end
+
     def _is_repeated(self, start: int, place: int, parts: list[int], sentence_end: int) -> bool:
         """Whether the items beside it have the same cue: "no fever, no chills, cough" negates two items."""
         cue = self._text[start:place].lower()
@@ -269,10 +206,9 @@ class Scopes:
             return False
         next_item = self._text[parts[0] + 1 : sentence_end].lstrip().lower()
         before = self._text[self._begin : start].rstrip()
-        last = before.rfind(",", 0, len(before) - 1) if before.endswith(",") else -1
-        return next_item.startswith(cue + " ") or (
-            before.endswith(",") and before[last + 1 :].strip().lower().startswith(cue + " ")
-        )
+        if next_item.startswith(cue + " "):
+            return True
+        return before.endswith(",") and _ITEM_START.split(before[:-1])[-1].strip().lower().startswith(cue + " ")
 
     def _list_end(self, parts: list[int], reach: str) -> int:
         """The end of a list that starts before the commas at `parts` (the last one is the end of its clause)."""
@@ -318,6 +254,9 @@ class Scopes:
         clauses = _CLAUSES.search(self._text, sentence_start, match.start)
         if clauses is not None and clauses.end() > start and self._text[clauses.end() : match.start].strip():
             start = clauses.end()
+        if cue.dimension == "time" and _DATE.search(self._text, match.start, match.end):
+            for since in _SINCE.finditer(self._text, start, match.start):
+                start = since.end()
         # "pneumonia, resolved": a comma right before such a cue does not end its reach, the one before it does.
         # For a negation it does ("murmur, normal heart"), except as some transcripts have it: "Transfusions: , none".
         before = self._text[start : match.start]
@@ -355,6 +294,10 @@ class Scopes:
             if match.start >= limit:
                 break
             if cue.effect == "historical" and "history_goes_on" in match.owners:
+                continue
+            if cue.effect == "family" and "relatives_go_on" in match.owners:
+                continue
+            if cue.effect == "historical" and cue.opening and "past_goes_on" in match.owners:
                 continue
             between = self._text[place : match.start]
             if condition and "terminators" not in match.owners and "," not in between:

@@ -46,6 +46,7 @@ class Match(Generic[T]):
 class _Node(Generic[T]):
     children: dict[str, _Node[T]] = field(default_factory=dict)
     owners: dict[T, bool] = field(default_factory=dict)  # owner -> whether the capitals of the text matter
+    found: tuple[T, ...] | None = None  # the owners if capitals matter to none of them, once it has been found
 
 
 def split_words(text: str) -> list[Word]:
@@ -68,13 +69,16 @@ class TermIndex(Generic[T]):
     def __init__(self, phrases: Iterable[tuple[str, T]]) -> None:
         self._root: _Node[T] = _Node()
         for phrase, owner in phrases:
-            words = split_words(phrase)
+            words = _WORD.findall(phrase)
             if not words:
                 continue
             node = self._root
-            for word in words:
-                node = node.children.setdefault(word.folded, _Node())
-            strict = len(words) == 1 and len(words[0].text) <= 3 and words[0].text.isupper()
+            for word in map(fold_word, words):
+                child = node.children.get(word)
+                if child is None:
+                    child = node.children[word] = _Node()
+                node = child
+            strict = len(words) == 1 and len(words[0]) <= 3 and words[0].isupper()
             node.owners[owner] = strict and node.owners.get(owner, True)
 
     def find(self, text: str, words: list[Word] | None = None, *, overlapping: bool = False) -> list[Match[T]]:
@@ -104,13 +108,17 @@ class TermIndex(Generic[T]):
         best = None
         last = position
         while node is not None:
-            if node.owners:
+            if node.found is not None:
+                best = (last, node.found)
+            elif node.owners:
                 owners = tuple(
                     owner
                     for owner, strict in node.owners.items()
                     if not strict or _capitals(words[position].text) >= min(2, len(words[position].text))
                 )
                 best = (last, owners) if owners else best
+                if not any(node.owners.values()):
+                    node.found = owners
             if not node.children or last + 1 == len(words):
                 break
             gap = text[words[last].end : words[last + 1].start]
