@@ -9,6 +9,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
+from dataset_builder.cohort.admission_notes import admission_part
 from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.note_clinragen import clean_note
 
@@ -16,7 +17,8 @@ RESOURCES = files("dataset_builder.cohort") / "resources"
 
 UNKNOWN = "unknown"
 PREAMBLE = "preamble"
-COURSE = "brief_hospital_course"
+KNOWN_AT_ADMISSION = "known at admission"
+"""What a policy shows whose text is chosen by `dataset_builder.cohort.admission_notes`."""
 
 _HEADING_LENGTH = 70
 _LINE_HEADING = re.compile(rf"^[ \t]*([^\W\d_][^\n:]{{0,{_HEADING_LENGTH}}}):", re.MULTILINE)
@@ -70,15 +72,12 @@ def apply_policy(text: str, policy: str) -> str:
     rule = policies()[policy]
     if "sections" not in rule:
         return text
-    shown, course_seen, open_section = [], False, False
+    if rule["sections"] == KNOWN_AT_ADMISSION:
+        return clean_note(admission_part(text))
+    shown, open_section = [], False
     for section in parse_sections(text):
-        if section.name == UNKNOWN:
-            # Anything may follow an unlisted heading, so the policy decides, not the words.
-            open_section = open_section and rule["keep_unknown"]
-        else:
-            course_seen = course_seen or section.name == COURSE
-            early = not course_seen and section.name in rule.get("before_course", ())
-            open_section = section.name in rule["sections"] or early
+        # Anything may follow an unlisted heading: it stays with the section above.
+        open_section = open_section if section.name == UNKNOWN else section.name in rule["sections"]
         if open_section:
             shown.append(section.heading + section.body)
     return clean_note("\n".join(part.strip() for part in shown))

@@ -8,6 +8,7 @@ import ibis
 import pyarrow as pa
 
 from dataset_builder.cohort.note_sections import apply_policy, policies
+from dataset_builder.cohort.rejects import Rejects
 from dataset_builder.cohort.session import read_table, store
 from dataset_builder.cohort.structured_notes import structured_notes
 from dataset_builder.sources.locate import LocatedSource
@@ -65,14 +66,14 @@ class StructuredNoteReader:
 
 
 def make_note_reader(
-    con: Any, located: LocatedSource, policy: str, stays: ibis.Table
+    con: Any, located: LocatedSource, policy: str, stays: ibis.Table, rejects: Rejects
 ) -> NoteReader | StructuredNoteReader:
     """The notes of the cohort `stays`: one per admission, of several the first by time and sequence.
 
-    Notes that their table marks as errors are left out.
+    Notes that their table marks as errors are left out. Times that cannot be read are added to `rejects`.
     """
     if policy == STRUCTURED:
-        return StructuredNoteReader(structured_notes(con, located, stays))
+        return StructuredNoteReader(structured_notes(con, located, stays, rejects))
     notes = read_table(con, located, "notes").semi_join(stays, "hadm_id")
     notes = notes.filter(notes.text.notnull())
     if "error" in notes.columns:

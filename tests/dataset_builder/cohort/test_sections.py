@@ -53,9 +53,10 @@ def test_a_mimic_discharge_summary_is_cut_at_its_headings() -> None:
 
 def test_the_admission_policy_shows_nothing_that_came_later() -> None:
     note = apply_policy(DISCHARGE, "admission")
-    for kept in ("SOB", "with COPD", "98.6 90 120/80", "HTN", "No CAD", "GENERAL: tired", "1. Albuterol"):
+    for kept in ("Penicillins", "SOB", "with COPD", "98.6 90 120/80", "HTN", "No CAD", "GENERAL: tired", "WBC-12"):
         assert kept in note
-    for later in ("pneumonia", "Pneumonia", "looks well", "Prednisone", "WBC", "Home", "ceftriaxone", "Intubation"):
+    assert "1. Albuterol" in note
+    for later in ("pneumonia", "Pneumonia", "looks well", "Prednisone", "Home", "ceftriaxone", "Intubation"):
         assert later not in note
 
 
@@ -178,8 +179,8 @@ def test_a_policy_applied_twice_changes_nothing_more(text: str, policy: str) -> 
 @given(texts)
 @settings(max_examples=200, deadline=None)
 def test_policies_only_select_what_is_there(text: str) -> None:
-    words = set(clean_note(text).split())
-    assert set(apply_policy(text, "admission").split()) <= words
+    rest = iter(clean_note(text))
+    assert all(letter in rest for letter in apply_policy(text, "admission") if not letter.isspace())
 
 
 def test_real_transcribed_notes(shared: Path) -> None:
@@ -191,9 +192,8 @@ def test_real_transcribed_notes(shared: Path) -> None:
         assert "".join(section.heading + section.body for section in sections) == text
         shown = apply_policy(text, "admission")
         assert apply_policy(shown, "admission") == shown
-        assert not {section.name for section in parse_sections(shown)} & {
-            *["unknown", "brief_hospital_course", "discharge_medications", "discharge_diagnosis", "pertinent_results"]
-        }
+        later = {"brief_hospital_course", "discharge_exam", "discharge_medications", "discharge_diagnosis", "followup"}
+        assert not {section.name for section in parse_sections(shown)} & later
         admission += bool(shown)
         # Counted apart from the parser: a capital heading with these words.
         course += "HOSPITAL COURSE:" in text
