@@ -30,15 +30,15 @@ def main(wanted: dict[str, Any]) -> None:
 
 
 def _do_not_serve(file: Path, name: str, arguments: list[Any]) -> None:
-    import gradio
+    from clinragen.demo import serve
 
-    def launch(page: gradio.Blocks, **settings: Any) -> None:
+    def run_page(page: Any, *more: Any) -> None:
         config = page.get_config_file()
         tabs = [part["props"]["label"] for part in config["components"] if part["type"] == "tabitem"]
         (function,) = (one for one in page.fns.values() if one.name == name)
         file.write_text(json.dumps({"tabs": tabs, "result": function.fn(*arguments)}), encoding="utf-8")
 
-    gradio.Blocks.launch = launch
+    serve.run_page = run_page
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def add_explain_commands(app: typer.Typer) -> None:
         app,
         "predict",
         [
-            argument("model", Path, "Model folder or Hub id."),
+            argument("model", Path, "Model folder, or hf://owner/name for a model on the Hub."),
             option("note", Path | None, "Text file with the note.", None),
             option("labs", Path | None, "CSV: hours plus any of the model's variables with units.", None),
             option("details", bool, "Show what decides each claim, and the withheld sentences.", False),
@@ -34,7 +35,11 @@ def add_explain_commands(app: typer.Typer) -> None:
         [
             argument("model", Path, "Model folder.", Path("runs/quickstart/model")),
             option(
-                "cohort", Path | None, "Cohort whose test patients can be chosen [default: the model's run].", None
+                "cohort",
+                Path | None,
+                "Cohort whose test patients can be chosen [default: that of the model's run, unless it is "
+                "credentialed: such patients are shown only where their cohort is named].",
+                None,
             ),
             option("port", int, "Port on 127.0.0.1; 0 picks a free one.", 7860),
             *config_parameters(ExplainConfig),
@@ -72,4 +77,16 @@ def _demo(model: Path, cohort: Path | None, port: int, **values: Any) -> None:
     if not 0 <= port <= 65535:
         raise SettingsError(f"--port: expected a whole number from 0 to 65535, got {port}")
     quiet_libraries()
+    _show_access_log()
     serve(model, config_from(ExplainConfig, values), cohort=cohort, port=port)
+
+
+def _show_access_log() -> None:
+    """Write a line for each request to the page to standard error: route and status, and nothing that was sent."""
+    log = logging.getLogger("clinragen.demo.guard")
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False

@@ -1,6 +1,6 @@
 """A plain page on one model, made of tabs.
 
-Made for one machine: it reports to nobody that it runs, and keeps no history of what was entered.
+It reports to nobody that it runs, and keeps no history of what was entered.
 """
 
 from __future__ import annotations
@@ -21,23 +21,19 @@ WARNING = (
     "Research software, not a medical device. A fluent rationale can be wrong: check it against the measurements."
 )
 SHOWN_PATIENTS = 50
-# The browser's own memory would keep patients, the footer's links lead away from this machine.
-LAUNCH: dict[str, Any] = {
-    "share": False,
-    "run_history": False,
-    "footer_links": [],
-    "show_error": True,
-    "ssr_mode": False,
-}
+QUEUE = 20
 
 
-def open_page(model: Path, config: ExplainConfig | None = None, *, cohort: Path | None = None) -> Any:
-    """Load a model and build its page (`gradio.Blocks`); launch it with the settings `LAUNCH`.
+def open_page(
+    model: Path, config: ExplainConfig | None = None, *, cohort: Path | None = None, uploads: Path | None = None
+) -> Any:
+    """Load a model and build its page (`gradio.Blocks`), which `clinragen.demo.serve.run_page` serves.
 
     Args:
         model: Model folder.
         config: How patients are explained.
         cohort: Cohort folder whose test patients can be chosen.
+        uploads: The folder of uploaded files (see `private_uploads`).
 
     Raises:
         SettingsError: gradio is not installed, or the cohort's vocabulary is not the model's.
@@ -50,15 +46,16 @@ def open_page(model: Path, config: ExplainConfig | None = None, *, cohort: Path 
     if not (model / "config.json").is_file():
         raise StageError(f"{model}: not a model folder; run `clinragen quickstart` first, or give another folder")
     explainer = Explainer.from_pretrained(model, config)
-    return build_page(PageState(explainer, patients_of(cohort, explainer)))
+    return build_page(PageState(explainer, patients_of(cohort, explainer), uploads))
 
 
 def build_page(state: PageState, tabs: Sequence[Tab] = TABS, title: str = TITLE) -> Any:
     """Build the page (`gradio.Blocks`). A single tab is shown without a tab bar."""
     import gradio as gr
 
-    # Uploaded files are removed when the page is closed down.
-    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 600)) as page:
+    from clinragen.demo.blocks import Page
+
+    with Page(title=title, analytics_enabled=False) as page:
         gr.Markdown(f"# {title}\n\n{WARNING}")
         if len(tabs) == 1:
             tabs[0].build(gr, page, state)
@@ -67,7 +64,8 @@ def build_page(state: PageState, tabs: Sequence[Tab] = TABS, title: str = TITLE)
                 for tab in tabs:
                     with gr.Tab(tab.title):
                         tab.build(gr, page, state)
-    return page
+    # Through the queue alone: one way in.
+    return page.queue(max_size=QUEUE, api_open=False)
 
 
 def patients_of(cohort: Path | None, explainer: Explainer) -> dict[str, dict[str, Any]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from clinragen.inference import Explainer
 
+AS_SENT: dict[str, Any] = {"preprocess": False}
+"""For events that read what was sent themselves: gradio would leave files behind, and quote it in its errors."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-"""For every event of a tab: no queue log or public endpoint may keep a patient."""
+"""For every event of a tab: no public endpoint may keep a patient."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,12 @@ class PageState:
     Args:
         explainer: The loaded model.
         patients: Rows of the data contract by the name they are shown under; empty without a cohort.
+        uploads: The folder of uploaded files, which are removed when they were read; None leaves them to gradio.
     """
 
     explainer: Explainer
     patients: Mapping[str, Mapping[str, Any]]
+    uploads: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import ROOT
+from demo_server import request, served
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -45,6 +46,8 @@ assert "heart rate" in measured and diagnoses, (measured, diagnoses)
 import clinragen
 print(clinragen.__file__, len(page.config["dependencies"]))
 """
+# As `python app.py`, which has a port that the tests of another process may have taken.
+ANY_PORT = "from spaces_demo import app; app.PORT = 0; app.main()"
 OWN_PACKAGES = {"clinragen", "dataset_builder", "modeling_clinragen", "spaces_demo", "trainers"}
 
 
@@ -56,7 +59,7 @@ def model(make_model: Any, make_processor: Any, tmp_path_factory: pytest.TempPat
     model.generation_config.max_new_tokens = 40
     model.save_pretrained(folder)
     make_processor().save_pretrained(folder)
-    write_json(folder / "provenance.json", {"credentialed": False, "title": "Synthetic hospital"})
+    write_json(folder / "provenance.json", {"credentialed": False, "synthetic": True, "title": "Synthetic"})
     return folder
 
 
@@ -76,6 +79,13 @@ def test_a_model_from_credentialed_data_is_not_shown(
     write_json(tmp_path / "model" / "provenance.json", {"credentialed": True, "title": "MIMIC-IV"})
     with pytest.raises(GovernanceError, match=r"MIMIC-IV .* cannot go to a Space"):
         make_page()
+    # A Space has no token: it is for synthetic patients alone, though others may be published.
+    for recorded in ({}, {"synthetic": False}, {"synthetic": "yes"}):
+        write_json(
+            tmp_path / "model" / "provenance.json", {"credentialed": False, "title": "MIMIC-IV demo", **recorded}
+        )
+        with pytest.raises(GovernanceError, match="not recorded as made from synthetic patients"):
+            make_page()
     # What is not recorded counts as credentialed.
     (tmp_path / "model" / "provenance.json").unlink()
     with pytest.raises(GovernanceError, match="not recorded"):
@@ -86,6 +96,29 @@ def test_without_the_variable_the_model_lies_beside_the_app(monkeypatch: pytest.
     monkeypatch.delenv("CLINRAGEN_MODEL", raising=False)
     with pytest.raises(StageError, match=re.escape(f"{SPACE / 'model'}: not a model folder")):
         make_page()
+
+
+def test_on_a_space_it_answers_everybody_under_the_names_of_the_space(model: Path, tmp_path: Path) -> None:
+    names = {"SPACE_HOST": "user-name.hf.space,own.example", "CLINRAGEN_MODEL": str(model)}
+    with served([], tmp_path / "space", code=ANY_PORT, environment=names) as page:
+        assert (page.address, page.token) == (f"http://0.0.0.0:{page.port}", "")
+        for host in ("user-name.hf.space", "own.example"):
+            answer = request(page, "/config", token=False, Host=host, Origin=f"https://{host}")
+            assert answer.status == 200
+            assert answer.headers["X-Frame-Options"] is None, "Spaces shows it in a frame"
+        for host, origin in (
+            ("evil.example", "https://evil.example"),
+            (f"127.0.0.1:{page.port}", f"http://127.0.0.1:{page.port}"),
+            ("own.example", "https://evil.example"),
+            ("own.example", "null"),
+        ):
+            assert request(page, "/config", token=False, Host=host, Origin=origin).status == 403
+
+
+def test_elsewhere_it_is_a_page_of_this_machine(model: Path, tmp_path: Path) -> None:
+    with served([], tmp_path / "here", code=ANY_PORT, environment={"CLINRAGEN_MODEL": str(model)}) as page:
+        assert page.address == f"http://127.0.0.1:{page.port}"
+        assert [request(page, "/config", token=token).status for token in (False, True)] == [403, 200]
 
 
 def test_the_card_fits_what_was_tested() -> None:

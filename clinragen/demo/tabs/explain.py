@@ -1,57 +1,77 @@
-"""Choose a patient, or enter a note and a CSV; diagnoses, rationale and probabilities come back."""
+"""Choose a patient, or enter a note and measurements; diagnoses, rationale and probabilities come back."""
 
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from clinragen.checking.render_html import html_fragment, style
-from clinragen.demo.tab import PRIVATE, PageState, Tab
+from clinragen.demo.patient import OWN, patient_of, recorded, text_of_file
+from clinragen.demo.tab import AS_SENT, PRIVATE, PageState, Tab
 from clinragen.inference import Explanation
-from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.lab_summary import summarise
 from modeling_clinragen.errors import ClinRaGenError
 
-OWN = "My own note and measurements"
 SHOWN_DISEASES = 10
+EMPTY = ("", "", "", None)
+"""No answer: warnings, diagnoses, rationale and probabilities."""
 
 
 def _build(gr: Any, page: Any, state: PageState) -> None:
-    explainer, patients = state.explainer, state.patients
+    # Three things keep two patients apart. What is asked about is one patient, whole (`OnePatient`), or it is refused.
+    # What the server says of a chosen patient sets all of the page at once, the choice included. And the browser, as
+    # soon as the reader changes anything, itself empties what is of the patient before and drops an answer under way.
 
-    def clear() -> tuple[str, str, str, None]:
-        return "", "", "", None
+    def choose(name: str | None) -> list[Any]:
+        own = name == OWN
+        row = {} if own else recorded(state, name)
+        return [
+            name,
+            gr.update(value=row.get("note", ""), interactive=own),
+            gr.update(value="", visible=own),
+            gr.update(value=None, visible=own),
+            row.get("lab_summary", ""),
+            "" if own else ", ".join(row["diagnoses"]) or "none",
+            *EMPTY,
+        ]
 
-    def choose(name: str) -> tuple[Any, ...]:
-        # Nothing of the patient before may stand beside this one: neither the answer nor a file of measurements.
-        if name == OWN:
-            return "", None, "", "", *clear()
-        row = patients[name]
-        return row["note"], None, row["lab_summary"], ", ".join(row["diagnoses"]) or "none", *clear()
-
-    def explain(name: str, note: str, table: str | None) -> tuple[str, str, str, str, dict[str, float] | None]:
+    def take(table: Any) -> tuple[None, str, str]:
+        """Put the text of an uploaded file where it can be seen, and keep no file."""
         try:
-            if table is not None:
-                series = explainer.read_labs(Path(table))
-            elif name != OWN:
-                series = LabSeries.from_example(explainer.vocabulary, patients[name])
-            else:
-                series = LabSeries.empty(explainer.vocabulary)
-            found = explainer.explain(note.strip(), series)
+            return None, text_of_file(state, table), ""
+        except ClinRaGenError as error:
+            return None, "", f"- **{error}**"
+
+    def explain(
+        patient: str, note: str | None = "", table: Any = None, measurements: str | None = ""
+    ) -> tuple[str, str, str, str, dict[str, float] | None]:
+        """Diagnoses of one patient with their reasons: of the cohort by its name, or by a note, values or both."""
+        try:
+            one = patient_of(state, patient, note, table, measurements)
+            found = state.explainer.explain(one.note, one.series)
         except ClinRaGenError as error:
             raise gr.Error(str(error), print_exception=False) from error
         scores = None if found.probabilities is None else dict(found.probabilities)
-        measured = summarise(series, explainer.range_set) or "Nothing was measured."
-        return _warnings(found), _diagnoses(found), rationale_html(found), measured, scores
+        measured = summarise(one.series, state.explainer.range_set) or "Nothing was measured."
+        whose = f'<p class="whose">Answer for: <strong>{escape(one.name)}</strong></p>'
+        return _warnings(found), _diagnoses(found), whose + rationale_html(found), measured, scores
 
     with gr.Row():
         with gr.Column():
             patient = gr.Dropdown(
-                [OWN, *patients], value=next(iter(patients), OWN), label="Patient", elem_id="patient"
+                [OWN, *state.patients], value=next(iter(state.patients), OWN), label="Patient", elem_id="patient"
             )
-            note = gr.Textbox(label="Note", lines=14, max_lines=24, elem_id="note")
-            table = gr.File(label="Measurements (CSV: hours plus variables with units)", file_types=[".csv"])
+            note = gr.Textbox("", label="Note", lines=14, max_lines=24, elem_id="note")
+            typed = gr.Textbox(
+                "",
+                label="Measurements (CSV: hours plus variables with units)",
+                lines=4,
+                max_lines=12,
+                elem_id="measurements",
+            )
+            table = gr.File(
+                label="Measurements from a file of at most 1 MB", file_types=[".csv"], height=110, elem_id="table"
+            )
             button = gr.Button("Explain", variant="primary", elem_id="explain")
         with gr.Column():
             warnings = gr.Markdown(elem_id="warnings")
@@ -62,18 +82,37 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
                 label="Probability, given the other diseases listed (not calibrated)",
                 num_top_classes=SHOWN_DISEASES,
                 show_heading=False,
-                visible=explainer.config.probabilities,
+                visible=state.explainer.config.probabilities,
                 elem_id="probabilities",
             )
             anomalies = gr.Textbox(label="Measurements in words", lines=4, elem_id="anomalies")
             truth = gr.Textbox(label="Coded diagnoses (known for patients of the cohort only)", elem_id="truth")
     answer = [warnings, diagnoses, rationale, scores]
-    shown = [warnings, diagnoses, rationale, anomalies, scores]
-    for event in (patient.change, page.load):
-        event(choose, patient, [note, table, anomalies, truth, *answer], **PRIVATE)
-    # Where the new answer is an error, the one before must not stand there as if it were of this patient.
-    asked = button.click(clear, None, answer, **PRIVATE)
-    asked.then(explain, [patient, note, table], shown, **PRIVATE)
+    inputs = [note, typed, table, anomalies, truth]
+
+    asked = button.click(**_emptied(answer))
+    answered = asked.then(
+        explain,
+        [patient, note, table, typed],
+        [warnings, diagnoses, rationale, anomalies, scores],
+        api_name="explain",
+        **AS_SENT,
+    )
+    uploaded = table.upload(**_emptied([*answer, anomalies, typed]), cancels=[answered])
+    taken = uploaded.then(take, table, [table, typed, warnings], **AS_SENT, **PRIVATE)
+    note.input(**_emptied([*answer, anomalies]), cancels=[answered])
+    for event in (typed.input, table.clear):
+        event(**_emptied([*answer, anomalies]), cancels=[answered, taken])
+    patient.input(**_emptied([*inputs, *answer]), cancels=[answered, taken])
+    for event in (patient.input, page.load):
+        event(choose, patient, [patient, *inputs, *answer], trigger_mode="always_last", **AS_SENT, **PRIVATE)
+
+
+def _emptied(outputs: list[Any]) -> dict[str, Any]:
+    """Settings of an event that empties components in the browser itself, before anything is sent."""
+    empty = {"label": "{}", "file": "null"}
+    values = ", ".join(empty.get(component.get_block_name(), "''") for component in outputs)
+    return {"fn": None, "inputs": None, "outputs": outputs, "js": f"() => [{values}]"}
 
 
 def _warnings(found: Explanation) -> str:

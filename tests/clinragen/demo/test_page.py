@@ -2,85 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from demo_server import PATIENT, write_cohort
 from scripted_model import drafted, let_write
 
 from clinragen.demo.page import build_page, open_page, patients_of
+from clinragen.demo.patient import OWN
 from clinragen.demo.tab import PageState, Tab
 from clinragen.demo.tabs import TABS
-from clinragen.demo.tabs.explain import EXPLAIN, OWN
+from clinragen.demo.tabs.explain import EXPLAIN
 from clinragen.inference import Explainer
-from dataset_builder.contract.definitions import Definitions, write_definitions
-from dataset_builder.contract.schema import SPLITS, example_schema
 from modeling_clinragen import ClinRaGenProcessor
 from modeling_clinragen.errors import SettingsError, StageError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
-ELEMENTS = {"patient", "note", "explain", "warnings", "diagnoses", "rationale", "probabilities", "anomalies", "truth"}
+ANSWER = {"warnings", "diagnoses", "rationale", "probabilities"}
+ELEMENTS = {*ANSWER, "patient", "note", "measurements", "table", "explain", "anomalies", "truth"}
 WARNINGS, DIAGNOSES, RATIONALE, MEASURED, SCORES = range(5)
 HELD = '"hypertension" supports Essential hypertension.'
 REFUSED = "Heart rate is low."
 NOTE = "Dyspnea.\nHistory of hypertension."
 
 
-@pytest.fixture
-def save_model(make_model: Any, make_processor: Any, tmp_path: Path) -> Callable[..., Path]:
-    """Save a tiny model of a vocabulary."""
-
-    def save(vocabulary: Vocabulary, **settings: Any) -> Path:
-        model = make_model("bart", vocabulary=vocabulary)
-        model.generation_config.max_new_tokens = 8
-        model.save_pretrained(tmp_path / "model")
-        make_processor(vocabulary=vocabulary, **settings).save_pretrained(tmp_path / "model")
-        return tmp_path / "model"
-
-    return save
-
-
-def write_cohort(folder: Path, vocabulary: Vocabulary) -> Path:
-    """A cohort folder with one patient in the test split, whose heart rate is 110 and 118 bpm."""
-    column = vocabulary.variable_keys.index("heart_rate")
-    row = {
-        "example_id": "made-up-1",
-        "subject_id": 1,
-        "hadm_id": 1,
-        "stay_id": 1,
-        "source": "made-up",
-        "note": "Dyspnea.",
-        "note_policy": "structured",
-        "lab_hours": [0.0, 5.0],
-        "lab_values": [
-            [rate if index == column else None for index in range(len(vocabulary.variables))]
-            for rate in (110.0, 118.0)
-        ],
-        "lab_observed": [[index == column for index in range(len(vocabulary.variables))]] * 2,
-        "lab_summary": "heart rate is higher than normal two times.",
-        "labels": [0] * len(vocabulary.diseases),
-        "diagnoses": [],
-        "rationale_note": "",
-        "rationale_lab": "",
-        "prediction_time": 48.0,
-    }
-    (folder / "data").mkdir(parents=True)
-    schema = example_schema(vocabulary)
-    for split in SPLITS:
-        rows = pa.Table.from_pylist([row] if split == "test" else [], schema=schema)
-        pq.write_table(rows, folder / "data" / f"{split}.parquet")
-    about: Any = [{one.key: {} for one in listed} for listed in (vocabulary.variables, vocabulary.diseases)]
-    write_definitions(folder, Definitions(vocabulary, *about))
-    return folder
-
-
 def functions_of(page: Any) -> dict[str, Callable[..., Any]]:
     """The functions behind the page's events, by name."""
-    return {function.fn.__name__: function.fn for function in page.fns.values()}
+    return {function.fn.__name__: function.fn for function in page.fns.values() if function.fn is not None}
 
 
 def test_one_tab_is_the_page_itself_and_keeps_patients_to_itself(
@@ -90,10 +42,10 @@ def test_one_tab_is_the_page_itself_and_keeps_patients_to_itself(
     config = page.config
     assert "tabs" not in {component["type"] for component in config["components"]}
     assert {component["props"].get("elem_id") for component in config["components"]} >= ELEMENTS
-    assert len(config["dependencies"]) == 4
-    assert {event["api_visibility"] for event in config["dependencies"]} == {"private"}
+    # A program may ask for an explanation; everything else is the page's own.
+    public = [event["api_name"] for event in config["dependencies"] if event["api_visibility"] != "private"]
+    assert public == ["explain"]
     assert config["analytics_enabled"] is False
-    assert page.delete_cache == (600, 600)
 
 
 def test_further_tabs_stand_in_a_bar_of_tabs(save_model: Callable[..., Path], vocabulary: Vocabulary) -> None:
@@ -121,8 +73,9 @@ def test_a_patient_is_described_with_the_ranges_of_the_model(
 ) -> None:
     page = open_page(save_model(vocabulary, range_set=range_set), cohort=write_cohort(tmp_path / "cohort", vocabulary))
     explain, choose = (functions_of(page)[name] for name in ("explain", "choose"))
-    assert choose("Patient 1: made-up-1")[0] == "Dyspnea."
-    assert explain("Patient 1: made-up-1", "Dyspnea.", None)[MEASURED] == words
+    assert choose(PATIENT)[0] == PATIENT
+    assert choose(PATIENT)[1]["value"] == NOTE
+    assert explain(PATIENT)[MEASURED] == words
 
 
 def test_a_csv_is_read_in_the_vocabulary_of_the_model(
@@ -134,9 +87,19 @@ def test_a_csv_is_read_in_the_vocabulary_of_the_model(
     table = tmp_path / "labs.csv"
     table.write_text("hours,lactate (mg/dL)\n0,36\n4,45\n")
     assert explain(OWN, "", str(table))[MEASURED] == "Lactate is higher than normal two times."
+    # As text, it is the same; and a file that is not the page's own is not its to remove.
+    assert explain(OWN, "", None, table.read_text())[MEASURED] == "Lactate is higher than normal two times."
+    with pytest.raises(gr.Error, match="given twice"):
+        explain(OWN, "", str(table), table.read_text())
     table.write_text("hours,bilirubin (mg/dL)\n0,1\n")
-    with pytest.raises(gr.Error, match="bilirubin"):
+    with pytest.raises(gr.Error, match=r"^.?labs.csv: .*bilirubin"):
         explain(OWN, "", str(table))
+    with pytest.raises(gr.Error, match=r"^.?the measurements: .*bilirubin"):
+        explain(OWN, "", None, table.read_text())
+    table.write_text("hours,lactate (mg/dL)\n" + "0,36\n" * 300_000)
+    with pytest.raises(gr.Error, match=r"^.?labs.csv: has more than 1,048,576 bytes"):
+        explain(OWN, "", str(table))
+    assert table.exists()
     for nothing in (" ", "\N{FACE WITH TEARS OF JOY}"):
         with pytest.raises(gr.Error, match="give a note"):
             explain(OWN, nothing, None)
@@ -153,7 +116,7 @@ def test_sentences_stand_with_what_decides_them_and_withheld_ones_are_closed(
 ) -> None:
     let_write(monkeypatch, tiny_tokenizer, drafted(["Shock", "Essential hypertension"], f"{HELD} {REFUSED}"))
     page = open_page(save_model(vocabulary), cohort=write_cohort(tmp_path / "cohort", vocabulary))
-    answer = functions_of(page)["explain"]("Patient 1: made-up-1", NOTE, None)
+    answer = functions_of(page)["explain"](PATIENT, NOTE)
     asserted, parted, named = answer[DIAGNOSES].partition("Named without evidence, so not asserted:")
     assert (asserted.split("\n")[0], named.strip()) == ("- Essential hypertension", "- *Shock*")
     assert parted
@@ -187,26 +150,98 @@ def test_words_of_a_note_and_of_a_model_are_no_markup(
     assert answer[DIAGNOSES] == "No diagnosis could be read."
 
 
-def test_an_answer_never_stands_beside_another_patient(
+def test_whatever_the_reader_changes_empties_the_answer_in_the_browser(
     save_model: Callable[..., Path], vocabulary: Vocabulary
 ) -> None:
     page = build_page(PageState(Explainer.from_pretrained(save_model(vocabulary)), {}), [EXPLAIN])
     names = {component["id"]: component["props"].get("elem_id") for component in page.config["components"]}
-    labels = {component["id"]: component["props"].get("label") for component in page.config["components"]}
-    answer = {"warnings", "diagnoses", "rationale", "probabilities"}
-    functions = functions_of(page)
-    cleared = {}
-    for event in page.config["dependencies"]:
-        function = page.fns[event["id"]].fn
-        if function.__name__ in ("choose", "clear"):
-            given = function(OWN) if function.__name__ == "choose" else function()
-            cleared[function.__name__] = dict(zip(event["outputs"], given, strict=True))
-    assert set(functions) == {"choose", "clear", "explain"}
-    for values in cleared.values():
-        assert {names[place] for place, value in values.items() if not value} >= answer
-    # A file that was given for the patient before is not read for this one.
-    files = [place for place in cleared["choose"] if (labels[place] or "").startswith("Measurements (CSV")]
-    assert [cleared["choose"][place] for place in files] == [None]
+    events = page.config["dependencies"]
+    (explain,) = (event["id"] for event in events if event["api_name"] == "explain")
+    emptied: dict[tuple[str | None, str], set[str | None]] = {}
+    cancels = set()
+    for event in events:
+        for component, kind in event["targets"]:
+            if event["js"] and not event["backend_fn"]:
+                assert event["js"].count(",") == len(event["outputs"]) - 1
+                emptied[names.get(component), kind] = {names[place] for place in event["outputs"]}
+            if explain in event["cancels"]:
+                cancels.add((names.get(component), kind))
+    changes = {
+        ("patient", "input"),
+        ("note", "input"),
+        ("measurements", "input"),
+        ("table", "upload"),
+        ("table", "clear"),
+    }
+    assert set(emptied) == {*changes, ("explain", "click")}
+    assert cancels == changes
+    assert all(places >= ANSWER for places in emptied.values())
+    # With another patient, nothing at all stays.
+    assert emptied["patient", "input"] == ELEMENTS - {"patient", "explain"}
+
+
+def test_a_patient_of_the_cohort_is_explained_as_recorded_or_not_at_all(
+    save_model: Callable[..., Path], vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    import gradio as gr
+
+    page = open_page(save_model(vocabulary), cohort=write_cohort(tmp_path / "cohort", vocabulary))
+    explain, choose = (functions_of(page)[name] for name in ("explain", "choose"))
+    labs = "hours,heart rate (bpm)\n0,50\n"
+    table = tmp_path / "labs.csv"
+    table.write_text(labs)
+    for other in (
+        ("Ankle sprain.",),
+        (NOTE, str(table)),
+        (NOTE, None, labs),
+        (f"{NOTE} Ankle sprain.", str(table), labs),
+    ):
+        with pytest.raises(gr.Error, match="explained as recorded"):
+            explain(PATIENT, *other)
+    # A browser writes line breaks in its own way; nothing, and the recorded note, are that patient.
+    answers = [explain(PATIENT, note) for note in ("", None, NOTE, NOTE.replace("\n", "\r\n"))]
+    assert all(answer == answers[0] for answer in answers)
+    assert f"Answer for: <strong>{PATIENT}</strong>" in answers[0][RATIONALE]
+    own = explain(OWN, NOTE)
+    assert own[MEASURED] == "Nothing was measured."
+    assert f"Answer for: <strong>{OWN}</strong>" in own[RATIONALE]
+    with pytest.raises(SettingsError, match="no such patient") as unknown:
+        choose("Patient 2")
+    assert "made-up" not in str(unknown.value)
+    # What is chosen is the whole page.
+    name, note, typed, file, anomalies, truth, *answer = choose(OWN)
+    assert (name, note["value"], typed["value"], file["value"], anomalies, truth) == (OWN, "", "", None, "", "")
+    assert not any(answer)
+    name, note, typed, file, *_ = choose(PATIENT)
+    assert (note["interactive"], typed["visible"], file["visible"]) == (False, False, False)
+
+
+def test_an_uploaded_file_becomes_text_and_is_removed(
+    save_model: Callable[..., Path], vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    folder = tmp_path / "uploads" / "0123abcd"
+    take = functions_of(open_page(save_model(vocabulary), uploads=folder.parent))["take"]
+
+    def upload(content: bytes) -> dict[str, str]:
+        folder.mkdir(parents=True)
+        (folder / "Smith.csv").write_bytes(content)
+        return {"path": str(folder / "Smith.csv"), "orig_name": "../Smith MRN 12.csv"}
+
+    # As Excel writes it in Europe; rows are thinned only when it is read to be explained, which then says so.
+    text = "hours;temperature (°C)\r\n0;38,5\r\n"
+    assert take(upload(text.encode("cp1252"))) == (None, text, "")
+    assert not folder.exists()
+    file, typed, told = take(upload(b"hours,heart rate (bpm)\n0,fast\n"))
+    assert (file, typed) == (None, "")
+    assert told.startswith("- **Smith MRN 12.csv: row 2, heart rate: ")
+    assert not folder.exists()
+    # Gone, never there, or somebody else's.
+    outside = tmp_path / "outside.csv"
+    outside.write_text("hours,heart rate (bpm)\n0,80\n")
+    for path, words in ((folder / "Smith.csv", "not there any more"), (outside, "not an uploaded file")):
+        assert words in take({"path": str(path)})[2]
+    assert words in take(["what"])[2]
+    assert outside.exists()
 
 
 def test_what_makes_an_answer_less_reliable_stands_above_it(
@@ -237,3 +272,32 @@ def test_a_cohort_of_another_vocabulary_is_refused(
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="not a model folder"):
         open_page(tmp_path)
+
+
+def test_an_error_of_the_page_s_inside_is_neither_shown_nor_logged(caplog: pytest.LogCaptureFixture) -> None:
+    import gradio as gr
+
+    secret = "Zebulon Quackenbush"
+    faults = {
+        "cure": (SettingsError("choose another"), "choose another"),
+        "reader": (gr.Error("for the reader", print_exception=False), "for the reader"),
+        "library": (gr.Error(f"{secret} is not in the list"), "could not do this"),
+        "inside": (KeyError(secret), "could not do this"),
+    }
+
+    def build(gr: Any, page: Any, state: PageState) -> None:
+        def fail(name: str) -> None:
+            raise faults[name][0]
+
+        box = gr.Textbox()
+        box.submit(fail, box)
+
+    page = build_page(PageState(None, {}), [Tab("Fails", build)])
+    (event,) = page.fns
+    for name, (_, words) in faults.items():
+        with pytest.raises(gr.Error, match=words) as shown:
+            asyncio.run(page.process_api(event, [name]))
+        assert shown.value.print_exception is False
+        assert secret not in str(shown.value)
+    assert "internal error KeyError at " in caplog.text
+    assert secret not in caplog.text
