@@ -41,18 +41,6 @@ class AbsenceChecker:
         verdict = CONTRADICTED if has else SUPPORTED
         return Claim(text[slice(*span)], span, None, "absence", verdict, evidence, negated=True)
 
-    def check_undiagnosed(self, span: tuple[int, int], text: str) -> list[Claim]:
-        """The claim that what the note mentions is none of the diseases: then it must mention something."""
-        if not self._evidence.has_note:
-            verdict, evidence = CONTRADICTED, Evidence(_NOTHING[NOTE])
-        elif not self._evidence.has_knowledge:
-            return []
-        elif self._evidence.mentions:
-            verdict, evidence = SUPPORTED, self._of_note(None)
-        else:
-            verdict, evidence = UNVERIFIABLE, Evidence("the knowledge base finds none of the diseases in the note")
-        return [Claim(text[slice(*span)], span, None, "absence", verdict, evidence, negated=True)]
-
     def _denied(self, argument: Argument, key: str | None) -> tuple[str, Evidence] | None:
         sources = (argument.source,) if argument.source else tuple(one for one, has in self._has.items() if has)
         for source in sources:

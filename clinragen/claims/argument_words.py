@@ -53,7 +53,8 @@ class ArgumentWords:
             and evidence, and right before a disease that is not argued for.
         apart: Finds words between two diseases that separate them.
         missing: By source, what says that there is none.
-        undiagnosed: Says that nothing in the note is diagnosed.
+        undiagnosed: Says that no disease is diagnosed.
+        plain: Words that say nothing by themselves, in lower case.
     """
 
     phrases: Mapping[str, Sequence[tuple[tuple[str, ...], str, str]]]
@@ -64,6 +65,7 @@ class ArgumentWords:
     apart: re.Pattern[str]
     missing: Mapping[str, re.Pattern[str]]
     undiagnosed: re.Pattern[str]
+    plain: frozenset[str]
 
     def find(self, text: str) -> list[Word]:
         """The phrases in a text, in order; of two that begin at the same word, the longer one."""
@@ -107,6 +109,7 @@ def load_argument_words(path: Path | None = None) -> ArgumentWords:
                 for which in (NOTE, SERIES)
             },
             undiagnosed=re.compile(content["undiagnosed"], re.IGNORECASE),
+            plain=frozenset(word.lower() for phrase in content["plain"] for word in phrase.split()),
         )
 
 

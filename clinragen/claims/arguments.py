@@ -63,13 +63,15 @@ class SentenceArguments:
         span: The sentence's characters in the rationale.
         arguments: In order.
         missing: By source, the characters that say there is none.
-        undiagnosed: The characters that say that what the note mentions is none of the diseases.
+        undiagnosed: Whether it says that no disease is diagnosed.
+        read: The characters that are understood: evidence, diseases that are argued about, and the words between.
     """
 
     span: tuple[int, int]
     arguments: tuple[Argument, ...] = ()
     missing: tuple[tuple[str, tuple[int, int]], ...] = ()
-    undiagnosed: tuple[int, int] | None = None
+    undiagnosed: bool = False
+    read: tuple[tuple[int, int], ...] = ()
 
 
 def read_arguments(text: str, statements: Sequence[Statement], lexicon: Lexicon) -> list[SentenceArguments]:
@@ -114,13 +116,16 @@ class _Reader:
         )
         parts = self._parts(start, end)
         undiagnosed = self._words.undiagnosed.search(sentence)
+        words = self._words_of(start, sentence, parts)
+        places = [place for _, place in missing]
+        places += [(one.start, one.end) for one in (*parts, *words) if one.kind != "disease"]
         if undiagnosed is not None:
             self._before = []
-            return SentenceArguments(span, missing=missing, undiagnosed=span)
-        words = self._words_of(start, sentence, parts)
+            places.append((start + undiagnosed.start(), start + undiagnosed.end()))
+            return SentenceArguments(span, missing=missing, undiagnosed=True, read=tuple(places))
         if not words and not any(part.kind == "disease" for part in parts):
             self._before = [part for part in parts if part.kind == "evidence"]
-            return SentenceArguments(span, missing=missing)
+            return SentenceArguments(span, missing=missing, read=tuple(places))
         builder = ArgumentParts(self._masked, start, self._words, self._before)
         for one in sorted([*parts, *words], key=lambda one: one.start):
             builder.add(one)
@@ -129,7 +134,9 @@ class _Reader:
             part for one in raw for part in one.evidence if part.kind == "evidence"
         ]
         made = tuple(argument for one in raw for argument in self._arguments(one))
-        return SentenceArguments(span, made, missing)
+        argued = {key for argument in made for key in argument.diseases}
+        places += [(part.start, part.end) for part in parts if part.kind == "disease" and part.key in argued]
+        return SentenceArguments(span, made, missing, read=tuple(places))
 
     def _parts(self, start: int, end: int) -> list[Part]:
         """Evidence and diseases of a sentence."""

@@ -8,24 +8,23 @@ taken for normal: a statement about it is unverifiable.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from clinragen.claims.absences import AbsenceChecker
 from clinragen.claims.argument_words import SERIES
-from clinragen.claims.arguments import SentenceArguments, read_arguments
+from clinragen.claims.arguments import SentenceArguments
 from clinragen.claims.checking import Checking
-from clinragen.claims.lexer import tokenize
 from clinragen.claims.lexicon import load_lexicon
 from clinragen.claims.note_checker import NoteChecker
-from clinragen.claims.parser import parse
 from clinragen.claims.patient_evidence import KnowledgeEvidence
+from clinragen.claims.remainder import RemainderReader
 from clinragen.claims.series_checker import SeriesChecker
+from clinragen.claims.text_reader import TextReader
 from clinragen.claims.ties import TieChecker
-from clinragen.claims.types import CONTRADICTED, KINDS, SUPPORTED, UNVERIFIABLE, VERDICTS, Claim, Evidence, Statement
+from clinragen.claims.types import CONTRADICTED, KINDS, SUPPORTED, UNVERIFIABLE, VERDICTS, Claim, Evidence
 from clinragen.knowledge.base import KnowledgeBase
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.note_clinragen import clean_note
-from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET, RangeSet, Vocabulary
+from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET, RangeSet
 
 __all__ = [
     "CONTRADICTED",
@@ -44,18 +43,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class CheckedText:
-    """A text with its `claims` in order of appearance, and what each of its `sentences` argues."""
+    """A text with its `claims` in order of appearance, and what each of its `sentences` argues and leaves `unread`."""
 
     claims: tuple[Claim, ...]
     sentences: tuple[SentenceArguments, ...]
-
-
-@lru_cache(maxsize=1024)
-def _read(text: str, vocabulary: Vocabulary) -> tuple[tuple[Statement, ...], tuple[SentenceArguments, ...]]:
-    """A text's statements and arguments. They depend on no patient, and decoding asks for the same text often."""
-    lexicon = load_lexicon(vocabulary)
-    statements = parse(tokenize(text, lexicon))
-    return tuple(statements), tuple(read_arguments(text, statements, lexicon))
+    unread: tuple[tuple[tuple[int, int], ...], ...]
 
 
 class PatientChecker:
@@ -74,10 +66,12 @@ class PatientChecker:
         note = None if note is None else clean_note(note)
         self.evidence = KnowledgeEvidence(note, series, checking)
         self._lexicon = load_lexicon(vocabulary)
+        self._reader = TextReader(self._lexicon)
         self._series = SeriesChecker(series, checking.range_set, self._lexicon)
         self._note = NoteChecker(note, self._lexicon, checking.history_counts, lambda: self.evidence.context)
         self._ties = TieChecker(self.evidence, checking.range_set, self._lexicon, vocabulary.name_of_disease)
         self._absences = AbsenceChecker(self.evidence)
+        self._remainder = RemainderReader(self.evidence.meanings, checking.range_set, self._lexicon)
 
     def check(self, text: str) -> list[Claim]:
         """Every claim of a text, in order of appearance."""
@@ -85,7 +79,7 @@ class PatientChecker:
 
     def read(self, text: str) -> CheckedText:
         """The claims of a text, and what its sentences argue."""
-        statements, sentences = _read(text, self.checking.vocabulary)
+        statements, sentences = self._reader.read(text)
         claims = self._note.check(text)
         absent: set[tuple[int, int]] = set()  # where the parser has read that nothing at all was measured
         for claim in self._series.check_all(statements, text):
@@ -96,7 +90,8 @@ class PatientChecker:
                 claims.append(replace(claim, kind="absence"))
         for sentence in sentences:
             claims += self._argued(sentence, text, absent)
-        return CheckedText(tuple(sorted(claims, key=lambda claim: claim.span)), sentences)
+        unread = tuple(self._remainder.unread(text, sentence, statements) for sentence in sentences)
+        return CheckedText(tuple(sorted(claims, key=lambda claim: claim.span)), sentences, unread)
 
     def _argued(self, sentence: SentenceArguments, text: str, absent: set[tuple[int, int]]) -> list[Claim]:
         """The ties and absences of a sentence; those at `absent` are there already."""
@@ -109,8 +104,6 @@ class PatientChecker:
         for source, (start, end) in sentence.missing:
             if not any(source == SERIES and start < last and first < end for first, last in absent):
                 found.append(self._absences.check_missing(source, (start, end), text))
-        if sentence.undiagnosed is not None:
-            found += self._absences.check_undiagnosed(sentence.undiagnosed, text)
         return found
 
 

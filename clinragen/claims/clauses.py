@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from clinragen.claims.lexer import Token
+from clinragen.claims.tokens import Token
 from clinragen.claims.types import Subject
 
 # Kinds of tokens that qualify a predicate.
-QUALIFIERS = frozenset(("time", "quantifier", "hedge", "negation", "stay", "only"))
+QUALIFIERS = frozenset(("time", "quantifier", "hedge", "negation", "stay", "only", "onset"))
 NUMBERS = frozenset(("number", "pair", "span"))
 # What a value in a row of values consists of.
 _ROW = frozenset((*NUMBERS, "time", "approximately", "boundary"))
@@ -42,6 +42,7 @@ class Clause:
         readings: Whether it is about the readings themselves ("pH measurements").
         header: Whether its name heads a list of other names ("Vitals: ...").
         again: Whether it is so "again": what was before does not matter.
+        unknown: Whether it holds a word whose meaning is not known.
         start, end: Its characters in the text; -1 while it is empty.
     """
 
@@ -59,6 +60,7 @@ class Clause:
     readings: bool = False
     header: bool = False
     again: bool = False
+    unknown: bool = False
     start: int = -1
     end: int = -1
 

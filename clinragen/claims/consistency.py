@@ -17,7 +17,7 @@ def find_disagreements(
 
     Two sentences disagree if one argues for a disease by the note (or the series) and another says that the note (the
     series) as a whole does not point to it. The later one has the fault. An argument for a disease that is not listed
-    is a fault as well.
+    is a fault as well, and so is "no disease is diagnosed" where one is.
 
     Args:
         sentences: What the sentences argue, from `clinragen.claims.arguments.read_arguments`.
@@ -29,6 +29,8 @@ def find_disagreements(
     result = []
     for sentence in sentences:
         faults: list[str] = []
+        if sentence.undiagnosed and listed:
+            faults.append("a disease is among the diagnoses")
         for argument in sentence.arguments:
             for key in argument.diseases:
                 if not argument.negated:

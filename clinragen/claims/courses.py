@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from clinragen.claims.levels import Outcome
 from clinragen.claims.lexicon import Lexicon
-from clinragen.claims.readings import Band, Readings, evidence, flipped, read_band, window_of
-from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Evidence, Point, Statement, When
+from clinragen.claims.readings import Band, Readings, evidence, flipped, near, read_band, window_of
+from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Evidence, Point, Quantity, Statement, When
 
 _UNIT = Evidence("the unit is not one of this variable's")
 _SIGNS = {"rising": 1, "falling": -1}
@@ -18,7 +20,9 @@ _FACTOR, _LOOSE_FACTOR = 0.1, 0.25
 def check_course(statement: Statement, readings: Readings, lexicon: Lexicon) -> Outcome:
     """ "from 124 at hour 0 to 78 at hour 16", "92 -> 132 -> 90": each value at its time, in this order."""
     kind = "trend" if statement.predicate.word else "value"
-    window = window_of(readings, statement.times, lexicon)
+    # "Initially 97, it fell to 86": the beginning is the first value's.
+    starts = tuple(when for when in statement.times if when.kind in ("start", "admission"))
+    window = window_of(readings, [when for when in statement.times if when not in starts], lexicon)
     if window.unknown:
         return Outcome(kind, UNVERIFIABLE, Evidence(window.unknown))
     shown = np.zeros(len(readings), dtype=np.bool_)
@@ -28,7 +32,8 @@ def check_course(statement: Statement, readings: Readings, lexicon: Lexicon) -> 
         band = read_band(point.numbers[0], readings.variable, lexicon)
         if band is None:
             return Outcome(kind, UNVERIFIABLE, _UNIT)
-        allowed, unknown = _allowed(point, statement, readings, lexicon)
+        first = replace(point, times=(*point.times, *starts)) if np.isneginf(reached) else point
+        allowed, unknown = _allowed(first, statement, readings, lexicon)
         if unknown:
             return Outcome(kind, UNVERIFIABLE, Evidence(unknown))
         allowed &= window.mask
@@ -87,7 +92,7 @@ def check_versus(statement: Statement, readings: Readings, lexicon: Lexicon) -> 
     """ "20 higher at hour 16 than at hour 4", "10 above baseline"."""
     first, second = statement.predicate.points
     times = (*first.times, *statement.times)
-    one, other = window_of(readings, times, lexicon), window_of(readings, second.times, lexicon)
+    one, other = (window_of(readings, times, lexicon), window_of(readings, second.times, lexicon))
     for window in (one, other):
         if window.unknown:
             return Outcome("trend", UNVERIFIABLE, Evidence(window.unknown))
@@ -97,7 +102,11 @@ def check_versus(statement: Statement, readings: Readings, lexicon: Lexicon) -> 
         return Outcome("trend", UNVERIFIABLE, Evidence("the two times have the same readings"))
     sign = -1 if statement.predicate.word == "below" else 1
     differences = sign * (readings.values[chosen] - base)
-    if statement.predicate.word not in ("above", "below"):
+    if statement.predicate.word == "same":
+        off = float(np.abs(differences).max())
+        written = 0.5 * 10.0**-readings.variable.decimals
+        verdict = SUPPORTED if off <= written else UNVERIFIABLE if off <= near(readings.variable) else CONTRADICTED
+    elif statement.predicate.word not in ("above", "below"):
         factor = float(statement.predicate.word)
         off = float(np.min(np.abs(readings.values[chosen] - factor * base))) / abs(factor * base or 1.0)
         verdict = _multiple(off)
@@ -116,13 +125,53 @@ def check_versus(statement: Statement, readings: Readings, lexicon: Lexicon) -> 
     return Outcome("trend", flipped(verdict) if statement.negation else verdict, shown)
 
 
-def _multiple(off: float) -> str:
-    return SUPPORTED if off <= _FACTOR else UNVERIFIABLE if off <= _LOOSE_FACTOR else CONTRADICTED
+def numbered_change(statement: Statement, readings: Readings, lexicon: Lexicon) -> list[float]:
+    """The hours that a change may have taken: from any reading of its first number to any later one of its last."""
+    predicate = statement.predicate
+    numbers: list[Quantity | None] = [point.numbers[0] for point in predicate.points]
+    numbers = numbers or [predicate.first, predicate.second]
+    bands = [read_band(number, readings.variable, lexicon) for number in numbers if number is not None]
+    if predicate.by is not None and predicate.word in _SIGNS:
+        band = read_band(predicate.by, readings.variable, lexicon, change=True)
+        steps = _SIGNS[predicate.word] * (readings.values[None, :] - readings.values[:, None])
+        hours = readings.hours[None, :] - readings.hours[:, None]
+        return list(hours[(hours > 0) & band.holds(steps)]) if band is not None else []
+    if len(bands) < 2 or bands[0] is None or bands[-1] is None:
+        whole = float(readings.hours[-1] - readings.hours[0])
+        return [whole] if predicate.kind == "trend" and predicate.by is None else []
+    starts, ends = (readings.hours[band.holds(readings.values)] for band in (bands[0], bands[-1]))
+    return [float(end - start) for start in starts for end in ends if end > start]
+
+
+def check_spread(statement: Statement, readings: Readings, lexicon: Lexicon) -> Outcome:
+    """ "varied by 6", "by no more than 9": from the least to the greatest value."""
+    window, number = (window_of(readings, statement.times, lexicon), statement.predicate.first)
+    band = read_band(number, readings.variable, lexicon, change=True) if number is not None else None
+    if window.unknown or band is None:
+        return Outcome("extreme", UNVERIFIABLE, Evidence(window.unknown) if window.unknown else _UNIT)
+    values = readings.values[window.mask]
+    spread = float(values.max() - values.min())
+    verdict = SUPPORTED if band.holds(np.array([spread]))[0] else CONTRADICTED
+    shown = window.mask & ((readings.values == values.max()) | (readings.values == values.min()))
+    reason = f"from {values.min():g} to {values.max():g}, {spread:g} apart"
+    found = evidence(reason, readings, shown, lexicon)
+    return Outcome("extreme", flipped(verdict) if statement.negation else verdict, found)
+
+
+def _multiple(off: float, about: bool = False) -> str:
+    return (
+        SUPPORTED
+        if off <= (_LOOSE_FACTOR if about else _FACTOR)
+        else UNVERIFIABLE
+        if off <= _LOOSE_FACTOR
+        else CONTRADICTED
+    )
 
 
 def check_factor(statement: Statement, readings: Readings, lexicon: Lexicon) -> Outcome:
     """ "doubled": the extreme, or the value at the time given, against the first value."""
-    factor = float(statement.predicate.word)
+    about = statement.predicate.word.startswith("~")
+    factor = float(statement.predicate.word.lstrip("~"))
     times = [When("until", when.first) if when.kind == "at" else when for when in statement.times]
     window = window_of(readings, times, lexicon)
     values = readings.values[window.mask]
@@ -130,7 +179,7 @@ def check_factor(statement: Statement, readings: Readings, lexicon: Lexicon) -> 
         return Outcome("trend", UNVERIFIABLE, Evidence(window.unknown or "there are fewer than two readings"))
     extreme = float(values.max() if factor > 1 else values.min())
     ratio = extreme / float(values[0])
-    verdict = _multiple(abs(ratio - factor) / factor)
+    verdict = _multiple(abs(ratio - factor) / factor, about)
     reason = f"from {values[0]:g} to {extreme:g}, {ratio:.2g} times"
     shown = evidence(reason, readings, window.mask, lexicon)
     return Outcome("trend", flipped(verdict) if statement.negation else verdict, shown)

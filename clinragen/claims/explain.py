@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from clinragen.claims.check import Checking, check_rationale
-from clinragen.claims.lexer import Token, tokenize
+from clinragen.claims.lexer import tokenize
 from clinragen.claims.lexicon import load_lexicon
 from clinragen.claims.parser import parse
+from clinragen.claims.tokens import Token
 from clinragen.claims.types import Claim, Quantity, Statement, When
 from dataset_builder.contract.lab_series import LabSeries
 

@@ -8,9 +8,25 @@ sentence.
 from __future__ import annotations
 
 from clinragen.claims.clauses import Clause
-from clinragen.claims.lexer import Token
+from clinragen.claims.tokens import Token
 
-_CHARGED = frozenset(("negation", "quantifier", "extreme", "comparative", "ratio", "factor", "charged", "determiner"))
+_CHARGED = frozenset(
+    (
+        "negation",
+        "quantifier",
+        "extreme",
+        "comparative",
+        "ratio",
+        "factor",
+        "charged",
+        "determiner",
+        "onset",
+        "ordinal",
+    )
+)
+_WORDS = frozenset(("word", "soft"))
+_NUMBERS = frozenset(("number", "pair", "span"))
+_PREPOSITIONS = frozenset(("on", "for", "in", "of", "to", "by", "from", "at", "with", "into", "within", "during"))
 _ZONE_ENDS = frozenset(("stop", "break", "comma", "colon", "interpretation", "conjunction"))
 # "Other than a dip, SpO2 was normal": the rest of the sentence does not hold as it stands.
 _EXCLUSIONS = frozenset(("other than", "apart from", "aside from", "except", "except for", "excepting"))
@@ -18,7 +34,15 @@ _EXCLUSIONS = frozenset(("other than", "apart from", "aside from", "except", "ex
 
 def leave_open(tokens: list[Token], clauses: list[Clause]) -> None:
     """Leave the clauses open that stand beside a word of one sentence which no clause has taken up."""
-    if not clauses or not any(token.kind in _CHARGED for token in tokens):
+    if not clauses:
+        return
+    if any(token.kind == "general" for token in tokens):
+        for clause in clauses:
+            clause.scope = "hypothetical"
+    _give_away(tokens, clauses)
+    _leave_unknown(tokens, clauses)
+    _leave_numbers(tokens, clauses)
+    if not any(token.kind in _CHARGED for token in tokens):
         return
     taken = {one.start for clause in clauses for one in _tokens_of(clause)}
     if any(token.kind == "charged" and token.text.lower() in _EXCLUSIONS for token in tokens):
@@ -42,6 +66,90 @@ def leave_open(tokens: list[Token], clauses: list[Clause]) -> None:
             beside = clause.scope == "now" and zone[0].start < clause.end and clause.start < zone[-1].end
             if beside and any(_changes(zone, place, clause) for place in left):
                 clause.scope = "unread"
+
+
+def _give_away(tokens: list[Token], clauses: list[Clause]) -> None:
+    """ "The heart rate of the neighbour", "normal SpO2 is 95-100 %": it is not about this patient."""
+    for index, token in enumerate(tokens):
+        before = [one for one in tokens[max(0, index - 3) : index] if one.text.lower() != "the"]
+        others = token.kind == "others" and [one.kind for one in before[-2:]] == ["name", "filler"]
+        following = [one.kind for one in tokens[index + 1 : index + 4]]
+        normal = token.kind == "level" and token.meaning is not None and token.meaning.word == "normal"
+        if others or (normal and following in (["name", "copula", "span"], ["name", "copula", "compare"])):
+            for clause in clauses:
+                if clause.start <= token.start:
+                    clause.scope = "past" if others else "hypothetical"
+
+
+def _leave_unknown(tokens: list[Token], clauses: list[Clause]) -> None:
+    """A clause with a word that is not known is never supported: it may say something else than it seems to."""
+    if not any(token.kind in _WORDS and token.meaning is None for token in tokens):
+        return
+    first = 0
+    for index in range(len(tokens) + 1):
+        if index < len(tokens) and tokens[index].kind not in _ZONE_ENDS:
+            continue
+        zone = tokens[first:index]
+        first = index + 1
+        unknown = _unknown_word(zone)
+        if unknown is None:
+            continue
+        places = {token.start for token in zone}
+        for clause in clauses:
+            owned = [one for one in _tokens_of(clause) if one not in clause.leads]
+            if any(one.start in places for one in owned) or _stands_in(clause, zone):
+                clause.unknown = True
+
+
+def _leave_numbers(tokens: list[Token], clauses: list[Clause]) -> None:
+    """A number that no clause has taken up, and no other noun either, leaves the clause before it open."""
+    taken: set[int] | None = None
+    for index, token in enumerate(tokens):
+        if token.kind not in _NUMBERS:
+            continue
+        taken = taken if taken is not None else {one.start for clause in clauses for one in _tokens_of(clause)}
+        if token.start in taken:
+            continue
+        following = tokens[index + 1].kind if index + 1 < len(tokens) else ""
+        before = [clause for clause in clauses if clause.start < token.start]
+        if before and following not in ("word", "name") and _is_said(tokens, index):
+            before[-1].unknown = True
+
+
+def _is_said(tokens: list[Token], index: int) -> bool:
+    """Whether a verb of change leads to a number ("then cooled off to 38.8"), not a noun that is not known."""
+    particles, said = 0, False
+    for token in reversed(tokens[:index]):
+        if token.kind in _ZONE_ENDS:
+            break
+        if token.kind in ("name", "condition"):
+            return False
+        if token.kind == "word" and said:
+            return False  # "lactate peaking at 6.2"
+        particles += token.kind == "word"
+        said = said or token.kind in ("trend", "extreme", "compare") or (token.kind == "soft" and not token.meaning)
+    return said and particles <= 1
+
+
+def _stands_in(clause: Clause, zone: list[Token]) -> bool:
+    return any(token.kind == "name" and clause.start <= token.start < clause.end for token in zone)
+
+
+def _unknown_word(zone: list[Token]) -> Token | None:
+    """The first word that is neither known to change nothing nor behind a preposition."""
+    behind = False
+    for place, token in enumerate(zone):
+        if token.kind in _WORDS:
+            known = token.meaning is not None
+            behind = behind or (known and token.meaning is not None and token.meaning.word == "adjunct")
+            if not known and not behind and not token.text.lower().endswith("ly"):
+                return token
+        elif token.kind == "filler" and token.text.lower() in _PREPOSITIONS:
+            # "the heart rate of the neighbour": whose it is
+            behind = not (token.text.lower() == "of" and place > 0 and zone[place - 1].kind == "name")
+        elif token.kind not in ("filler", "foreign", "blank"):
+            behind = False
+    return None
 
 
 def _is_extreme(zone: list[Token], place: int) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from clinragen.claims.lexicon import Lexicon
-from clinragen.claims.readings import Readings, count_runs, evidence, flipped, holds, window_of
+from clinragen.claims.readings import Readings, count_runs, evidence, flipped, holds, near, read_band, window_of
 from clinragen.claims.types import (
     CONTRADICTED,
     SUPPORTED,
@@ -48,7 +48,7 @@ def check_readings(statement: Statement, readings: Readings, lexicon: Lexicon) -
         return [Outcome(kind, UNVERIFIABLE, Evidence(reason))]
     bounds = [when for when in statement.times if when.kind in ("from", "until")]
     points = [when for when in statement.times if when.kind == "at"]
-    timed = predicate.kind == "compare" or (predicate.kind == "level" and not is_absence(predicate))
+    timed = predicate.kind in ("compare", "outside") or (predicate.kind == "level" and not is_absence(predicate))
     if statement.lasting is not None:
         bounded = all(when.kind == "window" for when in statement.times)
         if (
@@ -65,6 +65,8 @@ def check_readings(statement: Statement, readings: Readings, lexicon: Lexicon) -
         every = replace(statement, lasting=None, quantifier=Quantifier("every"))
         return [lasts, *check_readings(every, readings, lexicon)]
     quantifier = statement.quantifier or _implied(statement)
+    if predicate.kind == "between" and predicate.word == "range" and not statement.negation:
+        return [Outcome(kind, *_range(statement, readings, at, lexicon))]
     outcomes: list[Outcome] = []
     if timed and not statement.negation and bounds:
         outcomes += [Outcome("timing", *_edge(readings, at, when, lexicon)) for when in bounds]
@@ -82,6 +84,9 @@ def check_readings(statement: Statement, readings: Readings, lexicon: Lexicon) -
     if statement.within is not None:
         inside = holds(readings, statement.within, lexicon)
         at = at & inside if inside is not None else at
+    outcome = _by_then(statement, readings, at, lexicon) if not statement.negation else None
+    if outcome is not None:
+        return [outcome]
     limited = any(when.kind != "whole" for when in statement.times)
     named = "timing" if limited and predicate.kind == "level" else kind
     if timed and not statement.negation and any(when.whole for when in statement.times):
@@ -90,6 +95,37 @@ def check_readings(statement: Statement, readings: Readings, lexicon: Lexicon) -
     if statement.only and limited and timed and not statement.negation:
         outcome = Outcome(named, *_only(readings, at, window.mask, (outcome.verdict, outcome.evidence), lexicon))
     return [outcome]
+
+
+def _by_then(statement: Statement, readings: Readings, at: np.ndarray, lexicon: Lexicon) -> Outcome | None:
+    """ "back above 100 by hour 20": so at that hour; what was so before it only does not decide."""
+    ends = [When("until then", when.last) for when in statement.times if when.by and when.kind == "window"]
+    if len(ends) != 1 or statement.predicate.kind not in ("near", "compare"):
+        return None
+    then = window_of(readings, ends, lexicon).mask
+    window = window_of(readings, statement.times, lexicon).mask
+    found = at & then
+    if found.any() or not (at & window).any():
+        return None
+    reason = "it was so before that hour, not then"
+    return Outcome(_kind(statement.predicate), UNVERIFIABLE, evidence(reason, readings, then, lexicon))
+
+
+def _range(statement: Statement, readings: Readings, at: np.ndarray, lexicon: Lexicon) -> tuple[str, Evidence]:
+    """ "HR 70-79": every reading lies in it, and the least and the greatest at its ends, or near them."""
+    window = window_of(readings, statement.times, lexicon)
+    predicate = statement.predicate
+    if window.unknown or predicate.first is None or predicate.second is None:
+        return UNVERIFIABLE, Evidence(window.unknown)
+    ends = [read_band(one, readings.variable, lexicon) for one in (predicate.first, predicate.second)]
+    values, inside = readings.values[window.mask], at[window.mask]
+    low, high = (band.low if band is not None else np.nan for band in ends)
+    off = max(float(values.min()) - min(low, high), max(low, high) - float(values.max()))
+    about = near(readings.variable) + 10.0**-readings.variable.decimals
+    verdict = SUPPORTED if off <= about else UNVERIFIABLE if off <= 2 * about else CONTRADICTED
+    verdict = verdict if inside.all() else CONTRADICTED
+    reason = f"from {values.min():g} to {values.max():g}"
+    return verdict, evidence(reason, readings, window.mask, lexicon)
 
 
 def _most(
@@ -101,7 +137,7 @@ def _most(
     count, total = int((at & window).sum()), int(window.sum())
     reason = f"{count} of {total} readings are {_words(statement.predicate)}"
     against = window & ~at
-    found = verdict, evidence(reason, readings, window if verdict == SUPPORTED else against, lexicon)
+    found = (verdict, evidence(reason, readings, window if verdict == SUPPORTED else against, lexicon))
     return _only(readings, at, window, found, lexicon) if statement.only else found
 
 
@@ -220,20 +256,18 @@ def _quantity(at: np.ndarray, quantifier: Quantifier, lexicon: Lexicon) -> str:
         return UNVERIFIABLE if inside else CONTRADICTED
     if quantifier.share is not None:
         band = lexicon.limits["share_band" if quantifier.operator == "~" else "percent_band"]
-        agrees = {
-            ">=": share >= quantifier.share - 1e-9,
-            "<=": share <= quantifier.share + 1e-9,
-        }.get(quantifier.operator, abs(share - quantifier.share) <= band)
+        agrees = {">=": share >= quantifier.share - 1e-9, "<=": share <= quantifier.share + 1e-9}.get(
+            quantifier.operator, abs(share - quantifier.share) <= band
+        )
         return SUPPORTED if agrees else CONTRADICTED
     wanted = quantifier.count or 0
     if quantifier.total is not None and quantifier.total != total:
         return CONTRADICTED
     amounts = {count, count_runs(at)} if quantifier.runs else {count}
     slack = max(1.0, lexicon.limits["count_band"] * wanted) if quantifier.operator == "~" else 0.0
-    agrees = {
-        ">=": max(amounts) >= wanted,
-        "<=": min(amounts) <= wanted,
-    }.get(quantifier.operator, any(abs(amount - wanted) <= slack for amount in amounts))
+    agrees = {">=": max(amounts) >= wanted, "<=": min(amounts) <= wanted}.get(
+        quantifier.operator, any(abs(amount - wanted) <= slack for amount in amounts)
+    )
     return SUPPORTED if agrees else CONTRADICTED
 
 

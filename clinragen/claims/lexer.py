@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeVar
 
+from clinragen.claims.implied import name_implied
 from clinragen.claims.lexicon import Lexicon, Meaning, fold_unit
-from clinragen.claims.patterns import UNREAD, Patterns, Search, load_patterns
+from clinragen.claims.patterns import NUMBER_WORDS, UNREAD, Patterns, Search, load_patterns, read_number
 from clinragen.claims.quotations import QUOTATION
+from clinragen.claims.tokens import Token
 from clinragen.claims.types import Quantity
+from clinragen.text.term_index import fold_word
 from modeling_clinragen.sentences_clinragen import sentence_spans
 
 T = TypeVar("T")
@@ -20,24 +21,12 @@ T = TypeVar("T")
 BLANK = "\x01"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One piece of a text. `kind` is that of a `Meaning`, or "number", "pair", "span", "word", "comma", "stop" ...
-
-    A "foreign" token is a number or a time of something else: it is passed over.
-    """
-
-    kind: str
-    start: int
-    end: int
-    meaning: Meaning | None = None
-    other: Meaning | None = None  # a second meaning of the same word ("increased": level or trend)
-    text: str = ""
-    numbers: tuple[Quantity, ...] = ()
-    joined: str = ""
-
-
-_NUMBER = r"(?<![\w.])(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,6})(?:\.\d{1,4})?(?![\w]*\d)"
+# Last: a decimal comma ("37,0 °C"), and a point without a digit before it (".21").
+_NUMBER = (
+    r"(?<![\w.])(?:(?:\d{2,3},\d|\d,\d\d)(?=\s?[°%CF]|[;.)]|\s|$)(?!\s?\d)(?![\w]*\d)"
+    r"|(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,6})(?:\.\d{1,4})?(?![\w]*\d))|(?<!\S)\.\d{1,3}\b"
+)
+_DECIMAL_COMMA = re.compile(r"\d{2,3},\d|\d,\d\d")
 _DECADE = re.compile(
     r"(?<![\w.])(?P<part>(?:low|lower|mid|middle|high|upper)[ -])?(?P<a>\d{1,2}0)['’]?s\b", re.IGNORECASE
 )
@@ -48,6 +37,7 @@ _TENS = re.compile(
     rf"(?<=the )(?P<part>(?:low|lower|mid|middle|high|upper)[ -])?(?P<a>{'|'.join(_TENS_WORDS)})\b", re.IGNORECASE
 )
 _PLAIN = re.compile(rf"{_NUMBER}")
+_IN_WORDS = re.compile(rf"\b(?=[efnostz])(?:{'|'.join(NUMBER_WORDS)})(?= )", re.IGNORECASE)
 _SYMBOLS = {"<": "below", ">": "above", "≤": "at_most", "≥": "at_least", "<=": "at_most", ">=": "at_least"}
 _MARKS = {
     "then": ("arrow", Meaning("arrow"), None),
@@ -55,24 +45,34 @@ _MARKS = {
     "present": ("mark", Meaning("present"), None),
     "nothing": ("negation", Meaning("negation", "plain"), None),
     "order": ("goal", Meaning("goal", "order"), None),
+    "general": ("general", Meaning("general"), None),
     "doubtful": ("doubted", Meaning("doubted"), None),
     "up": ("level", Meaning("level", "high"), Meaning("trend", "rising")),
     "down": ("level", Meaning("level", "low"), Meaning("trend", "falling")),
 }
-_PIECE = re.compile(r"<=|>=|[<>≤≥]|[~≈±]|[A-Za-z][A-Za-z’']*|[,;:()/—–\n]|\.+|[!?]| - |[\x01]+")
+_PIECE = re.compile(r"<=|>=|[<>≤≥=|]|[~≈±]|[A-Za-z][A-Za-z’']*|[,;:()/—–\n]|\.+|[!?]| - |[\x01]+")
 _ANSWER = re.compile(r"\s*(?:no|none|denie[sd]|negative|yes|positive)\b", re.IGNORECASE)
 _UNIT_IN_BRACKETS = re.compile(r"\(\s?(?P<unit>[a-z°%/ ]{1,12})\s?\)", re.IGNORECASE)
 _POINTS = re.compile(r"[ -]points?\b", re.IGNORECASE)
 _LAST_WORD = re.compile(r"[A-Za-z.]+\Z")
 
 
-def tokenize(text: str, lexicon: Lexicon) -> list[Token]:
-    """The tokens of a text in order; quotations and disease names are not read."""
+ReadSentence = Callable[[str, Lexicon], tuple[Token, ...]]
+
+
+def tokenize(text: str, lexicon: Lexicon, read: ReadSentence | None = None) -> list[Token]:
+    """The tokens of a text in order; quotations and disease names are not read.
+
+    Args:
+        text: Any text.
+        lexicon: The meaning of its words.
+        read: Reads one sentence, as `sentence_tokens` does; the caller's, where it keeps what it has read.
+    """
     # Only behind a full stop: "Fever? None." and a name that breaks a line are read as a whole.
     cuts = [end for _, end in sentence_spans(text)[:-1] if text[end - 1] in ".!"]
     tokens: list[Token] = []
     for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True):
-        tokens += [_moved(token, start) for token in _tokens_of(text[start:end], lexicon)]
+        tokens += [_moved(token, start) for token in (read or sentence_tokens)(text[start:end], lexicon)]
     return tokens
 
 
@@ -83,9 +83,8 @@ def _moved(token: Token, by: int) -> Token:
     return Token(token.kind, start, end, token.meaning, token.other, token.text, token.numbers, token.joined)
 
 
-@lru_cache(maxsize=2048)
-def _tokens_of(text: str, lexicon: Lexicon) -> tuple[Token, ...]:
-    """The tokens of one sentence. Kept, since drafts of a text share most of their sentences."""
+def sentence_tokens(text: str, lexicon: Lexicon) -> tuple[Token, ...]:
+    """The tokens of one sentence."""
     blanked = _blank(text, [QUOTATION, lexicon.disease_names])
     pieces = list(blanked)
     for match in lexicon.phrases.find(blanked):
@@ -111,21 +110,26 @@ def _tokens_of(text: str, lexicon: Lexicon) -> tuple[Token, ...]:
         other = match.owners[1] if len(match.owners) > 1 else None
         tokens.append(Token(meaning.kind, match.start, match.end, meaning, other, blanked[match.start : match.end]))
         taken[match.start : match.end] = b"\x01" * (match.end - match.start)
-    tokens += _pieces(blanked, taken, lexicon.abbreviations)
+    tokens += _pieces(blanked, taken, lexicon)
     tokens.sort(key=lambda token: token.start)
-    return tuple(
+    named = [
         token
-        for index, token in enumerate(tokens)
         if token.kind != "name" or len(token.text) > 1 or _leads_to_number(tokens, index)
-    )
+        else Token("word", token.start, token.end, text=token.text)
+        for index, token in enumerate(tokens)
+    ]
+    return tuple(name_implied(named, lexicon))
 
 
 def _leads_to_number(tokens: list[Token], index: int) -> bool:
     """ "T 38.5, P 110", "T spiked to 39": a letter is a name only if its number follows."""
     for token in tokens[index + 1 : index + 5]:
-        if token.kind in ("number", "span"):
+        if token.kind in ("number", "span") or (token.kind == "level" and not token.text[:1].isalpha()):
             return True
-        if token.kind not in ("trend", "extreme", "copula", "approximately", "compare", "filler", "colon"):
+        if token.kind not in (
+            *("trend", "extreme", "copula", "approximately", "compare", "filler", "colon"),
+            *("negation", "stay", "level", "time"),
+        ):
             return False
     return False
 
@@ -152,6 +156,8 @@ def _take(
         # What is taken can only take places away: the regions of the first such pattern hold for the others.
         if search.near not in regions:
             regions[search.near] = search.regions(text)
+        if not regions[search.near]:
+            continue
         found_here = [
             found
             for start, end in regions[search.near]
@@ -196,7 +202,11 @@ def _take_numbers(text: str, tokens: list[Token], lexicon: Lexicon, patterns: Pa
         numbers.append(Token(kind, start, end, text=text[start:end], numbers=quantities, joined=joined))
         pieces[start:end] = BLANK * (end - start)
 
-    for found in _DECADE.finditer(text):
+    for found in _IN_WORDS.finditer(text):  # "four kilograms"
+        if lexicon.unit_pattern.match(text, found.end()) is not None:
+            value = read_number(found.group())
+            take("number", *found.span(), (Quantity(value, value, 0),))
+    for found in _DECADE.finditer("".join(pieces)):
         take("number", *found.span(), (_decade(found),))
     for found in _TENS.finditer("".join(pieces)):
         low = 10.0 * (2 + _TENS_WORDS.index(found["a"].lower()))
@@ -207,12 +217,16 @@ def _take_numbers(text: str, tokens: list[Token], lexicon: Lexicon, patterns: Pa
     for found in _PLAIN.finditer("".join(pieces)):
         take("number", *found.span(), (_quantity(found.group()),))
     numbers.sort(key=lambda token: token.start)
-    tokens += _joined(numbers, text)
+    joined = _joined(numbers, text)
+    for token in joined:
+        if token.kind == "span":
+            pieces[token.start : token.end] = BLANK * (token.end - token.start)
+    tokens += joined
     return "".join(pieces)
 
 
 _BETWEEN = re.compile(
-    r"\s?(?:-|–|—|−)\s?|\s(?:to|and|through)\s(?:about |approximately |around |near |~)?", re.IGNORECASE
+    r"\s?(?:-|–|—|−)\s?|\s(?:to|till|until|and|through)\s(?:about |approximately |around |near |~)?", re.IGNORECASE
 )
 _LEAD = re.compile(
     r"\b(?P<word>from|between)\s(?P<about>about |approximately |around |near |roughly |~)?$", re.IGNORECASE
@@ -234,6 +248,9 @@ def _joined(numbers: list[Token], text: str) -> list[Token]:
                 result[-1] = Token("foreign", before.start, token.end)  # "2-3 liters"
                 continue
             if token.kind == "foreign":
+                result.append(token)
+                continue
+            if fits and ("till" in gap or "until" in gap) and word != "from":
                 result.append(token)
                 continue
             if fits and ("and" not in gap.lower() or word == "between"):
@@ -265,6 +282,8 @@ def _tens(low: float, part: str | None) -> Quantity:
 
 
 def _quantity(text: str) -> Quantity:
+    if _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
     _, _, fraction = text.partition(".")
     value = float(text.replace(",", ""))
     return Quantity(value, value, len(fraction))
@@ -278,7 +297,7 @@ def _ends_sentence(text: str, start: int, end: int, abbreviations: frozenset[str
     return text[start] != "." or word is None or not (len(word.group()) == 1 or word.group().lower() in abbreviations)
 
 
-def _pieces(text: str, taken: bytearray, abbreviations: frozenset[str]) -> list[Token]:
+def _pieces(text: str, taken: bytearray, lexicon: Lexicon) -> list[Token]:
     """Punctuation marks, and the words that no phrase contains."""
     tokens: list[Token] = []
     for found in _PIECE.finditer(text):
@@ -288,6 +307,8 @@ def _pieces(text: str, taken: bytearray, abbreviations: frozenset[str]) -> list[
         piece = found.group()
         if piece in _SYMBOLS:
             tokens.append(Token("compare", start, end, Meaning("compare", _SYMBOLS[piece])))
+        elif piece == "=":
+            tokens.append(Token("copula", start, end, Meaning("copula", "="), text="="))
         elif piece in "~≈±":
             tokens.append(Token("approximately", start, end))
         elif piece[0] == BLANK:
@@ -295,7 +316,7 @@ def _pieces(text: str, taken: bytearray, abbreviations: frozenset[str]) -> list[
         elif piece == "?" and _ANSWER.match(text, end):
             tokens.append(Token("colon", start, end))  # "Fever? None."
         elif piece[0] in ".!?":
-            if _ends_sentence(text, start, end, abbreviations):
+            if _ends_sentence(text, start, end, lexicon.abbreviations):
                 tokens.append(Token("stop", start, end))
         elif piece == "\n":
             tokens.append(Token("stop", start, end))
@@ -303,11 +324,14 @@ def _pieces(text: str, taken: bytearray, abbreviations: frozenset[str]) -> list[
             tokens.append(Token("break", start, end))
         elif piece == ":":
             tokens.append(Token("colon", start, end))
-        elif piece in ("—", " - ", "–", ","):
+        elif piece in ("—", " - ", "–", ",", "|"):
             tokens.append(Token("comma", start, end))
         elif piece == "/":
             tokens.append(Token("conjunction", start, end, Meaning("conjunction", "/")))
         elif piece not in "()":
             kind = "soft" if piece.lower().endswith(("ly", "ing", "ed")) else "word"
-            tokens.append(Token(kind, start, end, text=piece))
+            group = lexicon.plain.get(piece.lower()) or lexicon.plain.get(fold_word(piece))
+            kind = "soft" if group == "witnessing" else kind  # "we never saw a saturation below 90"
+            known = None if group is None else Meaning("plain", "adjunct" if group == "adjuncts" else "")
+            tokens.append(Token(kind, start, end, known, text=piece))
     return tokens

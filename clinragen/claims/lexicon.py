@@ -22,11 +22,12 @@ from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.vocabulary_clinragen import Unit, Variable, Vocabulary
 
 CLAIMS = files("clinragen.claims") / "resources" / "claims.yaml"
+PLAIN = files("clinragen.claims") / "resources" / "plain_words.yaml"
 
 # Sections of claims.yaml whose phrases all mean the same, by the kind of token they become.
 _PLAIN_SECTIONS = (
     *("unmeasured", "measured", "past", "hypothetical", "interpretation", "same", "masks"),
-    *("denied", "doubted", "now", "restart", "than", "others", "only", "present", "charged"),
+    *("denied", "doubted", "now", "restart", "than", "others", "only", "present", "charged", "general"),
 )
 # Those whose phrases keep their text as the word.
 _WORD_SECTIONS = {
@@ -37,6 +38,8 @@ _WORD_SECTIONS = {
     "hedges": "hedge",
     "goals": "goal",
 }
+# Endings of an abbreviation of at most so many letters.
+_ENDINGS, _SHORT = ("max", "min"), 4
 _ABSENT_LEVELS = ("not high", "not low")
 
 Phrases = Iterator[tuple[str, "Meaning"]]
@@ -78,6 +81,11 @@ class Lexicon:
         disease_names: Finds names of diseases.
         disease_keys: Disease keys by folded name.
         abbreviations: Words that a full stop follows without ending the sentence.
+        plain: Words that change nothing in a statement that they stand in, with their group in plain_words.yaml.
+        named_by_unit: Keys of the variables that a number's unit names by itself, by folded spelling.
+        changed_by_unit: The same for a change ("gained 4 kg").
+        named_by_verb: Keys of the variables that a verb with a number names ("breathing 32 a minute").
+        behind_percent: Keys of the variables that a word behind a percentage names ("50 % oxygen").
         pair: The variables of "120/80", in this order.
         variables: Variables by key.
     """
@@ -91,6 +99,11 @@ class Lexicon:
     disease_names: re.Pattern[str]
     disease_keys: Mapping[str, str]
     abbreviations: frozenset[str]
+    plain: Mapping[str, str]
+    named_by_unit: Mapping[str, str]
+    changed_by_unit: Mapping[str, str]
+    named_by_verb: Mapping[str, str]
+    behind_percent: Mapping[str, str]
     pair: tuple[str, ...]
     variables: Mapping[str, Variable]
 
@@ -134,6 +147,13 @@ def load_lexicon(vocabulary: Vocabulary, path: Path | None = None) -> Lexicon:
             disease_names=names_pattern(vocabulary.disease_names),
             disease_keys={fold_name(disease.name): disease.key for disease in vocabulary.diseases},
             abbreviations=frozenset(content["abbreviations"]),
+            plain=_plain_words(PLAIN),
+            named_by_unit=_own_units(content["named_by_unit"], vocabulary),
+            changed_by_unit=_own_units(
+                [key for key, entry in content["implied"].items() if entry.get("changes")], vocabulary
+            ),
+            named_by_verb=_keys_of(content["named_by_verb"], vocabulary),
+            behind_percent=_keys_of(content["behind_percent"], vocabulary),
             pair=tuple(content["pair"]),
             variables={variable.key: variable for variable in vocabulary.variables},
         )
@@ -154,6 +174,17 @@ def _phrases(content: Mapping[str, Any], vocabulary: Vocabulary) -> Phrases:
     for group in ("extents", "counts"):
         for name, listed in content[group].items():
             yield from ((text, Meaning("quantifier", quantifier=Quantifier(name))) for text in listed["words"])
+    for word, texts in content["changes"].items():
+        yield from ((text, Meaning("change", str(word))) for text in texts)
+    for word, texts in content["onsets"].items():
+        yield from ((text, Meaning("onset", word)) for text in texts)
+    for place, texts in content["ordinals"].items():
+        yield from ((text, Meaning("ordinal", when=When("nth", float(place)))) for text in texts)
+    for key, entry in content["implied"].items():
+        if key in vocabulary.variable_keys:
+            for word in ("above", "below"):
+                subjects = (Subject((key,)),)
+                yield from ((text, Meaning("implied", word, subjects)) for text in entry.get(word, ()))
     for name, texts in content["determiners"].items():
         yield from ((text, Meaning("determiner", name)) for text in texts)
     for name, texts in content["times"].items():
@@ -207,13 +238,19 @@ def _conditions(content: Mapping[str, Any], vocabulary: Vocabulary) -> Phrases:
             meaning = Meaning("condition", "", (Subject((variable.key,)),), says)
             yield from ((text, meaning) for text in condition.words)
     for variable in vocabulary.variables:
+        for name in _names_of(variable):
+            if len(name) <= _SHORT and name.isalpha():  # "HRmax"
+                subjects = (Subject((variable.key,)),)
+                yield from (
+                    (name + word, Meaning("name", "", subjects, Predicate("extreme", word))) for word in _ENDINGS
+                )
         for text, word in variable.words.extremes:
             if word not in content["extremes"]:
                 raise InputDataError(
                     f"variable '{variable.key}': unknown extreme '{word}' of '{text}'; expected one of "
                     f"{', '.join(content['extremes'])}"
                 )
-            yield text, Meaning("name", subjects=(Subject((variable.key,)),), says=Predicate("extreme", word))
+            yield (text, Meaning("name", subjects=(Subject((variable.key,)),), says=Predicate("extreme", word)))
 
 
 def _said(says: str, content: Mapping[str, Any], where: str) -> Predicate:
@@ -222,6 +259,27 @@ def _said(says: str, content: Mapping[str, Any], where: str) -> Predicate:
         known = ", ".join((*levels, *content["trends"]))
         raise InputDataError(f"{where}: a condition says '{says}'; expected one of {known}")
     return Predicate("level" if says in levels else "trend", says)
+
+
+def _plain_words(source: Any) -> dict[str, str]:
+    content: dict[str, list[str]] = read_yaml(source)
+    with faults_named(source):
+        # Of a word in several groups the first counts.
+        return {word.lower(): group for group, words in reversed(content.items()) for word in words}
+
+
+def _keys_of(words: Mapping[str, list[str]], vocabulary: Vocabulary) -> dict[str, str]:
+    return {word: key for key, listed in words.items() if key in vocabulary.variable_keys for word in listed}
+
+
+def _own_units(keys: Iterable[str], vocabulary: Vocabulary) -> dict[str, str]:
+    """By folded spelling, the variable whose unit it is and no other's."""
+    owners: dict[str, set[str]] = {}
+    for variable in vocabulary.variables:
+        for spelling in _units(variable):
+            owners.setdefault(spelling, set()).add(variable.key)
+    wanted = set(keys)
+    return {spelling: key for spelling, found in owners.items() if len(found) == 1 for key in found & wanted}
 
 
 def _units(variable: Variable) -> dict[str, Unit]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clinragen.claims.clauses import NUMBERS
-from clinragen.claims.lexer import Token
+from clinragen.claims.tokens import Token
 
 # What may stand before the name that it describes ("persistently low heart rate").
 _BEFORE = frozenset(
@@ -29,6 +29,8 @@ _DESCRIBED = frozenset(("level", "trend", "extreme", "compare", "number", "span"
 _TRANSPARENT = frozenset(("filler", "soft", "approximately", "reading"))
 # "never had to be raised": what follows is said of the subject.
 _NEGATED_VERBS = ("never had", "did not have", "didn't have", "does not have", "doesn't have", "not once", "at no")
+# Prepositions that lead from an unknown verb to its value.
+_LEADING = frozenset(("to", "at", "around"))
 _ENDS = frozenset(("stop", "comma", "break", "conjunction"))
 
 
@@ -60,3 +62,20 @@ def binds_back(tokens: list[Token], index: int, significant: str) -> bool:
                 return True
             break
     return significant in ("condition", "copula", "colon") and ends_at(tokens, index)
+
+
+def of_verb(tokens: list[Token], index: int, preposition: str) -> bool:
+    """Whether a number is led to by an unknown verb right behind the name ("the pulse bolted to 132")."""
+    if tokens[index].kind not in NUMBERS or preposition not in _LEADING:
+        return False
+    place = index - 1
+    while place and tokens[place].kind in ("filler", "approximately"):
+        place -= 1
+    return place > 0 and tokens[place].kind == "word" and tokens[place - 1].kind == "name"
+
+
+def limits_next(tokens: list[Token], index: int) -> bool:
+    """Whether a name with its limits follows, as an item of what is wanted ("HR > 120, SBP < 90")."""
+    rest = [token.kind for token in tokens[index + 1 : index + 5]]
+    following = rest[1:] if rest[:1] == ["conjunction"] else rest
+    return following[:1] == ["name"] and following[1:2] in (["compare"], ["span"])

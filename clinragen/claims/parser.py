@@ -11,14 +11,14 @@ from dataclasses import replace
 
 from clinragen.claims.clauses import NUMBERS, QUALIFIERS, Clause, Part, keep_times, share_last_times
 from clinragen.claims.leftovers import leave_open
-from clinragen.claims.lexer import Token
 from clinragen.claims.lexicon import Meaning
-from clinragen.claims.lookahead import binds_back, ends_at, names_ahead
+from clinragen.claims.lookahead import binds_back, ends_at, limits_next, names_ahead, of_verb
 from clinragen.claims.parser_state import State, Tie
 from clinragen.claims.rewrites import rewrite
 from clinragen.claims.scope_reader import ScopeReader, deny
 from clinragen.claims.scopes import ENDERS, Carrier, looks_forward
 from clinragen.claims.statements import statements_of
+from clinragen.claims.tokens import Token
 from clinragen.claims.types import Statement, When
 
 # Tokens that describe the name before them, even with another name ahead.
@@ -42,7 +42,22 @@ _PREDICATES = frozenset(
 # These describe only what is next to them: after another noun they are about that noun.
 _BOUND = frozenset(("level", "compare", "number", "span", "pair", "measured", "unmeasured"))
 _AFTER_COLON = frozenset(
-    ("number", "pair", "span", "approximately", "level", "denied", "doubted", "negation", "mark", "trend", "extreme")
+    (
+        *(
+            "number",
+            "pair",
+            "span",
+            "approximately",
+            "level",
+            "denied",
+            "doubted",
+            "negation",
+            "mark",
+            "trend",
+            "extreme",
+        ),
+        "quantifier",
+    )
 )
 _PREPOSITIONS = frozenset(("within", "to", "by", "from", "of", "at", "in", "on", "for", "into"))
 # A number behind these belongs to the word that follows it ("on 3 drips").
@@ -85,14 +100,14 @@ class Parser(ScopeReader):
                 state.preposition = token.text.lower()
             elif token.text.lower() in _AGAIN and state.clause is not None:
                 state.clause.again = True
-        elif token.kind != "approximately" and not state.dropped:
+        elif token.kind not in ("approximately", "only") and not state.dropped:
             state.preposition = ""
             if token.kind not in ("reading", "soft"):
                 state.significant = token.kind
 
     def _finish(self, end: int) -> None:
         """Settle all that takes a whole sentence, which ends at the token `end`."""
-        tokens, clauses = self._tokens[self._first : end], self._clauses[self._sentence :]
+        tokens, clauses = (self._tokens[self._first : end], self._clauses[self._sentence :])
         share_last_times(clauses)
         keep_times(tokens, clauses)
         leave_open(tokens, clauses)
@@ -132,18 +147,6 @@ class Parser(ScopeReader):
         behind = clause.numbered and state.significant in NUMBERS
         beside = not clause.parts and state.significant in ("name", "condition") and not clause.conditions
         return state.tie is Tie.TIED and not state.before and (behind or beside) and clause.narrow(token)
-
-    def _carrier(self, index: int, token: Token, before: list[Token]) -> Carrier | None:
-        """The word that opened the list that this name is an item of, or None."""
-        state = self._state
-        carrier = state.carrier
-        described = [one for one in before if one.kind not in ("filler", "soft", "reading")]
-        if carrier is None or state.significant in ("", "negation") or carrier.token in before:
-            return None
-        levels = all(one.kind == "level" and one.meaning and one.meaning.word != "normal" for one in described)
-        if not (token.kind == "condition" or described) or not levels:
-            return None
-        return carrier if carrier.reaches(self._tokens, index, state.conjunction) else None
 
     def _joins(self, clause: Clause, token: Token) -> bool:
         """Whether this name continues the list of names that the clause begins with."""
@@ -209,7 +212,12 @@ class Parser(ScopeReader):
         # "on 3 drips", "86% on 80%"
         others = following == "word" or clause.numbered
         counted = token.kind in NUMBERS and others and state.preposition in _OF_OTHERS
-        if counted or (token.kind in _BOUND and state.tie is Tie.LOOSE and not led_back):
+        if counted or (
+            token.kind in _BOUND
+            and state.tie is Tie.LOOSE
+            and not led_back
+            and not of_verb(self._tokens, index, state.preposition)
+        ):
             state.dropped = True
             if token.kind in NUMBERS and not counted and not {following, state.significant} & {"word", "blank"}:
                 clause.parts.append(Part(token, "", "unread"))
@@ -222,7 +230,7 @@ class Parser(ScopeReader):
         if token.kind == "level" and state.preposition == "from":
             return  # "from normal to 130"
         clause.parts.append(Part(token, state.preposition, token.kind))
-        clause.start, clause.end = min(clause.start, token.start), max(clause.end, token.end)
+        clause.start, clause.end = (min(clause.start, token.start), max(clause.end, token.end))
         if token.kind in _PREDICATES:
             self._on("predicate")
 
@@ -268,7 +276,9 @@ class Parser(ScopeReader):
             clause.add_boundary(token)
             if word == "with":
                 self._on("with")
-        if token.kind == "comma" and not state.others and (state.scope == "past" or state.goal):
+        if token.kind == "comma" and state.goal and limits_next(self._tokens, index):
+            pass  # "Call for HR > 120, SBP < 90"
+        elif token.kind == "comma" and not state.others and (state.scope == "past" or state.goal):
             state.scope, state.goal = "now", False
         if state.before and clause is None:
             # "Initially, heart rate was high": what stood before a comma leads the sentence.

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from clinragen.claims.clauses import Clause
-from clinragen.claims.lexer import Token
 from clinragen.claims.scopes import Carrier
+from clinragen.claims.tokens import Token
 from clinragen.claims.types import Subject
 
 

@@ -69,6 +69,12 @@ class KnowledgeEvidence:
         return owners
 
     @cached_property
+    def meanings(self) -> Mapping[tuple[str, str, str], str]:
+        """By disease key, variable and direction, what this sign means according to the knowledge base."""
+        diseases = self._knowledge.diseases if self._knowledge is not None else ()
+        return {(entry.key, sign.variable, sign.direction): sign.meaning for entry in diseases for sign in entry.signs}
+
+    @cached_property
     def directions(self) -> Mapping[tuple[str, str], frozenset[str]]:
         """By disease key and variable, the directions that are signs of the disease."""
         found: dict[tuple[str, str], frozenset[str]] = {}

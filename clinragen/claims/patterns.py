@@ -19,10 +19,12 @@ PATTERNS = files("clinragen.claims") / "resources" / "claims_patterns.yaml"
 JUST = 0.01
 
 _NUMBERS = {number_in_words(number): number for number in range(100)}
+NUMBER_WORDS = tuple(sorted(_NUMBERS, key=len, reverse=True))
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7}
 _WORD = re.compile(r"[a-z]+(?:-[a-z]+)?")
 _LISTED = re.compile(r",? (?:and |& )?|,\s?")
 UNREAD = When("unread")
+_ENTIRE = re.compile(r"entire|whole|full|all |throughout|for |^[x×]", re.IGNORECASE)
 
 Found = re.Match[str]
 # A pattern is tried from so many characters before what every match contains to so many behind it.
@@ -170,6 +172,12 @@ def _lasting(found: Found) -> When:
     return When("lasting", hours, hours, approximate=bool(operator))
 
 
+def _some_readings(found: Found) -> When:
+    """ "the last four readings"."""
+    side = "first" if found["side"].lower() in ("first", "initial", "opening") else "last"
+    return When(f"{side} readings", read_number(found["a"]), whole=True)
+
+
 def _between(found: Found) -> When:
     return When("window", read_number(found["a"] or "0"), read_number(found["b"]), _about(found), whole=True)
 
@@ -192,6 +200,8 @@ _TIMES: Mapping[str, Callable[[Found], tuple[When, ...]]] = {
     "day": _one(_day),
     "days_end": _one(lambda found: When("at", 24 * _hour(found), approximate=True)),
     "lasting": _one(_lasting),
+    "stay": _one(lambda found: When("stay", _hours_of(found), whole=_ENTIRE.search(found.group()) is not None)),
+    "readings": _one(_some_readings),
     "foreign": lambda found: (),
     "outside": lambda found: (When("outside"),),
     "unread": lambda found: (UNREAD,),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,9 @@ from modeling_clinragen.vocabulary_clinragen import RangeSet, Unit, Variable
 _ROUNDING = 1e-6
 # A time with neither tolerance of its own: "from hour 4" means from half an hour before.
 _HALF_HOUR = 0.5
+_UNKNOWN = {"admission": "it was not measured near admission", "stay": "its duration was not understood"}
+# "Over the 44 hours" is the stay if the readings last so long, but for this share or number of hours.
+_STAY_SHARE, _STAY_HOURS = 0.1, 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,13 +136,43 @@ def holds(readings: Readings, predicate: Predicate, lexicon: Lexicon) -> np.ndar
         if predicate.kind == "crossing":
             return beyond & np.maximum.accumulate(~beyond)
         return beyond
-    if predicate.kind == "between" and predicate.second is not None:
+    if predicate.kind in ("between", "outside") and predicate.second is not None:
         other = read_band(predicate.second, readings.variable, lexicon)
         if other is None:
             return None
         first, last = sorted((band, other), key=lambda one: one.low)
-        return Band(first.low, last.high, max(first.tolerance, last.tolerance)).holds(values)
+        inside = Band(first.low, last.high, max(first.tolerance, last.tolerance)).holds(values)
+        return inside if predicate.kind == "between" else ~inside
     return band.holds(values)
+
+
+def _is_stay(length: float, said: float) -> bool:
+    return abs(length - said) <= max(_STAY_SHARE * length, _STAY_HOURS)
+
+
+def _nth(readings: Readings, place: int) -> np.ndarray:
+    wanted = place if place >= 0 else len(readings) + place
+    return np.arange(len(readings)) == wanted
+
+
+def _turning(kind: str) -> Callable[[Readings, int], np.ndarray]:
+    """Up to the extreme reading ("until max") or from it on ("since max")."""
+    until, word = kind.startswith("until"), kind[-3:]
+
+    def window(readings: Readings, _: int) -> np.ndarray:
+        values = readings.values if word == "max" else -readings.values
+        turn = readings.hours[int(values.argmax())]
+        return readings.hours <= turn if until else readings.hours >= turn
+
+    return window
+
+
+_BY_PLACE: Mapping[str, Callable[[Readings, int], np.ndarray]] = {
+    "nth": _nth,
+    "first readings": lambda readings, count: np.arange(len(readings)) < count,
+    "last readings": lambda readings, count: np.arange(len(readings)) >= len(readings) - count,
+    **{kind: _turning(kind) for kind in ("until max", "since max", "until min", "since min")},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +189,7 @@ def window_of(readings: Readings, times: Sequence[When], lexicon: Lexicon) -> Wi
     for when in times:
         part = _one_window(readings, when, lexicon)
         if part is None:
-            return Window(np.zeros(len(readings), dtype=np.bool_), "it was not measured near admission")
+            return Window(np.zeros(len(readings), dtype=np.bool_), _UNKNOWN.get(when.kind, "it was not measured then"))
         mask &= part
     return Window(mask, "" if mask.any() else "it was not measured then")
 
@@ -172,6 +205,9 @@ def _one_window(readings: Readings, when: When, lexicon: Lexicon) -> np.ndarray 
         return np.asarray(hours >= last - limits["end_hours"])
     if when.kind == "early":
         return np.asarray(hours <= first + (last - first) / 3)
+    if when.kind == "middle":
+        third = (last - first) / 3
+        return np.asarray((hours >= first + third) & (hours <= last - third))
     if when.kind == "later":
         return np.asarray(hours >= first + (last - first) / 3)
     if when.kind == "until then":
@@ -186,6 +222,11 @@ def _one_window(readings: Readings, when: When, lexicon: Lexicon) -> np.ndarray 
         return np.asarray(hours >= when.first - _HALF_HOUR)
     if when.kind == "until":
         return np.asarray(hours <= when.first + _HALF_HOUR)
+    if when.kind in _BY_PLACE:
+        return _BY_PLACE[when.kind](readings, int(when.first))
+    if when.kind == "stay":
+        # No longer than the readings last, and not so short that it is some other span.
+        return np.ones(len(hours), dtype=np.bool_) if _is_stay(last - first, when.first) else None
     if when.kind == "window":
         bounded = np.isfinite(when.last) and when.first > 0
         slack = limits["onset_hours"] if when.approximate else _HALF_HOUR if bounded else 0

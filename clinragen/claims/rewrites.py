@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from clinragen.claims.lexer import Token
+from clinragen.claims.fronted import drop_lead, front
 from clinragen.claims.lexicon import Meaning
+from clinragen.claims.tokens import Token
 from clinragen.claims.types import Quantifier
 
 _BETWEEN = frozenset(("filler", "soft", "reading", "approximately", "word"))
@@ -14,6 +15,10 @@ _LIMITS = {
     **dict.fromkeys(("less", "below", "lower", "under", "fewer", "beneath"), "at_most"),
 }
 _NUMBERS = frozenset(("number", "pair"))
+_SAME = Meaning("comparative", "same")
+_TO_LIMIT = {"down to": "falling", "up to": "rising"}
+_OF_NAMES = frozenset(("trend", "values", "levels"))
+_TO_TIME = frozenset(("filler", "pronoun", "soft", "than", "copula", "reading", "word", "name", "restart"))
 _REACH = 6
 # Extents that hold of a single name as well ("each temperature"); the others need several readings.
 _OF_ONE = frozenset(("every", "none"))
@@ -70,15 +75,79 @@ def _determined(tokens: list[Token]) -> list[Token]:
         if token.kind == "name" and token.text.lower() == "sat" and before is not None and before.kind == "name":
             token = replace(token, kind="copula")  # "MAP sat below 65"
         elif token.kind == "time" and token.text.lower() in ("first", "last") and _of_verb(tokens, index):
-            token = replace(token, kind="charged")  # "first fell below 65 at hour 12"
+            token = replace(token, kind="onset")  # "first fell below 65 at hour 12"
         elif token.kind == "break" and token.text.lower() == "except" and _limits_time(tokens, index):
             token = replace(token, kind="charged")
+        elif token.text.lower() in ("before", "after") and _kind(tokens, index + 1) in (
+            *("trend", "extreme", "soft", "filler"),
+        ):
+            if _changes(tokens, index):
+                token = replace(token, kind="conjunction", meaning=Meaning("conjunction", token.text.lower()))
+        elif token.kind == "pronoun" and _is_both(tokens, index):
+            token = replace(token, kind="filler")  # "the absence of both fever and tachycardia"
+        elif token.kind == "extreme" and token.text.lower() in _TO_LIMIT and _is_then(before):
+            way = _TO_LIMIT[token.text.lower()]  # "up to 280 at hour 16, then down to 160"
+            token = replace(token, kind="trend", meaning=Meaning("trend", way))
+        elif (
+            token.kind == "pronoun"
+            and token.text.lower() in _OF_NAMES
+            and before is not None
+            and before.kind == "name"
+        ):
+            token = replace(token, kind="filler")  # "HR trend: up"
+        elif token.kind == "break" and token.text.lower() == "until" and _kind(tokens, index + 1) in _NUMBERS:
+            token = replace(token, kind="filler", text="to")  # "fell until 78"
+        elif token.kind == "comparative" and token.meaning == _SAME and not _compares(tokens, index):
+            token = replace(token, kind="filler")
+        elif token.kind == "ordinal":
+            token = _ordinal(tokens, index)
+        elif token.kind == "copula" and token.text == "=" and result and result[-1].kind in ("extreme", "time"):
+            result.insert(-1, Token("comma", result[-1].start, result[-1].start))  # "max=132 last=90"
         elif token.kind == "determiner":
             token = _determiner(tokens, index, dropped)
         elif token.kind == "denied" and token.text.lower() == "none" and _goes_on(tokens, index):
             token = _quantifier(token, "none")
         result.append(token)
     return result
+
+
+def _is_then(token: Token | None) -> bool:
+    return token is not None and token.kind == "conjunction" and token.text.lower() in ("then", "and then")
+
+
+def _kind(tokens: list[Token], index: int) -> str:
+    return tokens[index].kind if index < len(tokens) else ""
+
+
+def _is_both(tokens: list[Token], index: int) -> bool:
+    return tokens[index].text.lower() == "both" and _kind(tokens, index + 1) in ("name", "condition")
+
+
+def _compares(tokens: list[Token], index: int) -> bool:
+    """Whether "the same" is followed by the time that it is compared with."""
+    for token in tokens[index + 1 : index + 1 + _REACH]:
+        if token.kind == "time":
+            return True
+        if token.kind not in _TO_TIME:
+            return False
+    return False
+
+
+def _ordinal(tokens: list[Token], index: int) -> Token:
+    """ "the second heart rate": a reading by its place."""
+    token = tokens[index]
+    for following in tokens[index + 1 : index + 1 + _REACH]:
+        if following.kind in ("name", "reading"):
+            return replace(token, kind="time")
+        if following.kind not in ("filler", "word", "soft"):
+            break
+    return replace(token, kind="charged")
+
+
+def _changes(tokens: list[Token], index: int) -> bool:
+    """Whether a change of what was named before follows ("before slowly recovering")."""
+    following = [token.kind for token in tokens[index + 1 : index + 4] if token.kind not in ("soft", "filler")]
+    return following[:1] in (["trend"], ["extreme"])
 
 
 def _limits_time(tokens: list[Token], index: int) -> bool:
@@ -166,35 +235,10 @@ def _floats(tokens: list[Token], index: int) -> bool:
     return len(subjects) == 1 and not subjects[0].everything and _is_plural(tokens, place)
 
 
-def _led(tokens: list[Token]) -> list[Token]:
-    """ "With a maximum of 132, the heart rate was high" as "the heart rate, with a maximum of 132, was high"."""
-    result = list(tokens)
-    for index, token in enumerate(tokens):
-        kinds = [one.kind for one in tokens[index + 1 : index + 1 + _REACH]]
-        if token.kind != "extreme" or "comma" not in kinds or not _leads(tokens, index):
-            continue
-        comma = kinds.index("comma")
-        name = next((place for place in range(comma + 1, len(kinds)) if kinds[place] != "filler"), len(kinds))
-        values = [kind for kind in kinds[:comma] if kind not in ("filler", "approximately")]
-        if values in (["number"], ["pair"]) and kinds[name : name + 1] == ["name"]:
-            value, last = tokens[index : index + 1 + comma], index + 1 + name
-            result[index : last + 1] = [tokens[last], *value, tokens[index + 1 + comma]]
-            break
-    return result
-
-
-def _leads(tokens: list[Token], index: int) -> bool:
-    """Whether nothing but "with" or "at" stands before it in its sentence."""
-    before = index
-    while before and tokens[before - 1].kind in ("filler", "conjunction"):
-        before -= 1
-    return before == 0 or tokens[before - 1].kind == "stop"
-
-
 def _turned(tokens: list[Token]) -> list[Token]:
     """ "132 was the fastest heart rate" as "the fastest heart rate was 132"."""
-    result = _led(tokens)
-    tokens = list(result)
+    tokens = front(drop_lead(tokens))
+    result = list(tokens)
     for index, token in enumerate(tokens):
         if token.kind not in _NUMBERS or (index and tokens[index - 1].kind not in ("stop", "break", "comma")):
             continue

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from clinragen.claims.clauses import Clause, Part
-from clinragen.claims.lexer import Token
 from clinragen.claims.lexicon import Meaning
 from clinragen.claims.parser_state import ParserMemory, Tie
 from clinragen.claims.scopes import Carrier
+from clinragen.claims.tokens import Token
 
 # Goals that may stand behind the name ("MAP goal > 65").
 _GOAL_NOUNS = ("goal", "target", "threshold", "alarm", "cutoff", "cut", "limit", "parameter")
+_OF_MODALS = ("would", "should", "will", "ought", "expected")
+_PERSONS = frozenset(("he", "she", "patient", "pt"))
 _ABSENT = Meaning("negation", "plain")
 
 
@@ -23,12 +25,24 @@ class ScopeReader(ParserMemory):
         state = self._state
         if state.others:
             return
-        if token.text.lower().startswith("would") and state.clause is not None and state.tie is Tie.TIED:
+        if token.text.lower().startswith(_OF_MODALS) and state.clause is not None and state.tie is Tie.TIED:
             state.clause.scope = token.kind  # "tachycardia would suggest ..."
         self._state.scope = token.kind
         self._state.goal = False
         if token.kind == "past":
             self._state.carrier = Carrier("past", token)
+
+    def _carrier(self, index: int, token: Token, before: list[Token]) -> Carrier | None:
+        """The word that opened the list that this name is an item of, or None."""
+        state = self._state
+        carrier = state.carrier
+        described = [one for one in before if one.kind not in ("filler", "soft", "reading")]
+        if carrier is None or state.significant in ("", "negation") or carrier.token in before:
+            return None
+        levels = all(one.kind == "level" and one.meaning and one.meaning.word != "normal" for one in described)
+        if not (token.kind == "condition" or described) or not levels:
+            return None
+        return carrier if carrier.reaches(self._tokens, index, state.conjunction) else None
 
     def _read_others(self, index: int, token: Token) -> None:
         self._state.scope, self._state.others = "past", True
@@ -44,8 +58,15 @@ class ScopeReader(ParserMemory):
 
     def _read_restart(self, index: int, token: Token) -> None:
         """A verb or a person: a history that has had its finding ends here."""
-        if self._state.clause is not None:
-            self._restart()
+        clause = self._state.clause
+        if clause is None:
+            return
+        self._restart()
+        negated = any(one.kind == "negation" for one in clause.before)
+        if negated and clause.conditions and self._state.significant == "comma" and token.text.lower() in _PERSONS:
+            # "Far from being normothermic, she spiked to 39.6"
+            self._close()
+            self._state.tie = Tie.RESUMED
 
     def _restart(self) -> None:
         if self._state.scope == "past" and not self._state.others:

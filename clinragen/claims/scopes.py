@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clinragen.claims.lexer import Token
+from clinragen.claims.tokens import Token
 
 # What ends a list wherever it stands.
 ENDERS = frozenset(

@@ -40,6 +40,7 @@ class CheckedSentence:
         text, span: The sentence, and its first and last character (exclusive) in the rationale.
         claims: Its claims, in order of appearance; their spans are in the rationale as well.
         faults: Its contradictions with the listed diagnoses or with earlier sentences, in words.
+        unread: The words that no claim and no argument has taken up, as places in the rationale.
         arguments: What it argues, as parsed.
     """
 
@@ -47,17 +48,21 @@ class CheckedSentence:
     span: tuple[int, int]
     claims: tuple[Claim, ...]
     faults: tuple[str, ...] = ()
+    unread: tuple[tuple[int, int], ...] = ()
     arguments: SentenceArguments | None = field(default=None, repr=False, compare=False)
 
     @property
     def verdict(self) -> str:
-        """The worst of its claims' verdicts, "contradicted" where it has a fault, "none" where it claims nothing."""
+        """The worst of its claims' verdicts, "contradicted" where it has a fault, "none" where it claims nothing.
+
+        With words that nothing has checked it is "unverifiable" at best.
+        """
         found = {claim.verdict for claim in self.claims}
         if self.faults or CONTRADICTED in found:
             return CONTRADICTED
-        if UNVERIFIABLE in found:
-            return UNVERIFIABLE
-        return SUPPORTED if found else NOTHING
+        if not found:
+            return NOTHING
+        return UNVERIFIABLE if self.unread or UNVERIFIABLE in found else SUPPORTED
 
     @property
     def supported_ties(self) -> list[Claim]:
@@ -114,7 +119,8 @@ class SentenceChecker:
             claims = tuple(
                 replace(claim, span=(claim.span[0] + shift, claim.span[1] + shift)) for claim in sentence.claims
             )
-            sentence = replace(sentence, span=(start, sentence.span[1] + shift), claims=claims)
+            unread = tuple((first + shift, last + shift) for first, last in sentence.unread)
+            sentence = replace(sentence, span=(start, sentence.span[1] + shift), claims=claims, unread=unread)
         return replace(sentence, faults=self._faults([*before, sentence])[-1])
 
     def _claims_of(self, text: str) -> list[CheckedSentence]:
@@ -124,9 +130,10 @@ class SentenceChecker:
                 text[slice(*argued.span)],
                 argued.span,
                 tuple(claim for claim in found.claims if argued.span[0] <= claim.span[0] < argued.span[1]),
+                unread=unread,
                 arguments=argued,
             )
-            for argued in found.sentences
+            for argued, unread in zip(found.sentences, found.unread, strict=True)
         ]
 
     def _faults(self, sentences: Sequence[CheckedSentence]) -> list[tuple[str, ...]]:

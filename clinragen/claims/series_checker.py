@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
-from clinragen.claims.courses import check_course, check_factor, check_versus
+from clinragen.claims.courses import check_course, check_factor, check_spread, check_versus, numbered_change
 from clinragen.claims.levels import Outcome, check_readings
 from clinragen.claims.lexicon import Lexicon
-from clinragen.claims.readings import Readings, split_readings
+from clinragen.claims.readings import Readings, split_readings, window_of
 from clinragen.claims.trends import check_extreme, check_trend
 from clinragen.claims.types import (
     CONTRADICTED,
@@ -27,11 +27,18 @@ from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.vocabulary_clinragen import RangeSet
 
 _KINDS = {
-    **{"level": "level", "trend": "trend", "extreme": "extreme", "range": "extreme", "measured": "measurement"},
+    **{
+        "level": "level",
+        "trend": "trend",
+        "extreme": "extreme",
+        "range": "extreme",
+        "spread": "extreme",
+        "measured": "measurement",
+    },
     **{"course": "trend", "versus": "trend", "factor": "trend"},
 }
 # Statements about several readings at once.
-_OF_SEVERAL = frozenset(("trend", "extreme", "range", "course", "versus", "factor"))
+_OF_SEVERAL = frozenset(("trend", "extreme", "range", "spread", "course", "versus", "factor"))
 _ELSEWHEN = {
     "past": "it is about a time before the stay",
     "hypothetical": "it is about what may happen, not about what was measured",
@@ -39,6 +46,7 @@ _ELSEWHEN = {
     "unread": "a word beside it was not understood",
 }
 _UNREAD = "a number, a time or a comparison in it was not understood"
+_UNKNOWN = "a word in it was not understood"
 # So many characters may stand between a condition and the statement that specifies it.
 _BESIDE = 12
 # A statement that something occurs stays wrong, whatever else is said of it.
@@ -62,9 +70,11 @@ class SeriesChecker:
         contradicted, the condition is not supported on its own.
         """
         claims: list[Claim] = []
+        statement_of: dict[int, int] = {}  # by the claim's identity
         named: Claim | None = None  # the condition that was named last, while what follows may specify it
-        for statement in statements:
+        for place, statement in enumerate(statements):
             found = self.check(statement, text)
+            statement_of.update((id(one), place) for one in found)
             if named is not None and not statement.by_name and any(_specifies(one, named, text) for one in found):
                 if any(one.verdict == CONTRADICTED for one in found):
                     claims.remove(named)
@@ -75,7 +85,7 @@ class SeriesChecker:
             if statement.by_name and len(found) == len(supported) == 1:
                 named = found[0]
             claims += found
-        return claims
+        return _consistent([(statement_of[id(one)], one) for one in claims])
 
     def check(self, statement: Statement, text: str) -> list[Claim]:
         """The claims of one statement: a level with a count and a time is one of each."""
@@ -129,6 +139,13 @@ class SeriesChecker:
         certain = certain and not (
             statement.negation or statement.quantifier or statement.times or statement.persistent
         )
+        if statement.unknown:
+            outcomes = [
+                replace(one, verdict=UNVERIFIABLE, evidence=replace(one.evidence, reason=_UNKNOWN))
+                if one.verdict == SUPPORTED or statement.negation
+                else one
+                for one in outcomes
+            ]
         if not statement.unread:
             return outcomes
         return [
@@ -147,7 +164,7 @@ class SeriesChecker:
         if not len(readings):
             return [Outcome(_KINDS.get(kind, "value"), UNVERIFIABLE, Evidence("it was never measured"))]
         if statement.lasting is not None and kind in _OF_SEVERAL:
-            return [Outcome(_KINDS[kind], UNVERIFIABLE, Evidence("its duration was not understood"))]
+            return [self._lasting(statement, readings)]
         if kind == "course":
             return [check_course(statement, readings, self._lexicon)]
         if kind == "versus":
@@ -156,9 +173,24 @@ class SeriesChecker:
             return [check_factor(statement, readings, self._lexicon)]
         if kind == "trend":
             return [check_trend(statement, readings, self._range_set, self._lexicon)]
+        if kind == "spread":
+            return [check_spread(statement, readings, self._lexicon)]
         if kind in ("extreme", "range"):
             return [check_extreme(statement, readings, self._lexicon)]
         return check_readings(statement, readings, self._lexicon)
+
+    def _lasting(self, statement: Statement, readings: Readings) -> Outcome:
+        """ "fell from 0.8 to 0.2 over 28 hours": the change, and how long it took."""
+        (found,) = self._read(replace(statement, lasting=None), readings)
+        ends = found.evidence.hours
+        if found.verdict != SUPPORTED or statement.lasting is None or len(ends) < 2:
+            return found
+        said, took = (statement.lasting, numbered_change(statement, readings, self._lexicon))
+        slack = self._lexicon.limits["at_hours"]
+        if any(said.first - slack <= hours <= said.last + slack for hours in took):
+            return found
+        verdict = CONTRADICTED if took else UNVERIFIABLE
+        return replace(found, verdict=verdict, evidence=replace(found.evidence, reason="its duration differs"))
 
     def _measurement(self, statement: Statement, readings: Readings) -> Outcome:
         total = len(readings)
@@ -167,10 +199,34 @@ class SeriesChecker:
         if quantifier is not None and quantifier.count is not None:
             wanted = quantifier.count
             agrees = {">=": total >= wanted, "<=": total <= wanted}.get(quantifier.operator, total == wanted)
+        if statement.times and total:
+            window = window_of(readings, statement.times, self._lexicon)
+            agrees = bool(window.mask.any()) and not (statement.only and total > window.mask.sum())
         if statement.negation:
             agrees = not agrees
         reason = f"it was measured {total} times"
         return Outcome("measurement", SUPPORTED if agrees else CONTRADICTED, Evidence(reason))
+
+
+def _consistent(claims: list[tuple[int, Claim]]) -> list[Claim]:
+    """The claims, each with the place of its statement, without those that a contradicted part makes wrong.
+
+    No claim is supported whose words include a contradicted part about the same variable, and a row of values is one
+    statement.
+    """
+    wrong = [(place, claim) for place, claim in claims if claim.verdict == CONTRADICTED]
+    if not wrong:
+        return [claim for _, claim in claims]
+    return [
+        claim
+        for place, claim in claims
+        if claim.verdict == CONTRADICTED or not any(place != at and _includes(claim, part) for at, part in wrong)
+    ]
+
+
+def _includes(claim: Claim, part: Claim) -> bool:
+    row = claim.kind == part.kind and claim.kind in ("value", "extreme")
+    return claim.variable == part.variable and claim.span[0] == part.span[0] and (row or claim.span[1] >= part.span[1])
 
 
 def _specifies(claim: Claim, named: Claim, text: str) -> bool:

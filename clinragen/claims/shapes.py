@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from clinragen.claims.clauses import NUMBERS, Part
-from clinragen.claims.lexer import Token
+from clinragen.claims.tokens import Token
 from clinragen.claims.types import Point, Predicate, Quantity, When
 
 # Times that a value can be "at"; "by hour 16" is the window from 0 to 16.
@@ -24,7 +24,7 @@ _LETTERS = {
 # A number by the preposition before it, and an extreme behind "to" ("to a nadir of 78").
 _BEHIND = {("n", "from"): "F", ("n", "to"): "O", ("n", "by"): "Y", ("n", "into"): "O", ("x", "to"): "X"}
 _VALUE = "x?~?[nFO]t?"
-_NEXT = f"(?:b?a+{_VALUE}|b?~?Ot?|d~?Ot?|b?d?X~?[nO]t?|b?Xt?~?[nO])"
+_NEXT = f"(?:b?a+{_VALUE}|b?~?Ot?|b?d~?Ot?|b?d?X~?[nO]t?|b?Xt?~?[nO])"
 # "from 124 at hour 0 to 78 at hour 16", "92 -> 132 -> 90", "92 at hour 0, 132 at hour 16" without the comma.
 _FORWARD = re.compile(rf"(?:s|{_VALUE}){_NEXT}+|(?:~?nt){{2,}}")
 # "from 92 to 132 at hour 16": the second value's time.
@@ -37,7 +37,10 @@ _BACKWARD = re.compile(r"(?P<last>[xX]?~?[nO]t?)b?d?(?P<first>~?Ft?)")
 _VERSUS = re.compile(r"(?P<by>~?[nY])?(?P<how>[rc])(?P<at>[tw]*)(?:k(?P<than>[tw])|(?P<direct>(?<=c)[tw]))")
 _AGAINST = re.compile(r"[nO]t?k(?=~?n)")
 # "half of what it was at hour 16", "twice as high at hour 16 as at hour 0".
+_VERSUS_BY = re.compile(r"(?P<how>[rc])(?P<at>)k?(?P<than>[tw])(?P<by>~?Y)")
 _RATIO = re.compile(r"(?P<by>)(?P<how>i)(?P<at>[tw]*)k?(?P<than>[tw])")
+# "the same at hour 4 as at hour 32", "matched that at hour 4".
+_SAME = re.compile(r"(?P<by>)(?P<how>e)(?P<at>[tw]?)k?(?P<than>[tw])")
 _BY_VERSUS = re.compile(r"(?P<how>d)(?P<by>~?Y)(?P<at>[tw]*)k(?P<than>[tw])")
 
 
@@ -56,8 +59,8 @@ def composed(parts: list[Part]) -> list[Part]:
         place = found.end() - 1
         parts = [*parts[:place], replace(parts[place], kind="boundary"), *parts[place + 1 :]]
         kinds = f"{kinds[:place]}b{kinds[place + 1 :]}"
-    if "k" in kinds or "c" in kinds or "i" in kinds:
-        for pattern in (_VERSUS, _BY_VERSUS, _RATIO):
+    if not {"k", "c", "i", "e"}.isdisjoint(kinds):
+        for pattern in (_VERSUS_BY, _VERSUS, _BY_VERSUS, _RATIO, _SAME):
             parts, kinds = _replace(parts, kinds, pattern, _versus)
     if kinds.count("n") + kinds.count("O") + kinds.count("F") + kinds.count("s") > 1:
         parts, kinds = _replace(parts, kinds, _ROW, _row)
@@ -73,6 +76,8 @@ def _letter(part: Part) -> str:
         when = part.token.meaning.when if part.token.meaning is not None else None
         return "t" if when is not None and _is_point(when) else "w"
     letter = _LETTERS.get(part.kind, ".")
+    if letter == "r" and part.token.meaning is not None and part.token.meaning.word == "same":
+        return "e"
     if letter == "x" and part.token.text.lower().endswith(" to"):
         return "X"  # "down to 78"
     return _BEHIND.get((letter, part.preposition), letter)
@@ -109,7 +114,9 @@ def _forward(parts: list[Part], found: re.Match[str]) -> Predicate | None:
     plain = not any(point.times or point.extreme for point in points) and "a" not in found.group()
     if plain and len(points) < 3:
         return None  # "from 92 to 132": a trend with its two numbers
-    return _course(points)
+    course = _course(points)
+    turns = course is not None and "d" in found.group()  # "78 at hour 16, back up to 122"
+    return replace(course, word="turning") if course is not None and turns else course
 
 
 def _backward(parts: list[Part], found: re.Match[str]) -> Predicate | None:
@@ -170,7 +177,7 @@ def _versus(parts: list[Part], found: re.Match[str]) -> Predicate | None:
         return None
     words = {"at_least": "", "at_most": "", "rising": "above", "falling": "below"}
     word = words.get(how.word, how.word)
-    name = "than" if found["than"] else "direct"
+    name = "direct" if "direct" in found.re.groupindex and found["direct"] else "than"
     ratio = how.kind == "ratio"
     numbers = tuple(
         _about(number, "~" in (found["by"] or ""))
@@ -178,7 +185,7 @@ def _versus(parts: list[Part], found: re.Match[str]) -> Predicate | None:
         if part.kind == "number"
         for number in part.token.numbers
     )
-    if not (ratio or word in ("above", "below")) or len(numbers) > 1:
+    if not (ratio or word in ("above", "below", "same")) or len(numbers) > 1:
         return None
     at = _whens(parts[slice(*found.span("at"))])
     return Predicate("versus", word, points=(Point(numbers, at), Point((), _whens(parts[slice(*found.span(name))]))))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from clinragen.claims.clauses import Clause
-from clinragen.claims.lexer import Token
 from clinragen.claims.patterns import JUST
 from clinragen.claims.segments import Segment, segments_of
+from clinragen.claims.tokens import Token
 from clinragen.claims.types import Predicate, Statement, Subject, When, is_absence
 
 # Times that are points: two of them are two statements.
 _POINTS = frozenset(("at", "start", "admission", "end"))
 # Statements about several readings at once: a count of readings says nothing about them.
-_WHOLE = frozenset(("trend", "extreme", "range", "course", "versus", "factor"))
+_WHOLE = frozenset(("trend", "extreme", "range", "spread", "course", "versus", "factor"))
 
 
 def statements_of(clause: Clause) -> list[Statement]:
@@ -101,6 +101,7 @@ def _statement(
             hedged=segment.hedged,
             scope="past" if any(when.kind == "outside" for when in segment.times) else clause.scope,
             unread=segment.unread,
+            unknown=clause.unknown,
             lasting=segment.lasting,
             only=segment.only,
             within=within,

@@ -124,6 +124,9 @@ class TieChecker:
         if not said:
             return UNVERIFIABLE, Evidence("the sentence gives the variable no direction")
         fitting = sorted(said & own)
+        rare = [one for one in fitting if one in ("low", "high") and (variable, one) not in self._evidence.findings]
+        if fitting and fitting == rare:
+            return UNVERIFIABLE, Evidence("too few of its readings are so for a sign")
         if fitting:
             return SUPPORTED, Evidence(f"the knowledge base takes it for a sign of it: {fitting[0]}")
         against = {opposite for one in said for opposite in OPPOSITES.get(one, ())}

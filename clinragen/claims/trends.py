@@ -87,8 +87,10 @@ def check_trend(statement: Statement, readings: Readings, range_set: RangeSet, l
     times = [replace(when, kind="until") if when.kind == "at" else when for when in statement.times]
     if {when.kind for when in times} >= {"admission", "end"} or {when.kind for when in times} >= {"start", "end"}:
         times = []  # between the two
-    if statement.predicate.second is not None:
+    if statement.predicate.second is not None or any(when.kind != "end" for when in times):
         times = [when for when in times if when.kind != "end"]  # "fell to 36.8 by the final reading"
+    if [when.kind for when in times] == ["end"] and statement.predicate.word in ("rising", "falling", "stable"):
+        times = [When("last readings", PART_READINGS)]  # "still rising at the last check"
     window = window_of(readings, times, lexicon)
     if window.unknown:
         return Outcome("trend", UNVERIFIABLE, Evidence(window.unknown))
@@ -161,7 +163,8 @@ def _trend(
         return (SUPPORTED if slack.holds(changes).any() and sign * ends > 0 else CONTRADICTED), reason
     if predicate.first is None and predicate.second is None:
         verdict = _direction(sign, ends, slope, scale.change / 2)
-        if verdict == CONTRADICTED and _in_part(sign, hours, values, scale.change):
+        whole = any(when.kind == "whole" for when in statement.times)
+        if verdict == CONTRADICTED and not whole and _in_part(sign, hours, values, scale.change):
             return UNVERIFIABLE, f"only part of the time; {reason}"
         return verdict, reason
     verdict = _between_numbers(statement, readings.variable, values, sign, scale, lexicon)
@@ -198,7 +201,7 @@ def _in_part(sign: int, hours: np.ndarray, values: np.ndarray, change: float) ->
     parts = (slice(0, int(signed.argmax()) + 1), slice(int(signed.argmin()), None))
     for part in parts:
         if len(signed[part]) >= PART_READINGS:
-            ends, slope = float(signed[part][-1] - signed[part][0]), _slope(hours[part], signed[part])
+            ends, slope = (float(signed[part][-1] - signed[part][0]), _slope(hours[part], signed[part]))
             if min(ends, slope) >= change:
                 return True
     return False

@@ -93,8 +93,10 @@ class Quantifier:
 @dataclass(frozen=True)
 class When:
     """A time, by `kind`: "from", "until", "at", "window" (hours `first` to `last`), "final" (the last `first` hours),
-    "until then" (the last reading up to hour `first`), or a key of `times` in claims.yaml ("start", "admission",
-    "end", "now", "early", "later", "whole", "outside").
+    "until then" (the last reading up to hour `first`), "nth" (the reading at place `first`, negative from the last),
+    "first readings" and "last readings" (so many), "stay" (a span of `first` hours that is the whole stay),
+    "until max", "since max" and the same of "min" (up to the extreme reading, from it on), or a key of `times` in
+    claims.yaml ("start", "admission", "end", "now", "early", "later", "whole", "outside").
 
     What is said of a `whole` window is said of all of it ("from hour 4 to hour 20"), not of some moment in it ("in the
     first 24 hours"); with `by`, something is so at its end ("by hour 36"), and a "from" is a beginning only
@@ -124,12 +126,13 @@ class Predicate:
     """The part of a statement that is about its subject.
 
     `kind`: "level" (`word` low, high, normal, abnormal), "compare" (`word` above, below, at_least, at_most),
-    "crossing" (the same, after a reading that was not), "near",
-    "between" (two numbers), "trend" (`word` of claims.yaml; numbers are start and end, `by` the change), "extreme"
-    (`word` max, min, mean, median, with or without its number), "range" (numbers are minimum and maximum), "pair"
-    ("120/80"), "measured", "own" (what the name itself says: "febrile"), "course" (values in the order of time, each
-    with or without its own time: `points`; `word` is the trend), "versus" (the first of two `points` is above or below
-    the second by its number; `word` above, below), "factor" (`word` is how many times the first value).
+    "crossing" (the same, after a reading that was not), "near", "between" (two numbers), "outside" (of them),
+    "trend" (`word` of claims.yaml; numbers are start and end, `by` the change), "extreme" (`word` max, min, mean,
+    median, with or without its number), "range" (numbers are minimum and maximum), "spread" (their difference),
+    "pair" ("120/80"), "measured", "own" (what the name itself says: "febrile"), "course" (values in the order of
+    time, each with or without its own time: `points`; `word` is the trend), "versus" (the first of two `points` is
+    above, below or the same as the second, by its number), "factor" (`word` is how many times the first value,
+    with "~" about so many).
     """
 
     kind: str
@@ -151,9 +154,10 @@ class Statement:
 
     `negation` is "", "plain" or "never"; `scope` "now", "past", "hypothetical", "open" (a question) or "unread" (a
     word beside it was not understood). `unread`: it holds a number, a time or a comparison that was not understood, so
-    that it can't be supported. `lasting` is for how long it is said to hold; with `only`, it holds at no other time. A
-    value that is part of a condition is one of the readings `within` it ("tachycardic at 130"). `by_name`: the name of
-    a condition says it ("tachycardic"), which a value in the same clause may specify.
+    that it can't be supported; `unknown`: the same of a word, so that it can be wrong but not right. `lasting` is for
+    how long it is said to hold; with `only`, it holds at no other time. A value that is part of a condition is one of
+    the readings `within` it ("tachycardic at 130"). `by_name`: the name of a condition says it ("tachycardic"), which
+    a value in the same clause may specify.
     """
 
     subject: Subject
@@ -166,6 +170,7 @@ class Statement:
     hedged: bool = False
     scope: str = "now"
     unread: bool = False
+    unknown: bool = False
     lasting: When | None = None
     only: bool = False
     within: Predicate | None = None

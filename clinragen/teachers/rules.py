@@ -100,7 +100,7 @@ class RuleTeacher:
         if not note.strip():
             return writer.note_part("no_note")
         if not diseases:
-            return writer.note_part("healthy_mentioned" if mentions else "healthy")
+            return writer.undiagnosed(_strongest(mentions)) if mentions else writer.note_part("healthy")
         quotes = {key: [mentions[key][0]] for key in diseases if key in mentions}
         sentences = self._note_sentences(quotes, diseases, writer)
         for key in quotes:
@@ -206,6 +206,11 @@ def _shared(
         widest = max(signs, key=lambda sign: sum(sign in present[key] for key in left))
         result.update({key: [widest] for key in left if widest in present[key]})
     return {key: result[key] for key in chosen}
+
+
+def _strongest(mentions: Mapping[str, Sequence[Mention]]) -> str:
+    """The quote of the strongest mention of any disease."""
+    return min((found[0] for found in mentions.values()), key=lambda mention: mention.rank).quote
 
 
 def _another(mentions: Sequence[Mention], chosen: Sequence[Mention]) -> Mention | None:

@@ -16,7 +16,7 @@ from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 RESOURCES = files("clinragen.teachers") / "resources"
 
-_NOTE_PARTS = ("support", "none", "no_note", "healthy", "healthy_mentioned")
+_NOTE_PARTS = ("support", "none", "no_note", "healthy", "undiagnosed")
 _LAB_PARTS = (
     *("high", "low", "rising", "falling", "erratic", "support", "support_meaning", "none"),
     *("nothing_measured", "normal", "unexplained"),
@@ -84,6 +84,10 @@ class Writer:
     def note_part(self, part: str, diseases: Sequence[str] = ()) -> str:
         """One of the other sentences about the note."""
         return self._note[part].format(diseases=join(diseases, "or") if diseases else "")
+
+    def undiagnosed(self, quote: str) -> str:
+        """The sentence about a note that mentions something, of a patient without any of the diseases."""
+        return self._note["undiagnosed"].format(quote=f'"{quote}"')
 
     def lab_part(self, part: str, diseases: Sequence[str] = ()) -> str:
         """One of the sentences about the series that do not need a finding."""

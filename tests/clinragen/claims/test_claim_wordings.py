@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from claim_cases import VOCABULARY, by_variable, check, series_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinragen import claims as claims_room
 from clinragen.claims.check import check_rationale
 from clinragen.claims.lexer import tokenize
 from clinragen.claims.lexicon import load_lexicon
@@ -105,3 +109,80 @@ def test_a_number_behind_an_interpretation_is_not_passed_over(end: str) -> None:
     assert by_variable(claims) == {"heart_rate": "U"}
     # A number of something else changes nothing.
     assert by_variable(check("Heart rate is high, with lactate peaking at 6.2.")) == {"heart_rate": "S"}
+
+
+# What is not known leaves a statement open, whatever it is; it may still be wrong.
+
+UNKNOWN = ("vraxed", "quonk", "zorbic", "blenting", "oopsed")
+TRUE_AND_FALSE = (
+    ("The heart rate {0} peaked at {1}.", "130", "150"),
+    ("{0} heart rate was {1}.", "130", "150"),
+    ("The heart rate was {0} up to {1} bpm.", "130", "150"),
+    ("The heart rate {0} to {1}.", "130", "150"),
+)
+
+
+@pytest.mark.parametrize("word", UNKNOWN)
+@pytest.mark.parametrize(("sentence", "true", "false"), TRUE_AND_FALSE)
+def test_an_unknown_word_leaves_a_statement_open(sentence: str, true: str, false: str, word: str) -> None:
+    assert by_variable(check(sentence.format(word, true).capitalize())) == {"heart_rate": "U"}
+    assert by_variable(check(sentence.format(word, false).capitalize())) in ({"heart_rate": "C"}, {"heart_rate": "U"})
+
+
+@pytest.mark.parametrize(
+    "end", ["on vraxol", "despite two quonks", "in a zorbic man", "because of blenting", "clearly"]
+)
+def test_an_unknown_word_behind_a_preposition_changes_nothing(end: str) -> None:
+    assert by_variable(check(f"The heart rate peaked at 130 {end}.")) == {"heart_rate": "S"}
+
+
+def test_a_number_that_nothing_takes_up_leaves_what_is_before_it_open() -> None:
+    assert by_variable(check("The heart rate rose to 130 and then vraxed off to 92.")) == {"heart_rate": "U"}
+
+
+@given(st.lists(st.integers(60, 140), min_size=3, max_size=8, unique=True), st.data())
+@settings(max_examples=100, deadline=None)
+def test_no_claim_is_supported_whose_words_include_a_contradicted_part(values: list[int], data: st.DataObject) -> None:
+    series = series_of({"hours": list(range(len(values))), "heart_rate": values})
+    wrong = max(values) + data.draw(st.integers(5, 40))
+    claims = check_rationale(f"Heart rate peaked at {wrong} and was {values[-1]} at the last reading.", series)
+    assert {claim.verdict for claim in claims} == {"contradicted"}
+
+
+@given(st.lists(st.integers(60, 140), min_size=4, max_size=10, unique=True), st.integers(1, 3), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_the_first_and_the_last_readings_are_counted_from_their_end(values: list[int], count: int, last: bool) -> None:
+    series = series_of({"hours": list(range(len(values))), "heart_rate": values})
+    side, chosen = ("last", values[-count - 1 :]) if last else ("first", values[: count + 1])
+    limit = min(chosen)
+    words = ("two", "three", "four")
+    text = f"The {side} {words[count - 1]} heart rates were all above {{}}."
+    assert by_variable(check_rationale(text.format(limit - 1), series)) == {"heart_rate": "S"}
+    assert by_variable(check_rationale(text.format(max(values)), series)) == {"heart_rate": "C"}
+
+
+@given(st.integers(60, 140), st.integers(1, 30), st.integers(1, 30))
+@settings(max_examples=100, deadline=None)
+def test_a_rise_and_a_fall_are_each_judged_by_their_part_of_the_time(start: int, up: int, down: int) -> None:
+    rise, fall = 25 + up, 25 + down
+    top = start + rise
+    values = [start, start + rise // 2, top, top - fall // 2, top - fall]
+    series = series_of({"hours": [0, 4, 8, 12, 16], "heart_rate": values})
+    for text in ("Heart rate rose and then fell.", "Heart rate fell after rising.", "Heart rate rose before falling."):
+        assert by_variable(check_rationale(text, series)) == {"heart_rate": "S"}, text
+    assert by_variable(check_rationale("Heart rate fell and then rose.", series))["heart_rate"] != "S"
+
+
+def test_no_module_keeps_a_text() -> None:
+    modules = [import_module(f"clinragen.claims.{found.name}") for found in iter_modules(claims_room.__path__)]
+    kept = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, functools._lru_cache_wrapper)
+    }
+    check("Heart rate was 130.")
+    before = {value: value.cache_info().currsize for value in kept}
+    check("The heart rate of this patient was 130 at hour 20, said nobody before.")
+    assert kept
+    assert before == {value: value.cache_info().currsize for value in kept}

@@ -125,7 +125,7 @@ ABSENT = [
     ("There is no note.", "C", "S", "C"),
     ("No bedside variable was measured.", "C", "C", "S"),
     ("There are no vital signs.", "C", "C", "S"),
-    ("What the note mentions is not diagnosed as any of the diseases.", "S", "C", "S"),
+    ("What the note mentions is not diagnosed as any of the diseases.", "C", "C", "C"),
     (f"The note supports {HEART}.", "S", "C", "S"),
     ("The note supports Other liver diseases.", "U", "C", "U"),
 ]
