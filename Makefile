@@ -8,7 +8,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Two test workers, one thread each: more threads than cores would only wait for each other.
 WORKERS ?= 2
 
-.PHONY: help install install-dev quickstart test parity nightly knowledge reference check format clean
+# Tools that look at an environment without being in it.
+AUDIT := .venv-audit
+
+.PHONY: help install install-dev quickstart test parity nightly knowledge reference check format sbom audit clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +45,18 @@ format: install-dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+sbom: install $(AUDIT)/.installed ## Write sbom.json, the list of everything installed, as CycloneDX
+	$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --short-PURLs --output-reproducible \
+		--output-file sbom.json $(BIN)/python
+
+audit: install $(AUDIT)/.installed ## Look up known vulnerabilities of everything installed (asks PyPI)
+	$(AUDIT)/bin/pip-audit --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
+$(AUDIT)/.installed:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7.5,<8' 'pip-audit>=2.10,<3'
+	@touch $@
+
 install: $(VENV)/.installed ## Make the virtual environment
 
 install-dev: $(VENV)/.installed-dev ## The same with the developer's tools
@@ -59,4 +74,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 clean: ## Remove the virtual environment and all runs
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) $(AUDIT) sbom.json runs

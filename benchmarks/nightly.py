@@ -20,6 +20,7 @@ SHARED = Path(os.environ.get("CLINRAGEN_SHARED", ROOT.parent / "shared"))
 # By name: the script with its options, and a folder that it needs.
 SCRIPTS: dict[str, tuple[tuple[str, ...], Path | None]] = {
     "imports": (("imports.py",), None),
+    "air-gap": (("air_gap.py",), None),
     "claims": (("claims.py",), None),
     "context": (("context_rules.py",), SHARED),
     "quickstart": (("quickstart.py", "--seed", "0"), None),

@@ -1,6 +1,7 @@
 """ClinRaGen: diagnoses with rationales from a clinical note plus lab and vital series.
 
-Importing it makes transformers' Auto classes know the model, and loads neither torch nor transformers.
+Importing it makes transformers' Auto classes know the model, and loads neither torch nor transformers. Where the
+environment variable CLINRAGEN_AIR_GAP is 1, the process reaches no other machine from then on.
 
 - `load_cohort(source, root, ...)`: tables of a source to the splits of a cohort.
 - `Explainer.from_pretrained(folder)`: a trained model that explains single patients.
@@ -14,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from clinragen.auto_registration import install
+from dataset_builder.storage.air_gap import close_air_gap
+from modeling_clinragen.loading_clinragen import air_gapped
 
 if TYPE_CHECKING:
     from clinragen.claims.check import check_rationale
@@ -37,6 +40,8 @@ _HOMES = {
 }
 
 install()
+if air_gapped():
+    close_air_gap()
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from transformers import AutoConfig, PatchTSTConfig
 from transformers.configuration_utils import PreTrainedConfig
 
 from .errors import SettingsError
+from .hub_guard_clinragen import refuse_hub_writes
 
 FUSIONS = ("attention", "gated", "tokens", "none")
 ATTENDING = ("attention", "gated")
@@ -171,6 +172,8 @@ class ClinRaGenConfig(PreTrainedConfig):
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """As in transformers, except that the configuration of another kind of model is refused, not warned of.
 
+        That of a credentialed model keeps the process off the Hub (see `refuse_hub_writes`).
+
         Raises:
             SettingsError: The configuration is that of another kind of model.
         """
@@ -180,6 +183,8 @@ class ClinRaGenConfig(PreTrainedConfig):
                 f"this is the configuration of a '{kind}' model; ClinRaGenForConditionalGeneration.from_backbone "
                 "builds a ClinRaGen model around a language model"
             )
+        if config_dict.get("credentialed") is not False:
+            refuse_hub_writes()
         return super().from_dict(config_dict, **kwargs)
 
     @property

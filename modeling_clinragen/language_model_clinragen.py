@@ -14,7 +14,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
-from .errors import SettingsError
+from .errors import InputDataError, SettingsError
+from .loading_clinragen import load_part, load_weights
+from .own_adapters_clinragen import forget_adapters, keep_own_adapters, require_no_adapters
+from .provenance_clinragen import is_credentialed, recorded_in
 
 LORA_FIELDS = ("r", "lora_alpha", "lora_dropout", "target_modules")
 
@@ -30,23 +33,32 @@ def build_language_model(config: PreTrainedConfig, *, tied: bool) -> PreTrainedM
 
 
 def load_language_model(backbone: str | Path | PreTrainedModel) -> PreTrainedModel:
-    """A pretrained language model from its Hub id or folder, in single precision; a loaded one is returned unchanged.
+    """A pretrained language model from its folder or `hf://owner/name`; a loaded one is returned unchanged.
 
-    Most decoder-only models are published in bfloat16, which loses small steps of the optimizer.
+    It is loaded in single precision: most decoder-only models are published in bfloat16, which loses small steps of
+    the optimizer. One whose folder records credentialed data is marked so in its config.
 
     Raises:
-        SettingsError: No language model could be loaded.
+        SettingsError: There is no such folder, or no language model could be loaded from it: there is none, or it
+            needs foreign code or pickled weights.
     """
     if isinstance(backbone, PreTrainedModel):
         return backbone
     try:
-        found = AutoConfig.from_pretrained(backbone)
+        found = load_part(AutoConfig, backbone)
         auto = AutoModelForSeq2SeqLM if found.is_encoder_decoder else AutoModelForCausalLM
-        return auto.from_pretrained(backbone, dtype=torch.float32)
+        model = load_weights(auto, backbone, dtype=torch.float32)
+    except InputDataError as error:
+        raise SettingsError(f"backbone '{backbone}'{str(error).removeprefix(str(backbone))}") from error
     except (OSError, ValueError) as error:
         raise SettingsError(
-            f"backbone '{backbone}': no language model could be loaded; give the Hub id or folder of one"
+            f"backbone '{backbone}': no language model could be loaded; give the folder, or hf://owner/name, of one "
+            "that transformers knows, with safetensors weights"
         ) from error
+    record = recorded_in(backbone)
+    if record is not None and is_credentialed(record):
+        model.config.credentialed = True
+    return model
 
 
 def has_tied_head(language_model: PreTrainedModel) -> bool:
@@ -92,8 +104,10 @@ def inject_lora(language_model: PreTrainedModel, lora: dict[str, Any]) -> None:
     """Add untrained LoRA adapters, which have no effect yet, to the layers named by `lora["target_modules"]`.
 
     Raises:
-        SettingsError: Settings are missing or unknown, no layer has one of these names, or peft refuses a value.
+        SettingsError: Settings are missing or unknown, no layer has one of these names, peft refuses a value, or there
+            are adapters already.
     """
+    require_no_adapters(language_model)
     if set(lora) != set(LORA_FIELDS):
         raise SettingsError(f"lora needs exactly the settings {', '.join(LORA_FIELDS)}")
     kind, targets = language_model.config.model_type, lora["target_modules"]
@@ -110,6 +124,7 @@ def inject_lora(language_model: PreTrainedModel, lora: dict[str, Any]) -> None:
         inject_adapter_in_model(LoraConfig(**lora), language_model)
     except ValueError as error:
         raise SettingsError(f"lora's settings do not fit this {kind}: {error}") from error
+    keep_own_adapters(language_model)
 
 
 def merge_lora(language_model: PreTrainedModel) -> None:
@@ -119,6 +134,7 @@ def merge_lora(language_model: PreTrainedModel) -> None:
             module.merge(safe_merge=True)
             parent, _, child = name.rpartition(".")
             setattr(language_model.get_submodule(parent), child, module.get_base_layer())
+    forget_adapters(language_model)
 
 
 def backbone_digest(language_model: PreTrainedModel) -> str:

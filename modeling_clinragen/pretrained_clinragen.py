@@ -15,7 +15,9 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import cached_file
 
 from .configuration_clinragen import ATTENDING, SPECIAL_TOKENS, ClinRaGenConfig
-from .errors import GovernanceError, InputDataError, SettingsError
+from .errors import InputDataError, SettingsError
+from .governed_clinragen import GovernedModel
+from .hub_guard_clinragen import refuse_hub_writes
 from .knowledge_attention_clinragen import ClinRaGenKnowledgeAttention
 from .lab_encoder_clinragen import ClinRaGenLabEncoder
 from .language_model_clinragen import (
@@ -28,6 +30,8 @@ from .language_model_clinragen import (
     merge_lora,
     reorder_written,
 )
+from .loading_clinragen import HUB, load_part, locate
+from .provenance_clinragen import recorded_in
 
 ADAPTER_FILE = "clinragen_adapter.safetensors"
 LANGUAGE_MODEL = "language_model."
@@ -53,7 +57,7 @@ def require_whole(folder: str | Path, loading_info: Mapping[str, Any]) -> None:
         )
 
 
-class ClinRaGenPreTrainedModel(PreTrainedModel):
+class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
     """A language model, a lab encoder and the knowledge attention between them, under one set of names.
 
     All subclasses read and write the same checkpoints.
@@ -84,6 +88,8 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
         # After post_init, which would initialise LoRA's B matrices to something other than zero.
         if config.lora is not None:
             inject_lora(self.language_model, config.lora)
+        if config.credentialed is not False:
+            refuse_hub_writes()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -99,12 +105,18 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers; parts that were frozen when the checkpoint was saved are frozen again."""
+        """As in transformers, from safetensors only; parts that were frozen in the checkpoint are frozen again."""
+        kwargs.setdefault("use_safetensors", True)
         loaded = super().from_pretrained(*args, **kwargs)
         # With output_loading_info the model is the first of two.
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         if model.config.trainable is not None:
             model.set_trainable(**model.config.trainable)
+        folder = args[0] if args else kwargs.get("pretrained_model_name_or_path")
+        if folder is not None:
+            model.set_provenance(recorded_in(folder))
+            if model.config.credentialed is not False:
+                model.mark_credentialed()
         return loaded
 
     @classmethod
@@ -114,8 +126,8 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
         """Build a model around a pretrained language model.
 
         Args:
-            backbone: A Hub id or folder of a language model, which is loaded in single precision, or the loaded model
-                itself, whose precision all parts get.
+            backbone: Folder of a language model, or `hf://owner/name`, which is loaded in single precision, or the
+                loaded model itself, whose precision all parts get.
             config: Complete configuration; or give its fields, other than `text_config`, as keywords.
         """
         backbone = load_language_model(backbone)
@@ -127,6 +139,9 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
             lora, config.lora = config.lora, None
         config.base_model_name_or_path = backbone.name_or_path or None
         config.base_model_digest = backbone_digest(backbone)
+        # Part of a model that learned from credentialed data, which nothing around it makes open.
+        if backbone.config.to_dict().get("credentialed", False) is not False:
+            config.credentialed = True
         model = cls._from_config(config, dtype=backbone.dtype)
         model.language_model.load_state_dict(backbone.state_dict())
         if model.can_generate() and backbone.generation_config is not None:
@@ -237,19 +252,23 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
     def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:
         """Save one self-contained folder: weights with adapters, configuration, and the code that loads them.
 
+        What counts as credentialed is saved for its owner alone (folder 0700, files 0600), with its provenance.
+
         Raises `GovernanceError` as `push_to_hub` does, where `push_to_hub` is set.
         """
         if kwargs.get("push_to_hub"):
             self.require_publishable("the Hub")
         # transformers records one auto class; the folder can be loaded through more of them.
         self.config.auto_map = dict(AUTO_MAP)
-        super().save_pretrained(save_directory, *args, **kwargs)
+        with self.recorded(save_directory):
+            super().save_pretrained(save_directory, *args, **kwargs)
 
     def save_adapter(self, folder: str | Path) -> None:
         """Save the trained parts around a frozen backbone: adapters, lab encoder, knowledge attention and V_k.
 
         The folder is a fraction of the whole model's size and names its base model; `from_adapter` combines the two
-        again. Like the whole model, it may be shared only where `require_publishable` allows.
+        again. It is as private as the whole model, carries the same provenance, and may be shared only where
+        `require_publishable` allows.
 
         Raises:
             SettingsError: The backbone has no name by which it could be found, or its own weights have changed.
@@ -266,31 +285,40 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
                 f"are {expected[:12]}, and an adapter does not contain them; use save_pretrained"
             )
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.config.save_pretrained(folder)
-        if self.can_generate():
-            self.generation_config.save_pretrained(folder)
-        partial = folder / f"{ADAPTER_FILE}.partial"
-        save_file({name: value.contiguous() for name, value in self._adapter().items()}, partial, {"format": "pt"})
-        partial.replace(folder / ADAPTER_FILE)
+        with self.recorded(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self.config.save_pretrained(folder)
+            if self.can_generate():
+                self.generation_config.save_pretrained(folder)
+            partial = folder / f"{ADAPTER_FILE}.partial"
+            save_file({name: value.contiguous() for name, value in self._adapter().items()}, partial, {"format": "pt"})
+            partial.replace(folder / ADAPTER_FILE)
 
     @classmethod
     def from_adapter(cls, folder: str | Path, backbone: str | Path | PreTrainedModel | None = None) -> Self:
         """Load the output of `save_adapter` around its base model.
 
         Args:
-            folder: The adapter's folder or Hub id.
-            backbone: Hub id or folder of the base model, or the loaded model itself; by default the recorded one.
+            folder: The adapter's folder, or `hf://owner/name`.
+            backbone: Folder of the base model, or `hf://owner/name`, or the loaded model itself; by default the
+                recorded one, where that is a folder.
 
         Raises:
-            InputDataError: The folder has no adapter, or an incomplete one.
+            InputDataError: The folder has no adapter, or an incomplete one, or its base model is not a folder here.
             SettingsError: The base model's weights are not those that the adapter was trained on.
         """
-        weights = cached_file(folder, ADAPTER_FILE, _raise_exceptions_for_missing_entries=False)
+        source, where = locate(folder)
+        weights = cached_file(source, ADAPTER_FILE, _raise_exceptions_for_missing_entries=False, **where)
         if weights is None:
             raise InputDataError(f"{folder}: has no {ADAPTER_FILE}; give a folder made by save_adapter")
-        config = ClinRaGenConfig.from_pretrained(folder)
+        config = load_part(ClinRaGenConfig, folder)
         name, expected = config.base_model_name_or_path, config.base_model_digest
+        if backbone is None and not Path(name).is_dir():
+            # Whoever made the folder does not decide what is downloaded.
+            raise InputDataError(
+                f"{folder}: its base model '{name}' is not a folder here; give its folder as the backbone, or "
+                f"backbone='{HUB}{name}' to load it from the Hub"
+            )
         base = load_language_model(backbone if backbone is not None else name)
         found = backbone_digest(base)
         if found != expected:
@@ -309,7 +337,10 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
             )
         model.load_state_dict(state, strict=False)
         if model.can_generate():
-            model.generation_config = GenerationConfig.from_pretrained(folder)
+            model.generation_config = GenerationConfig.from_pretrained(source, **where)
+        model.set_provenance(recorded_in(source))
+        if config.credentialed is not False:
+            model.mark_credentialed()
         return model
 
     def _adapter(self) -> dict[str, torch.Tensor]:
@@ -318,24 +349,6 @@ class ClinRaGenPreTrainedModel(PreTrainedModel):
             for name, value in self.state_dict().items()
             if not name.startswith(LANGUAGE_MODEL) or is_adapter_parameter(name)
         }
-
-    def require_publishable(self, destination: str) -> None:
-        """Raise `GovernanceError` when the model learned from credentialed data, or when its origin is unrecorded."""
-        # Only an explicit False allows it.
-        if self.config.credentialed is not False:
-            raise GovernanceError(
-                f"{destination}: this model learned from credentialed data (or its config does not say from what), "
-                "which binds its weights too; keep it on this machine, or submit it to PhysioNet under that licence"
-            )
-
-    def push_to_hub(self, repo_id: str, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers, for models that learned from open data alone.
-
-        Raises `GovernanceError` for all others, private repositories included: `private` does not change a
-        repository that exists, and a private one is one click from being public.
-        """
-        self.require_publishable(f"the Hub repository {repo_id}")
-        return super().push_to_hub(repo_id, *args, **kwargs)
 
 
 __all__ = ["ClinRaGenPreTrainedModel", "require_whole"]

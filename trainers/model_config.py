@@ -10,6 +10,7 @@ from typing import Any
 from dataset_builder.storage.config_fields import check_values, make_config, setting
 from dataset_builder.storage.files import read_json, read_yaml
 from modeling_clinragen.errors import InputDataError, SettingsError
+from modeling_clinragen.loading_clinragen import locate
 
 
 @dataclass
@@ -20,9 +21,17 @@ class ModelConfig:
         SettingsError: Both or none of them are given, or a value has the wrong type or is out of its range.
     """
 
-    backbone: str | None = setting(None, help="Hub id or folder of a pretrained language model.")
+    backbone: str | None = setting(None, help="Folder of a pretrained language model, or hf://owner/name on the Hub.")
     scratch: Path | None = setting(None, help="JSON file: config of a language model to build from scratch.")
-    vocab_size: int = setting(4096, help="Vocabulary size of the tokenizer trained for `scratch`.", at_least=1)
+    vocab_size: int = setting(4096, help="Maximum vocabulary size of the tokenizer trained for `scratch`.", at_least=1)
+    tokenizer_min_patients: int = setting(
+        10, help="Patients in whose texts every token of that tokenizer occurs.", unit="patients", at_least=2
+    )
+    tokenizer_from_credentialed: bool = setting(
+        False,
+        help="Train that tokenizer on a credentialed or unrecorded cohort as well; the model folder then holds words "
+        "of its patients.",
+    )
     lab_width: int = setting(64, help="Width of PatchTST.", at_least=1)
     lab_layers: int = setting(3, help="Layers of PatchTST.", at_least=1)
     lab_heads: int = setting(4, help="Attention heads of PatchTST.", at_least=1)
@@ -115,8 +124,13 @@ def check_model_config(path: Path) -> None:
     """Check a model YAML and its `scratch` file without building anything.
 
     Raises:
-        SettingsError: As `load_model_config` and `read_shape`.
+        SettingsError: As `load_model_config` and `read_shape`, or the backbone's folder does not exist.
     """
     config = load_model_config(path)
+    if config.backbone is not None:
+        try:
+            locate(config.backbone)
+        except InputDataError as error:
+            raise SettingsError(f"{path}: backbone: {error}") from error
     if config.scratch is not None:
         read_shape(config.scratch)

@@ -27,6 +27,8 @@ PARSED_METADATA = ("help", "aliases")
 NOT_FOR_A_PHASE = {
     "seed": "give the run's seed as --seed",
     "output_dir": "the stage decides where its checkpoints are",
+    # TRL's parser would set them for the rest of the run: a proxy, another Hub, a tracker's address.
+    "env": "a phase sets no environment variables; set them in your shell",
 }
 
 
@@ -45,7 +47,9 @@ class PhaseConfig(Seq2SeqTrainingArguments):
     per_device_train_batch_size: int = setting(12, help="Batch size per device.", unit="examples", at_least=1)
     # transformers' parser reads the members of the union by position.
     report_to: None | str | list[str] = setting(  # noqa: RUF036
-        "none", help="Experiment trackers that get the losses.", decides=False
+        "none",
+        help="Experiment trackers that get the losses; of a training on credentialed data only none and tensorboard.",
+        decides=False,
     )
     train_backbone: bool = setting(
         False,
@@ -137,13 +141,13 @@ def _check_file(path: Path) -> None:
     content = read_settings(path)
     known = list(setting_types(PhaseConfig))
     for name in content if isinstance(content, dict) else ():
+        if name in NOT_FOR_A_PHASE:
+            raise SettingsError(f"{path}: {name}: leave it out; {NOT_FOR_A_PHASE[name]}")
         if name not in known:
             # There are too many names for the message to list them all.
             close = difflib.get_close_matches(str(name), known)
             hint = f"did you mean {' or '.join(close)}? " if close else ""
             raise SettingsError(f"{path}: unknown setting '{name}'; {hint}{_where_to_look()}")
-        if name in NOT_FOR_A_PHASE:
-            raise SettingsError(f"{path}: {name}: leave it out; {NOT_FOR_A_PHASE[name]}")
     check_mapping(PhaseConfig, content, str(path), partial=True)
 
 
@@ -194,10 +198,12 @@ def _impossible(config: PhaseConfig) -> Iterator[tuple[str, str]]:
             known = f"one of the installed {', '.join(installed)}" if installed else "install the tracker first"
             yield "report_to", f"expected none, or {known}; got '{name}'"
     kinds = ["eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()]
-    # With a slash it is a kernel of the Hub.
+    # With a slash it would be a kernel of the Hub, which is code that somebody else may change.
     chosen = config.attn_implementation
-    if chosen is not None and chosen not in kinds and "/" not in chosen:
+    if chosen is not None and chosen not in kinds:
         yield "attn_implementation", f"expected one of {', '.join(kinds)}, got '{chosen}'"
+    if config.max_steps <= 0 and config.num_train_epochs <= 0:
+        yield "num_train_epochs", "no step would be trained; give it, or max_steps, a value above 0"
     if config.label_smoothing_factor:
         yield "label_smoothing_factor", "needs logits, which no phase computes; leave it at 0"
 

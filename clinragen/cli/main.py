@@ -14,8 +14,10 @@ from clinragen.cli import check, download, knowledge, recipe
 from clinragen.cli.explain import add_explain_commands
 from clinragen.cli.run_stage import OUTPUT_HELP
 from clinragen.cli.stage_commands import add_stage_commands
+from dataset_builder.storage.air_gap import close_air_gap, without_telemetry
 from dataset_builder.storage.config_fields import LARGEST_SEED
 from modeling_clinragen.errors import ClinRaGenError
+from modeling_clinragen.loading_clinragen import AIR_GAP
 
 app = typer.Typer(
     help="Diagnose from a clinical note plus lab and vital series, and explain why.",
@@ -44,8 +46,15 @@ def _program(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
+    air_gap: Annotated[
+        bool,
+        typer.Option(
+            "--air-gap", envvar=AIR_GAP, help="Reach no other machine: no Hub, no web, no telemetry, no service."
+        ),
+    ] = False,
 ) -> None:
-    pass
+    if air_gap:
+        close_air_gap()
 
 
 @app.command("quickstart")
@@ -85,9 +94,7 @@ check.add_command(app)
 def main() -> None:
     """Run the command line; what a user can cause ends in one line and an exit code other than 0."""
     # Nothing is looked up on the Hub unless the user names a Hub model, and no telemetry is sent.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TRL_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    without_telemetry()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Every shape of a batch has its own compiled kernels; keeping the usual thousand of them takes gigabytes.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")

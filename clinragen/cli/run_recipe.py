@@ -8,10 +8,12 @@ from pathlib import Path
 from rich.console import Console
 
 from clinragen.cli.display import Display
+from clinragen.cli.run_stage import be_silent
 from clinragen.pipeline.plan import plan_stages
 from clinragen.pipeline.recipe import load_recipe
 from clinragen.pipeline.stage import run_stages
 from dataset_builder.storage.files import read_json
+from dataset_builder.storage.processes import processes_of
 
 
 def run_recipe(path: Path, output: Path, seed: int, root: str | None) -> None:
@@ -20,7 +22,12 @@ def run_recipe(path: Path, output: Path, seed: int, root: str | None) -> None:
 
     started = time.monotonic()
     display = Display()
-    stages = plan_stages(load_recipe(path), path, output, seed, root, display.report)
+    processes = processes_of()
+    stages = plan_stages(load_recipe(path), path, output, seed, root, display.report, processes)
+    if not processes.first:
+        be_silent()
+        run_stages(stages, lambda stage, number, of: None)
+        return
     with display:
         run_stages(stages, lambda stage, number, of: display.announce(stage.name, number, of))
     results, model = stages[-2].folder, stages[-1].folder

@@ -18,7 +18,7 @@ def check_knowledge(
     Args:
         base: The knowledge base.
         vocabulary: The vocabulary of the base, for the topics' names.
-        encoder: Folder or Hub id of a sentence-transformers model; None leaves out `names`.
+        encoder: Folder of a sentence-transformers model, or `hf://owner/name`; None leaves out `names`.
         k: Recall is measured among the best `k` passages.
 
     Returns:

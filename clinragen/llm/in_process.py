@@ -40,12 +40,12 @@ class InProcessModel:
     schemas are not enforced.
 
     Args:
-        model: A folder, or a Hub id that was downloaded before; nothing is downloaded.
+        model: A folder, or `hf://owner/name` for a model on the Hub.
         batch_size: Requests per batch.
         device: Device of the model; None for CUDA where available, else the CPU.
 
     Raises:
-        InputDataError: The folder contains no such model.
+        InputDataError: There is no such folder, or no such model in it that needs neither foreign code nor pickles.
     """
 
     address = None
@@ -180,12 +180,13 @@ def _load(name: str, device: str | None) -> tuple[Any, Any]:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
+    from modeling_clinragen.loading_clinragen import load_part, load_weights
+
     try:
-        config = AutoConfig.from_pretrained(name, local_files_only=True)
+        config = load_part(AutoConfig, name)
         kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        # Never a pickle, whatever the folder contains.
-        model = kind.from_pretrained(name, local_files_only=True, dtype="auto", use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=True)
+        model = load_weights(kind, name, dtype="auto")
+        tokenizer = load_part(AutoTokenizer, name)
     except (OSError, ValueError) as error:
         raise InputDataError(f"{name}: no language model that transformers can load; give its folder") from error
     if tokenizer.pad_token_id is None:

@@ -167,7 +167,9 @@ def _tokenizer(name: str | None) -> Any:
         return None
     from transformers import AutoTokenizer
 
+    from modeling_clinragen.loading_clinragen import load_part
+
     try:
-        return AutoTokenizer.from_pretrained(name)
+        return load_part(AutoTokenizer, name)
     except (OSError, ValueError) as error:
         raise SettingsError(f"tokenizer '{name}' cannot be loaded; give the folder of a model") from error

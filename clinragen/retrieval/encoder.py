@@ -7,20 +7,27 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.errors import InputDataError, SettingsError
+from modeling_clinragen.loading_clinragen import locate
 
 
 class SentenceEncoder:
-    """A sentence-transformers model from a folder or the Hub.
+    """A sentence-transformers model from a folder, or from the Hub as `hf://owner/name`.
 
-    Raises `SettingsError` when it cannot be loaded.
+    Raises:
+        SettingsError: There is no such folder, or it cannot be loaded without foreign code and pickled weights.
     """
 
     def __init__(self, model: str | Path) -> None:
         from sentence_transformers import SentenceTransformer
 
         try:
-            self._model = SentenceTransformer(str(model))
+            source, where = locate(model)
+            self._model = SentenceTransformer(
+                source, trust_remote_code=False, model_kwargs={"use_safetensors": True}, **where
+            )
+        except InputDataError as error:
+            raise SettingsError(f"sentence encoder {error}") from error
         except (OSError, ValueError) as error:
             raise SettingsError(
                 f"sentence encoder '{model}': cannot be loaded; give the folder of a sentence-transformers model"

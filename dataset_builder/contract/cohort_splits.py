@@ -7,20 +7,24 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict
 
-from dataset_builder.storage.governance import require_publishable
+from dataset_builder.storage.governance import is_credentialed, require_publishable
+from modeling_clinragen.hub_guard_clinragen import refuse_hub_writes
 from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET, Vocabulary
 
 
 class CohortSplits(DatasetDict):
     """The splits of a cohort folder with its provenance and vocabulary.
 
-    What `map` and the like return is a plain `DatasetDict`.
+    What `map` and the like return is a plain `DatasetDict`. A process that has loaded a credentialed cohort writes
+    nothing to the Hub any more, whichever of these is to be pushed (see `refuse_hub_writes`).
     """
 
     def __init__(self, splits: Mapping[str, Dataset], provenance: Mapping[str, Any], vocabulary: Vocabulary) -> None:
         super().__init__(splits)
         self.provenance = dict(provenance)
         self.vocabulary = vocabulary
+        if is_credentialed(self.provenance):
+            refuse_hub_writes()
 
     @property
     def range_set(self) -> str:

@@ -18,31 +18,21 @@ from urllib.request import getproxies, proxy_bypass
 
 from dataset_builder.storage.files import private_folder, read_json, write_json
 from modeling_clinragen.errors import GovernanceError
+from modeling_clinragen.loading_clinragen import air_gapped
+from modeling_clinragen.provenance_clinragen import ORIGIN, PROVENANCE, UNRECORDED, is_credentialed, origins_of
 
-PROVENANCE = "provenance.json"
-ORIGIN = ("source", "release", "title", "version", "licence", "credentialed")
-UNRECORDED: dict[str, Any] = {
-    "source": "unknown",
-    "release": "unknown",
-    "title": "a source that is not recorded",
-    "version": "unknown",
-    "licence": {"id": "other", "name": "licence not recorded"},
-    "credentialed": True,
-}
 UNRECORDED_STEP = {"step": "not recorded"}
 SYNTHETIC_NOTICE = (
     "The patients are synthetic: they come from this project's synthetic hospital, and no number says anything about "
     "real patients."
 )
 
+LOCAL_TRACKERS = ("none", "tensorboard")
+"""Experiment trackers that write to this machine's disk and send nothing."""
+
 _LOOPBACK = {4: ipaddress.ip_network("127.0.0.0/8"), 6: ipaddress.ip_network("::1/128")}
 # Letters, digits, dots and hyphens, or an IPv6 address in brackets, then perhaps a port: all else may be a trick.
 _NETLOC = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]{1,5})?", re.ASCII)
-
-
-def is_credentialed(provenance: Mapping[str, Any]) -> bool:
-    """Whether the data, or anything it was made from, is under a data use agreement. Only a recorded "no" is a no."""
-    return any(origin.get("credentialed") is not False for origin in _origins(provenance))
 
 
 def is_synthetic(provenance: Mapping[str, Any]) -> bool:
@@ -86,7 +76,7 @@ def carry_provenance(parents: Iterable[Mapping[str, Any]], step: str, details: M
     origins: list[Mapping[str, Any]] = []
     steps: list[Any] = []
     for parent in known:
-        origins += [origin for origin in _origins(parent) if origin not in origins]
+        origins += [origin for origin in origins_of(parent) if origin not in origins]
         first = {"step": "build", "fingerprint": parent["fingerprint"]} if "fingerprint" in parent else UNRECORDED_STEP
         before = parent.get("steps") or [first]
         steps += [done for done in before if done not in steps]
@@ -115,7 +105,7 @@ def require_publishable(what: Path | Mapping[str, Any], destination: str) -> Non
     A private repository is refused as well: it is a third party's computer, and one click from being public.
     """
     provenance = what if isinstance(what, Mapping) else read_provenance(what)
-    for origin in _origins(provenance):
+    for origin in origins_of(provenance):
         if origin.get("credentialed") is False:
             continue
         name = "this" if isinstance(what, Mapping) else str(what)
@@ -125,6 +115,16 @@ def require_publishable(what: Path | Mapping[str, Any], destination: str) -> Non
             f"{name}: comes from {origin.get('title') or UNRECORDED['title']} "
             f"({terms or UNRECORDED['licence']['name']}) and cannot go to {destination}; publish code and aggregate "
             "results instead, or submit data and models to PhysioNet under the source's own licence"
+        )
+
+
+def require_local_trackers(trackers: Iterable[str]) -> None:
+    """Raise `GovernanceError` when a tracker would send what a training on credentialed data shows elsewhere."""
+    sending = sorted(set(trackers) - set(LOCAL_TRACKERS))
+    if sending:
+        raise GovernanceError(
+            f"report_to: {', '.join(sending)} may send losses, settings and names to another machine, and this "
+            f"training is on credentialed data; choose {' or '.join(LOCAL_TRACKERS)}"
         )
 
 
@@ -142,10 +142,13 @@ def require_local(
 ) -> dict[str, Any]:
     """Raise `GovernanceError` when credentialed examples would leave this machine for a service at the URL `address`.
 
-    They may leave only with an acknowledgement that makes all three statements. The returned record (the host, whether
+    They may leave only with an acknowledgement that makes all three statements, and nothing leaves where the air gap
+    is closed. The returned record (the host, whether
     it is this machine, and the statements made) belongs in the provenance of the service's answers.
     """
     host, problem = _loopback(address)
+    if problem is not None and air_gapped():
+        raise GovernanceError(f"{problem}, and the air gap is closed; use a model served on 127.0.0.1")
     record = {"host": host, "local": problem is None, "acknowledgement": None}
     if problem is None or not is_credentialed(provenance):
         return record
@@ -161,15 +164,6 @@ def require_local(
             f"{', '.join(missing)}"
         )
     return {**record, "acknowledgement": asdict(acknowledgement)}
-
-
-def _origins(provenance: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    # The provenance itself comes first: a list of origins can add to what it says, never soften it.
-    own = {key: provenance.get(key, UNRECORDED[key]) for key in ORIGIN}
-    listed = provenance.get("origins", [])
-    if not isinstance(listed, list) or not all(isinstance(origin, Mapping) for origin in listed):
-        return [own, UNRECORDED]
-    return [own, *(origin for origin in listed if origin != own)]
 
 
 def _loopback(address: str) -> tuple[str, str | None]:

@@ -26,7 +26,8 @@ RECIPES = ROOT / "recipes" / "tiny-t5"
         ("train_backbone: perhaps\n", "train_backbone: expected true or false, got 'perhaps'"),
         ("learning_rate: -0.1\n", "learning_rate: expected a number of at least 0, got -0.1"),
         ("per_device_train_batch_size: 0\n", r"expected a whole number of at least 1 \(examples\), got 0"),
-        ("env: {PATH: x}\n", "unknown setting 'env'"),
+        ("env: {PATH: x}\n", "env: leave it out; a phase sets no environment variables"),
+        ("attn_implementation: kernels-community/flash-attn\n", "attn_implementation: expected one of eager"),
         ("- 1\n", "expected settings"),
         ("", "expected settings .*, got nothing"),
         ("max_steps: [1", "not a readable YAML file"),
@@ -101,6 +102,8 @@ def test_checking_a_shipped_recipe_leaves_nothing_behind(tmp_path: Path, monkeyp
         ("scratch: t5.json\nlab_with: 8\n", "unknown setting 'lab_with'"),
         ("scratch: t5.json\n", r"t5\.json: is missing"),
         ("scratch: empty.json\n", r"empty\.json: expected a language model's config with its model_type"),
+        ("backbone: google/flan-t5-small\n", r"odd\.yaml: backbone: google/flan-t5-small: there is no such folder"),
+        ("backbone: hf:flan\n", "write hf://owner/name"),
         ("lab_width: 8\n", "either a backbone or a scratch"),
     ],
 )

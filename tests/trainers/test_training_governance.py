@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,10 @@ def test_training_on_credentialed_data_marks_and_closes_the_model_for_good(
             folder,
             cohort=load_examples(lessons[name]),
             config=recipe / "phase.yaml",
-            start=NewModel(load_model_config(recipe / "model.yaml"), ["fever", "insulin"]),
+            start=NewModel(
+                replace(load_model_config(recipe / "model.yaml"), tokenizer_from_credentialed=True),
+                ["fever", "insulin"],
+            ),
         )
         assert json.loads((folder / "config.json").read_text())["credentialed"] is (name == "closed")
         assert (open_to_others(folder) == []) == (name == "closed")
@@ -82,6 +86,13 @@ def test_training_on_credentialed_data_marks_and_closes_the_model_for_good(
     with pytest.raises(GovernanceError):
         require_publishable(last, "the Hub")
 
+    # Saved by hand, model and processor take both with them.
+    learned, processor = load_parent(last)
+    learned.save_pretrained(tmp_path / "by-hand")
+    processor.save_pretrained(tmp_path / "by-hand")
+    assert open_to_others(tmp_path / "by-hand") == []
+    assert read_provenance(tmp_path / "by-hand") == carried
+
     settings: dict[str, Any] = {"output_dir": str(tmp_path / "out"), "use_cpu": True, "max_steps": 1}
     examples = load_examples(lessons["open"])
     model, processor = load_parent(folders["open"])
@@ -90,6 +101,8 @@ def test_training_on_credentialed_data_marks_and_closes_the_model_for_good(
     with pytest.raises(GovernanceError):  # without a provenance the examples count as credentialed
         NoteTrainer(model, pushing, examples["train"], **own)
     assert model.config.credentialed is True
+    with pytest.raises(GovernanceError, match=r"report_to: comet_ml, wandb may send.*none or tensorboard"):
+        NoteTrainer(model, NoteConfig(**settings, report_to=["wandb", "comet_ml"]), examples["train"], **own)
     trainer = NoteTrainer(model, NoteConfig(**settings), examples["train"], **own)
     with pytest.raises(GovernanceError):
         trainer.push_to_hub()

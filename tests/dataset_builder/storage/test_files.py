@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +34,48 @@ ROOT = Path(__file__).parents[3]
 def write(path: Path, text: str = "new") -> None:
     with atomic_folder(path) as folder:
         (folder / "file").write_text(text)
+
+
+# --- what a power cut leaves
+
+
+@pytest.fixture
+def synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, set[str]]]:
+    """Every path that was put on the disk, with the names in the output's folder at that time."""
+    found: list[tuple[str, set[str]]] = []
+
+    def spy(descriptor: int, sync: Any = os.fsync) -> None:
+        sync(descriptor)
+        where = Path(os.readlink(f"/proc/self/fd/{descriptor}")).relative_to(tmp_path).as_posix()
+        found.append((where, {path.name for path in tmp_path.iterdir() if path.suffix != ".lock"}))
+
+    monkeypatch.setattr("os.fsync", spy)
+    return found
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, synced: list[tuple[str, set[str]]]) -> None:
+    write_json(tmp_path / "a.json", {})
+    assert synced == [("a.json.partial", {"a.json.partial"}), (".", {"a.json"})]
+
+
+def test_a_folder_is_on_the_disk_before_it_takes_its_place(tmp_path: Path, synced: list[tuple[str, set[str]]]) -> None:
+    with atomic_folder(tmp_path / "out") as folder:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "file").write_text("new")
+    before = {name for name, there in synced if there == {"out.partial"}}
+    assert before == {"out.partial", "out.partial/sub", "out.partial/sub/file"}
+    assert synced[-1] == (".", {"out"})
+
+
+def test_a_folder_that_cannot_be_synced_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    write(tmp_path / "out")
+    assert (tmp_path / "out" / "file").read_text() == "new"
 
 
 # --- what may be replaced
