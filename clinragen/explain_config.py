@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dataset_builder.storage.config_fields import check_values, setting
+from trainers.device import AUTO, check_device
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class ExplainConfig:
         "written again or withheld.",
     )
     probabilities: bool = setting(False, help="Also give the probability of every disease.")
+    device: str = setting(AUTO, help="Device of the model: auto (a GPU where there is one), cpu, cuda or cuda:N.")
 
     def __post_init__(self) -> None:
         check_values(self)
+        check_device(self.device)

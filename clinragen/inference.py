@@ -17,7 +17,8 @@ from clinragen.knowledge.reader import KNOWLEDGE, load_knowledge
 from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.contract.lab_csv import read_lab_csv
 from dataset_builder.contract.lab_series import LabSeries
-from modeling_clinragen.errors import StageError
+from modeling_clinragen.errors import ClinRaGenError, StageError
+from trainers.device import resolve_device
 
 if TYPE_CHECKING:
     from clinragen.verification import Verifier
@@ -102,27 +103,30 @@ class Explainer:
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, config: ExplainConfig | None = None, **settings: Any) -> Explainer:
-        """Load a model folder or Hub id, with the knowledge base in it.
+        """Load a model, with the knowledge base in its folder.
 
         Args:
-            folder: The folder or id.
+            folder: The folder, or `hf://owner/name` for a model on the Hub.
             config: How patients are explained; or give its settings as keywords, such as `probabilities=True`.
 
         Raises:
-            InputDataError: The checkpoint lacks weights, or its knowledge base is malformed.
-            SettingsError: An older version wrote the folder, which has no vocabulary.
-            StageError: There is no ClinRaGen model.
+            InputDataError: There is no such folder, the checkpoint lacks weights, or its knowledge base is malformed.
+            SettingsError: An older version wrote the folder, which has no vocabulary; or there is no such device.
+            StageError: There is no ClinRaGen model, or one that needs foreign code or pickled weights.
         """
         from safetensors import SafetensorError
         from transformers import AutoModel, AutoProcessor
 
+        from modeling_clinragen.loading_clinragen import load_part, load_weights
         from modeling_clinragen.pretrained_clinragen import require_whole
         from modeling_clinragen.registration import register_auto_classes
 
         register_auto_classes()
         try:
-            model, found = AutoModel.from_pretrained(folder, output_loading_info=True)
-            processor = AutoProcessor.from_pretrained(folder)
+            model, found = load_weights(AutoModel, folder, output_loading_info=True)
+            processor = load_part(AutoProcessor, folder)
+        except ClinRaGenError:
+            raise
         except (OSError, ValueError, SafetensorError) as error:
             raise StageError(
                 f"{folder}: no model could be loaded; give a folder that `clinragen train` or `quickstart` made"
@@ -133,19 +137,21 @@ class Explainer:
         if model.config.lora is not None:
             # Nothing is trained any more, and a separate adapter costs a sixth of every token's time.
             model.merge_adapters()
+        chosen = config if config is not None else ExplainConfig(**settings)
+        model.to(resolve_device(chosen.device))
         file = _knowledge_file(folder)
         vocabulary = processor.require_vocabulary(model.config, str(folder))
         knowledge = load_knowledge(file, vocabulary) if file is not None else None
-        return cls(model, processor, config if config is not None else ExplainConfig(**settings), knowledge)
+        return cls(model, processor, chosen, knowledge)
 
     def read_labs(self, path: Path) -> LabSeries:
-        """Read a CSV of labs and vitals in the model's vocabulary.
+        """Read a CSV of labs and vitals in the model's vocabulary, thinned to the rows that the model reads.
 
         Raises:
             InputDataError: The file is malformed, or has a column that is not one of the model's variables; the
                 message names the row or lists the known columns.
         """
-        return read_lab_csv(path, self.vocabulary)
+        return read_lab_csv(path, self.vocabulary, at_most=self.processor.feature_extractor.max_steps)
 
     def explain(self, note: str | None, series: LabSeries | None) -> Explanation:
         """Diagnose one patient.
@@ -178,7 +184,7 @@ class Explainer:
         knowledge = self.checking.knowledge
         return replace(
             answer,
-            warnings=(*part, *self.processor.unlike(report)),
+            warnings=(*known.remarks, *part, *self.processor.unlike(report)),
             knowledge=None if knowledge is None else knowledge.origin,
             probabilities=scores,
         )
@@ -252,14 +258,17 @@ def _shipped_knowledge(vocabulary: Vocabulary) -> KnowledgeBase | None:
 
 
 def _knowledge_file(folder: str | Path) -> Path | None:
-    """The knowledge base of a model folder or Hub id, where it has one."""
-    if Path(folder).is_dir():
+    """The knowledge base of a model, where it has one."""
+    from modeling_clinragen.loading_clinragen import locate
+
+    source, where = locate(folder)
+    if where["local_files_only"]:
         file = Path(folder) / KNOWLEDGE
         return file if file.is_file() else None
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        return Path(hf_hub_download(str(folder), KNOWLEDGE))
+        return Path(hf_hub_download(source, KNOWLEDGE, **where))
     except EntryNotFoundError:
         return None

@@ -87,7 +87,7 @@ def tiny_tokenizer(vocabulary: Vocabulary) -> Any:
     from trainers.tokenizer import train_tokenizer
 
     whole = [*vocabulary.disease_names, NO_DIAGNOSIS, DIAGNOSIS_MARK, RATIONALE_MARK]
-    return train_tokenizer(TEXTS * 3, vocab_size=400, whole=whole)
+    return train_tokenizer(enumerate(TEXTS * 3), vocab_size=400, whole=whole, min_patients=3).tokenizer
 
 
 @pytest.fixture(scope="session")

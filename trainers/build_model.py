@@ -16,9 +16,10 @@ from dataset_builder.contract.arrays import series_column
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.storage.governance import is_credentialed
 from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
-from modeling_clinragen.errors import ClinRaGenError, SettingsError
+from modeling_clinragen.errors import ClinRaGenError, GovernanceError, InputDataError, SettingsError
 from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
 from modeling_clinragen.knowledge_map_clinragen import term_token_ids
+from modeling_clinragen.loading_clinragen import load_part
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import (
     DIAGNOSIS_MARK,
@@ -27,9 +28,12 @@ from modeling_clinragen.processing_clinragen import (
     ClinRaGenProcessor,
 )
 from trainers.model_config import ModelConfig, read_shape
-from trainers.tokenizer import train_tokenizer
+from trainers.tokenizer import CohortTokenizer, train_tokenizer
 
 logger = logging.getLogger(__name__)
+
+TEXTS = ("note", "lab_summary", "rationale_note", "rationale_lab")
+"""Columns of a cohort that a tokenizer is trained on."""
 
 
 def require_splits(cohort: DatasetDict) -> CohortSplits:
@@ -70,8 +74,34 @@ def knowledge_token_ids(terms: Sequence[str], tokenizer: PreTrainedTokenizerBase
     return list(ids)
 
 
+def cohort_tokenizer(settings: ModelConfig, cohort: CohortSplits) -> CohortTokenizer:
+    """Train the tokenizer of a backbone from scratch on the texts of the training split.
+
+    Raises:
+        GovernanceError: The cohort is credentialed or of unrecorded origin, and `tokenizer_from_credentialed` is not
+            set.
+        SettingsError: The vocabulary is too small.
+    """
+    if is_credentialed(cohort.provenance) and not settings.tokenizer_from_credentialed:
+        raise GovernanceError(
+            "scratch: its tokenizer would be made of the words of credentialed patients (or of ones whose origin is "
+            "not recorded), readable in the model folder; name a pretrained backbone in the model's YAML, or set "
+            "tokenizer_from_credentialed: true there"
+        )
+    train = cohort["train"]
+    texts = ((patient, text) for name in TEXTS for patient, text in zip(train["subject_id"], train[name], strict=True))
+    whole = [*cohort.vocabulary.disease_names, NO_DIAGNOSIS, DIAGNOSIS_MARK, RATIONALE_MARK]
+    return train_tokenizer(
+        texts, vocab_size=settings.vocab_size, whole=whole, min_patients=settings.tokenizer_min_patients
+    )
+
+
 def build_model(
-    settings: ModelConfig, cohort: CohortSplits, terms: Sequence[str], seed: int
+    settings: ModelConfig,
+    cohort: CohortSplits,
+    terms: Sequence[str],
+    seed: int,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> tuple[ClinRaGenForConditionalGeneration, ClinRaGenProcessor]:
     """Build model and processor for a cohort.
 
@@ -81,8 +111,10 @@ def build_model(
             processor's; the training split gives the normalisation statistics and, from scratch, the tokenizer.
         terms: The knowledge base's terms.
         seed: Seed of the random initialisation.
+        tokenizer: That of a backbone from scratch, where it has been made already (see `cohort_tokenizer`).
 
     Raises:
+        GovernanceError: As `cohort_tokenizer`.
         SettingsError: The cohort has no vocabulary, there is no such backbone, or the longest example does not fit
             into it.
     """
@@ -91,14 +123,10 @@ def build_model(
     diseases = list(vocabulary.disease_names)
     variables = vocabulary.variables
     if settings.scratch is not None:
-        train = cohort["train"]
-        columns = ("note", "lab_summary", "rationale_note", "rationale_lab")
-        texts = [text for column in columns for text in train[column]]
-        whole = [*diseases, NO_DIAGNOSIS, DIAGNOSIS_MARK, RATIONALE_MARK]
-        tokenizer: PreTrainedTokenizerBase = train_tokenizer(texts, vocab_size=settings.vocab_size, whole=whole)
+        tokenizer = tokenizer if tokenizer is not None else cohort_tokenizer(settings, cohort).tokenizer
     else:
         with _backbone_named(settings.backbone):
-            tokenizer = AutoTokenizer.from_pretrained(settings.backbone)
+            tokenizer = load_part(AutoTokenizer, str(settings.backbone))
     means, stds = normalisation(cohort)
     extractor = ClinRaGenLabFeatureExtractor(
         variables=[variable.key for variable in variables],
@@ -156,6 +184,8 @@ def build_model(
 def _backbone_named(backbone: str | None) -> Iterator[None]:
     try:
         yield
+    except InputDataError as error:
+        raise SettingsError(f"backbone: {error}") from error
     except ClinRaGenError:
         raise
     except (OSError, ValueError) as error:
@@ -163,8 +193,8 @@ def _backbone_named(backbone: str | None) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise SettingsError(
-            f"backbone: '{backbone}' is neither a folder with a language model and its tokenizer, nor a model on the "
-            "Hub that can be reached; correct the model's YAML"
+            f"backbone: '{backbone}' has no language model with its tokenizer that can be loaded without foreign code "
+            "or pickled weights (or the Hub cannot be reached); correct the model's YAML"
         ) from error
 
 

@@ -18,6 +18,7 @@ from dataset_builder.storage.governance import (
 from trainers.formatting import format_score
 from trainers.model_card_claims import about_claims
 from trainers.phases import phase_named
+from trainers.tokens_report import read_tokens_report
 
 SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1")
 
@@ -84,6 +85,7 @@ def write_model_card(
             max_steps=extractor["max_steps"],
             knowledge_tokens=config["num_knowledge_tokens"],
             prototypes=config["num_prototypes"],
+            tokenizer=_tokenizer(folder, provenance),
             examples=metrics["held_out"]["examples"],
             subjects=metrics["held_out"]["subjects"],
             scores="\n".join([head, "| --- " * (len(SCORES) + 1) + "|", *rows]),
@@ -112,6 +114,19 @@ def _data(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
     return (
         f"{trained} from {provenance['title']}, version {provenance['version']}. Note policy: "
         f"`{provenance['note_policy']}`. {provenance['about_the_notes']}"
+    )
+
+
+def _tokenizer(folder: Path, provenance: Mapping[str, Any]) -> str:
+    """Sentences about patients' texts in the tokenizer; none about one that came with the language model."""
+    report = read_tokens_report(folder)
+    if report is None:
+        return ""
+    if not is_credentialed(provenance):
+        return report.sentence
+    return (
+        f"{report.sentence} **These are words of patients whose data are credentialed, or of unrecorded origin: "
+        "review the list before anybody else gets this folder.**"
     )
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from datasets import Dataset
 from transformers import Seq2SeqTrainer
 
 from dataset_builder.storage.files import write_json
-from dataset_builder.storage.governance import UNRECORDED, is_credentialed
+from dataset_builder.storage.governance import UNRECORDED, is_credentialed, require_local_trackers
 from modeling_clinragen.errors import SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
+from trainers.checkpoints import CHECKPOINT, remove_older, seal_checkpoint
 from trainers.data import PhaseCollator, PhaseExamples, check_split
+from trainers.finite import require_finite_loss, require_finite_weights
+from trainers.loss_meter import LossMeter
 from trainers.muon import MuonWithAdamW, split_parameters
 from trainers.phase_config import PhaseConfig
 from trainers.phases import Phase
@@ -40,8 +45,10 @@ class PhaseTrainer(Seq2SeqTrainer):
             does not record the order of its variables.
 
     Raises:
-        GovernanceError: The model is to be pushed to the Hub, and it learns or learned from credentialed data.
-        StageError: The parent has not been through the previous phase, or no example has a rationale.
+        GovernanceError: The model is to be pushed to the Hub, or a tracker to send its losses to another machine, and
+            it learns or learned from credentialed data.
+        StageError: The parent has not been through the previous phase, or no example has a rationale; in training, a
+            loss or a weight is not a finite number.
         SettingsError: Model, processor and examples are of different vocabularies or normal ranges, the model has no
             adapters and the backbone is not to be trained, or a setting cannot work.
     """
@@ -93,7 +100,9 @@ class PhaseTrainer(Seq2SeqTrainer):
         if args.label_smoothing_factor:
             raise SettingsError("label_smoothing_factor needs logits, which no phase computes; leave it at 0")
         if is_credentialed(UNRECORDED if provenance is None else provenance):
-            model.config.credentialed = True
+            model.mark_credentialed()
+        if model.config.credentialed is not False:
+            require_local_trackers(args.report_to or ())
         if args.push_to_hub:
             model.require_publishable("push_to_hub")
         learns = self.phase.learns
@@ -128,6 +137,40 @@ class PhaseTrainer(Seq2SeqTrainer):
             processing_class=processing_class,
             **kwargs,
         )
+        self._meter = LossMeter(self._mean_of_processes)
+        self.add_callback(self._meter)
+
+    def _mean_of_processes(self, value: torch.Tensor) -> float:
+        return float(self.accelerator.gather(value.to(self.args.device)).mean().item())
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """As in transformers. Raises `StageError` where the loss is not a finite number."""
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        require_finite_loss(float(loss), self.state.global_step + 1)
+        self._meter.add(loss)
+        return loss
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """As in transformers; the training loss is the mean since the last log, interruptions or not."""
+        if "loss" in logs:
+            logs["loss"] = self._meter.mean(self.state.global_step)
+        super().log(logs, *args, **kwargs)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        require_finite_weights(self.model, f"step {self.state.global_step}")
+        # transformers would delete the older ones before the new one is sealed.
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        # Every process has a file in it.
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            folder = Path(self._get_output_dir(trial=trial))
+            seal_checkpoint(folder / f"{CHECKPOINT}{self.state.global_step}")
+            best = self.state.best_model_checkpoint
+            remove_older(folder, limit, None if best is None else Path(best))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps

@@ -11,24 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
-from transformers import PrinterCallback, TrainerCallback, TrainerState
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, TrainerState
 
 from dataset_builder.contract.cohort_splits import CohortSplits
-from dataset_builder.storage.files import file_digest, make_private, read_json
+from dataset_builder.storage.files import file_digest, make_private
 from dataset_builder.storage.governance import carry_provenance, is_credentialed, read_provenance, write_provenance
 from dataset_builder.storage.progress import Progress, Report, no_report
-from modeling_clinragen.errors import InputDataError, SettingsError, StageError
+from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError, StageError
+from modeling_clinragen.loading_clinragen import load_part, load_weights
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.pretrained_clinragen import require_whole
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.registration import register_auto_classes
-from trainers.build_model import build_model, require_splits
+from trainers.build_model import build_model, cohort_tokenizer, require_splits
+from trainers.checkpoints import last_whole_checkpoint
+from trainers.finite import require_finite_weights
 from trainers.model_config import ModelConfig, check_model_config, load_model_config
 from trainers.phase_config import check_phase_config, parse_phase_config
 from trainers.phase_trainer import PhaseTrainer
 from trainers.phases import Phase, phase_named
+from trainers.tokenizer import CohortTokenizer
+from trainers.tokens_report import TOKENS_REPORT
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +50,30 @@ class NewModel:
 
 
 def load_parent(folder: Path) -> tuple[ClinRaGenForConditionalGeneration, ClinRaGenProcessor]:
-    """Load a model folder. Raises `StageError` when it is not one, `InputDataError` when it is not whole."""
+    """Load a model folder.
+
+    Raises:
+        StageError: It is not a model folder, or one that only foreign code can read.
+        InputDataError: Its weights are missing, damaged or pickled.
+    """
     if not (folder / "config.json").is_file():
         raise StageError(f"{folder}: is not a model folder (config.json is missing); train the phase before this one")
     # The processor finds its feature extractor through the Auto classes.
     register_auto_classes()
     try:
-        model, found = ClinRaGenForConditionalGeneration.from_pretrained(folder, output_loading_info=True)
+        model, found = load_weights(ClinRaGenForConditionalGeneration, folder, output_loading_info=True)
+        processor = load_part(ClinRaGenProcessor, folder)
+    except ClinRaGenError:
+        raise
+    except ValueError as error:
+        raise StageError(
+            f"{folder}: is not a ClinRaGen model, or needs code of its own, which is never run; give a folder "
+            "that `clinragen train` made"
+        ) from error
     except (OSError, SafetensorError) as error:
         raise InputDataError(f"{folder}: the model's weights are missing or damaged; train the phase again") from error
     require_whole(folder, found)
-    return model, ClinRaGenProcessor.from_pretrained(folder)
+    return model, processor
 
 
 def cpu_runs_bf16() -> bool:
@@ -77,6 +95,8 @@ def train_phase(
 ) -> None:
     """Train a phase and fill a model folder that the next phase, or anybody, can load.
 
+    Of several processes (`torchrun`) that train together the first one writes.
+
     Args:
         phase: Name of a phase in `trainers.phases`.
         folder: Output. From checkpoints of an interrupted run in it the training resumes; they are removed at the end.
@@ -87,7 +107,7 @@ def train_phase(
         report: Called after every optimizer step.
 
     Raises:
-        GovernanceError, StageError: As `PhaseTrainer`.
+        GovernanceError, StageError: As `PhaseTrainer` and `cohort_tokenizer`; or nothing was trained.
         InputDataError: The parent's weights are missing or damaged, or the disk is full.
         SettingsError: The parent was trained with another vocabulary or range set than the cohort's, the cohort has no
             vocabulary, or a setting cannot work.
@@ -98,20 +118,31 @@ def train_phase(
         fixed |= {"use_cpu": True, "bf16": cpu_runs_bf16(), "dataloader_pin_memory": False}
     args = parse_phase_config(config, overrides, **fixed)
     args.disable_tqdm = True
+    first = args.process_index == 0
     provenances = [require_splits(cohort).provenance]
+    done: dict[str, Any] = {"config": file_digest(config), "overrides": list(overrides), "seed": seed}
+    made = None
     if isinstance(start, NewModel):
-        model, processor = build_model(start.config, cohort, start.terms, seed)
+        tokenizer: PreTrainedTokenizerBase | None = None
+        if start.config.scratch is not None:
+            made = cohort_tokenizer(start.config, cohort)
+            tokenizer = made.tokenizer
+            done["tokenizer_of_patients"] = {
+                "patients": made.report.patients,
+                "min_patients": made.report.min_patients,
+            }
+        model, processor = build_model(start.config, cohort, start.terms, seed, tokenizer)
     else:
         model, processor = load_parent(start)
         _require_fit(processor, cohort, start)
+        require_finite_weights(model, f"the parent model {start}", "train its phase again")
         provenances.insert(0, read_provenance(start))
-    carried = carry_provenance(
-        provenances,
-        f"train {phase}",
-        {"config": file_digest(config), "overrides": list(overrides), "seed": seed},
-    )
-    # Before the first checkpoint: a folder that must be private is private from the start.
-    write_provenance(folder, carried)
+    carried = carry_provenance(provenances, f"train {phase}", done)
+    model.set_provenance(carried)
+    processor.provenance = carried
+    if first:
+        # Before the first checkpoint: a folder that must be private is private from the start.
+        write_provenance(folder, carried)
     trainer = _trainer_class(chosen)(
         model=model,
         args=args,
@@ -124,22 +155,45 @@ def train_phase(
         callbacks=[_StepCallback(report)],
     )
     trainer.remove_callback(PrinterCallback)
-    last = last_whole_checkpoint(folder / CHECKPOINTS)
-    if last is not None:
-        logger.info("Resuming from %s", last.name)
+    if len(trainer.train_dataset) == 0:
+        raise StageError("the cohort's training split has no example; build a larger cohort")
+    # The first process looks, and removes what is damaged; the others hear of it.
+    last = [str(last_whole_checkpoint(folder / CHECKPOINTS) or "") if first else ""]
+    broadcast_object_list(last)
     try:
-        trainer.train(resume_from_checkpoint=str(last) if last is not None else None)
-        trainer.write_curve(folder / CURVE)
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
+        trainer.train(resume_from_checkpoint=last[0] or None)
+        if trainer.state.global_step == 0:
+            raise StageError(f"phase '{phase}' has trained no step; see its max_steps and num_train_epochs")
+        require_finite_weights(model, f"the model after phase '{phase}'")
+        if first:
+            trainer.write_curve(folder / CURVE)
+            _save(model, processor, folder)
+            _keep_report(made, start, folder)
     except (SafetensorError, RuntimeError) as error:
         # safetensors and torch report a full disk in their own ways, not as an OSError.
         if "No space left" in str(error) or "file write failed" in str(error):
             raise InputDataError(f"{folder}: the disk is full; free some space and run again") from error
         raise
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    if is_credentialed(carried):
-        make_private(folder)
+    if first:
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        if is_credentialed(carried):
+            make_private(folder)
+
+
+def _save(model: ClinRaGenForConditionalGeneration, processor: ClinRaGenProcessor, folder: Path) -> None:
+    # How the parent's tokenizer was found says nothing about this one.
+    for name in ("is_local", "local_files_only"):
+        processor.tokenizer.init_kwargs.pop(name, None)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def _keep_report(made: CohortTokenizer | None, start: Path | NewModel, folder: Path) -> None:
+    """Put the report of the tokenizer's tokens into the folder; it stays with the tokenizer from phase to phase."""
+    if made is not None:
+        made.report.write(folder)
+    elif isinstance(start, Path) and (start / TOKENS_REPORT).is_file():
+        shutil.copyfile(start / TOKENS_REPORT, folder / TOKENS_REPORT)
 
 
 def _require_fit(processor: ClinRaGenProcessor, cohort: CohortSplits, parent: Path) -> None:
@@ -161,20 +215,6 @@ def _trainer_class(phase: Phase) -> type[PhaseTrainer]:
     return getattr(import_module(module), name)
 
 
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint. An incomplete one, which a killed run may leave, is removed."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for checkpoint in found:
-        try:
-            # The Trainer writes this file last.
-            read_json(checkpoint / TRAINER_STATE_NAME)
-        except InputDataError:
-            shutil.rmtree(checkpoint)
-        else:
-            return checkpoint
-    return None
-
-
 class _StepCallback(TrainerCallback):
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -191,7 +231,6 @@ __all__ = [
     "NewModel",
     "check_model_config",
     "check_phase_config",
-    "last_whole_checkpoint",
     "load_model_config",
     "load_parent",
     "train_phase",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dataset_builder.storage.config_fields import check_values, setting
+from trainers.device import AUTO, check_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,9 @@ class EvaluateConfig:
     """
 
     batch_size: int = setting(32, help="Examples generated at once.", unit="examples", at_least=1, decides=False)
+    device: str = setting(
+        AUTO, help="Device of the models: auto (a GPU where there is one), cpu, cuda or cuda:N.", decides=False
+    )
     num_beams: int = setting(1, help="Beams of the search; 1 is greedy.", unit="beams", at_least=1)
     raw: bool = setting(
         False, help="Show what the models write freely: nothing is grounded, checked, written again or withheld."
@@ -26,3 +30,4 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         check_values(self)
+        check_device(self.device)

@@ -36,9 +36,9 @@ class ExactMatcher:
 class EmbeddingMatcher:
     """The paper's protocol (section 4): a piece is a disease when the cosine of their embeddings reaches `threshold`.
 
-    `encoder` is the folder or Hub id of a sentence-transformers model; the paper uses all-MiniLM-L6-v2 and 0.9. A
-    piece may reach the threshold for several diseases and then counts as each of them, as in the paper. Embeddings
-    are kept, so that a name which many outputs share is encoded once.
+    `encoder` is a sentence-transformers model (its folder, or `hf://owner/name`); the paper uses all-MiniLM-L6-v2 and
+    0.9. A piece may reach the threshold for several diseases and then counts as each of them, as in the paper.
+    Embeddings are kept, so that a name which many outputs share is encoded once.
 
     Raises:
         SettingsError: The threshold lies outside (0, 1], or the encoder cannot be loaded.

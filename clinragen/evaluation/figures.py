@@ -17,7 +17,6 @@ from clinragen.evaluation.systems import MAIN, system_name
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.lab_summary import count_levels
 from dataset_builder.storage.files import atomic_file
-from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.vocabulary_clinragen import Disease, RangeSet, Variable
 
 if TYPE_CHECKING:
@@ -76,21 +75,25 @@ def _points(records: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float]
     return [step for step, _ in pairs], [value for _, value in pairs]
 
 
+def with_losses(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """The curves with a loss; a training shorter than its `logging_steps` may have logged none."""
+    return {
+        phase: records
+        for phase, records in curves.items()
+        if any("loss" in record or "eval_loss" in record for record in records)
+    }
+
+
 def plot_curves(path: Path, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Training (`loss`) and validation (`eval_loss`) loss by `step`, one panel per phase.
+    """Training (`loss`) and validation (`eval_loss`) loss by `step`, one panel per phase (see `with_losses`).
 
     Records are those of a Trainer's `log_history`; other keys are ignored.
-
-    Raises:
-        InputDataError: A phase has no loss at all.
     """
     with _figure(path, max(3.6 * len(curves), 5), 3.4) as figure:
         panels = figure.subplots(1, len(curves), squeeze=False)[0]
         shown = {}
         for axes, (phase, records) in zip(panels, curves.items(), strict=True):
             train, validation = _points(records, "loss"), _points(records, "eval_loss")
-            if not train[0] and not validation[0]:
-                raise InputDataError(f"training curve of phase '{phase}' has no loss; pass the trainer's log history")
             if train[0]:
                 (shown["training"],) = axes.plot(*train, color=BLUE, linewidth=1.4)
             if validation[0]:

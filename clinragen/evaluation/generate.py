@@ -38,6 +38,16 @@ def count_cut(processor: ClinRaGenProcessor, examples: Dataset, *, labs: bool) -
     return Cut.of_counts((len(reading.ids), reading.total) for reading in readings)
 
 
+def sizes_of(examples: Dataset) -> list[tuple[int, int]]:
+    """The sizes that examples are ordered by before they are put into batches.
+
+    Similar lengths together: less padding, and short answers need not wait for long ones.
+    """
+    return [
+        (len(note), len(one["hours"])) for note, one in zip(examples["note"], series_column(examples), strict=True)
+    ]
+
+
 @torch.inference_mode()
 def generate_texts(
     model: Any,
@@ -68,8 +78,8 @@ def generate_texts(
     model.eval()
     notes = list(examples["note"])
     series = series_column(examples)
-    # Similar lengths together: less padding, and short answers need not wait for long ones.
-    order = sorted(range(len(notes)), key=lambda row: (len(notes[row]), len(series[row]["hours"])))
+    sizes = sizes_of(examples)
+    order = sorted(range(len(notes)), key=sizes.__getitem__)
     texts = [""] * len(notes)
     for start in range(0, len(order), config.batch_size):
         rows = order[start : start + config.batch_size]

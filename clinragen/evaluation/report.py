@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clinragen.evaluation.figures import disease_order, plot_curves, plot_diseases, plot_series
+from clinragen.evaluation.figures import disease_order, plot_curves, plot_diseases, plot_series, with_losses
 from clinragen.evaluation.outcome import verdict_sentence, verdicts
 from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RATIONALE_SCORES
 from clinragen.evaluation.systems import MAIN, TEACHER, system_name
@@ -78,8 +78,8 @@ def write_report(
         raise InputDataError(f"the metrics lack {', '.join(missing)}; make them with compare_systems")
     check_patient(patient)
     series = LabSeries.from_example(vocabulary, patient)
-    if curves:
-        plot_curves(folder / "training_curves.png", curves)
+    if shown := with_losses(curves):
+        plot_curves(folder / "training_curves.png", shown)
     plot_diseases(folder / "f1_per_disease.png", metrics, vocabulary.diseases)
     plot_series(folder / "patient_series.png", series, range_set)
     parts = [
@@ -197,15 +197,19 @@ def _rationales(metrics: Mapping[str, Any]) -> list[str]:
 def _curves(curves: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     if not curves:
         return ["## Training", "No training curve was recorded."]
-    ends = []
+    shown, ends = with_losses(curves), []
     for phase, records in curves.items():
         losses = [(record["eval_loss"], record["step"]) for record in records if "eval_loss" in record]
         if losses:
             best, step = min(losses)
             ends.append(f"{phase}: lowest validation loss {best:.3f} at step {step}, last {losses[-1][0]:.3f}")
-        else:
+        elif phase in shown:
             ends.append(f"{phase}: no validation loss was recorded")
+        else:
+            ends.append(f"{phase}: no loss was logged (it had fewer steps than `logging_steps`)")
     words = "; ".join(ends)
+    if not shown:
+        return ["## Training", f"{words}."]
     return ["## Training", f"![Training and validation loss by step. {words}.](training_curves.png)", f"{words}."]
 
 

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clinragen.claims.check import Checking
-from clinragen.claims.sentences import Patient
+from clinragen.evaluation.answers import Answers, answer_systems
 from clinragen.evaluation.baselines import LogisticBaseline, PrevalenceGuess
 from clinragen.evaluation.bootstrap import Bootstrap
 from clinragen.evaluation.config import EvaluateConfig
-from clinragen.evaluation.diagnosis import MatchedDiagnoses, match_diagnoses
-from clinragen.evaluation.generate import count_cut, generate_texts, require_vocabulary
 from clinragen.evaluation.metrics import compare_systems, rationale_scores, teacher_scores
 from clinragen.evaluation.report import write_report
 from clinragen.evaluation.score_types import Verified, WrittenRationales
-from clinragen.evaluation.systems import MAIN, TEACHER, System, system_name
-from clinragen.verification import VerifiedRationale, VerifyConfig, generate_verified
+from clinragen.evaluation.systems import MAIN, TEACHER, System
 from dataset_builder.contract.arrays import label_matrix
 from dataset_builder.contract.cohort_splits import CohortSplits
-from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.truth import HospitalTruth
 from dataset_builder.storage.files import read_json, write_json
 from dataset_builder.storage.governance import carry_provenance, provenance_notices, write_provenance
 from dataset_builder.storage.progress import Progress, Report, no_report
-from modeling_clinragen.errors import InputDataError, SettingsError
-from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
-from modeling_clinragen.profile_clinragen import Cut
-from modeling_clinragen.registration import register_auto_classes
-from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.phases import PHASES
-from trainers.run_phase import CURVE, load_parent
+from trainers.run_phase import CURVE
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -44,21 +35,6 @@ VERIFIED_NOTICE = (
     "stand in the note and numbers in the series. Sentences that the checker did not support were written again or "
     "left out. As written, without any of this, is scored beside it."
 )
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """One system's outputs on the test split: freely written texts, diagnoses, and these matched with the diseases.
-
-    `verified` has the rationales as written and as shown, `notes_cut` how much of the notes was read (None where the
-    system reads none).
-    """
-
-    texts: list[str]
-    diagnoses: list[tuple[str, ...]]
-    matched: MatchedDiagnoses
-    verified: list[Verified]
-    notes_cut: Cut | None
 
 
 def evaluate_systems(
@@ -92,19 +68,34 @@ def evaluate_systems(
         SettingsError: There is no system "full", or a model's vocabulary is not the cohort's.
         InputDataError: The test split is empty, or the truth is another hospital's.
     """
+    answers = answer_systems(cohort, systems, config, checking=checking, truth=truth, report=report)
+    return score_answers(folder, cohort, answers, config, checking=checking, truth=truth, curves=curves, report=report)
+
+
+def score_answers(
+    folder: Path,
+    cohort: CohortSplits,
+    answers: Mapping[str, Answers],
+    config: EvaluateConfig,
+    *,
+    checking: Checking,
+    truth: HospitalTruth | None = None,
+    curves: Mapping[str, Path] | None = None,
+    report: Report = no_report,
+) -> dict[str, Any]:
+    """The second half of `evaluate_systems`: score what the models have generated, and the baselines.
+
+    Args:
+        folder, cohort, config, checking, truth, curves: As for `evaluate_systems`.
+        answers: What `answer_systems` returned for the same cohort.
+        report: Called before each step.
+
+    Returns:
+        The content of metrics.json.
+    """
     test = cohort["test"]
-    if MAIN not in systems:
-        raise SettingsError(f"there is no system '{MAIN}' to compare with; give a model of the multimodal phase")
-    if len(test) == 0:
-        raise InputDataError("the cohort's test split is empty; build a larger cohort")
-    if truth is not None:
-        truth.require_any(zip(test["hadm_id"], test["stay_id"], strict=True))
-    _require_vocabularies(systems, cohort, checking)
+    systems = {name: answer.system for name, answer in answers.items()}
     write_provenance(folder, carry_provenance([cohort.provenance], "evaluate", {}))
-    answers = {
-        name: _answer(system, cohort, checking, config, _shares(report, number, len(systems), system_name(name)))
-        for number, (name, system) in enumerate(systems.items())
-    }
     report(Progress(0, None, "baselines"))
     regression = LogisticBaseline(checking.vocabulary, checking.range_set).fit(cohort["train"], cohort["validation"])
     predictions = {name: answer.matched.predictions for name, answer in answers.items()}
@@ -146,72 +137,10 @@ def evaluate_systems(
     return metrics
 
 
-def _require_vocabularies(systems: Mapping[str, System], cohort: CohortSplits, checking: Checking) -> None:
-    # Before the first model generates: the last one may be the one that does not fit.
-    checking.vocabulary.require_same(cohort.vocabulary, "the checking of claims", "the cohort")
-    register_auto_classes()
-    for system in systems.values():
-        if (system.folder / "processor_config.json").is_file():
-            processor = ClinRaGenProcessor.from_pretrained(system.folder)
-            require_vocabulary(processor, cohort.vocabulary, str(system.folder))
-
-
-def _answer(
-    system: System,
-    cohort: CohortSplits,
-    checking: Checking,
-    config: EvaluateConfig,
-    shares: Callable[[int, int], Report],
-) -> _Answers:
-    passes = 1 if config.raw else 2
-    model, processor = load_parent(system.folder)
-    texts = generate_texts(
-        model,
-        processor,
-        cohort["test"],
-        cohort.vocabulary,
-        note=system.reads_note,
-        labs=system.reads_labs,
-        config=config,
-        report=shares(0, passes),
-    )
-    parsed = [processor.parse(text) for text in texts]
-    rationales = [answer.rationale if answer.problem is None else None for answer in parsed]
-    verified = [Verified.unchecked(text) for text in rationales]
-    diagnoses = [answer.diagnoses for answer in parsed]
-    if not config.raw:
-        results = generate_verified(
-            model,
-            processor,
-            [_patient(row, cohort.vocabulary, system) for row in cohort["test"]],
-            checking,
-            VerifyConfig(num_beams=config.num_beams, batch_size=config.batch_size),
-            report=shares(1, passes),
-        )
-        diagnoses = [result.diagnoses for result in results]
-        verified = [_verified(text, result) for text, result in zip(rationales, results, strict=True)]
-    matched = match_diagnoses(diagnoses, cohort.vocabulary.diseases)
-    cut = count_cut(processor, cohort["test"], labs=system.reads_labs) if system.reads_note else None
-    return _Answers(texts, diagnoses, matched, verified, cut)
-
-
-def _patient(row: Mapping[str, Any], vocabulary: Vocabulary, system: System) -> Patient:
-    """An example as the system is shown it."""
-    series = LabSeries.from_example(vocabulary, row) if system.reads_labs else LabSeries.empty(vocabulary)
-    return Patient(series, (row["note"] or None) if system.reads_note else None)
-
-
-def _verified(raw: str | None, result: VerifiedRationale) -> Verified:
-    if result.problem is not None:
-        return Verified(raw, None)
-    sentences = len(result.sentences) + len(result.withheld)
-    return Verified(raw, result.rationale, sentences, len(result.withheld), result.rewritten, result.asked)
-
-
 def _score_rationales(
     cohort: CohortSplits,
     systems: Mapping[str, System],
-    answers: Mapping[str, _Answers],
+    answers: Mapping[str, Answers],
     checking: Checking,
     truth: HospitalTruth | None,
 ) -> dict[str, Any]:
@@ -246,25 +175,11 @@ def _score_rationales(
     return {"rationale": scores, TEACHER: teacher}
 
 
-def _shares(report: Report, number: int, systems: int, name: str) -> Callable[[int, int], Report]:
-    """Makes reports of one system's passes over the examples, the first of which is 0, as parts of the whole."""
-
-    def share(done: int, passes: int) -> Report:
-        def scaled(progress: Progress) -> None:
-            total = progress.total or 0
-            before = (number * passes + done) * total
-            report(Progress(before + progress.done, systems * passes * total, "examples", name.lower()))
-
-        return scaled
-
-    return share
-
-
 def _references(test: Dataset, columns: Sequence[str]) -> list[str]:
     return [" ".join(filter(None, parts)) for parts in zip(*(test[column] for column in columns), strict=True)]
 
 
-def _patient_to_show(test: Dataset, answers: _Answers) -> dict[str, Any]:
+def _patient_to_show(test: Dataset, answers: Answers) -> dict[str, Any]:
     row = _row_to_show(test)
     return {
         **test[row],

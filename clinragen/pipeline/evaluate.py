@@ -8,6 +8,7 @@ from typing import Any
 
 from clinragen.evaluation.config import EvaluateConfig
 from clinragen.pipeline.tables_folder import tables_of
+from dataset_builder.storage.processes import ALONE, Processes
 from dataset_builder.storage.progress import Report
 from trainers.phases import PHASES
 
@@ -15,16 +16,21 @@ OTHER_INPUTS = ("cohort", "knowledge", "truth")
 """Inputs besides the models."""
 
 
-def run(config: EvaluateConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:
+def run(
+    config: EvaluateConfig, inputs: Mapping[str, Any], output: Path, report: Report, processes: Processes = ALONE
+) -> None:
     """Score the models among the inputs on the test split of the input `cohort`.
 
     A model is given by the name of the system that it stands for, or by its phase where it stands for none and only
     its training curve is shown. What supports which disease is read from the input `knowledge`, or,
     without it, from the cohort's own definitions. With the input `truth`, the folder of the synthetic hospital that
     the cohort comes from, omissions are counted against what is true; no model reads it.
+
+    Several `processes` share the examples; the first one scores and writes.
     """
     from clinragen.claims.check import Checking
-    from clinragen.evaluation.run import evaluate_systems
+    from clinragen.evaluation.answers import answer_systems
+    from clinragen.evaluation.run import score_answers
     from clinragen.evaluation.systems import systems_of
     from clinragen.knowledge.assemble import base_of
     from clinragen.knowledge.reader import load_knowledge, parse_knowledge
@@ -41,13 +47,9 @@ def run(config: EvaluateConfig, inputs: Mapping[str, Any], output: Path, report:
     checking = Checking(cohort.vocabulary, cohort.vocabulary.range_set(cohort.range_set), base)
     models = {role: Path(path) for role, path in inputs.items() if role not in OTHER_INPUTS}
     curves = {phase.name: models[role] for phase in PHASES if (role := phase.system or phase.name) in models}
-    evaluate_systems(
-        output,
-        cohort,
-        systems_of(models),
-        config,
-        checking=checking,
-        truth=read_truth(tables_of(inputs["truth"])) if "truth" in inputs else None,
-        curves=curves,
-        report=report,
+    truth = read_truth(tables_of(inputs["truth"])) if "truth" in inputs else None
+    answers = answer_systems(
+        cohort, systems_of(models), config, checking=checking, truth=truth, processes=processes, report=report
     )
+    if processes.first:
+        score_answers(output, cohort, answers, config, checking=checking, truth=truth, curves=curves, report=report)

@@ -11,13 +11,20 @@ from clinragen.pipeline.stage import Input, Stage
 from clinragen.pipeline.stages import BUILD, EVALUATE, KNOWLEDGE, PUBLISH, RATIONALES, SYNTHESIZE, TRAIN
 from clinragen.pipeline.tables import Tables
 from clinragen.pipeline.train import TrainConfig
+from dataset_builder.storage.processes import ALONE, Processes
 from dataset_builder.storage.progress import Report, no_report
 from modeling_clinragen.errors import SettingsError
 from trainers.phases import PHASES
 
 
 def plan_stages(
-    recipe: Recipe, where: Path, output: Path, seed: int, root: str | None, report: Report = no_report
+    recipe: Recipe,
+    where: Path,
+    output: Path,
+    seed: int,
+    root: str | None,
+    report: Report = no_report,
+    processes: Processes = ALONE,
 ) -> list[Stage]:
     """Every stage of a recipe, in order.
 
@@ -28,6 +35,7 @@ def plan_stages(
         seed: Seed of everything random: the synthetic patients, the split, the teacher's wording and the training.
         root: The source's tables; None where the recipe makes its own patients.
         report: Called with the progress of each stage.
+        processes: Those that run the recipe together.
 
     Raises:
         SettingsError: The recipe makes its own patients and a root is given, or it needs a root and none is given.
@@ -39,6 +47,7 @@ def plan_stages(
     stages: list[Stage] = []
 
     def add(stage: Stage) -> Stage:
+        stage.processes = processes
         stages.append(stage)
         return stage
 

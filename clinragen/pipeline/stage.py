@@ -35,6 +35,7 @@ from dataset_builder.storage.files import (
     write_json,
 )
 from dataset_builder.storage.governance import PROVENANCE, is_credentialed, read_provenance
+from dataset_builder.storage.processes import ALONE, Processes
 from dataset_builder.storage.progress import Report, no_report
 from modeling_clinragen.errors import InputDataError
 
@@ -51,6 +52,8 @@ class StageKind:
         module: The module that holds `run`; what it imports, directly or not, is the code that decides the output.
         reads: Of some inputs the only files that are read, by role; of the others everything counts.
         resumes: Whether `run` can go on from what an interrupted run left behind.
+        together: Whether several processes share the work; `run` is then called in each of them, with the `Processes`
+            as a fifth argument, and only the first writes. Of any other stage only the first process runs it.
     """
 
     name: str
@@ -58,6 +61,7 @@ class StageKind:
     module: str
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     resumes: bool = False
+    together: bool = False
 
 
 class Input(Protocol):
@@ -97,6 +101,7 @@ class Stage:
         folder: Where its output appears, whole or not at all.
         report: Called with the progress of the work.
         label: What it is called where one kind runs several times ("train note").
+        processes: Those that run this command together. Only the first one looks at the output and writes it.
     """
 
     def __init__(
@@ -108,6 +113,7 @@ class Stage:
         report: Report = no_report,
         *,
         label: str | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.kind = kind
         self.config = config
@@ -115,6 +121,7 @@ class Stage:
         self.folder = folder
         self.report = report
         self.name = label or kind.name
+        self.processes = processes
 
     @property
     def location(self) -> Path:
@@ -150,7 +157,22 @@ class Stage:
         Raises:
             InputDataError: The output would overlap an input, lie in another stage's output, or replace what is not
                 this project's.
+            StageError: Another of the processes that run it together has failed.
         """
+        with self.processes.together():
+            if not self.processes.first:
+                return self._follow()
+            ran = self._lead()
+            self.processes.share({"ran": ran})
+            return ran
+
+    def _follow(self) -> bool:
+        """Do what the first process says until it is done; returns whether the stage had to run."""
+        while "ran" not in (said := self.processes.share()):
+            self._work(Path(said["folder"]), no_report)
+        return bool(said["ran"])
+
+    def _lead(self) -> bool:
         cache = HashCache.beside(self.folder)
         digest = self.digest(cache)  # what is wrong with an input is reported first
         if not self._finished(digest, cache):
@@ -178,8 +200,9 @@ class Stage:
             shutil.rmtree(left)
         with atomic_folder(target, resume=self.kind.resumes, private=private) as folder:
             write_json(folder / marker.name, started)
-            inputs = {role: given.location for role, given in self.inputs.items()}
-            import_module(self.kind.module).run(self.config, inputs, folder, self.report)
+            if self.kind.together:
+                self.processes.share({"folder": str(folder)})
+            self._work(folder, self.report)
             (folder / marker.name).unlink()
             files = folder_digests(folder, HashCache())
             _keep_extra(target, folder)
@@ -192,6 +215,11 @@ class Stage:
         write_json(target / HASHES, cache.content())
         if private:
             make_private(target)
+
+    def _work(self, folder: Path, report: Report) -> None:
+        inputs = {role: given.location for role, given in self.inputs.items()}
+        others = [self.processes] if self.kind.together else []
+        import_module(self.kind.module).run(self.config, inputs, folder, report, *others)
 
 
 def decisive_settings(config: Any, cache: HashCache) -> dict[str, Any]:

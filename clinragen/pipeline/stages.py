@@ -19,13 +19,14 @@ SYNTHESIZE = StageKind("synthesize", SynthesizeConfig, f"{ROOM}.synthesize")
 BUILD = StageKind("build", BuildConfig, f"{ROOM}.build")
 KNOWLEDGE = StageKind("knowledge", KnowledgeConfig, f"{ROOM}.knowledge")
 RATIONALES = StageKind("rationales", RationalesConfig, f"{ROOM}.rationales")
-TRAIN = StageKind("train", TrainConfig, f"{ROOM}.train", resumes=True)
+TRAIN = StageKind("train", TrainConfig, f"{ROOM}.train", resumes=True, together=True)
 EVALUATE = StageKind(
     "evaluate",
     EvaluateConfig,
     f"{ROOM}.evaluate",
     # A phase that stands for no system has only its training curve shown.
     reads={"truth": (f"*{TRUTH}",)} | {phase.name: ("curve.json",) for phase in PHASES if phase.system is None},
+    together=True,
 )
 PUBLISH = StageKind(
     "publish",

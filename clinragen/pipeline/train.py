@@ -12,6 +12,7 @@ from clinragen.pipeline.phase_settings import deciding_phase_settings
 from dataset_builder.storage.code_fingerprint import code_fingerprint
 from dataset_builder.storage.config_fields import LARGEST_SEED, check_values, setting
 from dataset_builder.storage.files import file_digest, fingerprint, read_yaml
+from dataset_builder.storage.processes import ALONE, Processes
 from dataset_builder.storage.progress import Report
 from modeling_clinragen.errors import SettingsError
 from trainers.phases import PHASES, phase_named
@@ -77,8 +78,12 @@ def _code_of(module: str) -> str:
         return file_digest(Path(spec.origin))
 
 
-def run(config: TrainConfig, inputs: Mapping[str, Any], output: Path, report: Report) -> None:
+def run(
+    config: TrainConfig, inputs: Mapping[str, Any], output: Path, report: Report, processes: Processes = ALONE
+) -> None:
     """Train the phase on the input `cohort`, from the input `parent` or with the terms of the input `knowledge`.
+
+    Several `processes` share every batch: transformers finds them by itself, and the first one writes.
 
     Raises:
         SettingsError: Neither a parent is given nor both a model YAML and a knowledge base.

@@ -71,9 +71,32 @@ def make_private(folder: Path) -> None:
                 path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
 
 
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk: a power cut then leaves all of it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot do it for a folder.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if not path.is_symlink() and (path.is_file() or path.is_dir()):
+            sync(path)
+    sync(folder)
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; it takes `path`'s place only when the block ends without an error."""
+    """Yield a path beside `path` to write to; it takes `path`'s place only when the block ends without an error.
+
+    It is on the disk before it does, so that a power cut leaves the file of before or the whole new one.
+    """
     path = Path(path)
     if path.exists() and not path.is_file():
         raise InputDataError(f"{path}: is not a regular file, so it cannot be replaced; choose another output")
@@ -82,7 +105,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield beside
+            sync(beside)
             beside.replace(path)
+            sync(path.parent)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
@@ -165,7 +190,7 @@ def _locked(lock: Path) -> int:
 
 @contextmanager
 def atomic_folder(path: Path, *, resume: bool = False, private: bool = False) -> Iterator[Path]:
-    """Yield a folder beside `path` that replaces `path` when the block ends without an error.
+    """Yield a folder beside `path` that replaces `path` when the block ends without an error and all is on the disk.
 
     Only what `output_folder` allows is replaced; a link stays, and what it points to is replaced. Of several processes
     with one `path`, one writes at a time.
@@ -194,11 +219,13 @@ def atomic_folder(path: Path, *, resume: bool = False, private: bool = False) ->
                 yield beside
                 if private:
                     make_private(beside)
+                _sync_tree(beside)
                 if old.exists():
                     shutil.rmtree(old)
                 if target.exists():
                     target.replace(old)
                 beside.replace(target)
+                sync(target.parent)
                 if old.exists():
                     shutil.rmtree(old)
             except BaseException:

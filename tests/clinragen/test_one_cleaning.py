@@ -55,8 +55,9 @@ def test_everybody_reads_the_same_note(note: str, make_processor: Any, tmp_path:
     assert {claim.verdict for claim in claims} == {"supported", "contradicted"}
     patient = Patient(series, note)
     assert patient.note == Given(example(note), CHECKING).note == NOTE
-    facts = facts_of(patient, SentenceChecker(patient, CHECKING), processor)
-    assert facts == facts_of(Patient(series, NOTE), SentenceChecker(Patient(series, NOTE), CHECKING), processor)
+    read = processor.reading(note, None).spans
+    facts = facts_of(patient, SentenceChecker(patient, CHECKING), read)
+    assert facts == facts_of(Patient(series, NOTE), SentenceChecker(Patient(series, NOTE), CHECKING), read)
     # Places are places in the cleaned note.
     mentions = PatientChecker(series, note, CHECKING).evidence.mentions
     for mention in (one for found in mentions.values() for one in found):

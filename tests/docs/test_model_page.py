@@ -43,7 +43,7 @@ def test_the_code_on_the_page_runs(
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     names: dict[str, Any] = {}
     for block in blocks:
-        exec(compile(block, str(PAGE), "exec"), names)
+        exec(compile(block.replace("hf://", ""), str(PAGE), "exec"), names)
     assert isinstance(names["text"], str)
     assert names["probabilities"].shape == (1, len(names["model"].config.diseases))
     assert names["attended"].weights.shape == (1, len(names["attended"].words))

@@ -13,6 +13,7 @@ from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.model_card import write_model_card
 from trainers.phases import PHASES
+from trainers.tokens_report import TokensReport
 
 SCORE = {"value": 0.25, "low": 0.2, "high": 0.3}
 METRICS: dict[str, Any] = {
@@ -101,3 +102,13 @@ def test_a_card_of_an_unrecorded_source_says_so_and_an_unknown_phase_is_refused(
     assert folder.stat().st_mode & 0o077 == 0
     with pytest.raises(SettingsError, match="unknown phase 'fourth'"):
         write_model_card(folder, metrics=METRICS, provenance={}, phases=["fourth"])
+
+
+@pytest.mark.parametrize("provenance", [PROVENANCE, {}])
+def test_a_card_says_what_the_tokenizer_holds_of_patients(provenance: dict[str, Any], folder: Path) -> None:
+    TokensReport(1234, 10, {"no evidence of": 40, "bright red": 10}).write(folder)
+    write_model_card(folder, metrics=METRICS, provenance=provenance, phases=["note"])
+    card = (folder / "README.md").read_text()
+    assert "made of the texts of 1,234 training patients" in card
+    assert "at least 10 of them; the 2 tokens that span words" in card
+    assert ("words of patients whose data are credentialed" in card) == (provenance == {})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,14 @@ from modeling_clinragen.errors import ClinRaGenError, SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.build_model import ModelConfig, build_model, knowledge_token_ids, normalisation
+from trainers.checkpoints import last_whole_checkpoint
 from trainers.data import PhaseExamples
 from trainers.lab_trainer import LabConfig, LabTrainer
 from trainers.multimodal_trainer import MultimodalConfig, MultimodalTrainer
 from trainers.muon import MuonWithAdamW, split_parameters
 from trainers.note_trainer import NoteConfig, NoteTrainer
 from trainers.phases import phase_named
-from trainers.run_phase import NewModel, last_whole_checkpoint, load_parent, train_phase
-from trainers.tokenizer import train_tokenizer
+from trainers.run_phase import NewModel, load_parent, train_phase
 
 SHAPE = {
     "model_type": "t5",
@@ -258,27 +257,6 @@ def test_muon_and_adamw_split_all_that_learns_and_restore(built: tuple[Any, Any]
         torch.testing.assert_close(model.state_dict()[name], value, msg=name)
 
 
-def test_the_tokenizer_round_trips_and_keeps_disease_names_whole(cohort: CohortSplits) -> None:
-    names = ["Shock", "Septicemia (except in labor)"]
-    texts = list(cohort["train"]["note"]) + list(cohort["train"]["rationale_note"])
-    tokenizer = train_tokenizer(texts, vocab_size=900, whole=names)
-    for text in [*texts[:5], "Shock,Septicemia (except in labor). T 38.5, wéird §"]:
-        ids = tokenizer(text)["input_ids"]
-        assert tokenizer.decode(ids) == re.sub(r"\s+", " ", text)
-    assert len(tokenizer("Septicemia (except in labor)")["input_ids"]) == 1
-    with pytest.raises(SettingsError, match=r"vocab_size is 10; it must be at least 261"):
-        train_tokenizer(texts, vocab_size=10, whole=names)
-
-
-def test_a_quoted_phrase_is_tokenised_alike_wherever_it_is_quoted() -> None:
-    texts = ['"maroon stools" fits GI. "cough" and "maroon stools" fit Shock.', "Known for maroon stools and a cough."]
-    tokenizer = train_tokenizer(texts * 5, vocab_size=600)
-    phrase = tokenizer("maroon stools")["input_ids"]
-    assert len(phrase) == 1
-    for text in [*texts[:1], 'He has "maroon stools", says the note.']:
-        assert set(phrase) <= set(tokenizer(text)["input_ids"])
-
-
 def test_attention_is_computed_as_the_phase_asks(built: tuple[Any, Any], cohort: CohortSplits, tmp_path: Path) -> None:
     losses = {}
     for attention in ("sdpa", "eager"):
@@ -301,8 +279,9 @@ def test_normalisation_and_knowledge_tokens(cohort: CohortSplits, built: tuple[A
     ids = knowledge_token_ids(["chest pain", "chest pain", "fever"], tiny_tokenizer)
     assert len(ids) == len(set(ids)) > 0
     tokens = built[0].knowledge_token_ids.tolist()
-    with pytest.raises(SettingsError, match=f"1 of {len(tokens)} knowledge tokens are outside .* of 600"):
-        built[0].set_knowledge_tokens([*tokens[1:], 600])
+    size = built[0].config.text_config.vocab_size
+    with pytest.raises(SettingsError, match=f"1 of {len(tokens)} knowledge tokens are outside .* of {size}"):
+        built[0].set_knowledge_tokens([*tokens[1:], size])
 
 
 @pytest.mark.parametrize("weight", [1.0, 4.0])

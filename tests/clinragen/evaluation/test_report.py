@@ -366,9 +366,19 @@ def test_what_is_missing_is_named_and_nothing_half_written(
     nameless = {key: value for key, value in patient.items() if key != "predicted"}
     with pytest.raises(InputDataError, match="lacks predicted"):
         report_into(tmp_path, metrics=metrics, curves=CURVES, patient=nameless, notices=[])
-    with pytest.raises(InputDataError, match="phase 'lab' has no loss"):
-        report_into(tmp_path, metrics=metrics, curves={"lab": [{"step": 1}]}, patient=patient, notices=[])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("others", [{}, CURVES])
+def test_a_phase_without_a_logged_loss_costs_no_report(
+    others: dict[str, Any], tmp_path: Path, metrics: dict[str, Any], patient: dict[str, Any]
+) -> None:
+    curves = {**others, "short": [], "shorter": [{"step": 1, "learning_rate": 0.1}]}
+    report_into(tmp_path, metrics=metrics, curves=curves, patient=patient, notices=[])
+    text = (tmp_path / "report.md").read_text()
+    for phase in ("short", "shorter"):
+        assert f"{phase}: no loss was logged" in text
+    assert (tmp_path / "training_curves.png").is_file() == ("training_curves.png" in text) == bool(others)
 
 
 def test_figures_leave_no_global_state(tmp_path: Path) -> None:

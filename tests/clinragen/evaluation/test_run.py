@@ -17,7 +17,7 @@ from conftest import ROOT
 from datasets import Dataset
 
 from clinragen.claims.check import Checking
-from clinragen.evaluation import run
+from clinragen.evaluation import answers
 from clinragen.evaluation.baselines import LogisticBaseline
 from clinragen.evaluation.config import EvaluateConfig
 from clinragen.evaluation.generate import count_cut, generate_texts
@@ -213,7 +213,9 @@ def test_claims_are_scored_in_a_vocabulary_of_ones_own(
 ) -> None:
     systems = systems_of({"full": save_model(tmp_path / "model", lactate_vocabulary)})
     written = "### Disease Diagnosed: Shock. ### Rationale: Lactate was measured. Lactate was not measured."
-    monkeypatch.setattr(run, "generate_texts", lambda model, processor, examples, *_, **__: [written] * len(examples))
+    monkeypatch.setattr(
+        answers, "generate_texts", lambda model, processor, examples, *_, **__: [written] * len(examples)
+    )
     metrics = evaluate_systems(
         tmp_path / "out",
         make_cohort(lactate_vocabulary),
@@ -234,7 +236,9 @@ def test_omissions_are_counted_against_the_truth_of_the_hospital(
     cohort = make_cohort(vocabulary)
     named = vocabulary.diseases[0]
     written = f'### Disease Diagnosed: {named.name}. ### Rationale: "Dyspnea" supports {named.name}.'
-    monkeypatch.setattr(run, "generate_texts", lambda model, processor, examples, *_, **__: [written] * len(examples))
+    monkeypatch.setattr(
+        answers, "generate_texts", lambda model, processor, examples, *_, **__: [written] * len(examples)
+    )
     evidence = {key: TrueEvidence(("Dyspnea",), ()) for key in (named.key, vocabulary.diseases[1].key)}
 
     def scored(folder: str, stays: list[int]) -> Any:
@@ -263,7 +267,7 @@ def test_a_cohort_of_another_vocabulary_is_refused_before_anything_is_generated(
     def generated(*_: Any, **__: Any) -> list[str]:
         raise AssertionError("generated although the vocabularies differ")
 
-    monkeypatch.setattr(run, "generate_texts", generated)
+    monkeypatch.setattr(answers, "generate_texts", generated)
     first, second, *others = vocabulary.variables
     swapped = replace(vocabulary, variables=(second, first, *others))
     with pytest.raises(SettingsError) as refused:

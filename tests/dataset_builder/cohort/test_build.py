@@ -67,7 +67,7 @@ def test_what_cannot_be_a_value_is_rejected_and_counted_per_item_and_reason(tmp_
     hospital.chart(1, 2, HR, "unable")
     hospital.chart(1, 3, HR, "nan")
     hospital.chart(1, 4, HR, "inf")
-    hospital.chart(1, 5, HR, 391)
+    hospital.chart(1, 5, HR, 301)
     hospital.chart(1, 6, HR, -1)
     hospital.chart(1, None, HR, 70)
     hospital.chart(1, -0.5, HR, 70)
@@ -88,11 +88,11 @@ def test_what_cannot_be_a_value_is_rejected_and_counted_per_item_and_reason(tmp_
 def test_the_plausible_bounds_themselves_are_kept(tmp_path: Path) -> None:
     hospital = TinyMimic()
     hospital.stay(1)
-    hospital.chart(1, 1, HR, 390)
-    hospital.chart(1, 2, HR, 0)
+    hospital.chart(1, 1, HR, 300)
+    hospital.chart(1, 2, HR, 10)
     hospital.chart(1, 1, FIO2, 20)
     rows, _ = build(hospital, tmp_path)
-    assert values_of(rows[1], "heart_rate") == [(1, 390), (2, 0)]
+    assert values_of(rows[1], "heart_rate") == [(1, 300), (2, 10)]
     assert values_of(rows[1], "fraction_inspired_oxygen") == [(1, 0.2)]
 
 
