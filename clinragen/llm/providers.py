@@ -79,7 +79,9 @@ class LLMConfig:
     """
 
     provider: str = setting("openai", help="Where the language model runs.", choices=tuple(PROVIDERS))
-    model_name: str = setting("", help="The server's name of the model, or for transformers its folder or hf://owner/name.")
+    model_name: str = setting(
+        "", help="The server's name of the model, or for transformers its folder or hf://owner/name."
+    )
     base_url: str | None = setting(
         None, help="openai: base URL of the server, such as http://127.0.0.1:8000/v1.", decides=False
     )

@@ -61,8 +61,8 @@ def load_sign_rules(path: Path | None = None) -> SignRules:
 class Finding:
     """One behaviour of one variable.
 
-    - `extent`   "every", "most", "some", "few", "once" for a level; "" for a trend or a swing. With an onset or offset it
-                 is said of the readings from there on, or until then
+    - `extent`   "every", "most", "some", "few", "once" for a level; "" for a trend or a swing. With an onset or offset
+                 it is said of the readings from there on, or until then
     - `onset`, `offset`  whole hours since ICU admission from which or until which the level is abnormal, or None
     - `start`, `end`     numbers already rounded: the extreme (in `end`) of a level, first and last of a trend, lowest
                          and highest of a swing

@@ -176,7 +176,7 @@ def test_the_newest_whole_checkpoint_is_found_and_older_ones_removed(tmp_path: P
         seal_checkpoint(tmp_path / f"checkpoint-{number}")
     (tmp_path / "checkpoint-old").mkdir()
     assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-30"
-    (tmp_path / "checkpoint-30" / "sub" / "part").write_bytes(b"contenT")
+    (tmp_path / "checkpoint-30" / "sub" / "part").write_bytes(b"CONTENT")
     assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
     remove_older(tmp_path, None)
     remove_older(tmp_path, 1, best=tmp_path / "checkpoint-2")

@@ -46,7 +46,7 @@ def synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, s
 
     def spy(descriptor: int, sync: Any = os.fsync) -> None:
         sync(descriptor)
-        where = Path(os.readlink(f"/proc/self/fd/{descriptor}")).relative_to(tmp_path).as_posix()
+        where = Path(f"/proc/self/fd/{descriptor}").readlink().relative_to(tmp_path).as_posix()
         found.append((where, {path.name for path in tmp_path.iterdir() if path.suffix != ".lock"}))
 
     monkeypatch.setattr("os.fsync", spy)
