@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from clinragen.claims.tokens import Token
 from clinragen.claims.types import Subject
@@ -12,6 +13,9 @@ QUALIFIERS = frozenset(("time", "quantifier", "hedge", "negation", "stay", "only
 NUMBERS = frozenset(("number", "pair", "span"))
 # What a value in a row of values consists of.
 _ROW = frozenset((*NUMBERS, "time", "approximately", "boundary"))
+# What follows the last of several names that were or were not measured.
+_MEASURED = frozenset(("measured", "copula", "time", "quantifier"))
+_BELOW, _ABOVE = frozenset(("below", "at_most")), frozenset(("above", "at_least"))
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,14 @@ class Clause:
         return self.copula or any(part.kind in NUMBERS for part in self.parts) or named
 
 
-def share_last_times(clauses: list[Clause]) -> None:
+def settle(tokens: list[Token], clauses: list[Clause]) -> None:
+    """Give the clauses of one sentence what its other clauses say for them."""
+    _share_last_times(clauses)
+    _share_last_measured(clauses)
+    _keep_times(tokens, clauses)
+
+
+def _share_last_times(clauses: list[Clause]) -> None:
     """ "T 39, HR 120, BP 80/40 at hour 16": the time behind a row of bare values holds for all of them."""
     times: list[Part] = []
     for clause in reversed(clauses):
@@ -134,7 +145,35 @@ def share_last_times(clauses: list[Clause]) -> None:
             clause.parts += times
 
 
-def keep_times(tokens: list[Token], clauses: list[Clause]) -> None:
+def resume_opposites(clauses: list[Clause]) -> None:
+    """ "DBP < 50 at hour 12; >= 50 from hour 24": it is so again; what was before the first does not matter."""
+    for before, clause in pairwise(clauses):
+        same = [one.variables for one, _ in before.subjects] == [one.variables for one, _ in clause.subjects]
+        words = _limit(before) | _limit(clause)
+        if same and len(words) == 2 and words & _BELOW and words & _ABOVE:
+            clause.again = True
+
+
+def _limit(clause: Clause) -> set[str]:
+    """The one comparison of a clause; empty where there is none or several."""
+    words = [part.token.meaning.word for part in clause.parts if part.kind == "compare" and part.token.meaning]
+    return set(words) if len(words) == 1 else set()
+
+
+def _share_last_measured(clauses: list[Clause]) -> None:
+    """ "No pH, no FiO2 charted": the verb behind a row of denied names holds for all of them."""
+    measured: list[Part] = []
+    for clause in reversed(clauses):
+        denied = not clause.conditions and any(token.kind == "negation" for token in clause.before)
+        if not denied:
+            measured = []
+        elif clause.parts:
+            measured = clause.parts if {part.kind for part in clause.parts} <= _MEASURED else []
+        else:
+            clause.parts += measured
+
+
+def _keep_times(tokens: list[Token], clauses: list[Clause]) -> None:
     """ "HR 98 at hour 36, RR still 30": what is "still" so is so at the time that was given last."""
     for token in tokens:
         if token.text.lower() != "still" or len(clauses) < 2:

@@ -28,7 +28,8 @@ def check_course(statement: Statement, readings: Readings, lexicon: Lexicon) -> 
     shown = np.zeros(len(readings), dtype=np.bool_)
     reached, agrees = -np.inf, True
     reasons: list[str] = []
-    for point in statement.predicate.points:
+    points = statement.predicate.points
+    for place, point in enumerate(points):
         band = read_band(point.numbers[0], readings.variable, lexicon)
         if band is None:
             return Outcome(kind, UNVERIFIABLE, _UNIT)
@@ -39,6 +40,10 @@ def check_course(statement: Statement, readings: Readings, lexicon: Lexicon) -> 
         allowed &= window.mask
         if not point.times:
             allowed &= readings.hours > reached
+            if place + 1 < len(points) and points[place + 1].times:
+                # "from 16 to 32 by hour 16": the first value comes before the time of the next
+                following, _ = _allowed(points[place + 1], statement, readings, lexicon)
+                allowed &= readings.hours < readings.hours[following].max(initial=-np.inf)
         holding = allowed & band.holds(readings.values)
         if not holding.any():
             agrees = False
@@ -49,12 +54,20 @@ def check_course(statement: Statement, readings: Readings, lexicon: Lexicon) -> 
         shown[int(np.flatnonzero(holding)[0])] = True
         reasons.append(f"{readings.values[holding][0]:g} at hour {reached:g}")
     agrees &= _goes(statement)
+    if statement.quantifier is not None and agrees:  # "monotonically"
+        ends = np.flatnonzero(shown)
+        agrees = _one_way(readings.values[ends[0] : ends[-1] + 1])
     outcome = SUPPORTED if agrees else CONTRADICTED
     return Outcome(
         kind,
         flipped(outcome) if statement.negation else outcome,
         evidence(", ".join(reasons), readings, shown | ~shown.any(), lexicon),
     )
+
+
+def _one_way(values: np.ndarray) -> bool:
+    steps = np.diff(values)
+    return bool((steps >= 0).all() or (steps <= 0).all())
 
 
 def _goes(statement: Statement) -> bool:

@@ -27,6 +27,8 @@ _CHARGED = frozenset(
 _WORDS = frozenset(("word", "soft"))
 _NUMBERS = frozenset(("number", "pair", "span"))
 _PREPOSITIONS = frozenset(("on", "for", "in", "of", "to", "by", "from", "at", "with", "into", "within", "during"))
+# What may stand between "a normal temperature is" and its range.
+_BESIDE_RANGE = frozenset(("quantifier", "filler", "hedge", "approximately"))
 _ZONE_ENDS = frozenset(("stop", "break", "comma", "colon", "interpretation", "conjunction"))
 # "Other than a dip, SpO2 was normal": the rest of the sentence does not hold as it stands.
 _EXCLUSIONS = frozenset(("other than", "apart from", "aside from", "except", "except for", "excepting"))
@@ -73,7 +75,8 @@ def _give_away(tokens: list[Token], clauses: list[Clause]) -> None:
     for index, token in enumerate(tokens):
         before = [one for one in tokens[max(0, index - 3) : index] if one.text.lower() != "the"]
         others = token.kind == "others" and [one.kind for one in before[-2:]] == ["name", "filler"]
-        following = [one.kind for one in tokens[index + 1 : index + 4]]
+        following = [one.kind for one in tokens[index + 1 : index + 6] if one.kind not in _BESIDE_RANGE]
+        following = following[:3]
         normal = token.kind == "level" and token.meaning is not None and token.meaning.word == "normal"
         if others or (normal and following in (["name", "copula", "span"], ["name", "copula", "compare"])):
             for clause in clauses:

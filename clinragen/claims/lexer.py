@@ -57,6 +57,8 @@ _POINTS = re.compile(r"[ -]points?\b", re.IGNORECASE)
 _LAST_WORD = re.compile(r"[A-Za-z.]+\Z")
 
 
+# "SpO₂" is written in both ways.
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 ReadSentence = Callable[[str, Lexicon], tuple[Token, ...]]
 
 
@@ -85,6 +87,7 @@ def _moved(token: Token, by: int) -> Token:
 
 def sentence_tokens(text: str, lexicon: Lexicon) -> tuple[Token, ...]:
     """The tokens of one sentence."""
+    text = text.translate(_SUBSCRIPTS)
     blanked = _blank(text, [QUOTATION, lexicon.disease_names])
     pieces = list(blanked)
     for match in lexicon.phrases.find(blanked):

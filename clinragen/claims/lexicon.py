@@ -27,7 +27,7 @@ PLAIN = files("clinragen.claims") / "resources" / "plain_words.yaml"
 # Sections of claims.yaml whose phrases all mean the same, by the kind of token they become.
 _PLAIN_SECTIONS = (
     *("unmeasured", "measured", "past", "hypothetical", "interpretation", "same", "masks"),
-    *("denied", "doubted", "now", "restart", "than", "others", "only", "present", "charged", "general"),
+    *("denied", "doubted", "now", "restart", "than", "others", "only", "present", "charged", "general", "having"),
 )
 # Those whose phrases keep their text as the word.
 _WORD_SECTIONS = {

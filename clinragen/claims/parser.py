@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from clinragen.claims.clauses import NUMBERS, QUALIFIERS, Clause, Part, keep_times, share_last_times
+from clinragen.claims.clauses import NUMBERS, QUALIFIERS, Clause, Part, resume_opposites, settle
 from clinragen.claims.leftovers import leave_open
 from clinragen.claims.lexicon import Meaning
 from clinragen.claims.lookahead import binds_back, ends_at, limits_next, names_ahead, of_verb
@@ -82,6 +82,7 @@ class Parser(ScopeReader):
             self._read(index, token)
         self._close()
         self._finish(len(self._tokens))
+        resume_opposites(self._clauses)
         return [statement for clause in self._clauses for statement in statements_of(clause)]
 
     def _read(self, index: int, token: Token) -> None:
@@ -108,8 +109,7 @@ class Parser(ScopeReader):
     def _finish(self, end: int) -> None:
         """Settle all that takes a whole sentence, which ends at the token `end`."""
         tokens, clauses = (self._tokens[self._first : end], self._clauses[self._sentence :])
-        share_last_times(clauses)
-        keep_times(tokens, clauses)
+        settle(tokens, clauses)
         leave_open(tokens, clauses)
 
     def _read_name(self, index: int, token: Token) -> None:

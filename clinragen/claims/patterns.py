@@ -86,7 +86,13 @@ def load_patterns(path: Path | None = None) -> Patterns:
     with faults_named(source):
         parts = content["parts"]
         reader = _CountReader(content["operators"], content["multiples"], content["shares"])
-        made = {"count": reader.count, "more": reader.more, "percent": reader.percent, "share": reader.share}
+        made: dict[str, Callable[[Found], Quantifier]] = {
+            "count": reader.count,
+            "more": reader.more,
+            "percent": reader.percent,
+            "share": reader.share,
+        }
+        made |= {extent: _extent(extent) for extent in ("every", "most")}
         return Patterns(
             times=tuple((_search(item, parts), _TIMES[item["gives"]]) for item in content["times"]),
             counts=tuple((_search(item, parts), made[item["gives"]]) for item in content["counts"]),
@@ -157,6 +163,10 @@ def _mark(gives: str) -> Callable[[Found], str]:
     return lambda found: gives
 
 
+def _extent(name: str) -> Callable[[Found], Quantifier]:
+    return lambda found: Quantifier(name)
+
+
 def _points(found: Found) -> tuple[When, ...]:
     """ "at hours 12, 16 and 20"."""
     return tuple(When("at", read_number(hour)) for hour in _LISTED.split(found["a"]) if hour)
@@ -200,6 +210,7 @@ _TIMES: Mapping[str, Callable[[Found], tuple[When, ...]]] = {
     "day": _one(_day),
     "days_end": _one(lambda found: When("at", 24 * _hour(found), approximate=True)),
     "lasting": _one(_lasting),
+    "whole": _one(lambda found: When("whole")),
     "stay": _one(lambda found: When("stay", _hours_of(found), whole=_ENTIRE.search(found.group()) is not None)),
     "readings": _one(_some_readings),
     "foreign": lambda found: (),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from clinragen.claims.counted import count_readings
 from clinragen.claims.fronted import drop_lead, front
 from clinragen.claims.lexicon import Meaning
 from clinragen.claims.tokens import Token
@@ -19,6 +20,7 @@ _SAME = Meaning("comparative", "same")
 _TO_LIMIT = {"down to": "falling", "up to": "rising"}
 _OF_NAMES = frozenset(("trend", "values", "levels"))
 _TO_TIME = frozenset(("filler", "pronoun", "soft", "than", "copula", "reading", "word", "name", "restart"))
+_ARTICLES = frozenset(("the", "this", "his", "her", "their", "its", "a"))
 _REACH = 6
 # Extents that hold of a single name as well ("each temperature"); the others need several readings.
 _OF_ONE = frozenset(("every", "none"))
@@ -28,7 +30,7 @@ _GOES_ON = frozenset(("compare", "copula", "level", "trend", "extreme"))
 
 def rewrite(tokens: list[Token]) -> list[Token]:
     """The tokens with determiners as quantifiers, and numbers behind the names that they stand before."""
-    return _turned(_limited(_explained(_determined(tokens))))
+    return _turned(_limited(_explained(_determined(count_readings(tokens)))))
 
 
 def _limited(tokens: list[Token]) -> list[Token]:
@@ -74,6 +76,8 @@ def _determined(tokens: list[Token]) -> list[Token]:
         before = tokens[index - 1] if index else None
         if token.kind == "name" and token.text.lower() == "sat" and before is not None and before.kind == "name":
             token = replace(token, kind="copula")  # "MAP sat below 65"
+        elif token.kind == "stay" and token.text.lower() == "stay" and _is_noun(tokens, index):
+            token = replace(token, kind="filler")  # "the hospital stay was marked by hypotension"
         elif token.kind == "time" and token.text.lower() in ("first", "last") and _of_verb(tokens, index):
             token = replace(token, kind="onset")  # "first fell below 65 at hour 12"
         elif token.kind == "break" and token.text.lower() == "except" and _limits_time(tokens, index):
@@ -117,6 +121,18 @@ def _is_then(token: Token | None) -> bool:
 
 def _kind(tokens: list[Token], index: int) -> str:
     return tokens[index].kind if index < len(tokens) else ""
+
+
+def _is_noun(tokens: list[Token], index: int) -> bool:
+    """Whether an article or a possessive leads to the word; "of the stay" is a part of it that was not understood."""
+    for place in range(index - 1, max(-1, index - 4), -1):
+        token = tokens[place]
+        if token.kind == "filler":
+            part = place > 0 and tokens[place - 1].text.lower() == "of"
+            return token.text.lower() in _ARTICLES and not part
+        if token.kind not in ("word", "soft"):
+            return False
+    return False
 
 
 def _is_both(tokens: list[Token], index: int) -> bool:
@@ -167,8 +183,12 @@ def _goes_on(tokens: list[Token], index: int) -> bool:
     return named and index + 1 < len(tokens) and tokens[index + 1].kind in _GOES_ON
 
 
-def _quantifier(token: Token, extent: str) -> Token:
-    return replace(token, kind="quantifier", meaning=Meaning("quantifier", "of all", quantifier=Quantifier(extent)))
+def _quantifier(token: Token, extent: str, counted: Token | None = None) -> Token:
+    total = None
+    if counted is not None and counted.meaning is not None and counted.meaning.quantifier is not None:
+        total = counted.meaning.quantifier.count  # "on all twelve checks"
+    said = Quantifier(extent, total=total)
+    return replace(token, kind="quantifier", meaning=Meaning("quantifier", "of all", quantifier=said))
 
 
 def _determiner(tokens: list[Token], index: int, dropped: set[int]) -> Token:
@@ -196,7 +216,7 @@ def _determiner(tokens: list[Token], index: int, dropped: set[int]) -> Token:
             break
     if counted and tokens[counted[-1]].kind == "quantifier":
         dropped.update(counted)
-        return _quantifier(token, extent)  # "on all twelve checks"
+        return _quantifier(token, extent, tokens[counted[-1]])  # "on all twelve checks"
     if extent in ("every", "nearly_all", "most") and _floats(tokens, index):
         return _quantifier(token, extent)  # "the temperatures were all above 38"
     if extent == "every":

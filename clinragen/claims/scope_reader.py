@@ -13,7 +13,10 @@ from clinragen.claims.tokens import Token
 
 # Goals that may stand behind the name ("MAP goal > 65").
 _GOAL_NOUNS = ("goal", "target", "threshold", "alarm", "cutoff", "cut", "limit", "parameter")
-_OF_MODALS = ("would", "should", "will", "ought", "expected")
+_OF_MODALS = (
+    *("would", "should", "will", "ought", "expected"),
+    *("forecast", "project", "predict", "extrapolat", "is going", "are going", "going to"),
+)
 _PERSONS = frozenset(("he", "she", "patient", "pt"))
 _ABSENT = Meaning("negation", "plain")
 

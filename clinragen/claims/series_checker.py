@@ -60,6 +60,7 @@ class SeriesChecker:
         self._readings = split_readings(series, range_set)
         self._range_set = range_set
         self._lexicon = lexicon
+        self._rows = len(series.hours)
         self._measured = bool(series.observed.any())
         self._decide = lru_cache(maxsize=1024)(self._decided)  # drafts of a text share most of their statements
 
@@ -199,6 +200,9 @@ class SeriesChecker:
         if quantifier is not None and quantifier.count is not None:
             wanted = quantifier.count
             agrees = {">=": total >= wanted, "<=": total <= wanted}.get(quantifier.operator, total == wanted)
+        if quantifier is not None and quantifier.name == "every":
+            # "at all eight time points", "at every time point"
+            agrees = total == (self._rows if quantifier.total is None else quantifier.total)
         if statement.times and total:
             window = window_of(readings, statement.times, self._lexicon)
             agrees = bool(window.mask.any()) and not (statement.only and total > window.mask.sum())

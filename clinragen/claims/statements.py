@@ -8,7 +8,7 @@ from clinragen.claims.clauses import Clause
 from clinragen.claims.patterns import JUST
 from clinragen.claims.segments import Segment, segments_of
 from clinragen.claims.tokens import Token
-from clinragen.claims.types import Predicate, Statement, Subject, When, is_absence
+from clinragen.claims.types import Predicate, Quantifier, Statement, Subject, When, is_absence
 
 # Times that are points: two of them are two statements.
 _POINTS = frozenset(("at", "start", "admission", "end"))
@@ -94,12 +94,12 @@ def _statement(
             subject,
             predicate,
             span,
-            quantifier if predicate.kind not in _WHOLE else None,
+            quantifier if predicate.kind not in _WHOLE or _is_monotonic(quantifier) else None,
             times,
             negation,
             persistent=segment.stays,
             hedged=segment.hedged,
-            scope="past" if any(when.kind == "outside" for when in segment.times) else clause.scope,
+            scope=_scope(clause, segment),
             unread=segment.unread,
             unknown=clause.unknown,
             lasting=segment.lasting,
@@ -108,6 +108,16 @@ def _statement(
             by_name=own is not None and _has_own(segment) and predicate.kind == "level" and not negation,
         )
     ]
+
+
+def _is_monotonic(quantifier: Quantifier | None) -> bool:
+    return quantifier is not None and quantifier.name == "monotonic"
+
+
+def _scope(clause: Clause, segment: Segment) -> str:
+    """Of what time it is said: a time outside the stay, before it or to come, decides."""
+    kinds = {when.kind for when in segment.times}
+    return "past" if "outside" in kinds else "hypothetical" if "future" in kinds else clause.scope
 
 
 def _has_own(segment: Segment) -> bool:

@@ -98,10 +98,18 @@ def check_trend(statement: Statement, readings: Readings, range_set: RangeSet, l
     if len(values) < 2 and statement.predicate.word != "resolving":
         return Outcome("trend", UNVERIFIABLE, Evidence("there are fewer than two readings"))
     verdict, reason = _trend(statement, readings, hours, values, range_set, lexicon)
+    if statement.quantifier is not None and _turns_back(statement.predicate.word, values):
+        verdict = CONTRADICTED  # "monotonically"
     ends = np.zeros(len(readings), dtype=np.bool_)
     places = np.flatnonzero(window.mask)
     ends[[places[0], places[-1], places[int(values.argmin())], places[int(values.argmax())]]] = True
     return _negated(statement, Outcome("trend", verdict, evidence(reason, readings, ends, lexicon)))
+
+
+def _turns_back(word: str, values: np.ndarray) -> bool:
+    """Whether any reading goes against a change that is said to go one way only."""
+    steps = np.diff(values) * {"rising": 1, "falling": -1}.get(word, 0)
+    return bool((steps < 0).any())
 
 
 def _negated(statement: Statement, outcome: Outcome) -> Outcome:

@@ -96,7 +96,7 @@ class When:
     "until then" (the last reading up to hour `first`), "nth" (the reading at place `first`, negative from the last),
     "first readings" and "last readings" (so many), "stay" (a span of `first` hours that is the whole stay),
     "until max", "since max" and the same of "min" (up to the extreme reading, from it on), or a key of `times` in
-    claims.yaml ("start", "admission", "end", "now", "early", "later", "whole", "outside").
+    claims.yaml ("start", "admission", "end", "now", "early", "later", "whole", "outside", "future").
 
     What is said of a `whole` window is said of all of it ("from hour 4 to hour 20"), not of some moment in it ("in the
     first 24 hours"); with `by`, something is so at its end ("by hour 36"), and a "from" is a beginning only
