@@ -78,7 +78,8 @@ def _quantities(text: str) -> Iterator[Any]:
     for read, spelled in readers:
         try:
             found = read(spelled)
-        except (LarkError, PintError):
+        except (LarkError, PintError, ValueError):
+            # ValueError: pint reads "nan" as a number, which no unit begins with.
             continue
         # An annotation alone ("{SpO2}") measures nothing, and is no quantity here.
         if isinstance(found, Quantity) and math.isfinite(found.magnitude):

@@ -64,6 +64,8 @@ def test_a_unit_is_known_by_what_it_measures(key: str, text: str, written: float
         ("heart_rate", "min"),
         ("fraction_inspired_oxygen", "deg"),
         ("oxygen_saturation", "dB"),
+        ("weight", "nan"),
+        ("weight", "nan/m"),
         ("weight", "km99999999"),
         ("weight", "10**10**10"),
         ("weight", "((((((((((((kg))))))))))))" * 20),
