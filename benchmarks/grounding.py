@@ -6,8 +6,9 @@ RUN is the folder of `clinragen quickstart` (default runs/quickstart). Every way
 patients: freely; with quotations from the note and the numbers free, those of any reading, or those of the statistic
 that the words name; then with refused sentences left out, with them written again, and with left-out evidence asked
 for. The claims of each are checked against the patients' data. Times are medians over repetitions that take turns with
-free generation in this process, as ratios to it: in a batch, and for single patients. Results, with versions, commit
-and machine, go to benchmarks/results/grounding.json.
+free generation in this process, as ratios to it: in a batch, and for single patients. Each turn is about other
+patients as far as there are so many, because what has been read of a text once is remembered. Results, with versions,
+commit and machine, go to benchmarks/results/grounding.json.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def main() -> None:
         "provenance": {key: cohort.provenance.get(key) for key in ("source", "version", "synthetic")},
         "ways": ways,
         "time_ratios": {
-            "batch": _ratio(explainer, patients[:BATCH], values.repeats, BATCH),
-            "single": _ratio(explainer, patients[: values.single], values.repeats, 1),
+            "batch": _ratio(explainer, _turns(patients, BATCH, values.repeats), BATCH),
+            "single": _ratio(explainer, _turns(patients, values.single, values.repeats), 1),
         },
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("torch", "transformers", "clinragen")},
@@ -147,15 +148,21 @@ def _withheld(found: Sequence[Any]) -> float:
     return withheld / max(1, withheld + sum(len(one.sentences) for one in found))
 
 
-def _ratio(explainer: Explainer, patients: Sequence[Patient], repeats: int, batch: int) -> dict[str, Any]:
+def _turns(patients: Sequence[Patient], count: int, repeats: int) -> list[list[Patient]]:
+    """So many patients for each turn, others in each until there are no more."""
+    endless = [*patients] * (1 + repeats * count // len(patients))
+    return [endless[turn * count : (turn + 1) * count] for turn in range(repeats)]
+
+
+def _ratio(explainer: Explainer, turns: Sequence[Sequence[Patient]], batch: int) -> dict[str, Any]:
     """Time of each way over that of free generation in the same turn: the median and all values."""
     ratios: dict[str, list[float]] = {"numbers of the statistic": [], "written again": [], "asked for evidence": []}
     seconds = []
-    _freely(explainer, patients[:2], batch)
+    _freely(explainer, turns[0][:2], batch)
     verifiers = {
         name: Verifier(explainer.model, explainer.processor, explainer.checking, WAYS[name]) for name in ratios
     }
-    for _ in range(repeats):
+    for patients in turns:
         started = time.perf_counter()
         _freely(explainer, patients, batch)
         free = time.perf_counter() - started
@@ -166,7 +173,7 @@ def _ratio(explainer: Explainer, patients: Sequence[Patient], repeats: int, batc
                 verifiers[name].generate(patients[start : start + batch])
             found.append((time.perf_counter() - started) / free)
     return {
-        "patients": len(patients),
+        "patients": len(turns[0]),
         "free_seconds_per_patient": statistics.median(seconds),
         **{name: {"median": statistics.median(found), "all": found} for name, found in ratios.items()},
     }

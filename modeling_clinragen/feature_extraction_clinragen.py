@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from .configuration_clinragen import STEP_FEATURES
 from .errors import ModelInputError, SettingsError
+from .hub_guard_clinragen import refuse_hub_writes
+from .provenance_clinragen import credentialed_folder
 
 CLIP = 8.0
 
@@ -76,6 +79,13 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         self.freshness_hours = freshness_hours
         self.lab_layout = lab_layout
         self.fills = [float(fill) for fill in fills]
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers. One from credentialed data keeps the process off the Hub (see `refuse_hub_writes`)."""
+        if Path(pretrained_model_name_or_path).is_dir() and credentialed_folder(pretrained_model_name_or_path):
+            refuse_hub_writes()
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     @property
     def step_features(self) -> int:

@@ -10,32 +10,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .note_clinragen import clean_note
 from .numbers_clinragen import SeriesNumbers, VariableNames
 from .processing_clinragen import NO_DIAGNOSIS
+from .quotable_clinragen import Quotable
 from .sentences_clinragen import CLOSING_MARKS, MAX_QUOTATION, QUOTATION, QUOTATION_MARKS
 from .support_clinragen import DiseaseNames, Support
 
 NOT_MEASURED = (" was not measured", " were not measured", " was never measured", " is not measured")
 _SENTENCE_END = ".!?"
 _WORDS = re.compile(r"(?:(?![\d_])[\w \-,;:()/'])+")
-# Places in running text that have to be looked at: words that ask for a number or a disease, or state a share or a
-# level, letters that may begin a name, and misplaced marks.
+# Words in running text behind which something has to be looked at: they ask for a number or a disease, or state a
+# share or a level.
 _WATCHED = re.compile(
-    r"(?i:hour|about|near|around|approximately|roughly|every|each|all|most|some|few|several|once|high|low"
-    r"|fit|point|support|keeping|consistent|suggestive|indicative|\band\b|\bor\b)|[A-Z]|[ ,;:(.][,;:]|  "
+    r"(?:hours?|about|near|around|approximately|roughly|every|each|all|most|some|few|several|once|high|low"
+    r"|fits?|points?\s+to|supports?|keeping\s+with|consistent\s+with|suggestive\s+of|indicative\s+of|and\b|or\b)"
 )
-# How far back the end of one of these may stand.
+# Letters that may begin a name, and misplaced marks.
+_SHARP = re.compile(r"[A-Z]|[ ,;:(.][,;:]|  ")
+# How far back one of the words may end.
 _WATCHED_BEFORE = 40
-_DECIMAL = re.compile(r"\d\.\d")
+# Behind a quotation and these words comes a further one.
+_FURTHER = re.compile(rf"[{CLOSING_MARKS}],?\s+(?:and|or)\Z")
+# "from hour" may go on with an s.
+_PLURAL = ("hour", "Hour")
 # Longest name of a variable, in characters: what a name that has just ended is searched in.
 _TAIL = 64
-# So far ahead the tokens of a quotation are looked for.
-_LONGEST_TOKEN = 48
+_QUOTED = re.compile(f"[^{CLOSING_MARKS}]+")
 # No comma or full stop stands behind these, and no capital behind so many small letters.
 _OPEN = " ,;:(."
 _GLUED = 3
@@ -58,60 +62,6 @@ class Facts:
     spans: Sequence[tuple[int, int]] | None = None
     series: Mapping[str, Any] | None = None
     support: Support | None = None
-
-
-class Quotable:
-    """The parts of one note that can be quoted, with every run of white space as one blank.
-
-    Args:
-        note: The note.
-        spans: Its quotable parts; None for all of it.
-    """
-
-    def __init__(self, note: str, spans: Sequence[tuple[int, int]] | None = None) -> None:
-        note = clean_note(note)
-        parts = [note] if spans is None else [note[start:end] for start, end in spans]
-        pieces = [piece for part in parts for piece in re.split(f"[{QUOTATION_MARKS}]", part)]
-        # A part ends with a mark that can't be quoted, so that no quotation runs from one into the next.
-        self.text = "\0".join(dict.fromkeys(" ".join(piece.split()) for piece in pieces)) + "\0"
-        self.starts = tuple(
-            place for place, character in enumerate(self.text) if character not in " \0" and not self._inside(place)
-        )
-
-    def _inside(self, place: int) -> bool:
-        """Whether a place lies inside a word or a decimal number."""
-        around = self.text[max(0, place - 2) : place + 2]
-        if place and self.text[place - 1].isalnum() and self.text[place].isalnum():
-            return True
-        return place > 0 and _DECIMAL.search(around) is not None and "." in self.text[place - 1 : place + 1]
-
-    def starts_in(self, wanted: Callable[[str], bool]) -> tuple[int, ...]:
-        """The places where a quotation of one of the wanted parts may begin."""
-        parts = [found for found in re.finditer("[^\0]+", self.text) if wanted(found.group())]
-        return tuple(place for place in self.starts if any(part.start() <= place < part.end() for part in parts))
-
-    def rests(self, places: Iterable[int]) -> list[str]:
-        """The texts that may follow: the rest of each place's part, and closing marks where a quotation may end."""
-        found = []
-        for place in places:
-            end = min(self.text.index("\0", place), place + _LONGEST_TOKEN)
-            if place < end:
-                found.append(self.text[place:end])
-            found += [
-                self.text[place:stop] + mark
-                for stop in range(place, end + 1)
-                if stop > 0 and self.text[stop - 1] != "\0" and self.ends((stop,))
-                for mark in CLOSING_MARKS
-            ]
-        return found
-
-    def after(self, places: Iterable[int], character: str) -> tuple[int, ...]:
-        """The places behind one more character of a quotation."""
-        return tuple(place + 1 for place in places if character != "\0" and self.text[place] == character)
-
-    def ends(self, places: Iterable[int]) -> bool:
-        """Whether a quotation may end here: not inside a word, and not at a blank."""
-        return any(self.text[place - 1] != " " and not self._inside(place) for place in places)
 
 
 class State(NamedTuple):
@@ -157,6 +107,7 @@ class Grounding:
     quotable: Quotable = field(init=False)
     named: DiseaseNames = field(init=False)
     _unmeasured: re.Pattern[str] | None = field(init=False)
+    _spoken: re.Pattern[str] | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.quotable = Quotable(self.facts.note, self.facts.spans)
@@ -167,56 +118,104 @@ class Grounding:
         self._unmeasured = (
             re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, words))})(?!\w)", re.IGNORECASE) if words else None
         )
+        # Finds them, and some more, faster.
+        self._spoken = re.compile("|".join(re.escape(word.lower()) for word in words)) if words else None
 
     def after(self, state: State, text: str) -> State | None:
         """The state behind more text; None where that text is not possible."""
         place = 0
         while place < len(text):
-            # Runs of words in which nothing has to be looked at are the most of a text.
-            end = self._plain(state, text, place)
-            if end > place:
-                state = state._replace(sentence=state.sentence + text[place:end])
-                place = end
-                continue
-            reached = self._after(state, text[place])
+            end, reached = place, None
+            # Runs of words in which nothing has to be looked at, whole names and quoted words are the most of a text.
+            if state.mode == "quotation" and not state.literals:
+                end, reached = self._quoted(state, text, place)
+            elif state.mode == "free" and not state.literals and not state.name:
+                end = self._plain(state, text, place)
+                if end > place:
+                    reached = state._replace(sentence=state.sentence + text[place:end])
+                elif not state.sentence[-1:].isalnum():
+                    name = self._whole_name(state, text, place)
+                    end += len(name)
+                    reached = state._replace(sentence=state.sentence + name, name=name)
+            if end == place:
+                end, reached = place + 1, self._after(state, text[place])
             if reached is None:
                 return None
-            state = reached
-            place += 1
+            place, state = end, reached
         return state
+
+    def _quoted(self, state: State, text: str, place: int) -> tuple[int, State | None]:
+        """The end of the quoted words from a place on, and the state behind them."""
+        found = _QUOTED.match(text, place)
+        if found is None:
+            return place, None
+        words = found.group()
+        places = self.quotable.behind(state.places, words)
+        length = state.length + len(words)
+        sentence = state.sentence + words
+        fits = places and length <= MAX_QUOTATION
+        return found.end(), state._replace(sentence=sentence, places=places, length=length) if fits else None
 
     def _plain(self, state: State, text: str, place: int) -> int:
         """The end of the letters and blanks from a place on that go on with the sentence whatever they are."""
-        run = _WORDS.match(text, place) if state.mode == "free" and not state.literals and not state.name else None
+        run = _WORDS.match(text, place)
         sentence = state.sentence
-        if run is None or (text[place].isspace() and _ended(sentence)):
+        if run is None or (text[place].isspace() and ended(sentence)):
             return place
         if sentence and sentence[-1] in CLOSING_MARKS and text[place].isalnum():
             return place
         tail = sentence[-_TAIL:]
-        watched = tail + run.group()
-        end = run.end()
-        for pattern in (_WATCHED, self._unmeasured):
-            for found in pattern.finditer(watched, max(0, len(tail) - _WATCHED_BEFORE)) if pattern else ():
-                if found.start() >= len(tail):
-                    end = min(end, place + found.start() - len(tail))
+        watched, border = tail + run.group(), len(tail)
+        sharp = _SHARP.search(watched, max(0, border - 1))
+        end = run.end() if sharp is None else place + max(0, sharp.start() - border)
+        folded = watched.lower()
+        if len(folded) != len(watched):
+            # Of a few letters the small one is longer.
+            return place
+        for pattern in (_WATCHED, self._spoken):
+            for found in pattern.finditer(folded, max(0, border - _WATCHED_BEFORE)) if pattern else ():
+                if found.end() > border:
+                    # The last letter is looked at, and what stands behind it.
+                    end = min(end, place + max(0, found.end() - 1 - border))
                     break
-                if found.end() >= len(tail) or tail[found.end() :].isspace():
+                if tail[found.end() :].isspace() or found.end() == border:
                     return place
         return end
 
+    def _whole_name(self, state: State, text: str, place: int) -> str:
+        """The whole name of a disease that stands at a place in a text and may be written there, or ""."""
+        sentence = state.sentence
+        name = self.named.whole(text, place)
+        if not name or name not in self.named.allowed(sentence, state.listed) or _misspelt(sentence, name[0]):
+            return ""
+        demanded = self.named.demanded(sentence, state.listed)
+        fits = demanded is None or name in demanded
+        return name if fits and self.numbers.demand(sentence) == "no" else ""
+
     def continuations(self, state: State) -> Sequence[str] | None:
-        """Where only certain texts may follow, these texts, or what they begin with; None where others may."""
+        """Where only certain texts may follow, these texts, or what they begin with; None where others may.
+
+        Those of a quotation are not among them: see `Quotable`.
+        """
         if state.literals:
             return state.literals
-        if state.mode == "quotation":
-            return self.quotable.rests(state.places)
         if state.mode == "number" and _whole(state) is None:
             return [number[len(state.number) :] for number in state.numbers]
-        if state.mode == "free" and self.numbers.demand(state.sentence) == "at once":
+        if state.mode != "free":
+            return None
+        asked = self.numbers.demand(state.sentence)
+        if asked == "at once":
             return sorted(self.numbers.possible(state.sentence) or ())
-        demanded = self.named.demanded(state.sentence, state.listed) if state.mode == "free" else None
+        if asked == "yes":
+            before = (" ", "s ") if state.sentence.endswith(_PLURAL) else (" ",)
+            numbers = self.numbers.possible(state.sentence + " ") or ()
+            return sorted(blank + number for number in numbers for blank in before)
+        demanded = self.named.demanded(state.sentence, state.listed)
         return None if demanded is None else sorted(demanded)
+
+    def concluded(self, state: State) -> bool:
+        """Whether the whole name of a disease has just been written."""
+        return state.mode == "free" and state.name in self.named.names and self._name_holds(state)
 
     def complete(self, state: State) -> bool:
         """Whether the rationale may end here."""
@@ -259,7 +258,7 @@ class Grounding:
             return state._replace(mode="quotation", places=places, length=0) if places else None
         if character.isdecimal() and not before.isalpha():
             return self._begun(state, sentence, character)
-        if sentence.strip() and (character == "\n" or (character.isspace() and _ended(sentence))):
+        if sentence.strip() and (character == "\n" or (character.isspace() and ended(sentence))):
             # A model that repeats itself would go on until the limit.
             said = sentence.strip(" .!?")
             finished = (*state.finished, said)
@@ -271,9 +270,16 @@ class Grounding:
         asked, asks = self.numbers.demand(sentence), self.numbers.demand(state.sentence)
         # "from hour" goes on with a blank, or an s, and then with a number.
         unanswered = (asked == "yes" and asks == "no") or (asked == "at once" and not character.isspace())
-        if unanswered or asks == "in vain" or self.named.leads_nowhere(state.sentence, state.listed):
+        if unanswered or asks == "in vain" or self._leads_nowhere(state):
             return None
         return state
+
+    def _leads_nowhere(self, state: State) -> bool:
+        """Whether a disease or a further quotation has to follow, and there is none."""
+        if self.named.leads_nowhere(state.sentence, state.listed):
+            return True
+        further = self.facts.support is not None and state.sentence[-1:] in "dr" and _FURTHER.search(state.sentence)
+        return bool(further) and not self._quotable(state.sentence, state.listed)
 
     def _quotable(self, sentence: str, listed: frozenset[str] | None) -> tuple[int, ...]:
         """Where a quotation may begin: in parts that are new in the sentence, and may support one disease with it."""
@@ -330,7 +336,7 @@ class Grounding:
             # The same words twice are no further evidence.
             closes = state.length > 0 and self.quotable.ends(state.places) and quoted[1:] not in _quotations(words)
             return State("free", sentence, state.finished, state.listed) if closes else None
-        places = self.quotable.after(state.places, character)
+        places = self.quotable.behind(state.places, character)
         if not places or state.length >= MAX_QUOTATION:
             return None
         return state._replace(sentence=sentence, places=places, length=state.length + 1)
@@ -342,7 +348,7 @@ class Grounding:
         )
 
 
-def _ended(sentence: str) -> bool:
+def ended(sentence: str) -> bool:
     """Whether a blank ends the sentence, as `sentence_spans` sees it."""
     last = sentence.rstrip(")]")[-1:]
     return bool(last) and last in _SENTENCE_END
@@ -372,4 +378,4 @@ def _whole(state: State) -> str | None:
     return next((number for number in (state.number, state.number[:-1]) if number in state.numbers), None)
 
 
-__all__ = ["NOT_MEASURED", "Facts", "Grounding", "Quotable", "State"]
+__all__ = ["NOT_MEASURED", "Facts", "Grounding", "Quotable", "State", "ended"]

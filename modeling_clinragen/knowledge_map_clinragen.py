@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 
 from .errors import ModelInputError, SettingsError
 from .processing_clinragen import ClinRaGenProcessor
+from .series_input_clinragen import standard_series
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def term_token_ids(term: str, tokenizer: Any) -> list[int]:
 
 @torch.no_grad()
 def map_knowledge(
-    model: Any, processor: ClinRaGenProcessor, series: Mapping[str, Any], terms: Sequence[str] | None = None
+    model: Any, processor: ClinRaGenProcessor, series: Any, terms: Sequence[str] | None = None
 ) -> KnowledgeMap:
     """The knowledge attention of one stay.
 
@@ -49,7 +50,7 @@ def map_knowledge(
     Args:
         model: A ClinRaGen model with knowledge attention.
         processor: Its processor, whose tokenizer turns V_k back into words.
-        series: `hours` `(steps,)` and `values` `(steps, variables)`.
+        series: The series, as the processor takes it.
         terms: Terms of the knowledge base to group tokens by; without them every token has its own column.
 
     Raises:
@@ -60,7 +61,8 @@ def map_knowledge(
         raise SettingsError(
             f"this model has no knowledge attention: its knowledge_fusion is '{model.config.knowledge_fusion}'"
         )
-    features = processor.feature_extractor([series], return_tensors="pt").to(model.device)
+    known = standard_series(series, processor.feature_extractor.variables, processor.vocabulary)
+    features = processor.feature_extractor([known], return_tensors="pt").to(model.device)
     _, _, weights = model.get_lab_vectors(features["lab_features"], features["lab_mask"], return_weights=True)
     # (1, heads, patches, prototypes) -> (patches, prototypes) -> (patches, tokens)
     attention = weights[0].float().mean(dim=0)
@@ -80,7 +82,7 @@ def map_knowledge(
             )
         tokens = np.stack([tokens[:, [column[token] for token in group]].mean(axis=1) for group in groups], axis=1)
     return KnowledgeMap(
-        hours=processor.feature_extractor.patch_hours(series["hours"]),
+        hours=processor.feature_extractor.patch_hours(known["hours"]),
         words=words,
         weights=tokens,
         prototype_weights=attention.cpu().numpy(),

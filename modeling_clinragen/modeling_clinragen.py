@@ -2,50 +2,32 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.utils import ModelOutput, can_return_tuple
+from transformers.utils import can_return_tuple
 
 from .errors import ModelInputError
+from .export_clinragen import ExportableDecoder, ExportableEncoder, checks_values
+from .forward_arguments_clinragen import refuse_others, require_targets
 from .generation_clinragen import DiseaseListConstraint, score_diseases
+from .generation_settings_clinragen import generation_settings
 from .grounded_clinragen import GroundedConstraint, TargetReader
 from .knowledge_map_clinragen import map_knowledge
+from .loss_clinragen import target_losses
+from .output_clinragen import ClinRaGenOutput
+from .own_adapters_clinragen import WithOwnAdapters
 from .packing_clinragen import MULTIPLE, pack
 from .prefix_clinragen import generate_behind
 from .pretrained_clinragen import ClinRaGenPreTrainedModel
 from .processing_clinragen import IGNORED
 from .series_statistics_clinragen import series_statistics, statistic_names
 
-HEAD_MULTIPLE = 512
 
-
-@dataclass
-class ClinRaGenOutput(ModelOutput):
-    """Output of a forward pass: loss and logits of the generating class, hidden states and their mask of the body.
-
-    Args:
-        loss: Mean negative log-likelihood of the labels that are not -100.
-        logits: Encoder-decoder: `(batch, target_tokens, vocabulary)`. Decoder-only: over context and target. None in
-            training mode, where only the positions that count are ever computed.
-        last_hidden_state: `(batch, positions, width)` over the note's tokens and the lab vectors, without gaps.
-        attention_mask: Which of these positions are not padding, `(batch, positions)`.
-        knowledge_weights: `(batch, heads, patches, prototypes)` where requested.
-    """
-
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    last_hidden_state: torch.Tensor | None = None
-    attention_mask: torch.Tensor | None = None
-    knowledge_weights: torch.Tensor | None = None
-
-
-class ClinRaGenModel(ClinRaGenPreTrainedModel):
+class ClinRaGenModel(WithOwnAdapters, ClinRaGenPreTrainedModel):
     """Encodes a note, lab and vital series, or both, to hidden states; it generates nothing.
 
     `config.text_config` alone decides the language model: an encoder-decoder reads `[note][lab vectors]` in its
@@ -77,20 +59,25 @@ class ClinRaGenModel(ClinRaGenPreTrainedModel):
         lab_features: torch.Tensor | None = None,
         lab_mask: torch.Tensor | None = None,
         *,
+        inputs_embeds: torch.Tensor | None = None,
         return_knowledge_weights: bool = False,
+        **others: Any,
     ) -> ClinRaGenOutput:
         """Encode notes and series.
 
         Args:
             input_ids, attention_mask: Note and prompt, `(batch, tokens)`, padded on either side.
             lab_features, lab_mask: See `ClinRaGenLabEncoder`.
+            inputs_embeds: The embeddings of `input_ids`, instead of these.
             return_knowledge_weights: Also return the attention over the prototypes.
+            others: What PEFT passes to every model; only None and False are allowed.
 
         Raises:
-            ModelInputError: Neither a note nor a series is given, or shapes do not fit together.
+            ModelInputError: Neither a note nor a series is given, shapes do not fit together, or another one is set.
         """
+        refuse_others(others)
         embeds, mask, weights = self._embed_inputs(
-            input_ids, attention_mask, lab_features, lab_mask, return_knowledge_weights
+            input_ids, attention_mask, lab_features, lab_mask, inputs_embeds, return_weights=return_knowledge_weights
         )
         hidden, mask = self._encode(embeds, mask)
         return ClinRaGenOutput(last_hidden_state=hidden, attention_mask=mask, knowledge_weights=weights)
@@ -110,19 +97,24 @@ class ClinRaGenModel(ClinRaGenPreTrainedModel):
         attention_mask: torch.Tensor | None,
         lab_features: torch.Tensor | None,
         lab_mask: torch.Tensor | None,
-        return_weights: bool,
+        inputs_embeds: torch.Tensor | None = None,
+        *,
+        return_weights: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         # Note tokens, then lab vectors: (batch, tokens + patches, width) and a boolean mask.
         embeds, masks, weights = [], [], None
-        if input_ids is not None:
+        note = input_ids if inputs_embeds is None else inputs_embeds
+        if note is not None:
+            if input_ids is not None and inputs_embeds is not None:
+                raise ModelInputError("input_ids and inputs_embeds are two forms of one note; give one of them")
             if attention_mask is None:
-                attention_mask = torch.ones_like(input_ids)
-            if input_ids.ndim != 2 or attention_mask.shape != input_ids.shape:
+                attention_mask = torch.ones(note.shape[:2], dtype=torch.long, device=note.device)
+            if note.ndim != (2 if inputs_embeds is None else 3) or attention_mask.shape != note.shape[:2]:
                 raise ModelInputError(
-                    f"attention_mask has the shape {tuple(attention_mask.shape)} and input_ids "
-                    f"{tuple(input_ids.shape)}; both are (batch, tokens)"
+                    f"attention_mask has the shape {tuple(attention_mask.shape)} and the note {tuple(note.shape)}; "
+                    "attention_mask and input_ids are (batch, tokens), inputs_embeds (batch, tokens, width)"
                 )
-            embeds.append(self.get_input_embeddings()(input_ids))
+            embeds.append(self.get_input_embeddings()(note) if inputs_embeds is None else note)
             masks.append(attention_mask.bool())
         if lab_features is not None:
             if lab_mask is None:
@@ -132,22 +124,21 @@ class ClinRaGenModel(ClinRaGenPreTrainedModel):
             masks.append(patch_mask)
             if self.config.knowledge_fusion == "tokens":
                 knowledge = self.get_input_embeddings()(self.knowledge_token_ids)
-                embeds.append(knowledge.expand(len(vectors), -1, -1))
-                masks.append(patch_mask.new_ones(len(vectors), len(knowledge)))
+                embeds.append(knowledge.expand(vectors.shape[0], -1, -1))
+                masks.append(patch_mask.new_ones(vectors.shape[0], len(knowledge)))
         if not embeds:
             raise ModelInputError("give input_ids (a note), lab_features (a series), or both")
-        if len({len(part) for part in embeds}) > 1:
+        if len(embeds) > 1 and embeds[0].shape[0] != embeds[1].shape[0]:
             raise ModelInputError(f"{len(embeds[0])} notes but {len(embeds[1])} series are in the batch")
         mask = torch.cat(masks, dim=1)
-        empty = int((~mask.any(dim=1)).sum())
-        if empty:
+        if checks_values() and (empty := int((~mask.any(dim=1)).sum())):
             raise ModelInputError(f"{empty} of {len(mask)} examples are empty: they have neither a token nor a step")
         self._check_length(mask)
         return torch.cat([part.to(embeds[0].dtype) for part in embeds], dim=1), mask, weights
 
     def _check_length(self, mask: torch.Tensor) -> None:
         limit = self.config.text_max_positions
-        if limit is not None and (longest := int(mask.sum(dim=1).max())) > limit:
+        if limit is not None and checks_values() and (longest := int(mask.sum(dim=1).max())) > limit:
             raise ModelInputError(
                 f"an example needs {longest} positions but this language model has {limit}; lower the processor's "
                 "max_source_tokens"
@@ -164,7 +155,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
     accepts_loss_kwargs = True
 
     @can_return_tuple
-    def forward(
+    def forward(  # noqa: PLR0913 (a forward pass of transformers' kind)
         self,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
@@ -174,6 +165,10 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         target_weights: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         return_knowledge_weights: bool = False,
+        *,
+        inputs_embeds: torch.Tensor | None = None,
+        decoder_input_ids: torch.Tensor | None = None,
+        **others: Any,
     ) -> ClinRaGenOutput:
         """Score targets, given notes and series.
 
@@ -184,32 +179,38 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
             target_weights: Loss weight of each target token, `(batch, target_tokens)`; 1 by default.
             num_items_in_batch: Number of target tokens that the loss is averaged over; by default those in `labels`.
             return_knowledge_weights: Also return the attention over the prototypes.
+            inputs_embeds: The embeddings of `input_ids`, instead of these.
+            decoder_input_ids: Encoder-decoder only: the labels, moved by one (see
+                `prepare_decoder_input_ids_from_labels`), which are made of them by default. Without labels there is no
+                loss, only the logits, which the Trainer's label smoothing starts from.
+            others: What PEFT passes to every model; only None and False are allowed.
 
         Raises:
-            ModelInputError: Neither a note nor a series is given, or shapes do not fit together.
+            ModelInputError: Neither a note nor a series is given, or no targets are, shapes do not fit together, or
+                another argument is set.
         """
-        if labels is None:
-            raise ModelInputError("forward needs labels to score; call generate to produce text")
+        refuse_others(others)
         embeds, mask, weights = self._embed_inputs(
-            input_ids, attention_mask, lab_features, lab_mask, return_knowledge_weights
+            input_ids, attention_mask, lab_features, lab_mask, inputs_embeds, return_weights=return_knowledge_weights
         )
-        if labels.ndim != 2 or labels.shape[0] != embeds.shape[0]:
-            raise ModelInputError(f"labels have the shape {tuple(labels.shape)} but the batch has {embeds.shape[0]}")
-        if target_weights is not None and target_weights.shape != labels.shape:
-            raise ModelInputError(
-                f"target_weights have the shape {tuple(target_weights.shape)} but labels {tuple(labels.shape)}"
-            )
-        if self.config.is_encoder_decoder:
+        both = self.config.is_encoder_decoder
+        require_targets(labels, decoder_input_ids, target_weights, batch=embeds.shape[0], is_encoder_decoder=both)
+        if both:
             embeds, mask = pack(embeds, mask, padding_side="right")
-            inputs, targets = self._decoder_inputs(labels), labels
-            inputs |= {"inputs_embeds": embeds, "attention_mask": mask}
-        else:
-            inputs, targets = self._continued(embeds, mask, labels)
+            if decoder_input_ids is None:
+                decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels=labels)
+            inputs = {"inputs_embeds": embeds, "attention_mask": mask, "decoder_input_ids": decoder_input_ids}
+        if labels is None:
+            logits = self.language_model(**inputs, use_cache=False).logits
+            return ClinRaGenOutput(logits=logits, knowledge_weights=weights)
+        targets = labels
+        if not both:
+            inputs, targets = self.continued(embeds, mask, labels)
         # Only counted positions: with targets of different lengths, more than half of the logits would be padding.
         counted = targets != IGNORED
         count = num_items_in_batch if num_items_in_batch is not None else counted.sum().clamp(min=1)
         if self.training:
-            logits, losses = None, self._losses(inputs, targets)[counted]
+            logits, losses = None, target_losses(self.language_model, inputs, targets)[counted]
         else:
             logits = self.language_model(**inputs, use_cache=False).logits
             losses = nn.functional.cross_entropy(logits[counted].float(), targets[counted], reduction="none")
@@ -219,13 +220,18 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         total = losses.sum()
         return ClinRaGenOutput(loss=total / count, logits=logits, knowledge_weights=weights)
 
-    def _decoder_inputs(self, labels: torch.Tensor) -> dict[str, Any]:
-        return {"decoder_input_ids": self.language_model.prepare_decoder_input_ids_from_labels(labels=labels)}
+    @property
+    def prepare_decoder_input_ids_from_labels(self) -> Any:
+        """Makes an encoder-decoder's `decoder_input_ids`, which `DataCollatorForSeq2Seq` puts into every batch.
 
-    def _continued(
+        Only encoder-decoders have it: the collator looks whether a model does.
+        """
+        return self.language_model.prepare_decoder_input_ids_from_labels
+
+    def continued(
         self, embeds: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor
     ) -> tuple[dict[str, Any], torch.Tensor]:
-        # Decoder-only: context, then target, without a gap; and the target of every position.
+        """A decoder-only model's inputs, context and then target without a gap, and the target of every position."""
         token_mask = labels != IGNORED
         target_embeds = self.get_input_embeddings()(labels.masked_fill(~token_mask, 0))
         targets = torch.cat((labels.new_full(mask.shape, IGNORED), labels), dim=1)
@@ -236,28 +242,6 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         targets = torch.cat((targets[:, 1:], targets.new_full((targets.shape[0], 1), IGNORED)), dim=1)
         return {"inputs_embeds": embeds, "attention_mask": mask}, targets
 
-    def _losses(self, inputs: dict[str, Any], targets: torch.Tensor) -> torch.Tensor:
-        # Negative log-likelihood of every target `(batch, positions)`, 0 where ignored. Logits are by far the largest
-        # tensor of a step, so only counted positions are computed. Language models differ in how they get from hidden
-        # states to logits (T5 scales, BART adds a bias, Gemma caps), but all of them call the head: a hook in front
-        # of the head selects the positions.
-        flat = targets.flatten()
-        order = torch.sort((flat != IGNORED).to(torch.uint8), descending=True, stable=True).indices
-        counted = int((flat != IGNORED).sum())
-        # Rounded up with uncounted positions, so that few different sizes occur: see `pack`.
-        chosen = order[: min(-(-counted // HEAD_MULTIPLE) * HEAD_MULTIPLE, len(flat))]
-        handle = self.language_model.get_output_embeddings().register_forward_pre_hook(
-            lambda _, hidden: (hidden[0].flatten(0, 1)[chosen], *hidden[1:])
-        )
-        try:
-            logits = self.language_model(**inputs, use_cache=False).logits
-        finally:
-            handle.remove()
-        losses = nn.functional.cross_entropy(
-            logits.float().flatten(0, -2), flat[chosen], ignore_index=IGNORED, reduction="none"
-        )
-        return losses.new_zeros(flat.shape).index_put((chosen,), losses).view(targets.shape)
-
     @torch.no_grad()
     def encode(
         self,
@@ -265,17 +249,18 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         attention_mask: torch.Tensor | None = None,
         lab_features: torch.Tensor | None = None,
         lab_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The states that generation starts from, so that several texts of a patient need them only once.
 
         Args:
-            input_ids, attention_mask, lab_features, lab_mask: As in `forward`.
+            input_ids, attention_mask, lab_features, lab_mask, inputs_embeds: As in `forward`.
 
         Returns:
             An encoder's hidden states, or a decoder-only model's input embeddings, `(batch, positions, width)`, and
             their mask `(batch, positions)`.
         """
-        embeds, mask, _ = self._embed_inputs(input_ids, attention_mask, lab_features, lab_mask, False)
+        embeds, mask, _ = self._embed_inputs(input_ids, attention_mask, lab_features, lab_mask, inputs_embeds)
         return self._encode(embeds, mask) if self.config.is_encoder_decoder else (embeds, mask)
 
     @torch.no_grad()
@@ -297,36 +282,33 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
             encoded: The outcome of `encode`, instead of the inputs.
             target_prefix, target_prefix_mask: The first tokens of the targets, `(batch, prefix_tokens)`, which
                 generation goes on from, and their mask, padded on the left (see `generate_behind`).
-            kwargs: Options of transformers' `generate`.
+            kwargs: Options of transformers' `generate`, which win over a given `generation_config`, and this over the
+                saved one; also `inputs_embeds`, as in `forward`.
 
         Note and series are encoded once; the language model's own `generate` does the rest, so everything that it
         supports (beams, sampling, streaming, static caches) works here. Only generated tokens are returned, and
         `max_length` and `min_length` count only these, with every kind of language model.
 
         Raises:
-            ModelInputError: Prefixes are padded that can't be (see `prefixes_can_be_padded`).
+            ModelInputError: Prefixes are padded that can't be (see `prefixes_can_be_padded`), or an option needs a
+                prompt of text alone, as an assistant model does.
         """
         # transformers' name for the first argument of every model.
         input_ids = kwargs.pop("inputs", input_ids)
+        inputs_embeds = kwargs.pop("inputs_embeds", None)
         # The Trainer's batches have these beside the inputs.
         for name in ("labels", "target_weights"):
             kwargs.pop(name, None)
-        if encoded is None:
-            encoded = self.encode(input_ids, attention_mask, lab_features, lab_mask)
-        # One merged configuration: transformers accepts either a configuration or single options, not both.
-        settings = copy.deepcopy(kwargs.pop("generation_config", None) or self.generation_config)
-        kwargs = settings.update(**kwargs)
+        both = self.config.is_encoder_decoder
+        settings, kwargs = generation_settings(self.generation_config, kwargs, is_encoder_decoder=both)
         kwargs["generation_config"] = settings
-        if not self.config.is_encoder_decoder:
-            # The language model would count the input embeddings in max_length and min_length.
-            settings.max_new_tokens = settings.max_new_tokens or settings.max_length
-            settings.min_new_tokens = settings.min_new_tokens or settings.min_length
-            settings.max_length = settings.min_length = None
+        if encoded is None:
+            encoded = self.encode(input_ids, attention_mask, lab_features, lab_mask, inputs_embeds)
         if target_prefix is not None:
             known = torch.ones_like(target_prefix) if target_prefix_mask is None else target_prefix_mask
             return generate_behind(self.language_model, encoded, target_prefix, known, **kwargs)
         states, mask = encoded
-        if self.config.is_encoder_decoder:
+        if both:
             states = BaseModelOutput(last_hidden_state=states)
             return self.language_model.generate(encoder_outputs=states, attention_mask=mask, **kwargs)
         embeds, mask = pack(states, mask, padding_side="left")
@@ -352,7 +334,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         Returns:
             Sums of the tokens' log-probabilities, `(batch, candidates)`.
         """
-        embeds, mask, _ = self._embed_inputs(input_ids, attention_mask, lab_features, lab_mask, False)
+        embeds, mask, _ = self._embed_inputs(input_ids, attention_mask, lab_features, lab_mask)
         batch, count, _ = candidates.shape
         if batch != embeds.shape[0]:
             raise ModelInputError(f"candidates are for {batch} patients but the batch has {embeds.shape[0]}")
@@ -365,16 +347,17 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         for rows in torch.arange(len(flat), device=flat.device).split(sequences):
             labels, own, own_mask = flat[rows], context[patient[rows]], mask[patient[rows]]
             if self.config.is_encoder_decoder:
-                inputs, targets = self._decoder_inputs(labels), labels
-                inputs |= {"encoder_outputs": BaseModelOutput(last_hidden_state=own), "attention_mask": own_mask}
+                inputs = {"encoder_outputs": BaseModelOutput(last_hidden_state=own), "attention_mask": own_mask}
+                inputs["decoder_input_ids"] = self.prepare_decoder_input_ids_from_labels(labels=labels)
+                targets = labels
             else:
-                inputs, targets = self._continued(own, own_mask, labels)
-            scores.append(-self._losses(inputs, targets).sum(dim=1))
+                inputs, targets = self.continued(own, own_mask, labels)
+            scores.append(-target_losses(self.language_model, inputs, targets).sum(dim=1))
         return torch.cat(scores).view(batch, count)
 
 
-# Generation helpers, grounded decoding, knowledge map and series statistics are not used here: an imported module
-# travels with a saved model, so that they work wherever the model does.
+# Generation helpers, grounded decoding, export, knowledge map and series statistics are not used here: an imported
+# module travels with a saved model, so that they work wherever the model does.
 __all__ = [
     "IGNORED",
     "MULTIPLE",
@@ -383,6 +366,8 @@ __all__ = [
     "ClinRaGenOutput",
     "ClinRaGenPreTrainedModel",
     "DiseaseListConstraint",
+    "ExportableDecoder",
+    "ExportableEncoder",
     "GroundedConstraint",
     "TargetReader",
     "map_knowledge",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from .errors import SettingsError
 from .sentences_clinragen import QUOTATION
+from .series_statistics_clinragen import low_and_high
 from .vocabulary_clinragen import RangeSet, Scale, Variable, Vocabulary
 
 NUMBERS = ("statistic", "readings", "free")
@@ -29,13 +30,13 @@ MUCH = 0.5
 _APPROXIMATE = r"(?:about|near|around|approximately|roughly|~|≈)"
 _WORD = re.compile(r"\w+")
 _NUMBER = r"\d+(?:\.\d+)?"
-_DIRECTIONS = {
-    "high": re.compile(r"\b(?:high|higher|elevated|raised|increased|above|exceeds?)\b", re.IGNORECASE),
-    "low": re.compile(r"\b(?:low|lower|reduced|decreased|depressed|below|dips?|drops?)\b", re.IGNORECASE),
-    "rising": re.compile(r"\b(?:ris(?:es|ing)|rose|increases|increasing|climb\w*)\b", re.IGNORECASE),
-    "falling": re.compile(r"\b(?:fall(?:s|ing)|fell|decreases|decreasing|declin\w*)\b", re.IGNORECASE),
-    "erratic": re.compile(r"\b(?:swing\w*|erratic\w*|fluctuat\w*)\b", re.IGNORECASE),
-}
+_DIRECTION = re.compile(
+    r"\b(?:(?P<high>high|higher|elevated|raised|increased|above|exceeds?)"
+    r"|(?P<low>low|lower|reduced|decreased|depressed|below|dips?|drops?)"
+    r"|(?P<rising>ris(?:es|ing)|rose|increases|increasing|climb\w*)"
+    r"|(?P<falling>fall(?:s|ing)|fell|decreases|decreasing|declin\w*)"
+    r"|(?P<erratic>swing\w*|erratic\w*|fluctuat\w*))\b"
+)
 # In how many readings, by word: the least and the greatest share of them, and the least and the greatest number.
 _SHARES: dict[str, tuple[float, float, int, int]] = {
     **dict.fromkeys(("every", "each", "all"), (1.0, 1.0, 1, 10**9)),
@@ -86,6 +87,7 @@ _DEMAND = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_DEMAND = 40
+_DEMAND_ENDS = ("hour", "hours", "about", "near", "around", "ly", "~", "≈")
 
 
 def round_to_step(scale: Scale, value: float) -> str:
@@ -124,12 +126,15 @@ class VariableNames:
             for words, says in _words_of(variable):
                 self.phrases.setdefault(_folded(words), Phrase(number, words, says))
         self._longest = max((len(words.split()) for words in self.phrases), default=0)
+        self._endings = frozenset(words.split()[-1] for words in self.phrases if words)
 
     def last(self, text: str) -> tuple[Phrase, int] | None:
         """The variable named last and where its name ends."""
         words = list(_WORD.finditer(text))
         folded = [found.group().lower() for found in words]
         for end in range(len(words), 0, -1):
+            if folded[end - 1] not in self._endings:
+                continue
             for start in range(max(0, end - self._longest), end):
                 phrase = self.phrases.get(" ".join(folded[start:end]))
                 if phrase is not None:
@@ -229,6 +234,8 @@ class SeriesNumbers:
     def demand(self, sentence: str) -> str:
         """Whether the words so far, which speak of a variable, ask for a number: "no", "yes", "at once" (the blank
         before the number has been written too), or "in vain" where no number can follow."""
+        if not sentence[-_LONGEST_DEMAND:].rstrip().lower().endswith(_DEMAND_ENDS):
+            return "no"
         if sentence not in self._demands:
             self._demands[sentence] = self._demand(sentence)
         return self._demands[sentence]
@@ -292,12 +299,11 @@ class SeriesNumbers:
 
 
 def direction_of(said: str) -> str:
-    """The direction that words state of the variable before them: the last of `DIRECTIONS` in them, or ""."""
-    last = {
-        name: max((found.start() for found in cue.finditer(said)), default=-1) for name, cue in _DIRECTIONS.items()
-    }
-    direction = max(last, key=lambda name: last[name])
-    return direction if last[direction] >= 0 else ""
+    """The direction that words state of the variable before them: the last of `_DIRECTION` in them, or ""."""
+    last = ""
+    for found in _DIRECTION.finditer(said.lower()):
+        last = found.lastgroup or ""
+    return last
 
 
 @dataclass(frozen=True)
@@ -311,13 +317,10 @@ class _Readings:
 
     @cached_property
     def _levels(self) -> list[str | None]:
-        # In the precision of the cohort: 7.35 as charted is not below 7.35.
-        bounds = {
-            key: (float(np.float32(low)), float(np.float32(high)))
-            for key, (low, high) in self.range_set.bounds.items()
-        }
-        same = replace(self.range_set, bounds=bounds)
-        return [same.level(self.variable.key, float(np.float32(value))) for value in self.values]
+        if self.variable.key not in self.range_set.bounds:
+            return [None] * len(self.values)
+        low, high = low_and_high(self.values, self.variable.key, self.range_set)
+        return np.select([low, high], ["low", "high"], "normal").tolist()
 
     def hours_for(self, cue: str, direction: str, value: str) -> list[float]:
         """The hours, since admission to the ICU, that the words can mean."""

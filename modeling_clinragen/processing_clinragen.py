@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from transformers import BatchFeature, ProcessorMixin
 
 from .errors import ModelInputError, SettingsError
+from .governed_clinragen import GovernedProcessor
 from .note_clinragen import clean_note, find_spans
 from .profile_clinragen import Cut, InputProfile, unlike
 from .reading_clinragen import (
@@ -24,29 +24,26 @@ from .reading_clinragen import (
     require_length,
     tokenize,
 )
+from .series_input_clinragen import is_table, standard_series
+from .target_layout_clinragen import (
+    DIAGNOSIS_MARK,
+    LAYOUTS,
+    NO_DIAGNOSIS,
+    RATIONALE_MARK,
+    ParsedOutput,
+    parse_target,
+    write_target,
+)
 from .vocabulary_clinragen import DEFAULT_RANGE_SET, Vocabulary
 
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 2
 """Format of processor_config.json; 1 is the first that holds the vocabulary, 2 the first with `note_cut`."""
-LAYOUTS = ("diagnosis-first", "rationale-first")
-DIAGNOSIS_MARK = "### Disease Diagnosed:"
-RATIONALE_MARK = "### Rationale:"
-NO_DIAGNOSIS = "No disease is diagnosed"
 IGNORED = -100
 
 
-@dataclass(frozen=True)
-class ParsedOutput:
-    """A parsed model output. `problem` names a format error, if any; whatever could be read is given regardless."""
-
-    diagnoses: tuple[str, ...]
-    rationale: str
-    problem: str | None = None
-
-
-class ClinRaGenProcessor(ProcessorMixin):
+class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
     r"""One object for both modalities and for the target text.
 
     Args:
@@ -161,10 +158,11 @@ class ClinRaGenProcessor(ProcessorMixin):
     def __call__(
         self,
         note: str | Sequence[str] | None = None,
-        series: Mapping[str, Any] | Sequence[Mapping[str, Any] | None] | None = None,
+        series: Any = None,
         target: str | Sequence[str] | None = None,
         return_tensors: str | None = "pt",
         *,
+        text: str | Sequence[str] | None = None,
         warn: bool = True,
     ) -> BatchFeature:
         """Prepare one example or a batch.
@@ -172,20 +170,26 @@ class ClinRaGenProcessor(ProcessorMixin):
         Args:
             note: Text(s), which are cleaned (see `clean_note`) and, where too long, shortened (see `note_cut`); None
                 or "" means no note. An example without note, series and prompt is the end token alone.
-            series: For each example a mapping with `hours` `(steps,)` and `values` `(steps, variables)`, or None where
-                the example is to be read without its labs (then the lab marker is left out too).
+            series: One series or for each example one: a mapping with `hours` `(steps,)` and `values` `(steps,
+                variables)`, columns by variable, or a pandas DataFrame (see `standard_series`); None where the example
+                is to be read without its labs (then the lab marker is left out too).
             target: Text(s) to be generated, for training (see `target`).
             return_tensors: As everywhere in transformers ("pt", "np").
+            text: transformers' name for `note`.
             warn: Whether to log once how many notes are longer than is read.
 
         Returns:
             `input_ids`, `attention_mask`, and as given `lab_features`, `lab_mask`, `labels` (padding is -100).
 
         Raises:
-            ModelInputError: Nothing is given, the numbers of notes, series and targets differ, or a note is too long.
+            ModelInputError: Nothing is given, the numbers of notes, series and targets differ, a note is too long, or
+                a series has a column that is none of the model's variables.
         """
+        if note is not None and text is not None:
+            raise ModelInputError("note and text are two names of one argument; give one of them")
+        note = text if note is None else note
         notes = [note] if isinstance(note, str) else note
-        batch = [series] if isinstance(series, Mapping) else series
+        batch = [series] if isinstance(series, Mapping) or is_table(series) else series
         targets = [target] if isinstance(target, str) else target
         sizes = {len(part) for part in (notes, batch, targets) if part is not None}
         if len(sizes) != 1 or (notes is None and batch is None):
@@ -203,14 +207,7 @@ class ClinRaGenProcessor(ProcessorMixin):
         cut = Cut.of_counts((len(reading.ids), reading.total) for reading in readings)
         if warn and cut.examples:
             logger.warning(cut.sentence)
-        encoded = self._pad(
-            [
-                self._source_ids(reading, around[one is not None], one)
-                for reading, one in zip(readings, given, strict=True)
-            ]
-        )
-        if batch is not None:
-            encoded.update(self.feature_extractor(batch))
+        encoded = self.inputs(readings, batch, None)
         if targets is not None:
             rows = [self._target_ids(text) for text in targets]
             labels = np.full((size, max(map(len, rows))), IGNORED, dtype=np.int64)
@@ -219,7 +216,29 @@ class ClinRaGenProcessor(ProcessorMixin):
             encoded["labels"] = labels
         return BatchFeature(encoded, tensor_type=return_tensors)
 
-    def reading(self, note: str | None, series: Mapping[str, Any] | None) -> Reading:
+    def inputs(
+        self,
+        readings: Sequence[Reading],
+        series: Sequence[Any] | None,
+        return_tensors: str | None = "pt",
+    ) -> BatchFeature:
+        """The model's inputs where the notes have been read already (see `reading`); otherwise as `__call__`."""
+        series = None if series is None else [self.standard_series(one) for one in series]
+        given = series or [None] * len(readings)
+        around = {labs: self._surroundings(labs) for labs in {one is not None for one in given}}
+        pairs = zip(readings, given, strict=True)
+        encoded = self._pad([self._source_ids(reading, around[one is not None], one) for reading, one in pairs])
+        if series is not None:
+            encoded.update(self.feature_extractor(series))
+        return BatchFeature(encoded, tensor_type=return_tensors)
+
+    def standard_series(self, series: Any) -> Mapping[str, Any] | None:
+        """A series in any form that `__call__` takes as `hours` and `values` (see there); None for None."""
+        if series is None:
+            return None
+        return standard_series(series, self.feature_extractor.variables, self.vocabulary)
+
+    def reading(self, note: str | None, series: Any) -> Reading:
         """The part of a note that the model reads beside this series, whose marker takes some of the room.
 
         Raises:
@@ -228,7 +247,7 @@ class ClinRaGenProcessor(ProcessorMixin):
         """
         return self._read(self._tokenized(note), self._surroundings(series is not None))
 
-    def read_report(self, note: str | None, series: Mapping[str, Any] | None) -> ReadReport:
+    def read_report(self, note: str | None, series: Any) -> ReadReport:
         """How much the model reads of a patient, and how well its tokenizer knows the words; see `unlike`.
 
         Args:
@@ -239,7 +258,7 @@ class ClinRaGenProcessor(ProcessorMixin):
         """
         return self.read_reports([note], [series])[0]
 
-    def read_reports(self, notes: Sequence[str | None], batch: Sequence[Mapping[str, Any] | None]) -> list[ReadReport]:
+    def read_reports(self, notes: Sequence[str | None], batch: Sequence[Any]) -> list[ReadReport]:
         """The same for many patients."""
         around = {labs: self._surroundings(labs) for labs in {one is not None for one in batch}}
         unknown, variables = self.tokenizer.unk_token_id, self.feature_extractor.variables
@@ -247,7 +266,7 @@ class ClinRaGenProcessor(ProcessorMixin):
         for note, series in zip(notes, batch, strict=True):
             tokenized = self._tokenized(note)
             reading = self._read(tokenized, around[series is not None])
-            reports.append(read_report(tokenized, reading, unknown, variables, series))
+            reports.append(read_report(tokenized, reading, unknown, variables, self.standard_series(series)))
         return reports
 
     def unlike(self, report: ReadReport) -> tuple[str, ...]:
@@ -326,39 +345,11 @@ class ClinRaGenProcessor(ProcessorMixin):
 
     def target(self, diagnoses: Sequence[str], *rationales: str) -> str:
         """Write a target in the paper's format: diagnoses, and R_m and/or R_t as one rationale."""
-        listed = f"{DIAGNOSIS_MARK} {','.join(diagnoses) if diagnoses else NO_DIAGNOSIS}."
-        reason = f"{RATIONALE_MARK} {' '.join(text for text in rationales if text)}".rstrip()
-        return f"{listed} {reason}" if self.layout == "diagnosis-first" else f"{reason} {listed}"
+        return write_target(self.layout, diagnoses, rationales)
 
     def parse(self, text: str) -> ParsedOutput:
         """Parse a generated text. Never raises: a format error is named in `problem`."""
-        before, mark, after = text.partition(DIAGNOSIS_MARK)
-        if not mark:
-            return ParsedOutput((), text.strip(), f"'{DIAGNOSIS_MARK}' is missing")
-        if self.layout == "diagnosis-first":
-            listed, mark, reason = after.partition(RATIONALE_MARK)
-            stray = before.strip()
-        else:
-            listed = after
-            stray, mark, reason = before.partition(RATIONALE_MARK)
-            stray = stray.strip()
-        problem = None
-        if not mark:
-            problem = f"'{RATIONALE_MARK}' is missing"
-        elif stray:
-            problem = "there is text before the first section marker"
-        elif DIAGNOSIS_MARK in after or RATIONALE_MARK in reason:
-            problem = "duplicate section marker"
-        listed = listed.strip()
-        if listed.endswith("."):
-            listed = listed[:-1]
-        elif problem is None:
-            problem = "the list of diseases does not end with a full stop"
-        pieces = [piece.strip() for piece in listed.split(",")]
-        diagnoses = tuple(dict.fromkeys(piece for piece in pieces if piece and piece != NO_DIAGNOSIS))
-        if problem is None and (len(diagnoses) != len(pieces) and pieces != [NO_DIAGNOSIS]):
-            problem = "the list of diseases has an empty or repeated entry"
-        return ParsedOutput(diagnoses, reason.strip(), problem)
+        return parse_target(self.layout, text)
 
 
 def _check_vocabulary(vocabulary: Vocabulary, range_set: str, extractor: Any) -> None:
@@ -375,6 +366,11 @@ def _check_vocabulary(vocabulary: Vocabulary, range_set: str, extractor: Any) ->
 # Some of these are not used here, but an imported module travels with a saved processor, so that a user of the folder
 # can clean a note in the same way, find quotations in it, and refuse a patient of whom nothing is known.
 __all__ = [
+    "DIAGNOSIS_MARK",
+    "IGNORED",
+    "LAYOUTS",
+    "NO_DIAGNOSIS",
+    "RATIONALE_MARK",
     "ClinRaGenProcessor",
     "Cut",
     "InputProfile",

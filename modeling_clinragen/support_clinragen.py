@@ -24,9 +24,11 @@ _LINK = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_LINK = 24
-_LINK_ENDS = tuple("sthofdr ")
-# Behind a disease and these words comes a further one.
-_LISTING = re.compile(r",?\s+(?:and|or)\s*\Z")
+_LINK_ENDS = ("support", "supports", "fit", "fits", "to", "with", "of", "and", "or", ",")
+# A name with digits, quotation marks or full stops is read by its characters.
+_PLAIN_NAME = re.compile(r"(?:(?![\d_])[\w \-,;:()/'])+")
+# Behind a disease and these words, or a comma, comes a further one.
+_LISTING = re.compile(r"(?:,|,?\s+(?:and|or))\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,16 @@ class DiseaseNames:
     support: Support | None
     never: str = ""
     _beginnings: frozenset[str] = field(init=False)
+    _whole: re.Pattern[str] = field(init=False)
     _allowed: dict[tuple[str, frozenset[str] | None], frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._beginnings = _beginnings(tuple(self.names))
+        self._beginnings, self._whole = _spelt(tuple(self.names))
+
+    def whole(self, text: str, place: int) -> str:
+        """The longest name that stands at a place in a text, "" where none does."""
+        found = self._whole.match(text, place)
+        return found.group() if found else ""
 
     def begun(self, typed: str) -> bool:
         """Whether a name begins with what has been typed of it."""
@@ -79,10 +87,14 @@ class DiseaseNames:
         return self._allowed[key]
 
     def fits(self, phrase: str, sentence: str, listed: frozenset[str] | None) -> bool:
-        """Whether a phrase of the note supports a disease that may be named behind the words of a sentence so far."""
-        return self.support is None or bool(
-            self.support.phrases.get(phrase, frozenset()) & self.allowed(sentence, listed)
-        )
+        """Whether a phrase of the note supports a disease that may be named behind the words of a sentence so far.
+
+        Where no disease is diagnosed, it may support any: "no disease is diagnosed, although ...".
+        """
+        if self.support is None:
+            return True
+        supported = self.support.phrases.get(phrase, frozenset())
+        return bool(supported & self.allowed(sentence, listed) if listed or listed is None else supported)
 
     def demanded(self, sentence: str, listed: frozenset[str] | None) -> frozenset[str] | None:
         """The diseases of which one has to follow words such as '"cough" fits '; None where none has to."""
@@ -93,7 +105,7 @@ class DiseaseNames:
 
     def leads_nowhere(self, sentence: str, listed: frozenset[str] | None) -> bool:
         """Whether the words so far have to go on with a disease, and there is none that the evidence supports."""
-        if self.support is None or sentence[-1:].lower() not in _LINK_ENDS:
+        if self.support is None or not sentence[-_LONGEST_LINK:].rstrip().lower().endswith(_LINK_ENDS):
             return False
         listing = _LISTING.search(sentence)
         if not _LINK.search(sentence[-_LONGEST_LINK:]) and not (
@@ -139,8 +151,11 @@ class DiseaseNames:
 
 
 @lru_cache(maxsize=8)
-def _beginnings(names: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(name[:end] for name in names for end in range(1, len(name) + 1))
+def _spelt(names: tuple[str, ...]) -> tuple[frozenset[str], re.Pattern[str]]:
+    """The beginnings of names, and a pattern of the whole ones without digits, quotation marks and full stops."""
+    beginnings = frozenset(name[:end] for name in names for end in range(1, len(name) + 1))
+    plain = sorted((name for name in names if _PLAIN_NAME.fullmatch(name)), key=len, reverse=True)
+    return beginnings, re.compile(rf"(?:{'|'.join(map(re.escape, plain))})(?!\w)" if plain else r"(?!)")
 
 
 __all__ = ["DiseaseNames", "Support"]

@@ -16,6 +16,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
+from modeling_clinragen.writing_clinragen import GroundedWriting
 
 LONGEST_CONTEXT = 16
 START = -1
@@ -77,7 +78,8 @@ class _Fluency(LogitsProcessor):
         table: How often each token follows a context, by context.
         share: Share of the model's own scores.
         skipped: Tokens at the beginning of a row that are no text.
-        before: The text before each row's own tokens, where those do not have it.
+        before: The text before each text's own tokens, where those do not have it.
+        writing: The search, where texts leave its batch.
     """
 
     def __init__(
@@ -86,15 +88,17 @@ class _Fluency(LogitsProcessor):
         share: float,
         skipped: int,
         before: Sequence[list[int]] | None,
+        writing: GroundedWriting | None,
     ) -> None:
         self._table, self._share, self._skipped, self._before = table, share, skipped, before
+        self._writing = writing
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         fluent = torch.full_like(scores, -9.0)
         rows = input_ids[:, self._skipped :].tolist()
-        each = 1 if self._before is None else len(rows) // len(self._before)
-        for row, ids in enumerate(rows):
-            known = [START, *(() if self._before is None else self._before[row // each]), *ids]
+        numbers = range(len(rows)) if self._writing is None else self._writing.batch
+        for row, (number, ids) in enumerate(zip(numbers, rows, strict=True)):
+            known = [START, *(() if self._before is None else self._before[number]), *ids]
             for size in range(min(LONGEST_CONTEXT, len(known)), -1, -1):
                 following = self._table.get(tuple(known[len(known) - size :]))
                 if following:
@@ -145,6 +149,6 @@ class FluentModel:
         elif prefix is not None:
             mask = settings["target_prefix_mask"]
             before = [ids[known.bool()].tolist() for ids, known in zip(prefix, mask, strict=True)]
-        fluency = _Fluency(self._table, self._share, skipped, before)
+        fluency = _Fluency(self._table, self._share, skipped, before, settings.get("custom_generate"))
         given = settings.pop("logits_processor", [])
         return self._model.generate(logits_processor=LogitsProcessorList([fluency, *given]), **settings)

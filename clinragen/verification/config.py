@@ -22,7 +22,7 @@ class VerifyConfig:
         "readings, or any at all.",
         choices=("statistic", "readings", "free"),
     )
-    candidates: int = setting(2, help="Sentences that are written at once in place of a refused one.", at_least=1)
+    candidates: int = setting(2, help="Sentences that are written in each try in place of a refused one.", at_least=1)
     tries: int = setting(1, help="How often a refused sentence is written again before it is left out.", at_least=0)
     temperature: float = setting(0.7, help="Temperature of sentences that are written again.", at_least=0.01)
     floor: float = setting(

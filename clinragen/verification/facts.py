@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinragen.claims.patient_evidence import KnowledgeEvidence
@@ -13,22 +13,29 @@ from modeling_clinragen.reading_clinragen import shared_spans
 from modeling_clinragen.support_clinragen import Support
 
 
-def facts_of(patient: Patient, checker: SentenceChecker, processor: Any) -> Facts:
+def measured(patient: Patient) -> Mapping[str, Any] | None:
+    """The series as the model takes it; None where nothing was measured."""
+    series = patient.series
+    return {"hours": series.hours, "values": series.values} if series.observed.any() else None
+
+
+def facts_of(patient: Patient, checker: SentenceChecker, read: Sequence[tuple[int, int]]) -> Facts:
     """The patient as the model is shown it, the parts of the note that can be quoted, and what supports which disease.
 
     What the model does not read it can't quote. With a knowledge base the parts are the phrases that it knows:
     everything else would be evidence for nothing.
+
+    Args:
+        patient: The patient.
+        checker: The patient's checker.
+        read: The parts of the note that the model reads, as (start, end) characters.
     """
-    series = patient.series
-    note = patient.note or ""
-    measured = {"hours": series.hours, "values": series.values} if series.observed.any() else None
-    evidence = checker.evidence
-    read = processor.reading(note, measured).spans
+    note, evidence = patient.note or "", checker.evidence
     if not evidence.has_knowledge:
-        return Facts(note, shared_spans(affirmed_spans(note, evidence.context), read), measured)
+        return Facts(note, shared_spans(affirmed_spans(note, evidence.context), read), measured(patient))
     found = sorted({(one.start, one.end) for mentions in evidence.mentions.values() for one in mentions})
     spans = [span for span in found if any(start <= span[0] and span[1] <= end for start, end in read)]
-    return Facts(note, spans, measured, _support(evidence, series.vocabulary.name_of_disease))
+    return Facts(note, spans, measured(patient), _support(evidence, patient.series.vocabulary.name_of_disease))
 
 
 def _support(evidence: KnowledgeEvidence, names: Mapping[str, str]) -> Support:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
 
+from clinragen.claims.argument_words import NOTE, SERIES
 from clinragen.claims.sentences import CheckedSentence, SentenceChecker
+from dataset_builder.storage.files import faults_named, read_yaml
+
+RESOURCES = files("clinragen.verification") / "resources"
 
 
 @dataclass(frozen=True)
@@ -14,41 +20,56 @@ class Gap:
 
     Args:
         disease, name: Its key and its name.
+        source: "note" or "series".
         begins: The texts that a sentence about the evidence can begin with, behind the text so far.
-        spans: Parts of the note that show the disease; None for evidence in the series.
     """
 
     disease: str
     name: str
+    source: str
     begins: tuple[str, ...]
-    spans: tuple[tuple[int, int], ...] | None
 
     def filled(self, sentences: Sequence[CheckedSentence]) -> bool:
         """Whether one of the sentences cites such evidence."""
         return any(
             claim.disease == self.disease
             # A tie of the note is one of a quotation, which is about no variable.
-            and (claim.variable is None) == (self.spans is not None)
+            and (claim.variable is None) == (self.source == NOTE)
             for sentence in sentences
             for claim in sentence.supported_ties
         )
 
 
+@dataclass(frozen=True)
+class Beginnings:
+    """How a sentence begins that cites evidence: in the note, and by direction of a sign in the series."""
+
+    note: str
+    series: Mapping[str, str]
+
+
+@lru_cache(maxsize=1)
+def load_beginnings() -> Beginnings:
+    """Read `resources/beginnings.yaml`."""
+    source = RESOURCES / "beginnings.yaml"
+    content = read_yaml(source)
+    with faults_named(source):
+        return Beginnings(content["note"], content["series"])
+
+
 def gaps(checker: SentenceChecker, sentences: Sequence[CheckedSentence]) -> list[Gap]:
     """The evidence of the listed diseases that no sentence cites; that of the note first."""
-    vocabulary = checker.patient.series.vocabulary
-    evidence = checker.evidence
+    vocabulary, evidence, words = checker.patient.series.vocabulary, checker.evidence, load_beginnings()
     listed = [(vocabulary.key_of_disease[name], name) for name in checker.diagnoses or ()]
-    found = []
+    found = [Gap(key, name, NOTE, (f" {words.note}",)) for key, name in listed if evidence.mentions.get(key)]
     for key, name in listed:
-        if evidence.mentions.get(key):
-            spans = tuple((mention.start, mention.end) for mention in evidence.mentions[key])
-            found.append(Gap(key, name, (' "',), spans))
-    for key, name in listed:
-        if evidence.signs.get(key):
-            variables = dict.fromkeys(sign.variable for sign in evidence.signs[key])
-            begins = tuple(f" {_capital(vocabulary.variable(variable).name)}" for variable in variables)
-            found.append(Gap(key, name, begins, None))
+        begins = dict.fromkeys(
+            " " + words.series[sign.direction].format(name=_capital(vocabulary.variable(sign.variable).name))
+            for sign in evidence.signs.get(key, ())
+            if sign.direction in words.series
+        )
+        if begins:
+            found.append(Gap(key, name, SERIES, tuple(begins)))
     return [gap for gap in found if not gap.filled(sentences)]
 
 

@@ -36,8 +36,11 @@ class Review:
         return " ".join(sentence.text for sentence in self.accepted)
 
     def offer(self, texts: Sequence[str]) -> None:
-        """Put the first of the texts that holds in the refused sentence's place, and go on behind it."""
-        self.tries += 1
+        """Put the first of the texts that holds in the refused sentence's place, and go on behind it.
+
+        `tries` counts the texts.
+        """
+        self.tries += len(texts)
         found = self._first(texts)
         if found is not None:
             self.accepted.append(found)

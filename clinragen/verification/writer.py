@@ -3,25 +3,61 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from clinragen.verification.config import VerifyConfig
 from modeling_clinragen.grounded_clinragen import (
+    Chooser,
     GroundedConstraint,
-    OneSentence,
+    GroundedWriting,
+    Line,
     Row,
-    SeededSampling,
     TargetReader,
 )
-from modeling_clinragen.grounding_clinragen import Facts, Grounding
+from modeling_clinragen.grounding_clinragen import Facts, Grounding, ended
 from modeling_clinragen.prefix_clinragen import prefixes_can_be_padded
+from modeling_clinragen.reading_clinragen import Reading
 
 # A sentence that is not over after so many tokens is refused.
 LONGEST_SENTENCE = 120
+
+
+@dataclass(frozen=True)
+class Ask:
+    """The evidence that a sentence is asked for.
+
+    Args:
+        begins: The texts that it can begin with, behind the text so far.
+        disease: Name of the only disease that it can name, so that only evidence for it can be quoted.
+    """
+
+    begins: tuple[str, ...]
+    disease: str
+
+
+@dataclass(frozen=True)
+class Next:
+    """How a text goes on.
+
+    Args:
+        given: The part of it that stays.
+        draw: Tells apart the sentences that are drawn behind the same text; None for the most probable one.
+        ask: What the next sentence is asked for; None for whatever comes next.
+    """
+
+    given: str
+    draw: int | None = None
+    ask: Ask | None = None
+
+
+GoesOn = Callable[[int, str], Next | None]
+"""Called with a patient's place and text when that text has come to its end: how it goes on, if it does.
+
+The text of a later call is what was given in the earlier one, and what has been written behind it."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +67,14 @@ class Request:
     Args:
         patient: Place of the patient in the batch of drafts.
         grounding: What the text may draw on.
-        given: The text of the target so far.
-        row: Where it stands (see `TargetReader.after`); None where nothing can follow.
-        finished: How many sentences have ended when this one has. Given text that ends with a full stop ends its last
-            one with the blank that follows.
-        draw: Tells apart the sentences that are drawn behind the same text; None for the most probable one.
-        begins: Where given, the sentence begins with one of these texts, behind the text so far.
-        spans: Where given, only these parts of the note can be quoted in the sentence.
-        disease: Where given, the name of the only disease that the sentence can name.
+        row: Where the text stands (see `TargetReader.after`); None where nothing can follow.
+        next: How it goes on.
     """
 
     patient: int
     grounding: Grounding
-    given: str
     row: Row | None
-    finished: int
-    draw: int | None = None
-    begins: tuple[str, ...] = ()
-    spans: tuple[tuple[int, int], ...] | None = None
-    disease: str | None = None
+    next: Next
 
 
 class Writer:
@@ -66,22 +91,68 @@ class Writer:
         self._config = config
         self._padded = prefixes_can_be_padded(model.language_model)
         self._reader = TargetReader(processor, model.config, config.numbers)
+        self._chooser = Chooser(self._reader, config.floor)
 
     def grounding(self, facts: Facts) -> Grounding:
         """The texts that are possible for a patient."""
         return self._reader.grounding(facts)
 
-    def drafts(self, groundings: Sequence[Grounding]) -> list[str]:
-        """One whole target for each patient of a batch, which the sentences after it are about."""
+    def drafts(self, groundings: Sequence[Grounding], readings: Sequence[Reading], goes_on: GoesOn) -> list[str]:
+        """One whole target for each patient of a batch, which the sentences after it are about.
+
+        Args:
+            groundings: What each may draw on.
+            readings: What is read of each patient's note.
+            goes_on: Called for each text that comes to its end by itself in a greedy search, and then for the text
+                with the sentence that was written behind it.
+
+        Returns:
+            The texts as they were written last.
+        """
+        series = [grounding.facts.series for grounding in groundings]
+        given = series if any(one is not None for one in series) else None
+        self._encoded = self._model.encode(**self._processor.inputs(readings, given).to(self._model.device))
         beams = self._config.num_beams
-        constraint = GroundedConstraint(
-            self._reader, groundings, width=1 if beams == 1 else 2 * beams, floor=self._config.floor
-        )
-        self._encoded = self._model.encode(**self._inputs(groundings))
-        generated = self._model.generate(
-            encoded=self._encoded, do_sample=False, num_beams=beams, logits_processor=[constraint]
-        )
+        if beams == 1:
+            writing = self._greedy(groundings, goes_on)
+            search: dict[str, Any] = {"custom_generate": writing}
+        else:
+            search = {
+                "logits_processor": [
+                    GroundedConstraint(self._reader, groundings, width=2 * beams, floor=self._config.floor)
+                ]
+            }
+        generated = self._model.generate(encoded=self._encoded, do_sample=False, num_beams=beams, **search)
         return [text.strip() for text in self._decoded(generated.tolist())]
+
+    def _greedy(self, groundings: Sequence[Grounding], goes_on: GoesOn) -> GroundedWriting:
+        def more(number: int, line: Line) -> bool:
+            text = self._decoded([line.ids])[0].strip()
+            following = goes_on(number, text)
+            kept = None if following is None else self._tokens_of(following.given, line)
+            if following is None or kept is None:
+                return False
+            row = line.row(kept)
+            line.resume(kept, _begun(row, following), _finished(row), self._seed(following))
+            return True
+
+        lines = [Line(grounding, self._reader.start()) for grounding in groundings]
+        # Where no prefix can be padded, sentences are asked for afterwards, behind prefixes of one length.
+        return GroundedWriting(self._chooser, lines, self._config.temperature, more=more if self._padded else None)
+
+    def _tokens_of(self, given: str, line: Line) -> int | None:
+        """How many of a text's first tokens are the given text; None where it does not begin with it."""
+        for kept in range(len(line.ids), 0, -1):
+            row = line.row(kept)
+            if row is not None and (
+                kept == len(line.ids) or ended(row.rationale.sentence) or not row.rationale.sentence
+            ):
+                text = self._decoded([line.ids[:kept]])[0].strip()
+                if text == given:
+                    return kept
+                if len(text) < len(given):
+                    break
+        return None
 
     def opened(self, text: str, grounding: Grounding) -> Row | None:
         """Where a target stands behind a text that has been written under the constraint.
@@ -98,7 +169,7 @@ class Writer:
     def sentences(self, requests: Sequence[Request]) -> list[str]:
         """For every request the text that was written behind the given one; its first sentence is what was asked."""
         written = [""] * len(requests)
-        given = [request.given for request in requests]
+        given = [request.next.given for request in requests]
         tokens = [self._processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in given]
         for rows in self._groups([len(ids) for ids in tokens]):
             texts = self._continued([requests[row] for row in rows], [tokens[row] for row in rows])
@@ -119,43 +190,38 @@ class Writer:
 
     def _continued(self, requests: Sequence[Request], tokens: Sequence[list[int]]) -> list[str]:
         longest, device = max(map(len, tokens)), self._model.device
-        seeds = [None if request.draw is None else self._seed(request) for request in requests]
-        constraint = GroundedConstraint(
-            self._reader,
-            [_narrowed(request) for request in requests],
-            width=1,
-            floor=self._config.floor,
-            draw=SeededSampling(seeds, self._config.temperature),
-            starts=[_begun(request) for request in requests],
-            prefix_tokens=longest,
-        )
+        lines = [
+            Line(
+                request.grounding,
+                _begun(request.row, request.next),
+                _finished(request.row),
+                self._seed(request.next),
+            )
+            for request in requests
+        ]
         rows, (states, mask) = [request.patient for request in requests], self._encoded
         padding = [longest - len(ids) for ids in tokens]
         prefix = [[self._reader.end] * pad + ids for pad, ids in zip(padding, tokens, strict=True)]
         known = [[0] * pad + [1] * (longest - pad) for pad in padding]
-        generated = self._model.generate(
+        self._model.generate(
             encoded=(states[rows], mask[rows]),
             target_prefix=torch.tensor(prefix, device=device),
             target_prefix_mask=torch.tensor(known, device=device),
             do_sample=False,
-            logits_processor=[constraint],
-            stopping_criteria=[OneSentence(constraint, [request.finished for request in requests])],
+            custom_generate=GroundedWriting(self._chooser, lines, self._config.temperature),
             max_new_tokens=LONGEST_SENTENCE,
-        ).tolist()
+        )
         given = self._decoded(tokens)
-        whole = self._decoded([[*before, *ids] for before, ids in zip(tokens, generated, strict=True)])
+        whole = self._decoded([[*before, *line.ids] for before, line in zip(tokens, lines, strict=True)])
         return [text.removeprefix(before) for before, text in zip(given, whole, strict=True)]
 
-    def _seed(self, request: Request) -> int:
+    def _seed(self, following: Next) -> int | None:
+        if following.draw is None:
+            return None
         # The same for a patient, whatever else is in the batch.
-        named = f"{self._config.seed}\n{request.draw}\n{request.begins}\n{request.given}"
+        begins = () if following.ask is None else following.ask.begins
+        named = f"{self._config.seed}\n{following.draw}\n{begins}\n{following.given}"
         return int.from_bytes(hashlib.blake2b(named.encode(), digest_size=5).digest(), "big")
-
-    def _inputs(self, groundings: Sequence[Grounding]) -> Any:
-        facts = [grounding.facts for grounding in groundings]
-        series = [one.series for one in facts]
-        given = series if any(one is not None for one in series) else None
-        return self._processor(note=[one.note for one in facts], series=given, warn=False).to(self._model.device)
 
     def _decoded(self, ids: Sequence[Sequence[int]]) -> list[str]:
         return self._processor.tokenizer.batch_decode(
@@ -163,16 +229,14 @@ class Writer:
         )
 
 
-def _begun(request: Request) -> Row | None:
-    if request.row is None:
-        return None
-    listed = request.row.rationale.listed if request.disease is None else frozenset((request.disease,))
-    rationale = request.row.rationale._replace(listed=listed, literals=request.begins)
-    return request.row._replace(rationale=rationale)
+def _begun(row: Row | None, following: Next) -> Row | None:
+    """Where a text stands of which something is asked."""
+    if row is None or following.ask is None:
+        return row
+    ask = following.ask
+    return row._replace(rationale=row.rationale._replace(listed=frozenset((ask.disease,)), literals=ask.begins))
 
 
-def _narrowed(request: Request) -> Grounding:
-    grounding = request.grounding
-    if request.spans is None:
-        return grounding
-    return replace(grounding, facts=replace(grounding.facts, spans=request.spans))
+def _finished(row: Row | None) -> int:
+    # Given text that ends with a full stop ends its last sentence with the blank that follows.
+    return 2 if row is not None and row.rationale.sentence.strip() else 1

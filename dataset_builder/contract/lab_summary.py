@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dataset_builder.contract.lab_series import LabSeries
+from modeling_clinragen.series_statistics_clinragen import low_and_high
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 _SMALL = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
@@ -32,10 +33,8 @@ def count_levels(values: np.ndarray, vocabulary: Vocabulary, range_set: RangeSet
     levels = np.zeros((3, *values.shape), dtype=np.bool_)
     for column, variable in enumerate(vocabulary.variables):
         if variable.key in range_set.bounds:
-            low, high = (np.float32(bound) for bound in range_set.bounds[variable.key])
             series = values[:, column]
-            levels[0, :, column] = series <= low if range_set.low_inclusive else series < low
-            levels[1, :, column] = series > high
+            levels[0, :, column], levels[1, :, column] = low_and_high(series, variable.key, range_set)
             levels[2, :, column] = ~np.isnan(series)
     return levels
 

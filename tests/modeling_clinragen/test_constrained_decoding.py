@@ -76,7 +76,7 @@ def test_a_random_model_writes_well_formed_lists(
     plain = model.generate(**inputs, max_new_tokens=40, **way)
     texts = processor.tokenizer.batch_decode(plain, skip_special_tokens=True)
     assert all(processor.parse(text).problem for text in texts)
-    bound = model.generate(**inputs, max_new_tokens=120, logits_processor=[constraint], **way)
+    bound = model.generate(**inputs, max_new_tokens=240, logits_processor=[constraint], **way)
     for text in processor.tokenizer.batch_decode(bound, skip_special_tokens=True):
         # The rationale is free; the text before it is not.
         listed, mark, _ = text.partition(RATIONALE_MARK)

@@ -10,10 +10,12 @@ import torch
 from model_inputs import NOTES, three_stays
 
 from modeling_clinragen.errors import ModelInputError, SettingsError
-from modeling_clinragen.grounded_clinragen import GroundedConstraint, OneSentence, SeededSampling, TargetReader
+from modeling_clinragen.grounded_clinragen import Chooser, GroundedConstraint, GroundedWriting, Line, TargetReader
 from modeling_clinragen.grounding_clinragen import Facts
 from modeling_clinragen.note_clinragen import find_spans
 from modeling_clinragen.processing_clinragen import LAYOUTS
+from modeling_clinragen.sentences_clinragen import sentence_spans
+from modeling_clinragen.writing_clinragen import seeded_noise
 
 KINDS = ["t5", "bart", "qwen3"]
 
@@ -136,69 +138,44 @@ def test_given_text_is_continued_by_one_sentence_that_begins_as_asked(
     given = [processor.target(["Shock"], text) for text in ('"Dyspnea" fits. A b.', "A", "Cough is no. B c d e.")]
     tokens = [processor.tokenizer(text, add_special_tokens=False)["input_ids"] for text in given]
     longest = max(map(len, tokens))
-    starts = []
-    for text, grounding in zip(given, groundings, strict=True):
+    lines = []
+    for seed, (text, grounding, finished) in enumerate(zip(given, groundings, (2, 1, 2), strict=True)):
         row = reader.after(reader.start(), text, grounding)
         assert row is not None
         assert row.rationale.listed == {"Shock"}
-        starts.append(row._replace(rationale=row.rationale._replace(literals=(" Fine, so", " Well, so"))))
-    constraint = GroundedConstraint(
-        reader, groundings, width=1, floor=0, draw=SeededSampling(range(6)), starts=starts, prefix_tokens=longest
-    )
-    generated = model.generate(
+        begun = row._replace(rationale=row.rationale._replace(literals=(" Fine, so", " Well, so")))
+        lines.append(Line(grounding, begun, finished, seed))
+    model.generate(
         **processor(NOTES, three_stays(make_series)),
         target_prefix=torch.tensor([[1] * (longest - len(ids)) + ids for ids in tokens]),
         target_prefix_mask=torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in tokens]),
-        do_sample=True,
-        num_return_sequences=2,
-        logits_processor=[constraint],
-        stopping_criteria=[OneSentence(constraint, [2, 1, 2])],
+        custom_generate=GroundedWriting(Chooser(reader, 0.0), lines),
         max_new_tokens=60,
-    ).tolist()
-    for row, ids in enumerate(generated):
-        text = processor.tokenizer.decode([*tokens[row // 2], *ids], skip_special_tokens=True)
-        assert text.removeprefix(given[row // 2]).startswith((" Fine, so", " Well, so")), text
+    )
+    for before, text, line in zip(tokens, given, lines, strict=True):
+        written = processor.tokenizer.decode([*before, *line.ids], skip_special_tokens=True).removeprefix(text)
+        assert written.startswith((" Fine, so", " Well, so")), written
+        sentences = sentence_spans(written)
+        # Without the token that would begin the next one.
+        assert len(sentences) == 1 or len(line.ids) == 60
 
 
-def test_a_draw_depends_on_its_seed_alone() -> None:
-    scores, ids = torch.randn(3, 50, generator=torch.Generator().manual_seed(0)), torch.zeros(3, 4, dtype=torch.long)
-    together = SeededSampling([5, 6, 7], 0.7)(ids, scores)
-    assert torch.equal(SeededSampling([6], 0.7)(ids[1:2], scores[1:2]), together[1:2])
-    assert not torch.equal(SeededSampling([8], 0.7)(ids[1:2], scores[1:2]), together[1:2])
-    assert not torch.equal(SeededSampling([6], 0.7)(ids[1:2, :3], scores[1:2]), together[1:2])
-
-
-def test_a_draw_does_not_depend_on_the_padding_of_the_given_text(make_model: Any, make_processor: Any) -> None:
-    processor = make_processor()
-    reader = TargetReader(processor, make_model("t5").config)
-    grounding = reader.grounding(Facts("Dyspnea."))
-    start = reader.after(reader.start(), processor.target(["Shock"], "A"), grounding)
-    source = torch.Generator().manual_seed(0)
-    for _ in range(5):
-        scores = torch.randn(1, len(processor.tokenizer), generator=source)
-        drawn = []
-        for tokens in (4, 9):
-            constraint = GroundedConstraint(
-                reader,
-                [grounding],
-                width=1,
-                floor=0,
-                draw=SeededSampling([5]),
-                starts=[start],
-                prefix_tokens=tokens,
-            )
-            drawn.append(constraint(torch.ones(1, 1 + tokens, dtype=torch.long), scores).argmax().item())
-        assert drawn[0] == drawn[1]
+def test_a_draw_depends_on_its_seed_and_its_step_alone() -> None:
+    together = seeded_noise([5, None, 7], [4, 4, 9], 50)
+    assert torch.equal(seeded_noise([7], [9], 50), together[2:])
+    assert torch.equal(together[1], torch.zeros(50))
+    assert not torch.equal(seeded_noise([8], [9], 50), together[2:])
+    assert not torch.equal(seeded_noise([7], [8], 50), together[2:])
 
 
 def test_draws_follow_the_probabilities() -> None:
     scores = torch.tensor([[0.7, 0.2, 0.1]]).log()
-    ids = torch.zeros(1, 1, dtype=torch.long)
-    draws = torch.tensor([SeededSampling([seed])(ids, scores).argmax().item() for seed in range(4000)])
+    seeds = range(4000)
+    draws = (scores + seeded_noise(seeds, [1] * len(seeds), 3)).argmax(dim=1)
     shares = torch.bincount(draws, minlength=3) / len(draws)
     assert torch.allclose(shares, scores.exp()[0], atol=0.03)
-    cold = [SeededSampling([seed], 0.05)(ids, scores).argmax().item() for seed in range(200)]
-    assert set(cold) == {0}
+    cold = (scores / 0.05 + seeded_noise(seeds, [1] * len(seeds), 3)).argmax(dim=1)
+    assert set(cold.tolist()) == {0}
 
 
 def test_a_width_of_nothing_is_refused(make_model: Any, make_processor: Any) -> None:

@@ -174,7 +174,7 @@ def test_every_possible_quotation_stands_in_the_note(note: str, data: st.DataObj
         if not following:
             break
         words += data.draw(st.sampled_from(following))
-        places = quotable.after(places, words[-1])
+        places = quotable.behind(places, words[-1])
     if words and quotable.ends(places):
         assert find_spans(clean_note(note), words)
 

@@ -177,7 +177,7 @@ def trained(vocabulary: Vocabulary, make_processor: Any) -> ClinRaGenProcessor:
     """A processor with the tokenizer and the profile of a tiny cohort."""
     train = tiny_splits(vocabulary, 120)["train"]
     processor: ClinRaGenProcessor = make_processor(max_source_tokens=96)
-    processor.tokenizer = train_tokenizer(train["note"], vocab_size=700)
+    processor.tokenizer = train_tokenizer(enumerate(train["note"]), vocab_size=700, min_patients=3).tokenizer
     series = series_column(train)
     items = [{"note": note, "series": one} for note, one in zip(train["note"], series, strict=True)]
     processor.profile = profile_inputs(processor, items)

@@ -85,7 +85,7 @@ class Placeless:
 @pytest.fixture(scope="module")
 def tokenizers() -> dict[str, Any]:
     words = pieces_with_unknown()
-    spanning = train_tokenizer([*(SECTIONS * 3), "x" * 50], vocab_size=600)
+    spanning = train_tokenizer(enumerate([*(SECTIONS * 3), "x" * 50]), vocab_size=600, min_patients=3).tokenizer
     return {"spanning": spanning, "pieces": words, "bytes": bytes_of_words(), "placeless": Placeless(words)}
 
 

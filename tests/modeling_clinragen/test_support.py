@@ -173,6 +173,73 @@ def test_a_list_goes_on_only_while_there_is_a_further_disease(link: str) -> None
     assert not KNOWN.leads_nowhere(f"pH is low{link}", ALL)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"orthopnea" points to ',
+        "pH is low, in keeping with ",
+        # There is no second quotation, and no second disease.
+        '"orthopnea" and "Leg edema" and ',
+        '"productive cough" and "Fever" or',
+        f'"orthopnea" supports {HEART},',
+    ],
+)
+def test_no_text_is_possible_that_cannot_become_a_sentence(text: str) -> None:
+    listed = frozenset((HEART, PNEUMONIA)) if "orthopnea" not in text or HEART in text else frozenset((PNEUMONIA,))
+    assert ABOUT.after(State(listed=listed), text) is None
+    for size in range(1, len(text)):
+        # By characters it is the same.
+        reached = ABOUT.after(State(listed=listed), text[:size])
+        if reached is not None:
+            assert ABOUT.after(reached, text[size:]) is None
+
+
+def test_a_list_of_diseases_goes_on_with_a_comma_while_there_is_one() -> None:
+    assert possible(f'"Fever" supports {PNEUMONIA}, {SEPSIS}.')
+    assert not possible(f'"Fever" supports {PNEUMONIA}, as it seems.', frozenset((PNEUMONIA,)))
+    assert possible(f'"Fever" supports {PNEUMONIA}, as it seems.', frozenset((PNEUMONIA,)), FREELY)
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_reading_at_once_or_in_pieces_is_the_same(data: st.DataObject) -> None:
+    words = [*DISEASES[:4], SHOCK, HEART, SEPSIS, *(f'"{phrase}"' for phrase in SUPPORT.phrases)]
+    words += [
+        "Heart rate",
+        "pH",
+        "is high",
+        "is low",
+        "in most readings",
+        "from hour",
+        "supports",
+        "points to",
+        "fits",
+    ]
+    words += [
+        "in keeping with",
+        "and",
+        "or",
+        ",",
+        ".",
+        "peaking near",
+        "120",
+        "8",
+        "does not",
+        "The note",
+        "Shockingly",
+    ]
+    text = " ".join(data.draw(st.lists(st.sampled_from(words), max_size=9))).replace(" ,", ",").replace(" .", ".")
+    listed = data.draw(st.sampled_from([ALL, None, frozenset((SEPSIS,))]))
+    whole = ABOUT.after(State(listed=listed), text)
+    reached: State | None = State(listed=listed)
+    place = 0
+    while place < len(text) and reached is not None:
+        size = data.draw(st.integers(1, 12))
+        reached = ABOUT.after(reached, text[place : place + size])
+        place += size
+    assert reached == whole
+
+
 def test_a_phrase_fits_where_it_supports_a_disease_that_may_still_be_named() -> None:
     assert KNOWN.fits("Fever", "", ALL)
     assert KNOWN.fits("productive cough", '"Fever" and ', ALL)
