@@ -6,18 +6,33 @@ would decide what is loaded. A model on the Hub is asked for by `hf://owner/name
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .errors import GovernanceError, InputDataError
+from .library_errors import raised_in, user_error
 
 HUB = "hf://"
 AIR_GAP = "CLINRAGEN_AIR_GAP"
 """Environment variable: where it is neither empty nor a no (0, false), this process reaches no other machine."""
 # A `Path` writes a double slash as a single one.
 _HUB_NAME = re.compile(r"hf:/{1,2}(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?", re.ASCII)
+
+# Files of a model folder that are JSON objects; transformers reads what else they hold as if it were one.
+_OBJECTS = (
+    "config.json",
+    "generation_config.json",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+)
 
 
 def air_gapped() -> bool:
@@ -58,19 +73,44 @@ def load_part(kind: Any, name: str | Path, **settings: Any) -> Any:
     """`kind.from_pretrained` of a configuration, tokenizer or processor, without code of the folder's.
 
     Raises:
-        InputDataError: As `locate`.
+        InputDataError: As `locate`; or a file of the folder is damaged.
         OSError, ValueError: As `from_pretrained`: it cannot be loaded, or only with foreign code.
     """
     source, where = locate(name)
-    return kind.from_pretrained(source, **where, trust_remote_code=False, **settings)
+    with _damage_named(name):
+        return kind.from_pretrained(source, **where, trust_remote_code=False, **settings)
 
 
 def load_weights(kind: Any, name: str | Path, **settings: Any) -> Any:
     """`kind.from_pretrained` of a model, without code of the folder's and from safetensors only.
 
     Raises:
-        InputDataError: As `locate`.
+        InputDataError: As `locate`; or a file of the folder is damaged.
         OSError, ValueError: As `from_pretrained`: it cannot be loaded, or only with foreign code or pickled weights.
     """
     source, where = locate(name)
-    return kind.from_pretrained(source, **where, trust_remote_code=False, use_safetensors=True, **settings)
+    with _damage_named(name):
+        return kind.from_pretrained(source, **where, trust_remote_code=False, use_safetensors=True, **settings)
+
+
+@contextmanager
+def _damage_named(name: str | Path) -> Iterator[None]:
+    """Name the file of a folder that is not a JSON object, or the folder whose files transformers cannot read."""
+    for file in (Path(name) / each for each in _OBJECTS):
+        if not file.is_file():
+            continue
+        try:
+            whole = isinstance(json.loads(file.read_text(encoding="utf-8")), dict)
+        except (ValueError, RecursionError):
+            whole = False
+        if not whole:
+            raise InputDataError(f"{file}: is not a readable JSON object; copy it anew, or make the folder again")
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        # What our own code raises is a fault of it.
+        if user_error(error) is not None or not raised_in(error, "transformers", "tokenizers", "safetensors"):
+            raise
+        raise InputDataError(
+            f"{name}: its files are damaged, or do not belong together; copy the folder anew, or make it again"
+        ) from error

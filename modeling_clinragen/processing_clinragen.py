@@ -334,6 +334,10 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         # Padding is masked, so that any token will do; Llama's tokenizer has none for it.
         padding = self.tokenizer.pad_token_id
         padding = self.tokenizer.eos_token_id if padding is None else padding
+        if padding is None:
+            raise ModelInputError(
+                "the tokenizer names neither a padding nor an end token; restore its tokenizer_config.json"
+            )
         ids = np.full((len(rows), max(map(len, rows))), padding, dtype=np.int64)
         mask = np.zeros_like(ids)
         for row, tokens in enumerate(rows):

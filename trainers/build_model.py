@@ -6,10 +6,12 @@ import errno
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import DatasetDict
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from dataset_builder.contract.arrays import series_column
@@ -19,6 +21,7 @@ from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
 from modeling_clinragen.errors import ClinRaGenError, GovernanceError, InputDataError, SettingsError
 from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
 from modeling_clinragen.knowledge_map_clinragen import term_token_ids
+from modeling_clinragen.library_errors import raised_in, user_error
 from modeling_clinragen.loading_clinragen import load_part
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import (
@@ -163,8 +166,10 @@ def build_model(
         special["decoder_start_token_id"] = tokenizer.pad_token_id
         assert settings.scratch is not None  # ModelConfig has exactly one of the two.
         shape = read_shape(settings.scratch)
-        config = ClinRaGenConfig(text_config={**shape, **special, "vocab_size": len(tokenizer)}, **fields)
-        model = ClinRaGenForConditionalGeneration(config)
+        with _shape_named(settings.scratch):
+            config = ClinRaGenConfig(text_config={**shape, **special, "vocab_size": len(tokenizer)}, **fields)
+        with _shape_named(settings.scratch):
+            model = ClinRaGenForConditionalGeneration(config)
     positions = settings.max_source_tokens + extractor.num_positions(settings.lab_max_steps)
     positions += len(knowledge) if settings.knowledge_fusion == "tokens" else 0
     positions += 0 if model.config.is_encoder_decoder else settings.max_target_tokens
@@ -196,6 +201,23 @@ def _backbone_named(backbone: str | None) -> Iterator[None]:
             f"backbone: '{backbone}' has no language model with its tokenizer that can be loaded without foreign code "
             "or pickled weights (or the Hub cannot be reached); correct the model's YAML"
         ) from error
+
+
+@contextmanager
+def _shape_named(file: Path) -> Iterator[None]:
+    """Name the file where transformers refuses what a language model's config says, such as heads that do not fit."""
+    try:
+        yield
+    except (ValueError, TypeError, RuntimeError, ZeroDivisionError, StrictDataclassError) as error:
+        if isinstance(error, ClinRaGenError):
+            raise
+        known = user_error(error)
+        if known is not None:
+            raise SettingsError(f"{file}: {known}") from error
+        if not raised_in(error, "transformers", "torch", "huggingface_hub"):
+            raise
+        fault = " ".join(str(error).split())[:300]
+        raise SettingsError(f"{file}: no language model can be built of it ({fault}); correct its keys") from error
 
 
 def config_fields(

@@ -11,8 +11,10 @@ TEXTS = {"raw": "as written", "shown": "as shown"}
 """How the two texts of a rationale are called."""
 
 
-def format_score(interval: Mapping[str, float]) -> str:
-    """A value with its interval: "0.612 (0.598 to 0.627)"."""
+def format_score(interval: Mapping[str, Any] | None) -> str:
+    """A value with its interval: "0.612 (0.598 to 0.627)"; a dash where it is undefined or was not measured."""
+    if interval is None or interval["value"] is None:
+        return NOTHING
     return f"{interval['value']:.3f} ({interval['low']:.3f} to {interval['high']:.3f})"
 
 

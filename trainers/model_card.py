@@ -15,12 +15,12 @@ from dataset_builder.storage.governance import (
     read_provenance,
     write_provenance,
 )
-from trainers.formatting import format_score
+from trainers.formatting import format_difference, format_score
 from trainers.model_card_claims import about_claims
 from trainers.phases import phase_named
 from trainers.tokens_report import read_tokens_report
 
-SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1")
+SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1", "micro_auroc", "micro_auprc")
 
 
 def write_model_card(
@@ -53,7 +53,7 @@ def write_model_card(
                 parameters += size
     full = metrics["rationale"]["full"]
     rows = [
-        f"| {system} | " + " | ".join(format_score(scores[score]) for score in SCORES) + " |"
+        f"| {system} | " + " | ".join(format_score(scores.get(score)) for score in SCORES) + " |"
         for system, scores in metrics["systems"].items()
     ]
     head = "| System | " + " | ".join(score.replace("_", " ") for score in SCORES) + " |"
@@ -89,6 +89,7 @@ def write_model_card(
             examples=metrics["held_out"]["examples"],
             subjects=metrics["held_out"]["subjects"],
             scores="\n".join([head, "| --- " * (len(SCORES) + 1) + "|", *rows]),
+            strongest=_strongest(metrics),
             bleu="not measured" if full["bleu"] is None else f"{full['bleu']:.1f}",
             well_formed=f"{100 * full['well_formed']:.1f} %",
             claims=about_claims(full),
@@ -104,6 +105,18 @@ def write_model_card(
     write_provenance(folder, carried)
     if is_credentialed(carried):
         make_private(folder)
+
+
+def _strongest(metrics: Mapping[str, Any]) -> str:
+    """How the model stands to the strongest baseline, from metrics.json; nothing where there is none."""
+    name = metrics.get("strongest", {}).get("full")
+    if name is None:
+        return ""
+    difference = metrics["differences"][f"full_minus_{name}"]["micro_f1"]
+    return (
+        f"The strongest other system that reads the same is `{name}`: micro F1 of this model minus its, "
+        f"{format_difference(difference)}."
+    )
 
 
 def _data(metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:

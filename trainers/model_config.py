@@ -32,7 +32,7 @@ class ModelConfig:
         help="Train that tokenizer on a credentialed or unrecorded cohort as well; the model folder then holds words "
         "of its patients.",
     )
-    lab_width: int = setting(64, help="Width of PatchTST.", at_least=1)
+    lab_width: int = setting(64, help="Width of PatchTST; even, and a multiple of its heads.", at_least=1)
     lab_layers: int = setting(3, help="Layers of PatchTST.", at_least=1)
     lab_heads: int = setting(4, help="Attention heads of PatchTST.", at_least=1)
     lab_dropout: float = setting(0.1, help="Dropout in PatchTST.", at_least=0, at_most=1)
@@ -77,6 +77,12 @@ class ModelConfig:
         check_values(self)
         if (self.backbone is None) == (self.scratch is None):
             raise SettingsError("the model needs either a backbone or a scratch config; give exactly one of them")
+        # Positions are pairs of a sine and a cosine, and each head gets its share of the width.
+        if self.lab_width % 2 or self.lab_width % self.lab_heads:
+            raise SettingsError(
+                f"lab_width: {self.lab_width} is not an even multiple of the {self.lab_heads} of lab_heads; give for "
+                f"example {2 * self.lab_heads * max(1, round(self.lab_width / (2 * self.lab_heads)))}"
+            )
 
 
 def load_model_config(path: Path) -> ModelConfig:

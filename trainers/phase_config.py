@@ -6,6 +6,7 @@ import contextlib
 import copy
 import difflib
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
@@ -17,8 +18,9 @@ import yaml
 from transformers import Seq2SeqTrainingArguments
 from trl import TrlParser
 
-from dataset_builder.storage.config_fields import check_mapping, expected, setting, setting_types
+from dataset_builder.storage.config_fields import LARGEST_SEED, check_mapping, expected, setting, setting_types
 from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.library_errors import user_error
 from trainers.model_config import read_settings
 from trainers.phases import phase_named
 
@@ -30,6 +32,29 @@ NOT_FOR_A_PHASE = {
     # TRL's parser would set them for the rest of the run: a proxy, another Hub, a tracker's address.
     "env": "a phase sets no environment variables; set them in your shell",
 }
+RANGES = {
+    "per_device_eval_batch_size": (1, None),
+    "gradient_accumulation_steps": (1, None),
+    "adam_beta1": (0, 1),
+    "adam_beta2": (0, 1),
+    "adam_epsilon": (0, None),
+    "max_grad_norm": (0, None),
+    "neftune_noise_alpha": (0, None),
+    "logging_steps": (0, None),
+    "eval_steps": (0, None),
+    "eval_delay": (0, None),
+    "save_steps": (0, None),
+    "torch_empty_cache_steps": (1, None),
+    "eval_accumulation_steps": (1, None),
+    "dataloader_num_workers": (0, None),
+    "dataloader_prefetch_factor": (1, None),
+    "data_seed": (0, LARGEST_SEED + 1),
+    "ddp_bucket_cap_mb": (1, None),
+    "ddp_timeout": (0, None),
+    "generation_max_length": (1, None),
+    "generation_num_beams": (1, None),
+}
+"""The least value of a setting of transformers', and the one that it must stay below; it checks neither."""
 
 
 @dataclass
@@ -114,6 +139,14 @@ def parse_phase_config(path: Path, overrides: Sequence[str] = (), **fixed: Any) 
         # For a value of the wrong type argparse prints the usage, then one line, and exits.
         fault = captured.getvalue().rpartition("error: ")[2] if isinstance(error, SystemExit) else str(error)
         raise SettingsError(_blamed(" ".join(fault.split()), path, typed)) from error
+    except ImportError as error:
+        known = user_error(error)
+        if known is None:
+            raise
+        raise SettingsError(f"{path}: {known}") from error
+    except OSError as error:
+        # A setting names a file of more settings.
+        raise SettingsError(f"{path}: {error.filename} cannot be read ({error.strerror}); check the path") from error
     except SettingsError as error:
         name, _, fault = str(error).removeprefix("phase settings: ").partition(": ")
         raise SettingsError(f"{typed[name]}: {fault}" if name in typed else f"{path}: {name}: {fault}") from error
@@ -202,6 +235,18 @@ def _impossible(config: PhaseConfig) -> Iterator[tuple[str, str]]:
     chosen = config.attn_implementation
     if chosen is not None and chosen not in kinds:
         yield "attn_implementation", f"expected one of {', '.join(kinds)}, got '{chosen}'"
+    for one in fields(PhaseConfig):
+        value = getattr(config, one.name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        low, below = RANGES.get(one.name, (None, None))
+        if not math.isfinite(value) or (low is not None and value < low) or (below is not None and value >= below):
+            described = copy.copy(one)
+            described.metadata = MappingProxyType({**one.metadata, "at_least": low})
+            wanted = expected(described, setting_types(PhaseConfig)[one.name])
+            yield one.name, f"expected {wanted}{'' if below is None else f', below {below}'}, got {value}"
+    if isinstance(config.generation_config, str | Path) and not Path(config.generation_config).is_dir():
+        yield "generation_config", f"there is no folder '{config.generation_config}'; check the path"
     if config.max_steps <= 0 and config.num_train_epochs <= 0:
         yield "num_train_epochs", "no step would be trained; give it, or max_steps, a value above 0"
     if config.label_smoothing_factor:

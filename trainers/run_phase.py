@@ -20,6 +20,7 @@ from dataset_builder.storage.files import file_digest, make_private
 from dataset_builder.storage.governance import carry_provenance, is_credentialed, read_provenance, write_provenance
 from dataset_builder.storage.progress import Progress, Report, no_report
 from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError, StageError
+from modeling_clinragen.library_errors import library_errors_named
 from modeling_clinragen.loading_clinragen import load_part, load_weights
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.pretrained_clinragen import require_whole
@@ -108,7 +109,7 @@ def train_phase(
 
     Raises:
         GovernanceError, StageError: As `PhaseTrainer` and `cohort_tokenizer`; or nothing was trained.
-        InputDataError: The parent's weights are missing or damaged, or the disk is full.
+        InputDataError: The parent's weights are missing or damaged, or the disk or the memory is full.
         SettingsError: The parent was trained with another vocabulary or range set than the cohort's, the cohort has no
             vocabulary, or a setting cannot work.
     """
@@ -143,24 +144,25 @@ def train_phase(
     if first:
         # Before the first checkpoint: a folder that must be private is private from the start.
         write_provenance(folder, carried)
-    trainer = _trainer_class(chosen)(
-        model=model,
-        args=args,
-        train_dataset=cohort["train"],
-        eval_dataset=cohort["validation"],
-        processing_class=processor,
-        phase=chosen,
-        provenance=cohort.provenance,
-        vocabulary=cohort.vocabulary,
-        callbacks=[_StepCallback(report)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    if len(trainer.train_dataset) == 0:
-        raise StageError("the cohort's training split has no example; build a larger cohort")
-    # The first process looks, and removes what is damaged; the others hear of it.
-    last = [str(last_whole_checkpoint(folder / CHECKPOINTS) or "") if first else ""]
-    broadcast_object_list(last)
-    try:
+    # A setting that cannot work shows itself here at the latest, and a full disk.
+    with library_errors_named(folder, config):
+        trainer = _trainer_class(chosen)(
+            model=model,
+            args=args,
+            train_dataset=cohort["train"],
+            eval_dataset=cohort["validation"],
+            processing_class=processor,
+            phase=chosen,
+            provenance=cohort.provenance,
+            vocabulary=cohort.vocabulary,
+            callbacks=[_StepCallback(report)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        if len(trainer.train_dataset) == 0:
+            raise StageError("the cohort's training split has no example; build a larger cohort")
+        # The first process looks, and removes what is damaged; the others hear of it.
+        last = [str(last_whole_checkpoint(folder / CHECKPOINTS) or "") if first else ""]
+        broadcast_object_list(last)
         trainer.train(resume_from_checkpoint=last[0] or None)
         if trainer.state.global_step == 0:
             raise StageError(f"phase '{phase}' has trained no step; see its max_steps and num_train_epochs")
@@ -169,11 +171,6 @@ def train_phase(
             trainer.write_curve(folder / CURVE)
             _save(model, processor, folder)
             _keep_report(made, start, folder)
-    except (SafetensorError, RuntimeError) as error:
-        # safetensors and torch report a full disk in their own ways, not as an OSError.
-        if "No space left" in str(error) or "file write failed" in str(error):
-            raise InputDataError(f"{folder}: the disk is full; free some space and run again") from error
-        raise
     if first:
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         if is_credentialed(carried):

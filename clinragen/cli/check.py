@@ -7,8 +7,6 @@ check.
 from __future__ import annotations
 
 import io
-import os
-import signal
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -17,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from clinragen.cli.failures import fail_if_known
 from clinragen.cli.from_config import argument, command, option
 from dataset_builder.storage.files import PRIVATE_FILE, atomic_file
-from modeling_clinragen.errors import ClinRaGenError, SettingsError
+from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET
 
 if TYPE_CHECKING:
@@ -86,14 +85,10 @@ def add_command(app: typer.Typer) -> None:
 def _check(text: str | None, text_file: Path | None, **values: Any) -> None:
     try:
         checked = _checked(text, text_file, values)
-    except ClinRaGenError as error:
-        typer.echo(f"clinragen: {error}", err=True)
-        raise typer.Exit(FAILED) from error
-    except BrokenPipeError as error:
-        # The reader of the output, such as `head`, has seen enough. That is no verdict, and nothing more is written
-        # when the program ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(128 + signal.SIGPIPE) from error
+    except Exception as error:
+        # With a code of its own: 1 would be a verdict.
+        fail_if_known(error, FAILED)
+        raise
     if checked.contradicted:
         raise typer.Exit(CONTRADICTED)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from pathlib import Path
@@ -12,11 +11,11 @@ import typer
 
 from clinragen.cli import check, download, knowledge, recipe
 from clinragen.cli.explain import add_explain_commands
+from clinragen.cli.failures import fail, fail_if_known
 from clinragen.cli.run_stage import OUTPUT_HELP
 from clinragen.cli.stage_commands import add_stage_commands
 from dataset_builder.storage.air_gap import close_air_gap, without_telemetry
 from dataset_builder.storage.config_fields import LARGEST_SEED
-from modeling_clinragen.errors import ClinRaGenError
 from modeling_clinragen.loading_clinragen import AIR_GAP
 
 app = typer.Typer(
@@ -103,22 +102,15 @@ def main() -> None:
         # Typer turns Ctrl-C into this exit code, or, in other versions, into an Abort.
         code = app(standalone_mode=False)
         if code == 130:
-            _fail(interrupted, 130)
+            fail(interrupted, 130)
         # A command that has said all there is to say ends with a code of its own.
         if isinstance(code, int) and code:
             sys.exit(code)
-    except ClinRaGenError as error:
-        _fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
-        _fail(interrupted, 130)
+        fail(interrupted, 130)
     except UsageError as error:
-        _fail(f"{error.format_message().rstrip('.')}. See `clinragen --help`.", 2)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        _fail("the disk is full; free some space and run again", 1)
-
-
-def _fail(message: str, code: int) -> None:
-    typer.echo(f"clinragen: {message}", err=True)
-    sys.exit(code)
+        fail(f"{error.format_message().rstrip('.')}. See `clinragen --help`.", 2)
+    except Exception as error:
+        # What is not known as a user's is a fault of this program, and keeps its traceback.
+        fail_if_known(error)
+        raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,8 @@ def cohort_files(cohort: Path) -> dict[str, Path]:
     for path in paths.values():
         try:
             names = set(pq.ParquetFile(path).schema_arrow.names)
-        except pa.ArrowInvalid as error:
-            raise InputDataError(f"{path}: not a readable parquet file; build the cohort again") from error
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(path) from error
         odd = sorted(names ^ expected)
         if odd:
             raise InputDataError(
@@ -94,10 +94,8 @@ async def distill(
     Raises:
         InputDataError: Two examples share an identifier, or the cohort's files are not readable.
     """
-    import pyarrow.parquet as pq
-
     paths = cohort_files(cohort).values()
-    identifiers = [name for path in paths for name in pq.read_table(path, columns=["example_id"])[0].to_pylist()]
+    identifiers = [row["example_id"] for row in _examples(paths, ["example_id"])]
     if len(set(identifiers)) != len(identifiers):
         raise InputDataError(f"{cohort}: two examples share an example_id; build the cohort again")
     total = sum(map(shard.has, identifiers))
@@ -133,9 +131,23 @@ async def _distill_example(example: Mapping[str, Any], teacher: Teacher, judge: 
     return rationale if final.kept else REJECTED
 
 
-def _examples(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
+def _examples(paths: Iterable[Path], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     for path in paths:
-        for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS):
-            yield from batch.to_pylist()
+        batches = pq.ParquetFile(path).iter_batches(batch_size=BATCH_ROWS, columns=columns)
+        while True:
+            try:
+                batch = next(batches, None)
+                rows = [] if batch is None else batch.to_pylist()
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+                # A damaged page shows itself only when it is reached.
+                raise _unreadable(path) from error
+            if batch is None:
+                break
+            yield from rows
+
+
+def _unreadable(path: Path) -> InputDataError:
+    return InputDataError(f"{path}: is not a readable parquet file; build the cohort again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -74,11 +75,12 @@ def download(
     source = load_source(spec.source, shipped_definitions())
     cure = f"leave them out and {HOW_TO_GIVE}"
     base = check_base_url(base_url or spec.base_url, credentialed=spec.credentialed, cure=cure)
+    folder = Path(folder)
+    _require_place(folder)
     if not spec.credentialed:
         credentials = None
     elif credentials is None:
         credentials = find_credentials(urlsplit(base).hostname or "", spec.parts[0].page, ask)
-    folder = Path(folder)
     fetched: list[Path] = []
     kept: list[Path] = []
     servers = [
@@ -110,6 +112,19 @@ def download(
             make_private(wanted.folder)
     logger.info("%s: %d files fetched, %d were there", spec.title, len(fetched), len(kept))
     return Downloaded(spec.source, plans[0].folder, tuple(fetched), tuple(kept))
+
+
+def _require_place(folder: Path) -> None:
+    """Raise `InputDataError` where no folder can be at `folder`, before anything is asked for or fetched."""
+    with disk_errors_named(folder):
+        for path in (folder, *folder.parents):
+            try:
+                found = path.stat()
+            except FileNotFoundError:
+                continue
+            if not stat.S_ISDIR(found.st_mode):
+                raise InputDataError(f"{folder}: is or lies below a file; choose another output folder")
+            return
 
 
 def _plan(spec: DownloadSpec, source: Source, servers: list[Server], folder: Path) -> list[_Wanted]:

@@ -192,7 +192,9 @@ def _check_value(value: Any, hint: Any, one: Field[Any], where: str, *, written:
     for number in given if low is not None or high is not None else ():
         if number is None:
             continue
-        if (low is not None and float(number) < low) or (high is not None and float(number) > high):
+        # A whole number of any size can be compared, but not made a float.
+        measured = float(number) if isinstance(number, str) else number
+        if (low is not None and measured < low) or (high is not None and measured > high):
             raise SettingsError(f"{where}: expected {expected(one, hint)}, got {number}")
 
 

@@ -248,7 +248,8 @@ def read_json(path: Path) -> Any:
         raise InputDataError(f"{path}: is missing; check the path") from error
     except OSError as error:
         raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Not only a JSONDecodeError: bytes that are no text, or a number with thousands of digits.
         raise InputDataError(f"{path}: is not readable JSON; correct it, or make it again") from error
 
 

@@ -69,6 +69,27 @@ def claims(contradicted: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def test_a_card_names_the_strongest_other_system(folder: Path) -> None:
+    boosted = {**METRICS["systems"]["full"], "micro_auroc": {"value": 0.75, "low": 0.7, "high": 0.8}}
+    less = {"value": -0.0512, "low": -0.06, "high": -0.04}
+    metrics = {
+        **METRICS,
+        "systems": {**METRICS["systems"], "gradient_boosting": boosted},
+        "strongest": {"full": "gradient_boosting", "note_only": "gradient_boosting_note"},
+        "differences": {"full_minus_gradient_boosting": {"micro_f1": less}},
+    }
+    write_model_card(folder, metrics=metrics, provenance=PROVENANCE, phases=["note"])
+    card = (folder / "README.md").read_text()
+    quarter = "0.250 (0.200 to 0.300)"
+    assert f"| full | {quarter} | {quarter} | {quarter} | {quarter} | – | – |" in card
+    assert (
+        f"| gradient_boosting | {quarter} | {quarter} | {quarter} | {quarter} | 0.750 (0.700 to 0.800) | – |" in card
+    )
+    assert "`gradient_boosting`: micro F1 of this model minus its, -0.051 (-0.060 to -0.040)." in card
+    write_model_card(folder, metrics=METRICS, provenance=PROVENANCE, phases=["note"])
+    assert "strongest" not in (folder / "README.md").read_text()
+
+
 def test_a_card_says_how_much_of_the_rationales_holds(folder: Path) -> None:
     by_source = {"note": {"present": SHARE, "listed": SHARE}, "series": {"present": NONE, "listed": NONE}}
     full = {

@@ -39,6 +39,17 @@ RECIPES = ROOT / "recipes" / "tiny-t5"
         ("label_smoothing_factor: 0.1\n", "label_smoothing_factor: needs logits"),
         ("learning_rate: .nan\n", "learning_rate: expected a number of at least 0, got 'nan'"),
         ("load_best_model_at_end: true\n", "requires the save and eval strategy to match"),
+        (
+            "per_device_eval_batch_size: 0\n",
+            "per_device_eval_batch_size: expected a whole number of at least 1, got 0",
+        ),
+        ("gradient_accumulation_steps: 0\n", "gradient_accumulation_steps: expected a whole number of at least 1"),
+        ("adam_beta1: 1\n", "adam_beta1: expected a number of at least 0, below 1, got 1"),
+        ("max_grad_norm: .nan\n", "max_grad_norm: expected a number"),
+        ("num_train_epochs: .inf\n", "num_train_epochs: expected a number"),
+        ("generation_config: nobody/none\n", "generation_config: there is no folder 'nobody/none'"),
+        ("deepspeed: none.json\n", "deepspeed is not installed"),
+        ("accelerator_config: none.json\n", r"none\.json cannot be read"),
     ],
 )
 def test_a_faulty_phase_file_is_named(content: str, fault: str, tmp_path: Path) -> None:
@@ -100,6 +111,8 @@ def test_checking_a_shipped_recipe_leaves_nothing_behind(tmp_path: Path, monkeyp
         ("scratch: t5.json\nlayout: sideways\n", "layout: expected one of diagnosis-first, rationale-first"),
         ("scratch: t5.json\nlora_targets: q\n", "lora_targets: expected a list of texts, got 'q'"),
         ("scratch: t5.json\nlab_with: 8\n", "unknown setting 'lab_with'"),
+        ("scratch: t5.json\nlab_width: 33\n", "lab_width: 33 is not an even multiple of the 4 of lab_heads"),
+        ("scratch: t5.json\nlab_width: 9\nlab_heads: 3\n", "lab_width: 9 .* for example 12"),
         ("scratch: t5.json\n", r"t5\.json: is missing"),
         ("scratch: empty.json\n", r"empty\.json: expected a language model's config with its model_type"),
         ("backbone: google/flan-t5-small\n", r"odd\.yaml: backbone: google/flan-t5-small: there is no such folder"),
