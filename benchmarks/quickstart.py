@@ -65,7 +65,7 @@ def main() -> None:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
         **{key: metrics[key] for key in ("systems", "differences", "rationale", "held_out", "training", "notices")},
-        "logistic_regression": metrics["logistic_regression"],
+        **{key: metrics[key] for key in ("logistic_regression", "gradient_boosting", "strongest")},
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     name = "result.json" if chosen.seed == 0 else f"result-seed-{chosen.seed}.json"

@@ -224,8 +224,8 @@ def test_data_files_are_refused_by_hook_and_ignored() -> None:
     assert corpus
     assert not [path for path in corpus if refused(path)]
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
-    # What the program keeps beside a folder of results: answers, retrieved texts, locks, unfinished folders.
-    assert {"*.journal/", "*.retrieved/", "*.lock", "*.partial", "runs/"} <= set(ignored)
+    # What the program keeps beside a folder of results: answers, texts, probabilities, locks, unfinished folders.
+    assert {"*.journal/", "*.retrieved/", "*.baselines/", "*.lock", "*.partial", "runs/"} <= set(ignored)
 
 
 def test_every_file_is_found() -> None:

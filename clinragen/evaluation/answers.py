@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from clinragen.claims.check import Checking
 from clinragen.claims.sentences import Patient
 from clinragen.evaluation.config import EvaluateConfig
@@ -20,7 +22,7 @@ from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.truth import HospitalTruth
 from dataset_builder.storage.processes import ALONE, Processes
 from dataset_builder.storage.progress import Progress, Report, no_report
-from modeling_clinragen.errors import InputDataError, SettingsError
+from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError
 from modeling_clinragen.loading_clinragen import load_part
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.profile_clinragen import Cut
@@ -35,7 +37,7 @@ class Answers:
     """One system's outputs on the test split: freely written texts, diagnoses, and these matched with the diseases.
 
     `verified` has the rationales as written and as shown, `notes_cut` how much of the notes was read (None where the
-    system reads none).
+    system reads none). `probabilities` `(examples, diseases)` are those of a system that gives any.
     """
 
     system: System
@@ -44,6 +46,7 @@ class Answers:
     matched: MatchedDiagnoses
     verified: list[Verified]
     notes_cut: Cut | None
+    probabilities: np.ndarray | None = None
 
 
 def answer_systems(
@@ -181,7 +184,14 @@ def _require_vocabularies(systems: Mapping[str, System], cohort: CohortSplits, c
     register_auto_classes()
     for system in systems.values():
         if (system.folder / "processor_config.json").is_file():
-            processor = load_part(ClinRaGenProcessor, system.folder)
+            try:
+                processor = load_part(ClinRaGenProcessor, system.folder)
+            except ClinRaGenError:
+                raise
+            except (OSError, ValueError) as error:
+                raise InputDataError(
+                    f"{system.folder}: its processor cannot be loaded; copy the folder anew, or train the phase again"
+                ) from error
             require_vocabulary(processor, cohort.vocabulary, str(system.folder))
 
 

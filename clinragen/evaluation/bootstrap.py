@@ -124,3 +124,14 @@ def interval(values: np.ndarray) -> dict[str, float]:
     tail = 50 * (1 - LEVEL)
     low, high = np.percentile(values[1:], [tail, 100 - tail])
     return {"value": float(values[0]), "low": float(low), "high": float(high)}
+
+
+def defined_interval(values: np.ndarray) -> dict[str, Any]:
+    """As `interval`, of values that may be undefined (NaN).
+
+    `value`, `low` and `high` are None where the value on the split itself is undefined; resamples in which it is
+    do not count for the interval.
+    """
+    if np.isnan(values[0]):
+        return {"value": None, "low": None, "high": None}
+    return dict(interval(np.append(values[0], values[1:][~np.isnan(values[1:])])))

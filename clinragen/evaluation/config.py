@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clinragen.evaluation.baselines.boosting_settings import BOOSTING
 from dataset_builder.storage.config_fields import check_values, setting
 from trainers.device import AUTO, check_device
 
@@ -23,6 +24,11 @@ class EvaluateConfig:
     num_beams: int = setting(1, help="Beams of the search; 1 is greedy.", unit="beams", at_least=1)
     raw: bool = setting(
         False, help="Show what the models write freely: nothing is grounded, checked, written again or withheld."
+    )
+    baselines: str = setting(
+        "full",
+        help="How much work gradient boosting does: full, or light, which takes about a third of the time.",
+        choices=tuple(BOOSTING),
     )
     notices: tuple[str, ...] = setting(
         (), help="Sentences that every output must carry, besides those of the cohort's provenance."

@@ -27,12 +27,15 @@ BLUE, ORANGE, GREEN, PURPLE, RED, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A
 INK, GREY, PALE = "#222222", "#767676", "#DDDDDD"
 MARKS = {
     "full": (BLUE, "o"),
-    "logistic_regression": (ORANGE, "s"),
     "note_only": (GREEN, "^"),
     "labs_only": (PURPLE, "D"),
+    "gradient_boosting": (RED, "P"),
+    "gradient_boosting_note": (GREEN, "<"),
+    "gradient_boosting_labs": (PURPLE, "h"),
+    "logistic_regression": (ORANGE, "s"),
     "prevalence": (GREY, "x"),
 }
-WITH_INTERVAL = ("full", "logistic_regression")
+LEGEND_COLUMNS = 4
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
@@ -117,22 +120,23 @@ def disease_order(metrics: Mapping[str, Any], diseases: Sequence[Disease]) -> li
 
 
 def plot_diseases(path: Path, metrics: Mapping[str, Any], diseases: Sequence[Disease]) -> None:
-    """F1 per disease, all systems; intervals for the full model and for the logistic regression."""
+    """F1 per disease, all systems; intervals for the full model and for the strongest baseline that reads the same."""
     from matplotlib.transforms import blended_transform_factory
 
     ordered = disease_order(metrics, diseases)
-    shift = {"full": -0.15, "logistic_regression": 0.15}
+    strongest = metrics.get("strongest", {}).get(MAIN)
+    shift = {MAIN: -0.15, **({} if strongest is None else {strongest: 0.15})}
     with _figure(path, 10, 1.4 + 0.45 * len(ordered)) as figure:
         axes = figure.subplots()
         margin = blended_transform_factory(axes.transAxes, axes.transData)
         # The main systems are drawn last, on top of the small marks.
-        for name in sorted(metrics["per_disease"], key=lambda name: name in WITH_INTERVAL):
+        for name in sorted(metrics["per_disease"], key=lambda name: name in shift):
             colour, marker = MARKS.get(name, (SKY, "v"))
             scores = [metrics["per_disease"][name][disease.key] for disease in ordered]
             known = [row for row, score in enumerate(scores) if score["value"] is not None]
             height = np.array(known) + shift.get(name, 0.0)
             values = np.array([scores[row]["value"] for row in known])
-            if name in WITH_INTERVAL:
+            if name in shift:
                 low, high = (np.array([scores[row][side] for row in known]) for side in ("low", "high"))
                 axes.hlines(height, low, high, color=colour, linewidth=1.6)
                 axes.plot(values, height, marker, color=colour, ms=6, label=system_name(name))
@@ -150,7 +154,12 @@ def plot_diseases(path: Path, metrics: Mapping[str, Any], diseases: Sequence[Dis
         handles, names = axes.get_legend_handles_labels()
         shown = dict(zip(names, handles, strict=True))
         labels = [system_name(name) for name in metrics["per_disease"]]
-        figure.legend([shown[label] for label in labels], labels, loc="outside upper center", ncols=len(labels))
+        figure.legend(
+            [shown[label] for label in labels],
+            labels,
+            loc="outside upper center",
+            ncols=min(len(labels), LEGEND_COLUMNS),
+        )
 
 
 def variable_title(variable: Variable) -> str:

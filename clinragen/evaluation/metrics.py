@@ -6,38 +6,71 @@ Which scores there are says `clinragen.evaluation.scores`; the exact formulas ar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from clinragen.evaluation.bootstrap import LEVEL, RESAMPLES, SEED, Bootstrap, interval
+from clinragen.evaluation.bootstrap import LEVEL, RESAMPLES, SEED, Bootstrap, Decisions, defined_interval
+from clinragen.evaluation.ranking import Ranked
 from clinragen.evaluation.score_types import WrittenRationales
-from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RATIONALE_SCORES
+from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RANKING_SCORES, RATIONALE_SCORES
 from clinragen.evaluation.scores.macro import defined_diseases, f1_by_disease
-from clinragen.evaluation.systems import MAIN
+from clinragen.evaluation.systems import MAIN, baselines_beside
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.vocabulary_clinragen import Disease
 
 
-def system_scores(labels: np.ndarray, predictions: np.ndarray, bootstrap: Bootstrap) -> dict[str, Any]:
-    """Scores of one system from 0/1 matrices `(examples, diseases)`.
+def system_scores(
+    labels: np.ndarray, predictions: np.ndarray, bootstrap: Bootstrap, probabilities: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Scores of one system from 0/1 matrices `(examples, diseases)`, and from its probabilities where it gives them.
 
     Returns:
-        `{"micro_f1": {"value", "low", "high"}, ...}` for each of `DIAGNOSIS_SCORES`, and `undefined_diseases`, the
-        number of diseases that the macro scores leave out.
+        `{"micro_f1": {"value", "low", "high"}, ...}` for each of `DIAGNOSIS_SCORES` and, with probabilities, of
+        `RANKING_SCORES` (None where one is undefined); and `undefined_diseases`, the number of diseases that the macro
+        scores of decisions leave out.
     """
-    decisions = bootstrap.decisions(labels, predictions)
-    result: dict[str, Any] = {score.name: interval(score.compute(decisions)) for score in DIAGNOSIS_SCORES}
-    result["undefined_diseases"] = int((~defined_diseases(decisions)[0]).sum())
-    return result
+    return _Scored.of(labels, predictions, bootstrap, probabilities).scores()
 
 
 def paired_difference(
     labels: np.ndarray, first: np.ndarray, second: np.ndarray, bootstrap: Bootstrap
 ) -> dict[str, dict[str, float]]:
     """`first` minus `second` in each of `DIAGNOSIS_SCORES`, on the same resamples, so that the interval is paired."""
-    one, other = (bootstrap.decisions(labels, matrix) for matrix in (first, second))
-    return {score.name: interval(score.compute(one) - score.compute(other)) for score in DIAGNOSIS_SCORES}
+    return _Scored.of(labels, first, bootstrap).minus(_Scored.of(labels, second, bootstrap))
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """The scores of one system by name, on the split and on every resample: `(resamples + 1,)` each."""
+
+    values: Mapping[str, np.ndarray]
+    decisions: Decisions
+
+    @classmethod
+    def of(
+        cls, labels: np.ndarray, predictions: np.ndarray, bootstrap: Bootstrap, probabilities: np.ndarray | None = None
+    ) -> _Scored:
+        decisions = bootstrap.decisions(labels, predictions)
+        values = {score.name: score.compute(decisions) for score in DIAGNOSIS_SCORES}
+        if probabilities is not None:
+            ranked = Ranked(decisions.labels, np.asarray(probabilities, dtype=float), bootstrap)
+            values |= {score.name: score.compute(ranked) for score in RANKING_SCORES}
+        return cls(values, decisions)
+
+    def scores(self) -> dict[str, Any]:
+        found: dict[str, Any] = {name: defined_interval(values) for name, values in self.values.items()}
+        found["undefined_diseases"] = int((~defined_diseases(self.decisions)[0]).sum())
+        return found
+
+    def minus(self, other: _Scored) -> dict[str, Any]:
+        """The paired differences in the scores that both have."""
+        return {
+            name: defined_interval(values - other.values[name])
+            for name, values in self.values.items()
+            if name in other.values
+        }
 
 
 def disease_scores(labels: np.ndarray, predictions: np.ndarray, bootstrap: Bootstrap) -> list[dict[str, Any]]:
@@ -49,13 +82,10 @@ def disease_scores(labels: np.ndarray, predictions: np.ndarray, bootstrap: Boots
     decisions = bootstrap.decisions(labels, predictions)
     f1 = np.where(defined_diseases(decisions), f1_by_disease(decisions), np.nan)
     positives, predicted = decisions.labels.sum(axis=0), decisions.predictions.sum(axis=0)
-    result: list[dict[str, Any]] = []
-    for column, values in enumerate(f1.T):
-        score: dict[str, float | None] = {"value": None, "low": None, "high": None}
-        if not np.isnan(values[0]):
-            score = dict(interval(np.append(values[0], values[1:][~np.isnan(values[1:])])))
-        result.append({**score, "positives": int(positives[column]), "predicted": int(predicted[column])})
-    return result
+    return [
+        {**defined_interval(values), "positives": int(positives[column]), "predicted": int(predicted[column])}
+        for column, values in enumerate(f1.T)
+    ]
 
 
 def rationale_scores(written: WrittenRationales) -> dict[str, Any]:
@@ -75,6 +105,7 @@ def compare_systems(
     subject_ids: Sequence[int] | np.ndarray,
     diseases: Sequence[Disease],
     *,
+    probabilities: Mapping[str, np.ndarray] | None = None,
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> dict[str, Any]:
@@ -85,28 +116,34 @@ def compare_systems(
             system.
         subject_ids: The patient of each example.
         diseases: The columns.
+        probabilities: `(examples, diseases)` by system, of the systems that give any. The others have no
+            `RANKING_SCORES`.
         resamples, seed: Number of resamples of the patients, and their seed.
 
     Returns:
-        The keys `systems`, `differences` (`full_minus_<other>`), `per_disease` (by system, then by disease key),
-        `held_out` and `bootstrap` of metrics.json.
+        The keys of metrics.json: `systems`; `strongest`, by model the baseline with the highest micro F1 of those that
+        read the same; `differences`, "<model>_minus_<other>" of the full model and every other system, and of each
+        other model and its strongest baseline; `per_disease` (by system, then by disease key); `held_out`;
+        `bootstrap`.
 
     Raises:
         SettingsError: There is no system "full".
-        InputDataError: The matrices do not fit each other or the subjects.
+        InputDataError: The matrices do not fit each other or the subjects, or a probability is not finite.
     """
     if MAIN not in predictions:
         raise SettingsError(f"there is no system '{MAIN}' to compare with; score the full model")
     bootstrap = Bootstrap(subject_ids, resamples=resamples, seed=seed)
-    truth = np.asarray(labels)
+    truth, given = np.asarray(labels), probabilities or {}
     keys = [disease.key for disease in diseases]
+    scored = {name: _Scored.of(truth, matrix, bootstrap, given.get(name)) for name, matrix in predictions.items()}
+    systems = {name: one.scores() for name, one in scored.items()}
+    strongest = _strongest(systems)
+    pairs = [(MAIN, name) for name in predictions if name != MAIN]
+    pairs += [(model, baseline) for model, baseline in strongest.items() if model != MAIN]
     return {
-        "systems": {name: system_scores(truth, matrix, bootstrap) for name, matrix in predictions.items()},
-        "differences": {
-            f"{MAIN}_minus_{name}": paired_difference(truth, predictions[MAIN], matrix, bootstrap)
-            for name, matrix in predictions.items()
-            if name != MAIN
-        },
+        "systems": systems,
+        "strongest": strongest,
+        "differences": {f"{one}_minus_{other}": scored[one].minus(scored[other]) for one, other in pairs},
         "per_disease": {
             name: dict(zip(keys, disease_scores(truth, matrix, bootstrap), strict=True))
             for name, matrix in predictions.items()
@@ -119,3 +156,13 @@ def compare_systems(
         },
         "bootstrap": {"resamples": resamples, "seed": seed, "level": LEVEL, "unit": "subject"},
     }
+
+
+def _strongest(systems: Mapping[str, Any]) -> dict[str, str]:
+    """For every model the baseline on the same inputs with the highest micro F1."""
+    found = {}
+    for model in systems:
+        beside = [name for name in baselines_beside(model) if name in systems]
+        if beside:
+            found[model] = max(beside, key=lambda name: systems[name]["micro_f1"]["value"])
+    return found

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from clinragen.evaluation.figures import disease_order, plot_curves, plot_diseases, plot_series, with_losses
-from clinragen.evaluation.outcome import verdict_sentence, verdicts
-from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RATIONALE_SCORES
+from clinragen.evaluation.outcome import Verdict, against_strongest, verdict_sentence, verdicts
+from clinragen.evaluation.score_types import DiagnosisScore, RankingScore
+from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RANKING_SCORES, RATIONALE_SCORES
 from clinragen.evaluation.systems import MAIN, TEACHER, system_name
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.storage.files import atomic_file, write_json
 from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.profile_clinragen import Cut
 from modeling_clinragen.vocabulary_clinragen import Disease, RangeSet, Vocabulary
-from trainers.formatting import format_difference, format_score
+from trainers.formatting import NOTHING, format_difference, format_score
 from trainers.formatting import markdown_table as _table
 
 NOTE_EXCERPT = 1500
@@ -107,24 +108,28 @@ def _notices(notices: Sequence[str]) -> list[str]:
 
 
 def _verdict(metrics: Mapping[str, Any]) -> list[str]:
-    rows = [
-        [
-            system_name(item.other),
-            item.answer,
-            format_difference(item.difference),
-            "yes" if item.intervals_apart else "no",
-        ]
-        for item in verdicts(metrics)
+    measured = ["Answer", "Difference in micro F1", "Own intervals apart"]
+
+    def row(item: Verdict) -> list[str]:
+        return [item.answer, format_difference(item.difference), "yes" if item.intervals_apart else "no"]
+
+    strongest = [[system_name(item.model), system_name(item.other), *row(item)] for item in against_strongest(metrics)]
+    strongest_parts = [
+        "### Against the strongest other system",
+        _table(["Model", "Strongest baseline that reads the same", *measured], strongest),
+        "The strongest is the one with the highest micro F1 on the held-out patients. Differences are the model minus "
+        "the baseline, on the same resampled patients.",
     ]
     return [
         "## Verdict",
         verdict_sentence(metrics),
         _table(
-            ["Does the full model beat …", "Answer", "Difference in micro F1", "Own intervals apart"],
-            rows,
+            ["Does the full model beat …", *measured],
+            [[system_name(item.other), *row(item)] for item in verdicts(metrics)],
         ),
         "Differences are full model minus the other, on the same resampled patients. The answer is yes only when the "
         "whole interval of the difference lies above zero.",
+        *(strongest_parts if strongest else []),
     ]
 
 
@@ -141,17 +146,32 @@ def _held_out(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _systems(metrics: Mapping[str, Any]) -> list[str]:
+    columns: list[DiagnosisScore | RankingScore] = [*DIAGNOSIS_SCORES, *RANKING_SCORES]
     rows = [
-        [system_name(name), *(format_score(scores[score.name]) for score in DIAGNOSIS_SCORES)]
+        [system_name(name), *(format_score(scores.get(score.name)) for score in columns)]
         for name, scores in metrics["systems"].items()
     ]
     left_out = metrics["systems"][MAIN]["undefined_diseases"]
     return [
         "## Diagnosis",
-        _table(["System", *(score.title for score in DIAGNOSIS_SCORES)], rows),
-        "Macro scores leave out diseases which nobody has and nobody is given "
-        f"({left_out} for the full model); all others count, with 0 where nothing is right.",
+        _table(["System", *(score.title for score in columns)], rows),
+        "Macro scores of decisions leave out diseases which nobody has and nobody is given "
+        f"({left_out} for the full model); all others count, with 0 where nothing is right. AUROC and AUPRC (average "
+        f"precision) are of probabilities. {_without_probabilities(metrics)}".strip(),
     ]
+
+
+def _without_probabilities(metrics: Mapping[str, Any]) -> str:
+    names = [
+        system_name(name).lower()
+        for name, scores in metrics["systems"].items()
+        if not any(score.name in scores for score in RANKING_SCORES)
+    ]
+    if not names:
+        return ""
+    return (
+        f"{NOTHING}: a list of diseases is given without probabilities, so nothing can be ranked ({', '.join(names)})."
+    )
 
 
 def _generated(metrics: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from clinragen.claims.check import Checking
 from clinragen.evaluation.answers import Answers, answer_systems
-from clinragen.evaluation.baselines import LogisticBaseline, PrevalenceGuess
+from clinragen.evaluation.baselines.fit import BOOSTED, BaselineAnswers, fit_baselines
 from clinragen.evaluation.bootstrap import Bootstrap
 from clinragen.evaluation.config import EvaluateConfig
 from clinragen.evaluation.metrics import compare_systems, rationale_scores, teacher_scores
@@ -37,6 +37,19 @@ VERIFIED_NOTICE = (
 )
 
 
+@dataclass(frozen=True)
+class Results:
+    """The answers of all systems about the test split.
+
+    Args:
+        models: Those of the trained models, from `answer_systems`, "full" among them.
+        baselines: Those of the baselines, from `fit_baselines`.
+    """
+
+    models: Mapping[str, Answers]
+    baselines: Mapping[str, BaselineAnswers]
+
+
 def evaluate_systems(
     folder: Path,
     cohort: CohortSplits,
@@ -55,7 +68,7 @@ def evaluate_systems(
             With credentialed data it becomes private before anything is written: the report shows a patient.
         cohort: Splits with rationales, as `load_examples` reads them.
         systems: Models by system, "full" among them (see `systems_of`).
-        config: How they generate, and sentences that every output must carry.
+        config: How they generate, how much work the baselines do, and sentences that every output must carry.
         checking: What claims are checked with; its range set is also the one of the baselines and of the figures.
         truth: Of the synthetic hospital that the patients come from, where they do. Only scores read it.
         curves: Model folders by phase, in order, whose training curves are shown; by default those of the systems.
@@ -69,13 +82,15 @@ def evaluate_systems(
         InputDataError: The test split is empty, or the truth is another hospital's.
     """
     answers = answer_systems(cohort, systems, config, checking=checking, truth=truth, report=report)
-    return score_answers(folder, cohort, answers, config, checking=checking, truth=truth, curves=curves, report=report)
+    baselines = fit_baselines(cohort, checking.range_set, config.baselines, report=report)
+    results = Results(answers, baselines)
+    return score_answers(folder, cohort, results, config, checking=checking, truth=truth, curves=curves, report=report)
 
 
 def score_answers(
     folder: Path,
     cohort: CohortSplits,
-    answers: Mapping[str, Answers],
+    results: Results,
     config: EvaluateConfig,
     *,
     checking: Checking,
@@ -83,31 +98,36 @@ def score_answers(
     curves: Mapping[str, Path] | None = None,
     report: Report = no_report,
 ) -> dict[str, Any]:
-    """The second half of `evaluate_systems`: score what the models have generated, and the baselines.
+    """The last part of `evaluate_systems`: score what the models and the baselines have answered.
 
     Args:
         folder, cohort, config, checking, truth, curves: As for `evaluate_systems`.
-        answers: What `answer_systems` returned for the same cohort.
+        results: The answers of the models and the baselines for the same cohort.
         report: Called before each step.
 
     Returns:
         The content of metrics.json.
     """
-    test = cohort["test"]
+    test, answers, baselines = cohort["test"], results.models, results.baselines
     systems = {name: answer.system for name, answer in answers.items()}
     write_provenance(folder, carry_provenance([cohort.provenance], "evaluate", {}))
-    report(Progress(0, None, "baselines"))
-    regression = LogisticBaseline(checking.vocabulary, checking.range_set).fit(cohort["train"], cohort["validation"])
-    predictions = {name: answer.matched.predictions for name, answer in answers.items()}
-    predictions["logistic_regression"] = regression.predict(test)
-    predictions["prevalence"] = PrevalenceGuess().fit(label_matrix(cohort["train"])).predict(len(test))
     report(Progress(0, None, "scores"))
-    metrics = compare_systems(label_matrix(test), predictions, test["subject_id"], cohort.vocabulary.diseases)
+    probabilities = {name: answer.probabilities for name, answer in answers.items()}
+    probabilities |= {name: answer.probabilities for name, answer in baselines.items()}
+    metrics = compare_systems(
+        label_matrix(test),
+        {name: answer.matched.predictions for name, answer in answers.items()}
+        | {name: answer.predictions for name, answer in baselines.items()},
+        test["subject_id"],
+        cohort.vocabulary.diseases,
+        probabilities={name: matrix for name, matrix in probabilities.items() if matrix is not None},
+    )
     metrics |= {
         **_score_rationales(cohort, systems, answers, checking, truth),
         "notes_cut": {name: answer.notes_cut and asdict(answer.notes_cut) for name, answer in answers.items()},
         "names": {name: answer.matched.counts() for name, answer in answers.items()},
-        "logistic_regression": regression.choices,
+        "logistic_regression": baselines["logistic_regression"].choices,
+        "gradient_boosting": {inputs: baselines[name].choices for name, inputs in BOOSTED.items()},
         "training": {"examples": len(cohort["train"]), "validation_examples": len(cohort["validation"])},
         "notices": [
             *config.notices,

@@ -1,4 +1,4 @@
-"""The two kinds of scores, of diagnoses and of generated rationales; `scores/` has their files and the two lists."""
+"""The kinds of scores: of decisions, of probabilities and of rationales; `scores/` has their files and the lists."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from clinragen.claims.check import Checking
 from clinragen.evaluation.bootstrap import Bootstrap, Decisions
 from clinragen.evaluation.checked import CheckedRationale, Given, check_text
+from clinragen.evaluation.ranking import Ranked
 from dataset_builder.contract.truth import HospitalTruth
 from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.sentences_clinragen import sentence_spans
@@ -38,6 +39,22 @@ class DiagnosisScore:
     title: str
     compute: Callable[[Decisions], np.ndarray]
     in_terminal: bool = False
+
+
+@dataclass(frozen=True)
+class RankingScore:
+    """A score of probabilities, for the systems that give them. It appears where a `DiagnosisScore` does.
+
+    Args:
+        name: Key in metrics.json, such as "micro_auroc".
+        title: Column in the report, such as "micro AUROC".
+        compute: From the probabilities to one value per resample, `(resamples + 1,)`; the first is that of the split,
+            NaN is undefined.
+    """
+
+    name: str
+    title: str
+    compute: Callable[[Ranked], np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,39 @@ TEACHER = "teacher"
 """Who wrote the rationales that the models learn from; not a system, but its rationales are scored like theirs."""
 
 _MODELS = {phase.system: phase.system_title for phase in PHASES if phase.system is not None}
-_BASELINES = {"logistic_regression": "Logistic regression", "prevalence": "Prevalence guess"}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A system that is not the model: fitted by the evaluation itself (`clinragen.evaluation.baselines`).
+
+    Args:
+        name: Key in metrics.json.
+        title: How reports call it.
+        reads_note, reads_labs: What it is shown.
+    """
+
+    name: str
+    title: str
+    reads_note: bool
+    reads_labs: bool
+
+
+BASELINES = (
+    Baseline("gradient_boosting", "Gradient boosting", reads_note=True, reads_labs=True),
+    Baseline("gradient_boosting_note", "Boosting (note only)", reads_note=True, reads_labs=False),
+    Baseline("gradient_boosting_labs", "Boosting (labs only)", reads_note=False, reads_labs=True),
+    Baseline("logistic_regression", "Logistic regression", reads_note=True, reads_labs=True),
+    Baseline("prevalence", "Prevalence guess", reads_note=False, reads_labs=False),
+)
+
 # In the order in which readers expect them.
-_TITLES = {MAIN: _MODELS[MAIN], **_MODELS, **_BASELINES, TEACHER: "The teacher"}
+_TITLES = {
+    MAIN: _MODELS[MAIN],
+    **_MODELS,
+    **{baseline.name: baseline.title for baseline in BASELINES},
+    TEACHER: "The teacher",
+}
 
 
 @dataclass(frozen=True)
@@ -55,6 +85,18 @@ def systems_of(folders: Mapping[str, Path]) -> dict[str, System]:
         if phase.system is not None and phase.system in folders
     }
     return dict(in_order(systems))
+
+
+def baselines_beside(system: str) -> list[str]:
+    """The baselines that a model is compared with: those that read the same, and those that read nothing.
+
+    Empty for whatever is not a model of one of the phases.
+    """
+    for phase in PHASES:
+        if phase.system == system:
+            reads = (phase.reads_note, phase.reads_labs)
+            return [one.name for one in BASELINES if (one.reads_note, one.reads_labs) in (reads, (False, False))]
+    return []
 
 
 def system_name(key: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clinragen.evaluation.config import EvaluateConfig
+from clinragen.pipeline.kept import kept_beside
 from clinragen.pipeline.tables_folder import tables_of
 from dataset_builder.storage.processes import ALONE, Processes
 from dataset_builder.storage.progress import Report
@@ -26,11 +27,14 @@ def run(
     without it, from the cohort's own definitions. With the input `truth`, the folder of the synthetic hospital that
     the cohort comes from, omissions are counted against what is true; no model reads it.
 
+    What the baselines gave is kept beside `output`, and used again while cohort, setting and code are the same.
+
     Several `processes` share the examples; the first one scores and writes.
     """
     from clinragen.claims.check import Checking
     from clinragen.evaluation.answers import answer_systems
-    from clinragen.evaluation.run import score_answers
+    from clinragen.evaluation.baselines.fit import fit_baselines
+    from clinragen.evaluation.run import Results, score_answers
     from clinragen.evaluation.systems import systems_of
     from clinragen.knowledge.assemble import base_of
     from clinragen.knowledge.reader import load_knowledge, parse_knowledge
@@ -52,4 +56,7 @@ def run(
         cohort, systems_of(models), config, checking=checking, truth=truth, processes=processes, report=report
     )
     if processes.first:
-        score_answers(output, cohort, answers, config, checking=checking, truth=truth, curves=curves, report=report)
+        kept = kept_beside(output, ".baselines")
+        baselines = fit_baselines(cohort, checking.range_set, config.baselines, kept=kept, report=report)
+        results = Results(answers, baselines)
+        score_answers(output, cohort, results, config, checking=checking, truth=truth, curves=curves, report=report)

@@ -254,7 +254,8 @@ def test_a_metric(project: Path) -> None:
     assert "exact_match" in metrics["differences"]["full_minus_prevalence"]
     report = (output / "report.md").read_text(encoding="utf-8")
     assert "| exact match |" in report
-    assert f"{score['value']:.3f}" in next(line for line in report.splitlines() if line.startswith("| Full model |"))
+    rows = report.partition("## Diagnosis")[2].splitlines()
+    assert f"{score['value']:.3f}" in next(row for row in rows if row.startswith("| Full model |"))
 
 
 def test_a_teachers_provider(project: Path) -> None:
@@ -298,7 +299,8 @@ def test_a_phase(project: Path) -> None:
     assert all(any(re.search(part, name) for name in learned) for part in parts)
     assert all(any(re.search(part, name) for part in parts) for name in learned), "the backbone is frozen"
     metrics = read_json(output_of(commands[2]) / "metrics.json")
-    assert set(metrics["systems"]) == {"full", "joint", "logistic_regression", "prevalence"}
+    baselines = {"gradient_boosting", "gradient_boosting_note", "gradient_boosting_labs"}
+    assert set(metrics["systems"]) == {"full", "joint", *baselines, "logistic_regression", "prevalence"}
     assert "| Joint |" in (output_of(commands[2]) / "report.md").read_text(encoding="utf-8")
 
 

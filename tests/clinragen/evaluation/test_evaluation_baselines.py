@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinragen.evaluation.baselines import LogisticBaseline, PrevalenceGuess
+from clinragen.evaluation.baselines.logistic import LogisticBaseline
+from clinragen.evaluation.baselines.prevalence import PrevalenceGuess
 from clinragen.evaluation.thresholds import best_threshold, choose_thresholds, micro_f1
 from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen.errors import InputDataError, SettingsError

@@ -202,6 +202,51 @@ def test_compare_systems_has_the_shape_of_metrics_json() -> None:
         compare_systems(labels, {"prevalence": guess}, subjects, diseases)
 
 
+def test_every_model_is_compared_with_the_strongest_baseline_that_reads_the_same() -> None:
+    labels, _, subjects = random_case(2)
+    rng = np.random.default_rng(0)
+
+    def right_in(share: float) -> np.ndarray:
+        return np.where(rng.random(labels.shape) < share, labels, 1 - labels)
+
+    predictions = {
+        "full": right_in(0.8),
+        "note_only": right_in(0.7),
+        "joint": right_in(0.6),
+        "gradient_boosting": right_in(0.9),
+        # It reads the note alone: stronger than what the full model is compared with, but not on the same input.
+        "gradient_boosting_note": right_in(0.99),
+        "logistic_regression": right_in(0.85),
+        "prevalence": right_in(0.1),
+    }
+    given = {"gradient_boosting": rng.random(labels.shape), "logistic_regression": rng.random(labels.shape)}
+    diseases = shipped_definitions().vocabulary.diseases
+    metrics = compare_systems(labels, predictions, subjects, diseases, probabilities=given, resamples=200)
+    assert metrics["strongest"] == {"full": "gradient_boosting", "note_only": "gradient_boosting_note"}
+    pair = predictions["note_only"], predictions["gradient_boosting_note"]
+    paired = paired_difference(labels, *pair, Bootstrap(subjects, resamples=200))
+    assert metrics["differences"]["note_only_minus_gradient_boosting_note"] == paired
+    assert len(metrics["differences"]) == len(predictions)
+    assert {name for name, scores in metrics["systems"].items() if "macro_auprc" in scores} == set(given)
+
+
+def test_differences_of_probabilities_are_paired() -> None:
+    labels, full, subjects = random_case(4)
+    rng = np.random.default_rng(1)
+    given = {name: rng.random(labels.shape) for name in ("full", "gradient_boosting")}
+    diseases = shipped_definitions().vocabulary.diseases
+    predictions = {"full": full, "gradient_boosting": full}
+    metrics = compare_systems(labels, predictions, subjects, diseases, probabilities=given, resamples=200)
+    difference = metrics["differences"]["full_minus_gradient_boosting"]["micro_auroc"]
+    one, other = (metrics["systems"][name]["micro_auroc"]["value"] for name in given)
+    assert difference["value"] == pytest.approx(one - other)
+    assert difference["low"] < difference["value"] < difference["high"]
+    equal = dict.fromkeys(given, given["full"])
+    metrics = compare_systems(labels, predictions, subjects, diseases, probabilities=equal, resamples=200)
+    nothing = {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert metrics["differences"]["full_minus_gradient_boosting"]["micro_auroc"] == nothing
+
+
 def test_the_evaluate_metric_agrees(tmp_path: Path) -> None:
     from clinragen.evaluation.diagnosis_metric import DiagnosisMetric
 

@@ -21,7 +21,7 @@ from clinragen.evaluation.metrics import compare_systems, rationale_scores
 from clinragen.evaluation.outcome import verdict_sentence, verdicts
 from clinragen.evaluation.report import note_excerpt, write_report
 from clinragen.evaluation.score_types import Verified
-from clinragen.evaluation.scores import DIAGNOSIS_SCORES
+from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RANKING_SCORES
 from clinragen.evaluation.systems import system_name
 from clinragen.evaluation.terminal import print_patient, print_table
 from dataset_builder.contract.definitions import shipped_definitions
@@ -44,10 +44,13 @@ def metrics() -> dict[str, Any]:
     def system(share: float) -> np.ndarray:
         return np.where(rng.random(labels.shape) < share, labels, rng.random(labels.shape) < 0.3).astype(int)
 
-    predictions = {"full": system(0.7), "note_only": system(0.69), "logistic_regression": system(0.5)}
+    predictions = {"full": system(0.7), "note_only": system(0.69), "labs_only": system(0.65)}
+    predictions |= {"gradient_boosting": system(0.9), "gradient_boosting_note": system(0.69)}
+    predictions |= {"gradient_boosting_labs": system(0.45), "logistic_regression": system(0.5)}
     predictions["prevalence"] = np.tile((np.arange(25) < 6).astype(int), (150, 1))
     predictions["full"][:, 7] = 0
-    result = compare_systems(labels, predictions, rng.integers(0, 90, 150), DISEASES)
+    given = {name: 0.5 * predictions[name] + 0.4 * rng.random(labels.shape) for name in list(predictions)[3:]}
+    result = compare_systems(labels, predictions, rng.integers(0, 90, 150), DISEASES, probabilities=given)
     row = {"lab_hours": [], "lab_values": [], "lab_observed": [], "note": ""}
     references = ["a high heart rate", "low glucose"]
     rows = [row, row]
@@ -147,7 +150,7 @@ def test_every_disease_in_the_table_is_the_measured_one(report: Path, metrics: d
 def test_the_verdict_follows_the_paired_interval(report: Path, metrics: dict[str, Any]) -> None:
     text = (report / "report.md").read_text()
     rows = {row["Does the full model beat …"]: row for row in table_after(text, "## Verdict")}
-    for name in ("note_only", "logistic_regression", "prevalence"):
+    for name in list(metrics["systems"])[1:]:
         difference = metrics["differences"][f"full_minus_{name}"]["micro_f1"]
         row = rows[system_name(name)]
         expected = [difference[side] for side in ("value", "low", "high")]
@@ -177,6 +180,45 @@ def test_verdicts_are_honest(low: float, high: float, answer: str, words: str) -
     sentence = verdict_sentence(made_up)
     assert words in sentence
     assert ("It beats" in sentence) == (answer == "yes")
+
+
+def test_the_verdict_names_the_strongest_other_system_even_if_it_is_stronger(
+    report: Path, metrics: dict[str, Any]
+) -> None:
+    text = (report / "report.md").read_text()
+    rows = {row["Model"]: row for row in table_after(text, "### Against the strongest other system")}
+    expected = {
+        "full": ("gradient_boosting", "no, it is worse", "It loses to"),
+        "note_only": ("gradient_boosting_note", "no, the interval includes zero", "Note only is not shown to beat"),
+        "labs_only": ("gradient_boosting_labs", "yes", "Labs only beats"),
+    }
+    assert list(rows) == [system_name(model) for model in expected]
+    sentence = verdict_sentence(metrics)
+    for model, (baseline, answer, words) in expected.items():
+        row, difference = rows[system_name(model)], metrics["differences"][f"{model}_minus_{baseline}"]["micro_f1"]
+        assert row["Strongest baseline that reads the same"] == system_name(baseline)
+        assert row["Answer"] == answer
+        found = numbers(row["Difference in micro F1"])
+        assert found == pytest.approx([difference[side] for side in ("value", "low", "high")], abs=0.00051)
+        other = f"{system_name(baseline).lower()}, micro F1 {metrics['systems'][baseline]['micro_f1']['value']:.3f}"
+        assert f"{words} the strongest other system that reads the same, {other}" in sentence
+    # It stands before the systems that the full model beats, and is not said twice.
+    assert sentence.index("It loses to") < sentence.index("It beats:")
+    assert "It is worse than" not in sentence
+
+
+def test_scores_of_probabilities_are_shown_where_there_are_any(report: Path, metrics: dict[str, Any]) -> None:
+    text = (report / "report.md").read_text()
+    rows = {row["System"]: row for row in table_after(text, "## Diagnosis")}
+    for name, scores in metrics["systems"].items():
+        for score in RANKING_SCORES:
+            cell = rows[system_name(name)][score.title]
+            if name in ("full", "note_only", "labs_only"):
+                assert cell == "–"
+            else:
+                expected = [scores[score.name][side] for side in ("value", "low", "high")]
+                assert numbers(cell) == pytest.approx(expected, abs=0.00051)
+    assert "without probabilities, so nothing can be ranked (full model, note only, labs only)" in text
 
 
 def test_warnings_stand_before_any_number(report: Path) -> None:

@@ -18,11 +18,11 @@ from datasets import Dataset
 
 from clinragen.claims.check import Checking
 from clinragen.evaluation import answers
-from clinragen.evaluation.baselines import LogisticBaseline
+from clinragen.evaluation.baselines.logistic import LogisticBaseline
 from clinragen.evaluation.config import EvaluateConfig
 from clinragen.evaluation.generate import count_cut, generate_texts
 from clinragen.evaluation.run import VERIFIED_NOTICE, evaluate_systems
-from clinragen.evaluation.systems import System, in_order, system_name, systems_of
+from clinragen.evaluation.systems import BASELINES, System, in_order, system_name, systems_of
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.definitions import shipped_definitions, write_definitions
 from dataset_builder.contract.schema import example_features
@@ -137,7 +137,13 @@ def test_an_evaluation_writes_numbers_report_figures_and_texts(evaluated: tuple[
         "provenance.json",
     }
     metrics = read_json(folder / "metrics.json")
-    assert set(metrics["systems"]) == {"full", "note_only", "labs_only", "logistic_regression", "prevalence"}
+    baselines = {"gradient_boosting", "gradient_boosting_note", "gradient_boosting_labs"}
+    baselines |= {"logistic_regression", "prevalence"}
+    assert set(metrics["systems"]) == {"full", "note_only", "labs_only", *baselines}
+    assert {name for name, scores in metrics["systems"].items() if "micro_auroc" in scores} == baselines
+    assert set(metrics["gradient_boosting"]) == {"both", "note", "labs"}
+    assert metrics["gradient_boosting"]["note"]["setting"] == "full"
+    assert set(metrics["strongest"]) == {"full", "note_only", "labs_only"}
     assert set(metrics["rationale"]) == set(metrics["names"]) == {"full", "note_only", "labs_only"}
     assert metrics["training"] == {"examples": 24, "validation_examples": 12}
     assert metrics["held_out"]["examples"] == 8
@@ -167,10 +173,10 @@ def test_the_notices_come_from_the_recipe_and_the_provenance(evaluated: tuple[Pa
 
 def test_progress_counts_the_examples_of_all_systems(evaluated: tuple[Path, list[Progress]]) -> None:
     _, reported = evaluated
-    counted = [progress for progress in reported if progress.total is not None]
+    counted = [progress for progress in reported if progress.unit == "examples"]
     # Each system generates freely and then with every sentence checked.
     assert [progress.done for progress in counted] == [8 * one + done for one in range(6) for done in (3, 6, 8)]
-    assert {(progress.total, progress.unit) for progress in counted} == {(48, "examples")}
+    assert {progress.total for progress in counted} == {48}
     assert [progress.remark for progress in counted[::6]] == ["full model", "note only", "labs only"]
 
 
@@ -188,7 +194,7 @@ def test_a_raw_evaluation_says_nothing_of_checks_and_credentialed_results_are_pr
     )
     assert metrics["notices"] == [ABOUT_NOTES]
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
-    assert [progress.done for progress in reported if progress.total is not None] == [SIZES["test"]]
+    assert [progress.done for progress in reported if progress.unit == "examples"] == [SIZES["test"]]
     for entries in metrics["rationale"].values():
         assert entries["claims"]["raw"] == entries["claims"]["shown"]
 
@@ -360,4 +366,6 @@ def test_the_example_of_the_documentation_runs(
     assert '"runs/quickstart/build"' in code
     lists = [[vocabulary.disease_names[0]]] * SIZES["test"]
     exec(code.replace("runs/quickstart/build", str(tmp_path)), {"generated_lists": lists})
-    assert set(literal_eval(capsys.readouterr().out)) == {"value", "low", "high"}
+    strongest, _, score = capsys.readouterr().out.partition(" ")
+    assert strongest in {baseline.name for baseline in BASELINES}
+    assert set(literal_eval(score)) == {"value", "low", "high"}

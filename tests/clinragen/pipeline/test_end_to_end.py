@@ -23,10 +23,21 @@ from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 def test_the_run_leaves_what_a_reader_needs(tiny_run: Path) -> None:
     metrics = read_json(tiny_run / "evaluation" / "metrics.json")
-    assert set(metrics["systems"]) == {"full", "note_only", "labs_only", "logistic_regression", "prevalence"}
+    assert set(metrics["systems"]) == {
+        "full",
+        "note_only",
+        "labs_only",
+        "gradient_boosting",
+        "gradient_boosting_note",
+        "gradient_boosting_labs",
+        "logistic_regression",
+        "prevalence",
+    }
     for scores in metrics["systems"].values():
         score = scores["micro_f1"]
         assert 0 <= score["low"] <= score["value"] <= score["high"] <= 1
+    kept = {path.name for path in (tiny_run / "evaluation.baselines").iterdir()}
+    assert kept == {f"gradient_boosting{inputs}.safetensors" for inputs in ("", "_note", "_labs")}
     report = (tiny_run / "evaluation" / "report.md").read_text()
     assert "synthetic" in report
     for picture in ("training_curves.png", "f1_per_disease.png", "patient_series.png"):

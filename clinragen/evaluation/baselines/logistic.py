@@ -1,57 +1,29 @@
-"""The baselines that a model must beat: the prevalence guess and a logistic regression on words and lab statistics.
-
-Neither sees a test label: both are fitted on the training split, and everything that is chosen (regularisation,
-decision thresholds) is chosen on the validation split.
-"""
+"""Logistic regression on words and statistics of the series."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from clinragen.evaluation.baselines.examples import (
+    Examples,
+    Inputs,
+    check_inputs,
+    labels_of,
+    notes_of,
+    require_words,
+)
 from clinragen.evaluation.thresholds import choose_thresholds
 from modeling_clinragen.errors import InputDataError, SettingsError
 from modeling_clinragen.series_statistics_clinragen import series_statistics
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
-Examples = Iterable[Mapping[str, Any]]
-Inputs = Literal["both", "note", "labs"]
 Predictor = Callable[[Any], np.ndarray]
 
 C_GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 SEED = 0
-
-
-class PrevalenceGuess:
-    """Gives everybody the same diseases: the set with the highest expected micro F1 under the training prevalences.
-
-    With prevalences p and a set S the expected outcomes per person are sum(p in S) true positives, |S| given and
-    sum(p) true, so F1 = 2 sum(p in S) / (|S| + sum(p)). For every size the most prevalent diseases are best, so all
-    sizes are tried; of equal ones the smallest is taken, and ties between diseases go by vocabulary order.
-    """
-
-    def __init__(self) -> None:
-        self.given = np.zeros(0, dtype=np.int8)
-
-    def fit(self, labels: np.ndarray) -> PrevalenceGuess:
-        """Choose the set from training labels `(examples, diseases)`. Raises `InputDataError` when there are none."""
-        truth = np.asarray(labels, dtype=float)
-        if truth.ndim != 2 or not len(truth):
-            raise InputDataError("the training split has no labels; build a larger cohort")
-        prevalence = truth.mean(axis=0)
-        order = np.argsort(-prevalence, kind="stable")
-        sizes = np.arange(1, len(order) + 1)
-        expected = 2 * np.cumsum(prevalence[order]) / (sizes + prevalence.sum())
-        self.given = np.zeros(len(order), dtype=np.int8)
-        if prevalence.any():
-            self.given[order[: int(np.argmax(expected)) + 1]] = 1
-        return self
-
-    def predict(self, examples: int) -> np.ndarray:
-        """The same 0/1 row for every example: `(examples, diseases)`."""
-        return np.tile(self.given, (examples, 1))
 
 
 class LogisticBaseline:
@@ -80,8 +52,7 @@ class LogisticBaseline:
         *,
         c_grid: Sequence[float] = C_GRID,
     ) -> None:
-        if features not in get_args(Inputs):
-            raise SettingsError(f"unknown baseline features '{features}'; choose one of both, note, labs")
+        check_inputs(features)
         if not c_grid or min(c_grid) <= 0:
             raise SettingsError("c_grid needs at least one value, all above 0")
         self.vocabulary = vocabulary
@@ -104,7 +75,7 @@ class LogisticBaseline:
             raise InputDataError("the logistic regression needs training and validation examples; enlarge the cohort")
         self._extractor = self._union(train)
         inputs, chosen_on = self._extractor.fit_transform(train), self._extractor.transform(validation)
-        labels, wanted = _labels(train), _labels(validation)
+        labels, wanted = labels_of(train), labels_of(validation)
         subjects = [example["subject_id"] for example in validation]
         best = -1.0
         for c in self.c_grid:
@@ -139,10 +110,8 @@ class LogisticBaseline:
         blocks = []
         if self.features != "labs":
             words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=3 if len(train) >= 100 else 1)
-            analyse = words.build_analyzer()
-            if not any(analyse(note) for note in _notes(train)):
-                raise InputDataError("the training notes hold no words; use features='labs' or build with notes")
-            blocks.append(make_pipeline(FunctionTransformer(_notes), words))
+            require_words(notes_of(train), words.build_analyzer())
+            blocks.append(make_pipeline(FunctionTransformer(notes_of), words))
         if self.features != "note":
             numbers = (SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
             columns = {"variables": self.vocabulary.variable_keys, "ranges": self.range_set}
@@ -151,16 +120,8 @@ class LogisticBaseline:
         return make_union(*blocks)
 
 
-def _notes(examples: list[Mapping[str, Any]]) -> list[str]:
-    return [example["note"] for example in examples]
-
-
 def _clip_to_unit(standardised: np.ndarray) -> np.ndarray:
     return np.clip(standardised, -5, 5) / np.sqrt(standardised.shape[1])
-
-
-def _labels(examples: list[Mapping[str, Any]]) -> np.ndarray:
-    return np.array([example["labels"] for example in examples], dtype=np.int8)
 
 
 def _fit_one(inputs: Any, target: np.ndarray, c: float) -> Predictor:

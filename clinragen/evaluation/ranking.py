@@ -1,0 +1,118 @@
+"""How well probabilities rank examples, on the split itself and on every resample of its subjects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from clinragen.evaluation.bootstrap import Bootstrap, ratio
+from modeling_clinragen.errors import InputDataError
+
+WEIGHTS_AT_ONCE = 2**18
+"""Resamples are taken a few at a time: their weights then stay in the processor's cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Areas:
+    """Areas under two curves, one value per resample (and per disease, if there are several).
+
+    Args:
+        auroc: Under the ROC curve; NaN where all labels are equal.
+        auprc: Under the precision-recall curve, as average precision; NaN where no label is true.
+    """
+
+    auroc: np.ndarray
+    auprc: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """One system's probabilities.
+
+    Args:
+        labels: bool `(examples, diseases)`.
+        probabilities: float `(examples, diseases)`; only their order counts.
+        bootstrap: The resamples.
+
+    Raises:
+        InputDataError: The matrices do not fit each other or the split, or a probability is not finite.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    bootstrap: Bootstrap
+
+    def __post_init__(self) -> None:
+        shape = self.labels.shape
+        if self.probabilities.shape != shape or len(shape) != 2 or shape[0] != self.bootstrap.examples:
+            raise InputDataError(
+                f"labels {shape} and probabilities {self.probabilities.shape} do not fit {self.bootstrap.examples} "
+                "examples; give one for every example and disease"
+            )
+        if not np.isfinite(self.probabilities).all():
+            raise InputDataError("some probabilities are not finite numbers; correct the system that gave them")
+
+    @cached_property
+    def pooled(self) -> Areas:
+        """Of the decisions of all diseases together: `(resamples + 1,)`."""
+        diseases = self.labels.shape[1]
+        return self._areas(self.labels.ravel(), self.probabilities.ravel(), np.arange(self.labels.size) // diseases)
+
+    @cached_property
+    def by_disease(self) -> Areas:
+        """Of each disease: `(resamples + 1, diseases)`."""
+        examples = np.arange(len(self.labels))
+        found = [
+            self._areas(labels, scores, examples)
+            for labels, scores in zip(self.labels.T, self.probabilities.T, strict=True)
+        ]
+        return Areas(np.stack([one.auroc for one in found], axis=1), np.stack([one.auprc for one in found], axis=1))
+
+    def _areas(self, labels: np.ndarray, scores: np.ndarray, examples: np.ndarray) -> Areas:
+        """Areas of decisions `(decisions,)`, each about one of the `examples`."""
+        order = np.argsort(-scores, kind="stable")
+        ranked = scores[order]
+        positives = np.flatnonzero(labels[order])
+        # Decisions of equal probability are one step of both curves: it begins at `first` and ends before `end`.
+        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+        step = np.searchsorted(starts, positives, side="right") - 1
+        first, end = starts[step], np.append(starts, len(order))[step + 1]
+        subjects = self.bootstrap.membership[examples[order]]
+        weights = np.ascontiguousarray(self.bootstrap.weights.T)
+        size = max(1, WEIGHTS_AT_ONCE // len(order))
+        parts = [
+            _weighted_areas(weights[:, start : start + size][subjects], positives, first, end)
+            for start in range(0, weights.shape[1], size)
+        ]
+        return Areas(np.concatenate([one.auroc for one in parts]), np.concatenate([one.auprc for one in parts]))
+
+
+def _weighted_areas(weights: np.ndarray, positives: np.ndarray, first: np.ndarray, end: np.ndarray) -> Areas:
+    """Areas of decisions in the order of their probabilities, highest first.
+
+    Args:
+        weights: How often each resample holds each decision, `(decisions, resamples)`.
+        positives: Which decisions are about a true label, `(positives,)`.
+        first, end: The step of equal probabilities that each of these is in, `(positives,)`.
+    """
+    nothing = np.zeros((1, weights.shape[1]))
+    own = weights[positives]
+    above = np.vstack([nothing, np.cumsum(weights, axis=0)])
+    positives_above = np.vstack([nothing, np.cumsum(own, axis=0)])
+    through, positives_through = above[end], positives_above[np.searchsorted(positives, end)]
+    before, positives_before = above[first], positives_above[np.searchsorted(positives, first)]
+    all_positives = positives_above[-1]
+    all_negatives = above[-1] - all_positives
+    # Pairs of a positive and a negative one in which the negative one ranks higher; equal ones count half.
+    wrong = (own * ((before - positives_before) + (through - positives_through)) / 2).sum(axis=0)
+    precision = (own * ratio(positives_through, through)).sum(axis=0)
+    return Areas(
+        1 - _defined_ratio(wrong, all_positives * all_negatives),
+        _defined_ratio(precision, all_positives),
+    )
+
+
+def _defined_ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    return np.divide(numerator, denominator, out=np.full(len(numerator), np.nan), where=denominator > 0)
