@@ -212,9 +212,10 @@ class Explainer:
         )
 
     def _raw(self, patient: Patient, given: Mapping[str, Any] | None) -> Explanation:
-        inputs = self._inputs(patient, given)
-        generated = self.model.generate(**inputs, do_sample=False, num_beams=self.config.num_beams)
-        text = self.processor.tokenizer.decode(generated[0], skip_special_tokens=True).strip()
+        from modeling_clinragen.diagnosing_clinragen import write_targets
+
+        options = {"do_sample": False, "num_beams": self.config.num_beams}
+        text = write_targets(self.model, self.processor, [patient.note], [given], **options)[0]
         parsed = self.processor.parse(text)
         sentences = tuple(check_sentences(parsed.rationale, patient, self.checking, parsed.diagnoses))
         return Explanation(
@@ -238,6 +239,10 @@ class Explainer:
         from modeling_clinragen.generation_clinragen import score_diseases
 
         diseases = self.model.config.diseases
+        if self.model.disease_head is not None:
+            modality = self.processor.modality(patient.note, given)
+            found = self.model.diagnose(**self._inputs(patient, given), modality=modality)
+            return dict(zip(diseases, found[0].tolist(), strict=True))
         # Raw output may hold a name that is not in the model's vocabulary.
         known = [name for name in listed if name in diseases]
         scores = score_diseases(self.model, self.processor, dict(self._inputs(patient, given)), [known])

@@ -13,6 +13,7 @@ from .hub_guard_clinragen import refuse_hub_writes
 FUSIONS = ("attention", "gated", "tokens", "none")
 ATTENDING = ("attention", "gated")
 SPECIAL_TOKENS = ("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id")
+LISTS = ("decoder", "head")
 STEP_FEATURES = {"patches": 4, "paper": 1}
 """Numbers that describe one variable at one step, by layout of the labs."""
 LAB_DEFAULTS = {"norm_type": "layernorm", "scaling": None, "do_mask_input": False}
@@ -34,6 +35,15 @@ class ClinRaGenConfig(PreTrainedConfig):
         lab_patch_steps: Time steps in one patch (the paper: 8).
         lab_step_features: Numbers that describe one variable at one step; by default those of the feature extractor
             in this layout: 4, in the layout "paper" 1.
+        lab_summary: Whether a summary token of every variable follows the patches (see `ClinRaGenSummaryEncoder`). Not
+            in the paper; needs the layout "patches".
+        lab_summary_width: Width of the summary encoder's hidden layer.
+        disease_head: Whether a head on the hidden states gives each disease a probability (see
+            `ClinRaGenDiseaseHead`). Not in the paper.
+        disease_heads: Attention heads of that head.
+        disease_loss_weight: Weight of its loss, a sum over the diseases, beside the mean loss of a target token.
+        list_from: Whose diagnoses a target begins with: "decoder", as it writes them (the paper), or "head", those
+            that the head finds probable.
         num_knowledge_tokens: Size of the knowledge vocabulary V_k; 0 where `knowledge_fusion` is "none".
         num_prototypes: Prototypes that the embeddings of V_k are mapped to (the authors' code: 24).
         knowledge_heads, knowledge_head_dim, knowledge_dropout: The cross-attention (the authors' code: 8, 32, 0.1).
@@ -66,6 +76,12 @@ class ClinRaGenConfig(PreTrainedConfig):
         lab_layout: str = "patches",
         lab_patch_steps: int = 8,
         lab_step_features: int | None = None,
+        lab_summary: bool = False,
+        lab_summary_width: int = 64,
+        disease_head: bool = False,
+        disease_heads: int = 4,
+        disease_loss_weight: float = 1.0,
+        list_from: str = "decoder",
         num_knowledge_tokens: int = 0,
         num_prototypes: int = 24,
         knowledge_heads: int = 8,
@@ -110,6 +126,12 @@ class ClinRaGenConfig(PreTrainedConfig):
         self.lab_layout = lab_layout
         self.lab_patch_steps = lab_patch_steps
         self.lab_step_features = lab_step_features
+        self.lab_summary = lab_summary
+        self.lab_summary_width = lab_summary_width
+        self.disease_head = disease_head
+        self.disease_heads = disease_heads
+        self.disease_loss_weight = disease_loss_weight
+        self.list_from = list_from
         self.num_knowledge_tokens = num_knowledge_tokens
         self.num_prototypes = num_prototypes
         self.knowledge_heads = knowledge_heads
@@ -156,6 +178,9 @@ class ClinRaGenConfig(PreTrainedConfig):
                 )
         if self.lab_layout == "paper" and self.lab_step_features != STEP_FEATURES["paper"]:
             raise SettingsError(f"lab_step_features is {self.lab_step_features}; the lab layout 'paper' has 1")
+        if self.lab_summary and self.lab_layout != "patches":
+            raise SettingsError(f"lab_summary needs the lab layout 'patches', not '{self.lab_layout}'")
+        self._check_head()
         if self.variables and len(self.variables) != lab.num_input_channels:
             raise SettingsError(
                 f"there are {len(self.variables)} variables but lab_config.num_input_channels is "
@@ -167,6 +192,19 @@ class ClinRaGenConfig(PreTrainedConfig):
             )
         if self.num_knowledge_tokens < 0:
             raise SettingsError(f"num_knowledge_tokens is {self.num_knowledge_tokens}; give a number of at least 0")
+
+    def _check_head(self) -> None:
+        if self.list_from not in LISTS:
+            raise SettingsError(f"unknown list_from '{self.list_from}'; choose one of {', '.join(LISTS)}")
+        if self.list_from == "head" and not self.disease_head:
+            raise SettingsError("list_from is 'head' but there is no disease_head; set one of them otherwise")
+        if self.disease_head and not self.diseases:
+            raise SettingsError("disease_head needs the names of the diseases; give diseases")
+        if self.disease_head and self.text_width % self.disease_heads:
+            raise SettingsError(
+                f"disease_heads is {self.disease_heads}, which does not divide the language model's width "
+                f"{self.text_width}"
+            )
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:

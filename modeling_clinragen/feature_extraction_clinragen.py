@@ -173,9 +173,14 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         Returns:
             `lab_features` `(batch, steps, variables, step_features)` and boolean `lab_mask` `(batch, steps)`.
         """
-        described = [
-            self.describe((), ()) if one is None else self.describe(one["hours"], one["values"]) for one in series
-        ]
+        return self.pad([self.describe_one(one) for one in series], return_tensors)
+
+    def describe_one(self, series: Mapping[str, Any] | None) -> np.ndarray:
+        """Describe a series with `hours` and `values`, or the absence of one (see `describe`)."""
+        return self.describe((), ()) if series is None else self.describe(series["hours"], series["values"])
+
+    def pad(self, described: Sequence[np.ndarray], return_tensors: str | None = None) -> BatchFeature:
+        """Pad series that have been described; the result is that of `__call__`."""
         longest = max((len(one) for one in described), default=0)
         shape = (len(described), longest, len(self.variables), self.step_features)
         features, mask = np.zeros(shape, dtype=np.float32), np.zeros(shape[:2], dtype=bool)

@@ -33,6 +33,8 @@ class GroundedConstraint(LogitsProcessor):
         width: See above.
         floor: In running text, outside quotations, numbers and prescribed words, a token that the model itself gives
             a lower probability ends the row: the data do not hold what the model would say.
+        behind: Number of tokens of the given beginnings of the targets, padding included (see `generate_behind`).
+        starts: Where each example's target stands behind its beginning; by default there is none.
 
     Raises:
         SettingsError: `width` is not positive.
@@ -45,6 +47,8 @@ class GroundedConstraint(LogitsProcessor):
         *,
         width: int = 32,
         floor: float = 1e-3,
+        behind: int = 0,
+        starts: Sequence[Row | None] | None = None,
     ) -> None:
         if width < 1:
             raise SettingsError(f"width is {width}; the constraint needs at least one possible token")
@@ -52,11 +56,11 @@ class GroundedConstraint(LogitsProcessor):
         self._groundings = list(groundings)
         self._chooser = Chooser(reader, floor, width)
         # An encoder-decoder's generated ids begin with the start token; from given embeddings they begin empty.
-        self._skipped = 1 if reader.is_encoder_decoder else 0
+        self._skipped = 1 + behind if reader.is_encoder_decoder else 0
         # By example and tokens; a row whose text is over is None.
         self._rows: dict[tuple[int, tuple[int, ...]], Row | None] = {}
         for number in range(len(self._groundings)):
-            self._rows[number, ()] = reader.start()
+            self._rows[number, ()] = reader.start() if starts is None else starts[number]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Set the scores of all but the possible tokens to minus infinity; `(rows, tokens)`, `(rows, vocabulary)`."""

@@ -25,12 +25,16 @@ class KnowledgeMap:
             mixture of token embeddings, so that every token has one coefficient, which may be negative, in the
             attention output of the patch. The weight of a term is the mean over its tokens.
         prototype_weights: The attention itself, mean over the heads, `(patches, prototypes)`; rows sum to 1.
+        variables: Keys of the variables with a summary token; none without `lab_summary`.
+        variable_weights: The same as `weights` for these tokens, which are of the whole stay, `(variables, words)`.
     """
 
     hours: np.ndarray
     words: tuple[str, ...]
     weights: np.ndarray
     prototype_weights: np.ndarray
+    variables: tuple[str, ...]
+    variable_weights: np.ndarray
 
 
 def term_token_ids(term: str, tokenizer: Any) -> list[int]:
@@ -64,7 +68,7 @@ def map_knowledge(
     known = standard_series(series, processor.feature_extractor.variables, processor.vocabulary)
     features = processor.feature_extractor([known], return_tensors="pt").to(model.device)
     _, _, weights = model.get_lab_vectors(features["lab_features"], features["lab_mask"], return_weights=True)
-    # (1, heads, patches, prototypes) -> (patches, prototypes) -> (patches, tokens)
+    # (1, heads, vectors, prototypes) -> (vectors, prototypes) -> (vectors, tokens)
     attention = weights[0].float().mean(dim=0)
     tokens = (attention @ model.knowledge_attention.prototype_map.weight.float()).cpu().numpy()
     ids = model.knowledge_token_ids.tolist()
@@ -81,11 +85,14 @@ def map_knowledge(
                 "of its knowledge base"
             )
         tokens = np.stack([tokens[:, [column[token] for token in group]].mean(axis=1) for group in groups], axis=1)
+    hours = processor.feature_extractor.patch_hours(known["hours"])
     return KnowledgeMap(
-        hours=processor.feature_extractor.patch_hours(known["hours"]),
+        hours=hours,
         words=words,
-        weights=tokens,
-        prototype_weights=attention.cpu().numpy(),
+        weights=tokens[: len(hours)],
+        prototype_weights=attention[: len(hours)].cpu().numpy(),
+        variables=tuple(model.config.variables) if model.config.lab_summary else (),
+        variable_weights=tokens[len(hours) :],
     )
 
 

@@ -1,4 +1,4 @@
-"""The loss of target tokens, computed only at the positions that count."""
+"""The losses: of target tokens, computed only at the positions that count, and of the diseases."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from .processing_clinragen import IGNORED
 HEAD_MULTIPLE = 512
 
 
-def target_losses(language_model: Any, inputs: dict[str, Any], targets: torch.Tensor) -> torch.Tensor:
+def target_losses(
+    language_model: Any, inputs: dict[str, Any], targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Negative log-likelihood of every target `(batch, positions)`, 0 where ignored.
 
     Logits are by far the largest tensor of a step, so only counted positions are computed. Language models differ in
@@ -23,15 +25,22 @@ def target_losses(language_model: Any, inputs: dict[str, Any], targets: torch.Te
         language_model: The language model.
         inputs: Its inputs.
         targets: `(batch, positions)`, -100 where ignored.
+
+    Returns:
+        The losses, and what the head was called with before the selection, `(batch, positions, width)`.
     """
     flat = targets.flatten()
     order = torch.sort((flat != IGNORED).to(torch.uint8), descending=True, stable=True).indices
     counted = int((flat != IGNORED).sum())
     # Rounded up with uncounted positions, so that few different sizes occur: see `pack`.
-    chosen = order[: min(-(-counted // HEAD_MULTIPLE) * HEAD_MULTIPLE, len(flat))]
-    handle = language_model.get_output_embeddings().register_forward_pre_hook(
-        lambda _, hidden: (hidden[0].flatten(0, 1)[chosen], *hidden[1:])
-    )
+    chosen = order[: min(-(-max(counted, 1) // HEAD_MULTIPLE) * HEAD_MULTIPLE, len(flat))]
+    states = []
+
+    def select(_: nn.Module, hidden: tuple[Any, ...]) -> tuple[Any, ...]:
+        states.append(hidden[0])
+        return (hidden[0].flatten(0, 1)[chosen], *hidden[1:])
+
+    handle = language_model.get_output_embeddings().register_forward_pre_hook(select)
     try:
         logits = language_model(**inputs, use_cache=False).logits
     finally:
@@ -39,7 +48,25 @@ def target_losses(language_model: Any, inputs: dict[str, Any], targets: torch.Te
     losses = nn.functional.cross_entropy(
         logits.float().flatten(0, -2), flat[chosen], ignore_index=IGNORED, reduction="none"
     )
-    return losses.new_zeros(flat.shape).index_put((chosen,), losses).view(targets.shape)
+    return losses.new_zeros(flat.shape).index_put((chosen,), losses).view(targets.shape), states[0]
 
 
-__all__ = ["target_losses"]
+def target_logits(language_model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of all positions, and what the head was called with."""
+    states = []
+    head = language_model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(lambda _, hidden: states.append(hidden[0]))
+    try:
+        logits = language_model(**inputs, use_cache=False).logits
+    finally:
+        handle.remove()
+    return logits, states[0]
+
+
+def disease_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean over the patients of the negative log-likelihood of all their diseases; both are `(batch, diseases)`."""
+    losses = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none")
+    return losses.sum(dim=1).mean()
+
+
+__all__ = ["disease_loss", "target_logits", "target_losses"]

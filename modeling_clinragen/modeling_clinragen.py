@@ -10,6 +10,8 @@ from transformers import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import can_return_tuple
 
+from .diagnosing_clinragen import WithDiseaseHead
+from .disease_head_clinragen import MODALITIES
 from .errors import ModelInputError
 from .export_clinragen import ExportableDecoder, ExportableEncoder, checks_values
 from .forward_arguments_clinragen import refuse_others, require_targets
@@ -17,7 +19,7 @@ from .generation_clinragen import DiseaseListConstraint, score_diseases
 from .generation_settings_clinragen import generation_settings
 from .grounded_clinragen import GroundedConstraint, TargetReader
 from .knowledge_map_clinragen import map_knowledge
-from .loss_clinragen import target_losses
+from .loss_clinragen import disease_loss, target_logits, target_losses
 from .output_clinragen import ClinRaGenOutput
 from .own_adapters_clinragen import WithOwnAdapters
 from .packing_clinragen import MULTIPLE, pack
@@ -42,9 +44,14 @@ class ClinRaGenModel(WithOwnAdapters, ClinRaGenPreTrainedModel):
         """Knowledge-augmented lab vectors (the paper's H, section 3.3).
 
         Returns:
-            `(batch, patches, width)`, their mask `(batch, patches)`, and attention weights where requested.
+            `(batch, vectors, width)`, their mask `(batch, vectors)`, and attention weights where requested. The
+            vectors are those of the patches, then with `lab_summary` those of the variables.
         """
         vectors, mask = self.lab_encoder(lab_features, lab_mask)
+        if self.summary_encoder is not None:
+            summaries, summary_mask = self.summary_encoder(lab_features, lab_mask)
+            vectors = torch.cat((vectors, summaries.to(vectors.dtype)), dim=1)
+            mask = torch.cat((mask, summary_mask), dim=1)
         weights = None
         if self.knowledge_attention is not None:
             knowledge = self.get_input_embeddings()(self.knowledge_token_ids)
@@ -145,7 +152,7 @@ class ClinRaGenModel(WithOwnAdapters, ClinRaGenPreTrainedModel):
             )
 
 
-class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
+class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, GenerationMixin):
     """Generates diagnoses and their rationale from a note, lab and vital series, or both (see `ClinRaGenModel`).
 
     An encoder-decoder writes them in its decoder; a decoder-only model continues its input.
@@ -168,6 +175,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         *,
         inputs_embeds: torch.Tensor | None = None,
         decoder_input_ids: torch.Tensor | None = None,
+        disease_labels: torch.Tensor | None = None,
         **others: Any,
     ) -> ClinRaGenOutput:
         """Score targets, given notes and series.
@@ -175,7 +183,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         Args:
             input_ids, attention_mask: Note and prompt, `(batch, tokens)`, padded on either side.
             lab_features, lab_mask: See `ClinRaGenLabEncoder`.
-            labels: Target tokens `(batch, target_tokens)`, padding as -100.
+            labels: Target tokens `(batch, target_tokens)`, padding as -100; an example may have none.
             target_weights: Loss weight of each target token, `(batch, target_tokens)`; 1 by default.
             num_items_in_batch: Number of target tokens that the loss is averaged over; by default those in `labels`.
             return_knowledge_weights: Also return the attention over the prototypes.
@@ -183,11 +191,13 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
             decoder_input_ids: Encoder-decoder only: the labels, moved by one (see
                 `prepare_decoder_input_ids_from_labels`), which are made of them by default. Without labels there is no
                 loss, only the logits, which the Trainer's label smoothing starts from.
+            disease_labels: Which diseases each patient has, `(batch, diseases)`, for the disease head's loss.
             others: What PEFT passes to every model; only None and False are allowed.
 
         Raises:
             ModelInputError: Neither a note nor a series is given, or no targets are, shapes do not fit together, or
                 another argument is set.
+            SettingsError: There are `disease_labels` but no disease head.
         """
         refuse_others(others)
         embeds, mask, weights = self._embed_inputs(
@@ -195,30 +205,54 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
         )
         both = self.config.is_encoder_decoder
         require_targets(labels, decoder_input_ids, target_weights, batch=embeds.shape[0], is_encoder_decoder=both)
+        head = None if disease_labels is None else self.require_disease_head()
+        disease_logits = None
         if both:
-            embeds, mask = pack(embeds, mask, padding_side="right")
+            states, mask = self._encode(embeds, mask)
+            disease_logits = None if head is None else head(states, mask)
             if decoder_input_ids is None:
                 decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels=labels)
-            inputs = {"inputs_embeds": embeds, "attention_mask": mask, "decoder_input_ids": decoder_input_ids}
+            inputs = {"attention_mask": mask, "decoder_input_ids": decoder_input_ids}
+            if self.training and labels is not None:
+                # Examples without a target only have diseases; nothing is decoded of them.
+                rows = (labels != IGNORED).any(dim=1)
+                if not rows.all():
+                    inputs = {name: value[rows] for name, value in inputs.items()}
+                    states, labels = states[rows], labels[rows]
+                    target_weights = None if target_weights is None else target_weights[rows]
+            inputs["encoder_outputs"] = BaseModelOutput(last_hidden_state=states)
         if labels is None:
             logits = self.language_model(**inputs, use_cache=False).logits
             return ClinRaGenOutput(logits=logits, knowledge_weights=weights)
-        targets = labels
+        targets, context = labels, mask
         if not both:
             inputs, targets = self.continued(embeds, mask, labels)
         # Only counted positions: with targets of different lengths, more than half of the logits would be padding.
         counted = targets != IGNORED
-        count = num_items_in_batch if num_items_in_batch is not None else counted.sum().clamp(min=1)
-        if self.training:
-            logits, losses = None, target_losses(self.language_model, inputs, targets)[counted]
+        own = counted.sum()
+        count = num_items_in_batch if num_items_in_batch is not None else own
+        logits = None
+        if not len(targets):
+            losses = states.flatten()[:0]
+        elif self.training:
+            losses, states = target_losses(self.language_model, inputs, targets)
+            losses = losses[counted]
         else:
-            logits = self.language_model(**inputs, use_cache=False).logits
+            logits, states = target_logits(self.language_model, inputs)
             losses = nn.functional.cross_entropy(logits[counted].float(), targets[counted], reduction="none")
         if target_weights is not None:
             # Packing keeps the order of the counted targets.
             losses = losses * target_weights[labels != IGNORED]
-        total = losses.sum()
-        return ClinRaGenOutput(loss=total / count, logits=logits, knowledge_weights=weights)
+        loss = losses.sum() / max(count, 1)
+        if head is not None and disease_labels is not None:
+            if disease_logits is None:
+                # A decoder-only model's context comes first, without gaps; it sees nothing of what follows.
+                positions = torch.arange(states.shape[1], device=states.device)
+                disease_logits = head(states, positions < context.sum(dim=1, keepdim=True))
+            # Of a batch that is divided the loss is this part's share.
+            share = own / count if num_items_in_batch and own else 1.0
+            loss = loss + self.config.disease_loss_weight * share * disease_loss(disease_logits, disease_labels)
+        return ClinRaGenOutput(loss=loss, logits=logits, disease_logits=disease_logits, knowledge_weights=weights)
 
     @property
     def prepare_decoder_input_ids_from_labels(self) -> Any:
@@ -352,7 +386,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
                 targets = labels
             else:
                 inputs, targets = self.continued(own, own_mask, labels)
-            scores.append(-target_losses(self.language_model, inputs, targets).sum(dim=1))
+            scores.append(-target_losses(self.language_model, inputs, targets)[0].sum(dim=1))
         return torch.cat(scores).view(batch, count)
 
 
@@ -360,6 +394,7 @@ class ClinRaGenForConditionalGeneration(ClinRaGenModel, GenerationMixin):
 # module travels with a saved model, so that they work wherever the model does.
 __all__ = [
     "IGNORED",
+    "MODALITIES",
     "MULTIPLE",
     "ClinRaGenForConditionalGeneration",
     "ClinRaGenModel",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from peft import PeftConfig
@@ -65,6 +66,24 @@ def keep_own_adapters(language_model: Any) -> None:
                     matrices[name] = kept
 
 
+@contextmanager
+def untrained_adapters_idle(language_model: Any) -> Iterator[None]:
+    """Skip adapters that have no effect yet, which cost a third of a small model's time; others are left as they are.
+
+    Raises nothing: where one of them has been trained, all of them work.
+    """
+    layers = [module for module in language_model.modules() if isinstance(module, LoraLayer)]
+    trained = any(matrix.weight.any() for layer in layers for matrix in layer.lora_B.values())
+    idle = [] if trained else [layer for layer in layers if not layer.disable_adapters]
+    for layer in idle:
+        layer._disable_adapters = True
+    try:
+        yield
+    finally:
+        for layer in idle:
+            layer._disable_adapters = False
+
+
 def forget_adapters(language_model: Any) -> None:
     """After its own adapters have been merged: a language model that any can be added to."""
     del language_model.peft_config
@@ -115,4 +134,10 @@ class WithOwnAdapters:
             raise SettingsError(REFUSED)
 
 
-__all__ = ["WithOwnAdapters", "forget_adapters", "keep_own_adapters", "require_no_adapters"]
+__all__ = [
+    "WithOwnAdapters",
+    "forget_adapters",
+    "keep_own_adapters",
+    "require_no_adapters",
+    "untrained_adapters_idle",
+]

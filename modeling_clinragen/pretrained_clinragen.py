@@ -15,6 +15,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import cached_file
 
 from .configuration_clinragen import ATTENDING, SPECIAL_TOKENS, ClinRaGenConfig
+from .disease_head_clinragen import ClinRaGenDiseaseHead
 from .errors import InputDataError, SettingsError
 from .governed_clinragen import GovernedModel
 from .hub_guard_clinragen import refuse_hub_writes
@@ -32,6 +33,7 @@ from .language_model_clinragen import (
 )
 from .loading_clinragen import HUB, load_part, locate
 from .provenance_clinragen import recorded_in
+from .summary_encoder_clinragen import ClinRaGenSummaryEncoder
 
 ADAPTER_FILE = "clinragen_adapter.safetensors"
 LANGUAGE_MODEL = "language_model."
@@ -58,7 +60,7 @@ def require_whole(folder: str | Path, loading_info: Mapping[str, Any]) -> None:
 
 
 class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
-    """A language model, a lab encoder and the knowledge attention between them, under one set of names.
+    """A language model, a lab side, the knowledge attention between them, and a disease head, under one set of names.
 
     All subclasses read and write the same checkpoints.
     """
@@ -80,6 +82,8 @@ class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
             # transformers uses a method of this name where there is one instead of its own reordering.
             self.language_model._reorder_cache = reorder_written
         self.lab_encoder = ClinRaGenLabEncoder(config)
+        self.summary_encoder = ClinRaGenSummaryEncoder(config) if config.lab_summary else None
+        self.disease_head = ClinRaGenDiseaseHead(config) if config.disease_head else None
         self.knowledge_attention = None
         if config.knowledge_fusion in ATTENDING and config.num_knowledge_tokens:
             self.knowledge_attention = ClinRaGenKnowledgeAttention(config)
@@ -99,6 +103,8 @@ class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
             init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5 if module.in_features else 0.0)
             if module.bias is not None:
                 init.zeros_(module.bias)
+        elif isinstance(module, ClinRaGenSummaryEncoder | ClinRaGenDiseaseHead):
+            module.reset_parameters()
         elif isinstance(module, ClinRaGenPreTrainedModel):
             # Where a checkpoint has no knowledge tokens, loading would leave uninitialised memory.
             init.zeros_(module.knowledge_token_ids)
@@ -175,8 +181,18 @@ class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
         if self.config.trainable is not None:
             self.config.trainable["adapter"] = False
 
-    def set_trainable(self, *, backbone: bool, adapter: bool, lab_encoder: bool, knowledge_attention: bool) -> None:
+    def set_trainable(
+        self,
+        *,
+        backbone: bool,
+        adapter: bool,
+        lab_encoder: bool,
+        knowledge_attention: bool,
+        disease_head: bool = False,
+    ) -> None:
         """Set which parts learn; all others are frozen. A checkpoint records it.
+
+        The summary encoder learns with the lab encoder.
 
         Raises:
             SettingsError: The adapter is to learn but the model has none.
@@ -188,13 +204,19 @@ class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
         for name, parameter in self.lab_encoder.named_parameters():
             # PatchTST's sine positions are constants although stored as a parameter.
             parameter.requires_grad_(lab_encoder and not name.endswith("position_enc"))
-        if self.knowledge_attention is not None:
-            self.knowledge_attention.requires_grad_(knowledge_attention)
+        for part, learns in (
+            (self.summary_encoder, lab_encoder),
+            (self.knowledge_attention, knowledge_attention),
+            (self.disease_head, disease_head),
+        ):
+            if part is not None:
+                part.requires_grad_(learns)
         self.config.trainable = {
             "backbone": backbone,
             "adapter": adapter,
             "lab_encoder": lab_encoder,
             "knowledge_attention": knowledge_attention,
+            "disease_head": disease_head,
         }
 
     def set_knowledge_tokens(self, token_ids: Sequence[int]) -> None:
@@ -264,7 +286,7 @@ class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
             super().save_pretrained(save_directory, *args, **kwargs)
 
     def save_adapter(self, folder: str | Path) -> None:
-        """Save the trained parts around a frozen backbone: adapters, lab encoder, knowledge attention and V_k.
+        """Save the trained parts around a frozen backbone: adapters, lab side, head, knowledge attention and V_k.
 
         The folder is a fraction of the whole model's size and names its base model; `from_adapter` combines the two
         again. It is as private as the whole model, carries the same provenance, and may be shared only where

@@ -209,11 +209,7 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
             logger.warning(cut.sentence)
         encoded = self.inputs(readings, batch, None)
         if targets is not None:
-            rows = [self._target_ids(text) for text in targets]
-            labels = np.full((size, max(map(len, rows))), IGNORED, dtype=np.int64)
-            for row, ids in enumerate(rows):
-                labels[row, : len(ids)] = ids
-            encoded["labels"] = labels
+            encoded["labels"] = self.labels([self.target_ids(text) for text in targets])
         return BatchFeature(encoded, tensor_type=return_tensors)
 
     def inputs(
@@ -221,16 +217,28 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         readings: Sequence[Reading],
         series: Sequence[Any] | None,
         return_tensors: str | None = "pt",
+        described: Sequence[np.ndarray] | None = None,
     ) -> BatchFeature:
-        """The model's inputs where the notes have been read already (see `reading`); otherwise as `__call__`."""
+        """The model's inputs where the notes have been read already (see `reading`); otherwise as `__call__`.
+
+        `described` are the series' features, where they have been made already too.
+        """
         series = None if series is None else [self.standard_series(one) for one in series]
         given = series or [None] * len(readings)
         around = {labs: self._surroundings(labs) for labs in {one is not None for one in given}}
         pairs = zip(readings, given, strict=True)
         encoded = self._pad([self._source_ids(reading, around[one is not None], one) for reading, one in pairs])
         if series is not None:
-            encoded.update(self.feature_extractor(series))
+            extractor = self.feature_extractor
+            encoded.update(extractor(series) if described is None else extractor.pad(described))
         return BatchFeature(encoded, tensor_type=return_tensors)
+
+    def modality(self, note: str | None, series: Any) -> str:
+        """What a patient is given by, one of `MODALITIES`: "labs" without a word of a note, "note" without a step."""
+        if not clean_note(note or "").strip():
+            return "labs"
+        known = self.standard_series(series)
+        return "both" if known is not None and len(known["hours"]) else "note"
 
     def standard_series(self, series: Any) -> Mapping[str, Any] | None:
         """A series in any form that `__call__` takes as `hours` and `values` (see there); None for None."""
@@ -301,7 +309,15 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         marker = self._ids(self.lab_marker) if labs else []
         return [*opening, *self._ids(self.instruction)], [*marker, *closing]
 
-    def _target_ids(self, text: str) -> list[int]:
+    def labels(self, targets: Sequence[Sequence[int]]) -> np.ndarray:
+        """Tokens of targets as the model's labels, `(batch, target_tokens)`, padding as -100."""
+        labels = np.full((len(targets), max(map(len, targets))), IGNORED, dtype=np.int64)
+        for row, ids in enumerate(targets):
+            labels[row, : len(ids)] = ids
+        return labels
+
+    def target_ids(self, text: str) -> list[int]:
+        """Tokens of a target with its end."""
         return [*self._ids(text)[: self.max_target_tokens - 1], self.tokenizer.eos_token_id]
 
     def list_ids(self, diagnoses: Sequence[str]) -> list[int]:

@@ -47,7 +47,9 @@ class Line:
     def resume(self, tokens: int, row: Row | None, finished: int | None = None, seed: int | None = None) -> None:
         """Take back all but the first tokens, and go on from there as from `row`; the rest as for a new text."""
         del self.ids[tokens:], self._rows[tokens:]
-        if tokens and row is not None:
+        if not tokens:
+            self._start = row
+        elif row is not None:
             self._rows[-1] = row
         self.seed = seed
         self._finished = finished
@@ -112,6 +114,7 @@ class GroundedWriting:
         self._longest = longest
         self._more = more
         self.batch: list[int] = []
+        self._last: list[int] = []
 
     def __call__(
         self,
@@ -124,6 +127,8 @@ class GroundedWriting:
     ) -> torch.Tensor:
         """As the search of transformers' `generate`, without its stopping criteria: `(rows, tokens)`, padded."""
         given, longest = input_ids, self._longest
+        # Behind given embeddings alone there is no token that could be read again.
+        self._last = input_ids[:, -1].tolist() if input_ids.shape[1] else []
         if longest is None:
             longest = generation_config.max_length - input_ids.shape[1]
         self.batch = [number for number, line in enumerate(self.lines) if line.row() is not None]
@@ -140,7 +145,8 @@ class GroundedWriting:
                 if number in active:
                     before = len(self.lines[number].ids)
                     if self._goes_on(number, scores, place, longest):
-                        token = self.lines[number].ids[-1]
+                        ids = self.lines[number].ids
+                        token = ids[-1] if ids else self._last[number]
                         # The last one of the kept tokens is read again.
                         back[place] = before + 1 - len(self.lines[number].ids)
                     else:
@@ -169,7 +175,7 @@ class GroundedWriting:
             if self._more is None or (cut and len(line.part) == before) or not self._more(number, line):
                 return False
             if len(line.ids) < before:
-                return bool(line.ids)
+                return bool(line.ids or self._last)
 
     def _choose(self, line: Line, scores: Scores, place: int) -> Candidate:
         over, row = Candidate(self._chooser.reader.end, None), line.row()

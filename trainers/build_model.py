@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import DatasetDict
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
-from dataset_builder.contract.arrays import series_column
+from dataset_builder.contract.arrays import label_matrix, series_column
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.storage.governance import is_credentialed
 from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
@@ -30,6 +31,8 @@ from modeling_clinragen.processing_clinragen import (
     RATIONALE_MARK,
     ClinRaGenProcessor,
 )
+from modeling_clinragen.summary_encoder_clinragen import NO_BOUND
+from modeling_clinragen.vocabulary_clinragen import RangeSet
 from trainers.model_config import ModelConfig, read_shape
 from trainers.tokenizer import CohortTokenizer, train_tokenizer
 
@@ -67,6 +70,23 @@ def normalisation(cohort: CohortSplits) -> tuple[list[float], list[float]]:
         means.append(float(measured.mean()) if measured.size else variable.fill)
         stds.append(float(measured.std()) if measured.size > 1 and measured.std() > 0 else 1.0)
     return means, stds
+
+
+def scaled_bounds(extractor: ClinRaGenLabFeatureExtractor, ranges: RangeSet) -> torch.Tensor:
+    """Normal ranges as the lab features have their values, `(variables, 2)`; `NO_BOUND` where there is none."""
+    bounds = np.array([ranges.bounds.get(key, (-np.inf, np.inf)) for key in extractor.variables], dtype=np.float64)
+    means, stds = np.array(extractor.means)[:, None], np.array(extractor.stds)[:, None]
+    return torch.tensor((bounds - means) / stds, dtype=torch.float32).clamp(-NO_BOUND, NO_BOUND)
+
+
+def _start_head(
+    model: ClinRaGenForConditionalGeneration, tokenizer: PreTrainedTokenizerBase, cohort: CohortSplits
+) -> None:
+    embeddings = model.get_input_embeddings().get_parameter("weight")
+    ids = [term_token_ids(name, tokenizer) for name in cohort.vocabulary.disease_names]
+    queries = torch.stack([embeddings[one].float().mean(dim=0) for one in ids])
+    labels = torch.tensor(label_matrix(cohort["train"]), dtype=torch.float32)
+    model.disease_head.start_from(queries, labels.mean(dim=0))
 
 
 def knowledge_token_ids(terms: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -171,6 +191,7 @@ def build_model(
         with _shape_named(settings.scratch):
             model = ClinRaGenForConditionalGeneration(config)
     positions = settings.max_source_tokens + extractor.num_positions(settings.lab_max_steps)
+    positions += len(extractor.variables) if settings.lab_summary else 0
     positions += len(knowledge) if settings.knowledge_fusion == "tokens" else 0
     positions += 0 if model.config.is_encoder_decoder else settings.max_target_tokens
     limit = model.config.text_max_positions
@@ -180,6 +201,10 @@ def build_model(
             f"{limit}; lower max_source_tokens"
         )
     model.set_knowledge_tokens(knowledge)
+    if model.summary_encoder is not None:
+        model.summary_encoder.bounds.copy_(scaled_bounds(extractor, vocabulary.range_set(cohort.range_set)))
+    if model.disease_head is not None:
+        _start_head(model, tokenizer, cohort)
     model.generation_config.max_new_tokens = settings.max_target_tokens
     logger.info("Built a model of %d parameters, %d knowledge tokens", model.num_parameters(), len(knowledge))
     return model, processor
@@ -245,6 +270,12 @@ def config_fields(
         "lab_layout": settings.lab_layout,
         "lab_patch_steps": settings.lab_patch_steps,
         "lab_step_features": extractor.step_features,
+        "lab_summary": settings.lab_summary,
+        "lab_summary_width": settings.lab_summary_width,
+        "disease_head": settings.disease_head,
+        "disease_heads": settings.disease_heads,
+        "disease_loss_weight": settings.disease_loss_weight,
+        "list_from": settings.list_from,
         "num_knowledge_tokens": knowledge_tokens,
         "num_prototypes": settings.num_prototypes,
         "knowledge_heads": settings.knowledge_heads,

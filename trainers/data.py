@@ -15,11 +15,14 @@ from modeling_clinragen.errors import SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import IGNORED, MULTIPLE
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
+from trainers.encoding import EncodingCache
 from trainers.phases import Phase
 
 logger = logging.getLogger(__name__)
 
 CHARACTERS_PER_TOKEN = 4
+MODALITY_COLUMNS = {"note": "rationale_note", "labs": "rationale_lab"}
+"""The rationale that each modality gives."""
 
 
 def check_split(examples: Dataset, vocabulary: Vocabulary) -> None:
@@ -82,18 +85,20 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
             )
         if not all(complete):
             logger.info("%d of %d examples have no rationale and are excluded", complete.count(False), len(complete))
-        notes = list(examples["note"])
+        notes, subjects = list(examples["note"]), list(examples["subject_id"])
         series = series_column(examples) if phase.reads_labs else None
         self.items: list[dict[str, Any]] = [
             {
                 "note": notes[row] if phase.reads_note else "",
                 "series": series[row] if series is not None else None,
-                "target": processor.target(diagnoses, *(column[row] for column in columns.values())),
+                "row": row,
+                "diagnoses": diagnoses,
+                "subject": subjects[row],
+                "rationales": {name: column[row] for name, column in columns.items()},
             }
             for row, diagnoses in enumerate(examples["diagnoses"])
             if complete[row]
         ]
-        self.reads_labs = phase.reads_labs
 
     def __len__(self) -> int:
         return len(self.items)
@@ -114,32 +119,116 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
 class PhaseCollator:
     """Collates items of `PhaseExamples` to a padded batch. A phase that reads no labs gets no lab tensors.
 
+    What is drawn at random (`text_share`, `token_dropout`, `modality_dropout`) is drawn from torch's own generator,
+    which the Trainer restores when it resumes; `whole` makes a collator that draws nothing.
+
     Args:
         processor: The model's processor.
-        reads_labs: Whether batches have lab tensors.
+        phase: What the batches are read for.
         diagnosis_weight: Loss weight of a token in the list of diseases, relative to one of the rationale; the weights
             of an example have mean 1, so that losses stay comparable.
+        diseases: Names of the diseases of the model's head, whose labels batches then have.
+        text_share: Share of a batch that has a target; without a head every example has one.
+        token_dropout: Probability that a token of the note is masked.
+        modality_dropout: Probability that an example loses its note or, as often, its labs; its target is then the
+            rationale of what is left.
+
+    Raises:
+        SettingsError: Examples are to be without a target, but there is no head that could learn from them, or a
+            modality is to be dropped in a phase that has only one.
     """
 
-    def __init__(self, processor: ClinRaGenProcessor, reads_labs: bool, diagnosis_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        processor: ClinRaGenProcessor,
+        phase: Phase,
+        *,
+        diagnosis_weight: float = 1.0,
+        diseases: Sequence[str] | None = None,
+        text_share: float = 1.0,
+        token_dropout: float = 0.0,
+        modality_dropout: float = 0.0,
+    ) -> None:
+        if text_share < 1 and diseases is None:
+            raise SettingsError("text_share below 1 needs a model with a disease head; set it to 1")
+        if modality_dropout and not (phase.reads_note and phase.reads_labs):
+            raise SettingsError(f"modality_dropout needs two modalities, and the phase '{phase.name}' reads one")
         self.processor = processor
-        self.reads_labs = reads_labs
+        self.phase = phase
         self.diagnosis_weight = diagnosis_weight
+        self.column = None if diseases is None else {name: place for place, name in enumerate(diseases)}
+        self.text_share = text_share
+        self.token_dropout = token_dropout
+        self.modality_dropout = modality_dropout
+        self.cache = EncodingCache(processor)
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Collate; the batch has the keys of `ClinRaGenProcessor.__call__`, and `target_weights` where needed."""
-        series = [item["series"] for item in items] if self.reads_labs else None
-        targets = [item["target"] for item in items]
-        # How many notes are cut is said once, before the first batch.
-        batch = dict(self.processor([item["note"] for item in items], series, targets, warn=False))
-        labels = batch["labels"]
+        """Collate.
+
+        The batch has the keys of `ClinRaGenProcessor.__call__`, and `target_weights` and `disease_labels` where
+        needed.
+        """
+        shown = self._shown(items) if self.modality_dropout else [set(MODALITY_COLUMNS)] * len(items)
+        pairs = list(zip(items, shown, strict=True))
+        rows = [item["row"] for item in items]
+        series = [item["series"] if "labs" in own else None for item, own in pairs]
+        targets = [self._target(item, own) for item, own in pairs]
+        readings = [
+            self.cache.reading(row, item["note"] if "note" in own else "", one)
+            for row, (item, own), one in zip(rows, pairs, series, strict=True)
+        ]
+        described = [self.cache.features(row, one) for row, one in zip(rows, series, strict=True)]
+        labs = series if self.phase.reads_labs else None
+        batch = dict(self.processor.inputs(readings, labs, described=described))
+        tokens = [self.cache.target_ids(row, text) for row, text in zip(rows, targets, strict=True)]
+        labels = torch.from_numpy(self.processor.labels(tokens))
         # Rounded up, so that few different lengths occur and kernels and memory are reused.
         batch["labels"] = torch.nn.functional.pad(labels, (0, -labels.shape[1] % MULTIPLE), value=IGNORED)
         if self.diagnosis_weight != 1.0:
-            weights = torch.zeros(batch["labels"].shape)
-            for row, target in enumerate(targets):
-                listed = torch.tensor(self.processor.diagnosis_positions(target))
-                weight = torch.where(listed, self.diagnosis_weight, 1.0)
-                weights[row, : len(listed)] = weight / weight.mean()
-            batch["target_weights"] = weights
+            batch["target_weights"] = self._weights(targets, batch["labels"].shape)
+        if self.column is not None:
+            batch["disease_labels"] = self._diseases(items)
+        if self.text_share < 1:
+            batch["labels"][torch.randperm(len(items))[round(self.text_share * len(items)) :]] = IGNORED
+        if self.token_dropout:
+            mask = batch["attention_mask"]
+            kept = mask * (torch.rand(mask.shape) >= self.token_dropout)
+            # At least one token stays where there was one.
+            batch["attention_mask"] = torch.where(kept.any(dim=1, keepdim=True), kept, mask)
         return batch
+
+    def whole(self) -> PhaseCollator:
+        """The same without anything left out, for evaluation."""
+        diseases = None if self.column is None else list(self.column)
+        return PhaseCollator(self.processor, self.phase, diagnosis_weight=self.diagnosis_weight, diseases=diseases)
+
+    def _shown(self, items: Sequence[dict[str, Any]]) -> list[set[str]]:
+        draws = torch.rand(len(items)).tolist()
+        return [
+            {"labs"}
+            if draw < self.modality_dropout / 2 and item["series"] is not None and len(item["series"]["hours"])
+            else {"note"}
+            if self.modality_dropout / 2 <= draw < self.modality_dropout and item["note"].strip()
+            else {"note", "labs"}
+            for item, draw in zip(items, draws, strict=True)
+        ]
+
+    def _target(self, item: dict[str, Any], shown: set[str]) -> str:
+        columns = {MODALITY_COLUMNS[modality] for modality in shown}
+        texts = [text for name, text in item["rationales"].items() if name in columns]
+        return self.processor.target(item["diagnoses"], *texts)
+
+    def _weights(self, targets: Sequence[str], shape: torch.Size) -> torch.Tensor:
+        weights = torch.zeros(shape)
+        for row, target in enumerate(targets):
+            listed = torch.tensor(self.processor.diagnosis_positions(target))
+            weight = torch.where(listed, self.diagnosis_weight, 1.0)
+            weights[row, : len(listed)] = weight / weight.mean()
+        return weights
+
+    def _diseases(self, items: Sequence[dict[str, Any]]) -> torch.Tensor:
+        assert self.column is not None
+        labels = torch.zeros(len(items), len(self.column))
+        for row, item in enumerate(items):
+            labels[row, [self.column[name] for name in item["diagnoses"]]] = 1.0
+        return labels

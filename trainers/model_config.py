@@ -44,6 +44,20 @@ class ModelConfig:
     )
     lab_patch_steps: int = setting(8, help="Length of a patch.", unit="time steps", at_least=1)
     lab_max_steps: int = setting(1000, help="Maximum length of a series.", unit="time steps", at_least=1)
+    lab_summary: bool = setting(
+        False, help="Give the language model a summary token of every variable beside the patches (not in the paper)."
+    )
+    lab_summary_width: int = setting(64, help="Width of the summary encoder's hidden layer.", at_least=1)
+    disease_head: bool = setting(
+        False, help="Train a head that gives each disease a probability beside the text (not in the paper)."
+    )
+    disease_heads: int = setting(4, help="Attention heads of the disease head.", at_least=1)
+    disease_loss_weight: float = setting(1.0, help="Weight of the disease head's loss.", at_least=0)
+    list_from: str = setting(
+        "decoder",
+        help="Who lists the diseases of a text: the decoder (paper) or the disease head.",
+        choices=("decoder", "head"),
+    )
     num_prototypes: int = setting(24, help="Knowledge prototypes.", at_least=1)
     knowledge_heads: int = setting(8, help="Heads of the knowledge attention.", at_least=1)
     knowledge_head_dim: int = setting(32, help="Width of a head of the knowledge attention.", at_least=1)

@@ -86,6 +86,21 @@ class PhaseConfig(Seq2SeqTrainingArguments):
     diagnosis_weight: float = setting(
         1.0, help="Loss weight of a token in the list of diseases; a token of the rationale has 1.", at_least=0
     )
+    text_share: float = setting(
+        1.0,
+        help="Share of each batch whose texts are learned; the other examples train only the disease head.",
+        at_least=0,
+        at_most=1,
+    )
+    token_dropout: float = setting(
+        0.0, help="Probability that a token of the note is left out, in training.", at_least=0, at_most=1
+    )
+    modality_dropout: float = setting(
+        0.0,
+        help="Probability that an example is shown without its note or without its labs, in training.",
+        at_least=0,
+        at_most=1,
+    )
     attn_implementation: str | None = setting(
         None,
         help="Attention implementation during training (sdpa, eager, ...); the model's own by default. For a small "

@@ -15,6 +15,7 @@ from dataset_builder.storage.files import write_json
 from dataset_builder.storage.governance import UNRECORDED, is_credentialed, require_local_trackers
 from modeling_clinragen.errors import SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+from modeling_clinragen.own_adapters_clinragen import untrained_adapters_idle
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.checkpoints import CHECKPOINT, remove_older, seal_checkpoint
@@ -61,6 +62,7 @@ class PhaseTrainer(Seq2SeqTrainer):
         "id": "2411.07611",
     }
     phase: Phase
+    data_collator: Any
 
     def __init__(
         self,
@@ -111,6 +113,7 @@ class PhaseTrainer(Seq2SeqTrainer):
             adapter=learns.language_model and not args.train_backbone,
             lab_encoder=learns.lab_encoder,
             knowledge_attention=learns.knowledge_attention,
+            disease_head=learns.disease_head,
         )
         if args.attn_implementation is not None:
             try:
@@ -131,7 +134,15 @@ class PhaseTrainer(Seq2SeqTrainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=PhaseCollator(processing_class, train_examples.reads_labs, args.diagnosis_weight),
+            data_collator=PhaseCollator(
+                processing_class,
+                self.phase,
+                diagnosis_weight=args.diagnosis_weight,
+                diseases=model.config.diseases if model.disease_head is not None else None,
+                text_share=args.text_share,
+                token_dropout=args.token_dropout,
+                modality_dropout=args.modality_dropout,
+            ),
             train_dataset=train_examples,
             eval_dataset=eval_examples,
             processing_class=processing_class,
@@ -142,6 +153,13 @@ class PhaseTrainer(Seq2SeqTrainer):
 
     def _mean_of_processes(self, value: torch.Tensor) -> float:
         return float(self.accelerator.gather(value.to(self.args.device)).mean().item())
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers. While the backbone itself is trained, its untrained adapters are skipped."""
+        if not self.args.train_backbone:
+            return super().train(*args, **kwargs)
+        with untrained_adapters_idle(self.model.language_model):
+            return super().train(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """As in transformers. Raises `StageError` where the loss is not a finite number."""
@@ -171,6 +189,15 @@ class PhaseTrainer(Seq2SeqTrainer):
             seal_checkpoint(folder / f"{CHECKPOINT}{self.state.global_step}")
             best = self.state.best_model_checkpoint
             remove_older(folder, limit, None if best is None else Path(best))
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """As in transformers; nothing is left out of the examples."""
+        drawing: PhaseCollator = self.data_collator
+        self.data_collator = drawing.whole()
+        try:
+            return super().get_eval_dataloader(eval_dataset)
+        finally:
+            self.data_collator = drawing
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps

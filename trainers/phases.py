@@ -19,11 +19,13 @@ class Learns:
         language_model: The LoRA adapters, or the whole language model with `train_backbone`.
         lab_encoder: PatchTST and the projection to the language model's width.
         knowledge_attention: The attention to the knowledge prototypes.
+        disease_head: The disease head, where the model has one.
     """
 
     language_model: bool = False
     lab_encoder: bool = False
     knowledge_attention: bool = False
+    disease_head: bool = True
 
 
 @dataclass(frozen=True)

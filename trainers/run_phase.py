@@ -27,6 +27,7 @@ from modeling_clinragen.pretrained_clinragen import require_whole
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.registration import register_auto_classes
 from trainers.build_model import build_model, cohort_tokenizer, require_splits
+from trainers.calibration import calibrate_head
 from trainers.checkpoints import last_whole_checkpoint
 from trainers.finite import require_finite_weights
 from trainers.model_config import ModelConfig, check_model_config, load_model_config
@@ -167,6 +168,8 @@ def train_phase(
         if trainer.state.global_step == 0:
             raise StageError(f"phase '{phase}' has trained no step; see its max_steps and num_train_epochs")
         require_finite_weights(model, f"the model after phase '{phase}'")
+        if model.disease_head is not None and first:
+            calibrate_head(model, processor, trainer.eval_dataset.items, chosen, args.per_device_eval_batch_size)
         if first:
             trainer.write_curve(folder / CURVE)
             _save(model, processor, folder)

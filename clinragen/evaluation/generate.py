@@ -10,6 +10,7 @@ from datasets import Dataset
 from clinragen.evaluation.config import EvaluateConfig
 from dataset_builder.contract.arrays import series_column
 from dataset_builder.storage.progress import Progress, Report, no_report
+from modeling_clinragen.diagnosing_clinragen import write_targets
 from modeling_clinragen.profile_clinragen import Cut
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
@@ -83,15 +84,16 @@ def generate_texts(
     texts = [""] * len(notes)
     for start in range(0, len(order), config.batch_size):
         rows = order[start : start + config.batch_size]
-        inputs = processor(
-            note=[notes[row] if note else "" for row in rows],
-            series=[series[row] for row in rows] if labs else None,
-            # The metrics count what is cut.
-            warn=False,
-        ).to(model.device)
-        generated = model.generate(**inputs, do_sample=False, num_beams=config.num_beams)
-        decoded = processor.tokenizer.batch_decode(generated, skip_special_tokens=True)
-        for row, text in zip(rows, decoded, strict=True):
-            texts[row] = text.strip()
+        # The metrics count what is cut.
+        written = write_targets(
+            model,
+            processor,
+            [notes[row] if note else None for row in rows],
+            [series[row] if labs else None for row in rows],
+            do_sample=False,
+            num_beams=config.num_beams,
+        )
+        for row, text in zip(rows, written, strict=True):
+            texts[row] = text
         report(Progress(start + len(rows), len(order), "examples"))
     return texts

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from clinragen.verification.config import VerifyConfig
+from modeling_clinragen.diagnosing_clinragen import listed_prefixes
 from modeling_clinragen.grounded_clinragen import (
     Chooser,
     GroundedConstraint,
@@ -112,45 +114,93 @@ class Writer:
         series = [grounding.facts.series for grounding in groundings]
         given = series if any(one is not None for one in series) else None
         self._encoded = self._model.encode(**self._processor.inputs(readings, given).to(self._model.device))
+        rows = list(range(len(groundings)))
+        if self._model.config.list_from == "decoder":
+            return self._drafted(groundings, goes_on, rows, [[] for _ in rows])
+        modality = [
+            "labs" if not reading.ids else "both" if one is not None else "note"
+            for reading, one in zip(readings, series, strict=True)
+        ]
+        probabilities = self._model.diagnose(encoded=self._encoded, modality=modality)
+        listed = self._model.listed(probabilities, modality)
+        written = [""] * len(rows)
+        for rows, prefix, known in listed_prefixes(self._model, self._processor, listed):
+            tokens = [ids[mask.index(1) :] for ids, mask in zip(prefix.tolist(), known.tolist(), strict=True)]
+            behind = {"target_prefix": prefix, "target_prefix_mask": known}
+            texts = self._drafted([groundings[row] for row in rows], goes_on, rows, tokens, behind)
+            for row, text in zip(rows, texts, strict=True):
+                written[row] = text
+        return written
+
+    def _drafted(
+        self,
+        groundings: Sequence[Grounding],
+        goes_on: GoesOn,
+        rows: Sequence[int],
+        given: Sequence[list[int]],
+        behind: Mapping[str, torch.Tensor] = MappingProxyType({}),
+    ) -> list[str]:
+        """The targets of some patients, behind the tokens that are given of them."""
+        starts = [
+            self.goes_on(self._reader.start(), self._decoded([ids])[0] if ids else "", grounding)
+            for ids, grounding in zip(given, groundings, strict=True)
+        ]
+        states, mask = self._encoded
+        chosen = torch.tensor(rows, device=states.device)
+        encoded = (states[chosen], mask[chosen]) if len(rows) < len(states) else self._encoded
         beams = self._config.num_beams
         if beams == 1:
-            writing = self._greedy(groundings, goes_on)
-            search: dict[str, Any] = {"custom_generate": writing}
+            writing = self._greedy(groundings, goes_on, rows, given, starts)
+            self._model.generate(encoded=encoded, do_sample=False, custom_generate=writing, **behind)
+            written = [line.ids for line in writing.lines]
         else:
-            search = {
-                "logits_processor": [
-                    GroundedConstraint(self._reader, groundings, width=2 * beams, floor=self._config.floor)
-                ]
-            }
-        generated = self._model.generate(encoded=self._encoded, do_sample=False, num_beams=beams, **search)
-        return [text.strip() for text in self._decoded(generated.tolist())]
+            constraint = GroundedConstraint(
+                self._reader,
+                groundings,
+                width=2 * beams,
+                floor=self._config.floor,
+                behind=behind["target_prefix"].shape[1] if behind else 0,
+                starts=starts,
+            )
+            written = self._model.generate(
+                encoded=encoded, do_sample=False, num_beams=beams, logits_processor=[constraint], **behind
+            ).tolist()
+        whole = [[*before, *ids] for before, ids in zip(given, written, strict=True)]
+        return [text.strip() for text in self._decoded(whole)]
 
-    def _greedy(self, groundings: Sequence[Grounding], goes_on: GoesOn) -> GroundedWriting:
+    def _greedy(
+        self,
+        groundings: Sequence[Grounding],
+        goes_on: GoesOn,
+        rows: Sequence[int],
+        given: Sequence[list[int]],
+        starts: Sequence[Row | None],
+    ) -> GroundedWriting:
         def more(number: int, line: Line) -> bool:
-            text = self._decoded([line.ids])[0].strip()
-            following = goes_on(number, text)
-            kept = None if following is None else self._tokens_of(following.given, line)
+            text = self._decoded([[*given[number], *line.ids]])[0].strip()
+            following = goes_on(rows[number], text)
+            kept = None if following is None else self._tokens_of(following.given, line, given[number])
             if following is None or kept is None:
                 return False
             row = line.row(kept)
             line.resume(kept, _begun(row, following), _finished(row), self._seed(following))
             return True
 
-        lines = [Line(grounding, self._reader.start()) for grounding in groundings]
+        lines = [Line(grounding, start) for grounding, start in zip(groundings, starts, strict=True)]
         # Where no prefix can be padded, sentences are asked for afterwards, behind prefixes of one length.
         return GroundedWriting(self._chooser, lines, self._config.temperature, more=more if self._padded else None)
 
-    def _tokens_of(self, given: str, line: Line) -> int | None:
-        """How many of a text's first tokens are the given text; None where it does not begin with it."""
-        for kept in range(len(line.ids), 0, -1):
+    def _tokens_of(self, text: str, line: Line, given: list[int]) -> int | None:
+        """How many of a line's first tokens, behind those that are given, are a text; None where it is another one."""
+        for kept in range(len(line.ids), -1 if given else 0, -1):
             row = line.row(kept)
             if row is not None and (
                 kept == len(line.ids) or ended(row.rationale.sentence) or not row.rationale.sentence
             ):
-                text = self._decoded([line.ids[:kept]])[0].strip()
-                if text == given:
+                found = self._decoded([[*given, *line.ids[:kept]]])[0].strip()
+                if found == text:
                     return kept
-                if len(text) < len(given):
+                if len(found) < len(text):
                     break
         return None
 

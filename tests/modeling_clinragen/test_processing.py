@@ -19,6 +19,7 @@ from modeling_clinragen.errors import ModelInputError, SettingsError
 from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.data import PhaseCollator
+from trainers.phases import phase_named
 
 NAMES = shipped_definitions().vocabulary.disease_names
 
@@ -170,12 +171,18 @@ def test_the_positions_of_the_disease_list_are_the_disease_list(
 def test_weights_of_the_disease_list_have_mean_one(make_processor: Any) -> None:
     processor = make_processor()
     items = [
-        {"note": "a", "series": None, "target": processor.target(["Shock"], "heart rate is high from hour 4")},
-        {"note": "b", "series": None, "target": processor.target([], "x")},
+        {
+            "row": 0,
+            "note": "a",
+            "series": None,
+            "diagnoses": ["Shock"],
+            "rationales": {"rationale_note": "heart rate is high from hour 4"},
+        },
+        {"row": 1, "note": "b", "series": None, "diagnoses": [], "rationales": {"rationale_note": "x"}},
     ]
-    plain = PhaseCollator(processor, reads_labs=False)(items)
+    plain = PhaseCollator(processor, phase_named("note"))(items)
     assert "target_weights" not in plain
-    batch = PhaseCollator(processor, reads_labs=False, diagnosis_weight=4.0)(items)
+    batch = PhaseCollator(processor, phase_named("note"), diagnosis_weight=4.0)(items)
     for labels, weights in zip(batch["labels"], batch["target_weights"], strict=True):
         counted = weights[labels != -100]
         assert float(counted.mean()) == pytest.approx(1.0, rel=1e-5)

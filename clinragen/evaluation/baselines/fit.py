@@ -18,7 +18,7 @@ from clinragen.evaluation.baselines.examples import COLUMNS, Inputs
 from clinragen.evaluation.baselines.kept import KeptProbabilities, Probabilities, cohort_digest
 from clinragen.evaluation.baselines.logistic import LogisticBaseline
 from clinragen.evaluation.baselines.prevalence import PrevalenceGuess
-from clinragen.evaluation.thresholds import choose_thresholds
+from trainers.thresholds import choose_thresholds
 from dataset_builder.contract.arrays import label_matrix
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.schema import SPLITS

@@ -23,7 +23,7 @@ from clinragen.evaluation.baselines.boosting_inputs import BoostingReader
 from clinragen.evaluation.baselines.boosting_settings import BOOSTING
 from clinragen.evaluation.baselines.fit import BOOSTED, BaselineAnswers, fit_baselines
 from clinragen.evaluation.systems import BASELINES
-from clinragen.evaluation.thresholds import micro_f1
+from trainers.thresholds import micro_f1
 from dataset_builder.contract.arrays import label_matrix
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.definitions import shipped_definitions

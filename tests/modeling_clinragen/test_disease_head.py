@@ -1,0 +1,163 @@
+"""The disease head: its probabilities, its loss, and texts that begin with what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from model_inputs import NOTES, three_stays
+
+from modeling_clinragen.diagnosing_clinragen import write_targets
+from modeling_clinragen.errors import ModelInputError, SettingsError
+from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+
+KINDS = ["t5", "bart", "t5gemma", "opt", "qwen3"]
+
+
+@pytest.fixture
+def make_headed(make_model: Callable[..., Any]) -> Callable[..., Any]:
+    """A model whose head answers differently for every disease and patient."""
+
+    def build(kind: str = "t5", **settings: Any) -> Any:
+        model = make_model(kind, lab_summary=True, disease_head=True, knowledge_dropout=0.0, **settings)
+        generator = torch.Generator().manual_seed(5)
+        with torch.no_grad():
+            model.disease_head.weight.normal_(std=0.2, generator=generator)
+            model.disease_head.temperatures.copy_(torch.tensor([1.0, 2.0, 0.5]))
+        return model
+
+    return build
+
+
+def batch_of(processor: Any, make_series: Any) -> Any:
+    return processor(NOTES, three_stays(make_series))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_probabilities_are_those_of_the_training_pass_whatever_the_batch(
+    kind: str, make_headed: Any, make_processor: Any, make_series: Any
+) -> None:
+    model, processor = make_headed(kind), make_processor()
+    inputs, stays = batch_of(processor, make_series), three_stays(make_series)
+    found = model.diagnose(**inputs)
+    assert found.shape == (3, 25)
+    assert found.std() > 0.05
+    for row, (note, stay) in enumerate(zip(NOTES, stays, strict=True)):
+        assert torch.allclose(model.diagnose(**processor([note], [stay]))[0], found[row], atol=1e-5)
+    targets = [processor.target(["Shock"], "The heart rate is high."), processor.target([]), processor.target([])]
+    labels = processor(NOTES, stays, targets)["labels"]
+    diseases = torch.zeros(3, 25)
+    for mode in (model.eval(), model.train()):
+        output = mode(**inputs, labels=labels, disease_labels=diseases)
+        assert torch.allclose(output.disease_logits.sigmoid(), found, atol=1e-5)
+    model.eval()
+    assert torch.allclose(model.diagnose(encoded=model.encode(**inputs)), found, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["t5", "qwen3"])
+def test_the_loss_is_that_of_the_text_and_of_the_diseases(
+    kind: str, make_headed: Any, make_processor: Any, make_series: Any
+) -> None:
+    model, processor = make_headed(kind, disease_loss_weight=0.5), make_processor()
+    inputs = batch_of(processor, make_series)
+    labels = processor(NOTES, target=[processor.target(["Shock"], "It is high."), *[processor.target([])] * 2])[
+        "labels"
+    ]
+    diseases = (torch.arange(75).view(3, 25) % 4 == 0).float()
+    text = float(model(**inputs, labels=labels).loss.detach())
+    logits = model(**inputs, labels=labels, disease_labels=diseases).disease_logits.detach().double()
+    chance = logits.sigmoid()
+    own = -(diseases * chance.log() + (1 - diseases) * (1 - chance).log()).sum() / 3
+    for mode in (model.eval(), model.train()):
+        loss = mode(**inputs, labels=labels, disease_labels=diseases).loss.detach()
+        assert float(loss) == pytest.approx(text + 0.5 * float(own), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["t5", "qwen3"])
+def test_an_example_without_a_target_teaches_only_its_diseases(
+    kind: str, make_headed: Any, make_processor: Any, make_series: Any
+) -> None:
+    model, processor = make_headed(kind).train(), make_processor()
+    inputs = batch_of(processor, make_series)
+    labels = processor(NOTES, target=[processor.target(["Shock"], f"Text {row}.") for row in range(3)])["labels"]
+    labels[1] = -100
+    diseases = torch.zeros(3, 25)
+    whole = model(**inputs, labels=labels, disease_labels=diseases)
+    kept = [0, 2]
+    part = model(**{name: value[kept] for name, value in inputs.items()}, labels=labels[kept])
+    none = torch.nn.functional.softplus(whole.disease_logits.detach()).sum() / 3
+    assert float(whole.loss.detach()) == pytest.approx(float(part.loss.detach() + none), rel=1e-4)
+    labels[:] = -100
+    only = model(**inputs, labels=labels, disease_labels=diseases)
+    only.loss.backward()
+    assert float(only.loss.detach()) == pytest.approx(float(none), rel=1e-4)
+    assert model.disease_head.weight.grad.abs().sum() > 0
+
+
+def test_each_modality_has_its_calibration_and_its_thresholds(
+    make_headed: Any, make_processor: Any, make_series: Any
+) -> None:
+    model, processor = make_headed(), make_processor()
+    inputs = batch_of(processor, make_series)
+    assert [processor.modality(*one) for one in (("a", make_series(3)), ("a", None), (" \n", make_series(3)))] == [
+        "both",
+        "note",
+        "labs",
+    ]
+    plain = torch.logit(model.diagnose(**inputs))
+    each = model.diagnose(**inputs, modality=["both", "note", "labs"])
+    assert torch.allclose(torch.logit(each), plain / torch.tensor([[1.0], [2.0], [0.5]]), atol=1e-4)
+    model.disease_head.thresholds[1] = 2.0
+    assert model.listed(each, ["note"] * 3) == [(), (), ()]
+    assert model.listed(each)[0] == tuple(
+        name for name, chance in zip(model.config.diseases, each[0].tolist(), strict=True) if chance >= 0.5
+    )
+    with pytest.raises(ModelInputError, match="modality is 'xray'; give one of both, note, labs"):
+        model.diagnose(**inputs, modality="xray")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("beams", [1, 2])
+def test_texts_begin_with_what_the_head_finds(
+    kind: str, beams: int, make_headed: Any, make_processor: Any, make_series: Any
+) -> None:
+    model, processor = make_headed(kind, list_from="head"), make_processor()
+    stays = three_stays(make_series)
+    listed = model.listed(model.diagnose(**processor(NOTES, stays)))
+    texts = write_targets(model, processor, NOTES, stays, max_new_tokens=6, do_sample=False, num_beams=beams)
+    for text, names in zip(texts, listed, strict=True):
+        assert text.startswith(processor.target(names))
+    for row, (note, stay) in enumerate(zip(NOTES, stays, strict=True)):
+        alone = write_targets(model, processor, [note], [stay], max_new_tokens=6, do_sample=False, num_beams=beams)
+        assert alone == [texts[row]]
+
+
+def test_it_is_saved_merged_and_loaded_with_the_model(
+    make_headed: Any, make_processor: Any, make_series: Any, tmp_path: Path
+) -> None:
+    model, processor = make_headed(list_from="head"), make_processor()
+    model.disease_head.thresholds[0, :5] = 0.9
+    inputs = batch_of(processor, make_series)
+    found = model.diagnose(**inputs)
+    model.save_pretrained(tmp_path / "whole")
+    again = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path / "whole")
+    assert torch.equal(again.diagnose(**inputs), found)
+    assert again.listed(found) == model.listed(found)
+    again.merge_adapters()
+    assert torch.allclose(again.diagnose(**inputs), found, atol=1e-5)
+
+
+def test_without_a_head_there_is_nothing_to_ask(make_model: Any, make_processor: Any, make_series: Any) -> None:
+    model, processor = make_model(), make_processor()
+    inputs = batch_of(processor, make_series)
+    with pytest.raises(SettingsError, match="has no disease head"):
+        model.diagnose(**inputs)
+    with pytest.raises(SettingsError, match="has no disease head"):
+        model(**inputs, labels=torch.zeros(3, 2, dtype=torch.long), disease_labels=torch.zeros(3, 25))
+    with pytest.raises(SettingsError, match="list_from is 'head' but there is no disease_head"):
+        make_model(list_from="head")
+    with pytest.raises(SettingsError, match="disease_heads is 3, which does not divide"):
+        make_model(disease_head=True, disease_heads=3)
