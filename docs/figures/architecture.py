@@ -20,7 +20,7 @@ from dataset_builder.storage.files import atomic_file
 from modeling_clinragen import ClinRaGenConfig, ClinRaGenForConditionalGeneration
 from trainers.phases import phase_named
 
-# The paper's phases. Parts are named as in `Learns`: language_model, lab_encoder, knowledge_attention.
+# The paper's phases. Parts are named as in `Learns`: language_model, lab_encoder, knowledge_attention, disease_head.
 PHASES = tuple(map(phase_named, ("note", "lab", "multimodal")))
 PATH = Path(__file__).with_suffix(".svg")
 # Flan-T5-small's shape; all else as ClinRaGenConfig has it by default.
@@ -48,8 +48,8 @@ NOTE_X, LABS_X, KNOWLEDGE_X, HALF = 16.0, 50.0, 84.0, 14.0
 def example_shapes() -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors between the parts for one patient, without the batch axis.
 
-    Keys: `note_ids`, `note`, `features`, `patches`, `encoded`, `lab_vectors`, `knowledge`, `prototypes`, `fused`,
-    `hidden`, `logits`, `diseases`.
+    Keys: `note_ids`, `note`, `features`, `patches`, `encoded`, `summaries`, `lab_vectors`, `knowledge`, `prototypes`,
+    `fused`, `hidden`, `logits`, `diseases`.
     """
     vocabulary = shipped_definitions().vocabulary
     variables = len(vocabulary.variables)
@@ -58,6 +58,8 @@ def example_shapes() -> dict[str, tuple[int, ...]]:
         diseases=list(vocabulary.disease_names),
         variables=list(vocabulary.variable_keys),
         num_knowledge_tokens=KNOWLEDGE_TOKENS,
+        lab_summary=True,
+        disease_head=True,
     )
     model = ClinRaGenForConditionalGeneration(config).eval()
     seen: dict[str, tuple[int, ...]] = {}
@@ -75,7 +77,8 @@ def example_shapes() -> dict[str, tuple[int, ...]]:
     assert attention is not None
     record(lab.patchtst.encoder.embedder, input_name="patches")
     record(lab.patchtst.encoder.layers[-1].norm_sublayer3, output_name="encoded")
-    record(lab.projection, output_name="lab_vectors")
+    record(model.summary_encoder, output_name="summaries")
+    record(attention, input_name="lab_vectors")
     record(attention.k_proj, input_name="prototypes")
     record(attention, output_name="fused")
     record(model.get_encoder(), output_name="hidden")
@@ -173,7 +176,10 @@ def draw(on: Drawing, shapes: dict[str, tuple[int, ...]]) -> None:
     on.up(LABS_X, described + 3.5, encoded - 3.5, LABS, shapes["features"], f"{step_features} numbers each")
     on.up(KNOWLEDGE_X, described + 3.5, encoded - 3.5, KNOWLEDGE, shapes["knowledge"])
 
-    on.box(LABS_X, encoded, LABS, "Lab encoder", f"PatchTST, {patch[1]} patches of {patch[2]} numbers")
+    # Side by side: patches, and one summary token for each variable.
+    quarter = HALF / 2 - 0.4
+    on.box(LABS_X - HALF / 2 - 0.4, encoded, LABS, "Lab encoder", f"PatchTST, {patch[1]} patches", quarter)
+    on.box(LABS_X + HALF / 2 + 0.4, encoded, LABS, "Summaries", f"{shapes['summaries'][0]} variables", quarter)
     on.box(KNOWLEDGE_X, encoded, KNOWLEDGE, "Prototypes", "linear, over the token axis")
     on.badges(LABS_X + HALF, encoded + 3.5, "lab_encoder", LABS)
     on.badges(KNOWLEDGE_X + HALF, encoded + 3.5, "knowledge_attention", KNOWLEDGE)
@@ -213,8 +219,9 @@ def draw(on: Drawing, shapes: dict[str, tuple[int, ...]]) -> None:
     on.arrow((left, height), (right, height), LANGUAGE)
     on.text((left + right) / 2, height + 1.5, dimensions(shapes["hidden"]), 9.2, family=MONO)
 
-    on.up(NOTE_X, top, written - 3.5, LANGUAGE, shapes["diseases"], "score_diseases")
-    on.box(NOTE_X, written, INK, "Probabilities", "of every disease, given the others")
+    on.up(NOTE_X, top, written - 3.5, LANGUAGE, shapes["diseases"], "diagnose")
+    on.box(NOTE_X, written, INK, "Disease head", "a probability for every disease")
+    on.badges(NOTE_X + HALF, written + 3.5, "disease_head", INK)
     on.up(KNOWLEDGE_X, top, written - 3.5, LANGUAGE, shapes["logits"], "generate")
     on.frame(border, written - 3.5, KNOWLEDGE_X + HALF, written + 3.5, INK, f"{INK}08")
     on.text(
