@@ -75,6 +75,19 @@ class WithDiseaseHead:
 
 
 @torch.no_grad()
+def diagnose_patients(model: Any, processor: Any, patients: Sequence[tuple[str | None, Any]]) -> torch.Tensor:
+    """Probabilities `(patients, diseases)` of a batch of patients, each with the calibration of what is given of it.
+
+    Args:
+        model, processor: A `ClinRaGenForConditionalGeneration` with a disease head, and its processor.
+        patients: Note and series of each, as the processor takes them; None for one that is not given.
+    """
+    labs = [series for _, series in patients] if any(series is not None for _, series in patients) else None
+    inputs = processor([note or "" for note, _ in patients], labs, warn=False).to(model.device)
+    return model.diagnose(**inputs, modality=[processor.modality(*one) for one in patients]).cpu()
+
+
+@torch.no_grad()
 def write_targets(
     model: Any, processor: Any, notes: Sequence[str | None], series: Sequence[Any], **kwargs: Any
 ) -> list[str]:
@@ -142,4 +155,4 @@ def _rows_of(modality: str | Sequence[str], patients: int) -> torch.Tensor:
     return torch.tensor([MODALITIES.index(one) for one in each])
 
 
-__all__ = ["WithDiseaseHead", "listed_prefixes", "write_targets"]
+__all__ = ["WithDiseaseHead", "diagnose_patients", "listed_prefixes", "write_targets"]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
+from datasets import Dataset
 
 from clinragen.claims.check import Checking
 from clinragen.claims.sentences import Patient
@@ -17,11 +20,13 @@ from clinragen.evaluation.score_types import Verified
 from clinragen.evaluation.systems import MAIN, System, system_name
 from clinragen.verification import VerifiedRationale, VerifyConfig, generate_verified
 from clinragen.verification.generate import size_of
+from dataset_builder.contract.arrays import series_column
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.truth import HospitalTruth
 from dataset_builder.storage.processes import ALONE, Processes
 from dataset_builder.storage.progress import Progress, Report, no_report
+from modeling_clinragen.diagnosing_clinragen import diagnose_patients
 from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError
 from modeling_clinragen.loading_clinragen import load_part
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
@@ -36,8 +41,9 @@ from trainers.run_phase import load_parent
 class Answers:
     """One system's outputs on the test split: freely written texts, diagnoses, and these matched with the diseases.
 
-    `verified` has the rationales as written and as shown, `notes_cut` how much of the notes was read (None where the
-    system reads none). `probabilities` `(examples, diseases)` are those of a system that gives any.
+    `rows` are the examples whose rationales were written, and `texts` and `verified` have these only: the rationales
+    freely written, and as written and as shown. `notes_cut` is how much of the notes was read (None where the system
+    reads none). `probabilities` `(examples, diseases)` are those of a system that gives any.
     """
 
     system: System
@@ -46,6 +52,7 @@ class Answers:
     matched: MatchedDiagnoses
     verified: list[Verified]
     notes_cut: Cut | None
+    rows: Sequence[int]
     probabilities: np.ndarray | None = None
 
 
@@ -111,25 +118,66 @@ class _Work:
         passes = 1 if self.config.raw else 2
         model, processor = load_parent(system.folder)
         model.to(resolve_device(self.config.device, self.processes.local_rank))
+        probabilities, listed = None, None
+        if model.disease_head is not None:
+            probabilities, listed = self._diagnosed(system, model, processor)
+        if len(self.rows) < len(self.cohort["test"]) and model.config.list_from != "head":
+            raise SettingsError(
+                f"texts is {self.config.texts}, but {system.folder} has no disease head that lists the others' diseases; "
+                "leave texts out"
+            )
         texts = self._texts(system, model, processor, shares(0, passes))
         parsed = [processor.parse(text) for text in texts]
         rationales = [answer.rationale if answer.problem is None else None for answer in parsed]
         verified = [Verified.unchecked(text) for text in rationales]
-        diagnoses = [answer.diagnoses for answer in parsed]
+        written = [answer.diagnoses for answer in parsed]
         if not self.config.raw:
-            diagnoses, verified = self._verified(system, model, processor, rationales, shares(1, passes))
+            written, verified = self._verified(system, model, processor, rationales, shares(1, passes))
         test = self.cohort["test"]
+        diagnoses: list[tuple[str, ...]] = [()] * len(test) if listed is None else list(listed)
+        for row, names in zip(self.rows, written, strict=True):
+            diagnoses[row] = names
         matched = match_diagnoses(diagnoses, self.cohort.vocabulary.diseases)
         cut = count_cut(processor, test, labs=system.reads_labs) if system.reads_note else None
-        return Answers(system, texts, diagnoses, matched, verified, cut)
+        return Answers(system, texts, diagnoses, matched, verified, cut, self.rows, probabilities)
+
+    @cached_property
+    def rows(self) -> tuple[int, ...]:
+        """The examples whose rationales are written: all, or as many as are wanted, the same in every evaluation."""
+        total = len(self.cohort["test"])
+        if self.config.texts is None or self.config.texts >= total:
+            return tuple(range(total))
+        return tuple(sorted(np.random.default_rng(0).permutation(total)[: self.config.texts].tolist()))
+
+    @cached_property
+    def _written(self) -> Dataset:
+        test = self.cohort["test"]
+        return test if len(self.rows) == len(test) else test.select(self.rows)
+
+    def _diagnosed(self, system: System, model: Any, processor: Any) -> tuple[np.ndarray, list[tuple[str, ...]]]:
+        """Probabilities of all examples by the model's head, and the diseases that it lists."""
+        test = self.cohort["test"]
+        notes = [note if system.reads_note else None for note in test["note"]]
+        series = series_column(test) if system.reads_labs else [None] * len(test)
+
+        def diagnose(rows: Sequence[int]) -> list[list[float]]:
+            found: list[list[float]] = []
+            for start in range(0, len(rows), self.config.batch_size):
+                batch = rows[start : start + self.config.batch_size]
+                shown = [(notes[row], series[row]) for row in batch]
+                found += diagnose_patients(model, processor, shown).tolist()
+            return found
+
+        probabilities = np.array(self._shared(sizes_of(test), diagnose))
+        modality = [processor.modality(*one) for one in zip(notes, series, strict=True)]
+        return probabilities, model.listed(torch.tensor(probabilities, dtype=torch.float32), modality)
 
     def _texts(self, system: System, model: Any, processor: Any, report: Report) -> list[str]:
         def generate(rows: Sequence[int]) -> list[str]:
-            test = self.cohort["test"]
             return generate_texts(
                 model,
                 processor,
-                test if len(rows) == len(test) else test.select(rows),
+                self._written if len(rows) == len(self._written) else self._written.select(rows),
                 self.cohort.vocabulary,
                 note=system.reads_note,
                 labs=system.reads_labs,
@@ -137,12 +185,12 @@ class _Work:
                 report=report,
             )
 
-        return self._shared(sizes_of(self.cohort["test"]), generate)
+        return self._shared(sizes_of(self._written), generate)
 
     def _verified(
         self, system: System, model: Any, processor: Any, raw: Sequence[str | None], report: Report
     ) -> tuple[list[tuple[str, ...]], list[Verified]]:
-        patients = [_patient(row, self.cohort.vocabulary, system) for row in self.cohort["test"]]
+        patients = [_patient(row, self.cohort.vocabulary, system) for row in self._written]
         config = VerifyConfig(num_beams=self.config.num_beams, batch_size=self.config.batch_size)
 
         def generate(rows: Sequence[int]) -> list[Any]:

@@ -25,6 +25,18 @@ class EvaluateConfig:
     raw: bool = setting(
         False, help="Show what the models write freely: nothing is grounded, checked, written again or withheld."
     )
+    alone: bool = setting(
+        False,
+        help="Score the full model also on the note alone and on the labs alone, where no model of these phases is "
+        "given; for one that was trained with modality_dropout.",
+    )
+    texts: int | None = setting(
+        None,
+        help="Patients whose rationales are written and scored, drawn from the test split; all by default. The others "
+        "are diagnosed by the disease head alone.",
+        unit="patients",
+        at_least=1,
+    )
     baselines: str = setting(
         "full",
         help="How much work gradient boosting does: full, or light, which takes about a third of the time.",

@@ -147,8 +147,8 @@ def score_answers(
         range_set=checking.range_set,
     )
     write_json(folder / "patient.json", patient)
-    texts = {name: answer.texts for name, answer in answers.items()}
-    shown = {name: [one.shown for one in answer.verified] for name, answer in answers.items()}
+    texts = {name: _of_all(answer, answer.texts) for name, answer in answers.items()}
+    shown = {name: _of_all(answer, [one.shown for one in answer.verified]) for name, answer in answers.items()}
     scored = {name: [list(names) for names in answer.diagnoses] for name, answer in answers.items()}
     write_json(
         folder / "predictions.json",
@@ -165,7 +165,9 @@ def _score_rationales(
     truth: HospitalTruth | None,
 ) -> dict[str, Any]:
     """`rationale`, the scores of every system, and `teacher`, those of the rationales that the full model learned."""
-    test, bootstrap = cohort["test"], Bootstrap(cohort["test"]["subject_id"])
+    rows = answers[MAIN].rows
+    test = cohort["test"] if len(rows) == len(cohort["test"]) else cohort["test"].select(rows)
+    bootstrap = Bootstrap(test["subject_id"])
     keys = [disease.key for disease in cohort.vocabulary.diseases]
 
     def written(
@@ -186,7 +188,9 @@ def _score_rationales(
     references = {name: _references(test, system.rationales) for name, system in systems.items()}
     taught = [Verified.unchecked(text or None) for text in references[MAIN]]
     scores = {
-        name: rationale_scores(written(systems[name], answer.verified, answer.matched.predictions, references[name]))
+        name: rationale_scores(
+            written(systems[name], answer.verified, answer.matched.predictions[list(rows)], references[name])
+        )
         for name, answer in answers.items()
     }
     if not any(references[MAIN]):
@@ -195,24 +199,34 @@ def _score_rationales(
     return {"rationale": scores, TEACHER: teacher}
 
 
+def _of_all(answer: Answers, texts: Sequence[str | None]) -> list[str | None]:
+    """What was written, by example of the test split; None for an example of which no rationale was wanted."""
+    found: list[str | None] = [None] * len(answer.diagnoses)
+    for row, text in zip(answer.rows, texts, strict=True):
+        found[row] = text
+    return found
+
+
 def _references(test: Dataset, columns: Sequence[str]) -> list[str]:
     return [" ".join(filter(None, parts)) for parts in zip(*(test[column] for column in columns), strict=True)]
 
 
 def _patient_to_show(test: Dataset, answers: Answers) -> dict[str, Any]:
-    row = _row_to_show(test)
+    place = _place_to_show(test, answers.rows)
+    row = answers.rows[place]
     return {
         **test[row],
         "predicted": list(answers.diagnoses[row]),
-        "generated_rationale": answers.verified[row].shown,
+        "generated_rationale": answers.verified[place].shown,
     }
 
 
-def _row_to_show(test: Dataset) -> int:
+def _place_to_show(test: Dataset, rows: Sequence[int]) -> int:
     # Independent of what is predicted: the first, in the split's own order, with several diagnoses and a series.
-    for row, (diagnoses, hours) in enumerate(zip(test["diagnoses"], test["lab_hours"], strict=True)):
-        if len(diagnoses) >= 3 and len(hours) >= 8:
-            return row
+    diagnoses, hours = test["diagnoses"][:], test["lab_hours"][:]
+    for place, row in enumerate(rows):
+        if len(diagnoses[row]) >= 3 and len(hours[row]) >= 8:
+            return place
     return 0
 
 

@@ -99,6 +99,17 @@ def baselines_beside(system: str) -> list[str]:
     return []
 
 
+def systems_alone(main: System) -> dict[str, System]:
+    """One model as the systems that read the note alone and the labs alone."""
+    return {
+        phase.system: System(
+            phase.system, main.phase, main.folder, phase.reads_note, phase.reads_labs, tuple(phase.rationales)
+        )
+        for phase in PHASES
+        if phase.system is not None and phase.system != MAIN
+    }
+
+
 def system_name(key: str) -> str:
     """The readable name of a system; an unlisted key is shown as it is."""
     return _TITLES.get(key) or key.replace("_", " ").capitalize()

@@ -35,7 +35,7 @@ def run(
     from clinragen.evaluation.answers import answer_systems
     from clinragen.evaluation.baselines.fit import fit_baselines
     from clinragen.evaluation.run import Results, score_answers
-    from clinragen.evaluation.systems import systems_of
+    from clinragen.evaluation.systems import MAIN, in_order, systems_alone, systems_of
     from clinragen.knowledge.assemble import base_of
     from clinragen.knowledge.reader import load_knowledge, parse_knowledge
     from dataset_builder.contract.definitions import read_definitions
@@ -51,9 +51,12 @@ def run(
     checking = Checking(cohort.vocabulary, cohort.vocabulary.range_set(cohort.range_set), base)
     models = {role: Path(path) for role, path in inputs.items() if role not in OTHER_INPUTS}
     curves = {phase.name: models[role] for phase in PHASES if (role := phase.system or phase.name) in models}
+    systems = systems_of(models)
+    if config.alone and MAIN in systems:
+        systems = dict(in_order(systems_alone(systems[MAIN]) | systems))
     truth = read_truth(tables_of(inputs["truth"])) if "truth" in inputs else None
     answers = answer_systems(
-        cohort, systems_of(models), config, checking=checking, truth=truth, processes=processes, report=report
+        cohort, systems, config, checking=checking, truth=truth, processes=processes, report=report
     )
     if processes.first:
         kept = kept_beside(output, ".baselines")

@@ -178,7 +178,7 @@ def draw(on: Drawing, shapes: dict[str, tuple[int, ...]]) -> None:
 
     # Side by side: patches, and one summary token for each variable.
     quarter = HALF / 2 - 0.4
-    on.box(LABS_X - HALF / 2 - 0.4, encoded, LABS, "Lab encoder", f"PatchTST, {patch[1]} patches", quarter)
+    on.box(LABS_X - HALF / 2 - 0.4, encoded, LABS, "Lab encoder", f"{patch[1]} patches", quarter)
     on.box(LABS_X + HALF / 2 + 0.4, encoded, LABS, "Summaries", f"{shapes['summaries'][0]} variables", quarter)
     on.box(KNOWLEDGE_X, encoded, KNOWLEDGE, "Prototypes", "linear, over the token axis")
     on.badges(LABS_X + HALF, encoded + 3.5, "lab_encoder", LABS)

@@ -18,7 +18,6 @@ from clinragen.evaluation.baselines.examples import COLUMNS, Inputs
 from clinragen.evaluation.baselines.kept import KeptProbabilities, Probabilities, cohort_digest
 from clinragen.evaluation.baselines.logistic import LogisticBaseline
 from clinragen.evaluation.baselines.prevalence import PrevalenceGuess
-from trainers.thresholds import choose_thresholds
 from dataset_builder.contract.arrays import label_matrix
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.schema import SPLITS
@@ -26,6 +25,7 @@ from dataset_builder.storage.code_fingerprint import code_fingerprint
 from dataset_builder.storage.progress import Progress, Report, no_report
 from modeling_clinragen.errors import InputDataError, SettingsError
 from modeling_clinragen.vocabulary_clinragen import RangeSet
+from trainers.thresholds import choose_thresholds
 
 BOOSTED: Mapping[str, Inputs] = {
     "gradient_boosting": "both",

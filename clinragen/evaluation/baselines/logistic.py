@@ -15,10 +15,10 @@ from clinragen.evaluation.baselines.examples import (
     notes_of,
     require_words,
 )
-from trainers.thresholds import choose_thresholds
 from modeling_clinragen.errors import InputDataError, SettingsError
 from modeling_clinragen.series_statistics_clinragen import series_statistics
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
+from trainers.thresholds import choose_thresholds
 
 Predictor = Callable[[Any], np.ndarray]
 

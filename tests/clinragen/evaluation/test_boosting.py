@@ -23,13 +23,13 @@ from clinragen.evaluation.baselines.boosting_inputs import BoostingReader
 from clinragen.evaluation.baselines.boosting_settings import BOOSTING
 from clinragen.evaluation.baselines.fit import BOOSTED, BaselineAnswers, fit_baselines
 from clinragen.evaluation.systems import BASELINES
-from trainers.thresholds import micro_f1
 from dataset_builder.contract.arrays import label_matrix
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.contract.schema import example_features
 from dataset_builder.storage.progress import Progress
 from modeling_clinragen.errors import InputDataError, SettingsError
+from trainers.thresholds import micro_f1
 
 VOCABULARY = shipped_definitions().vocabulary
 RANGES = VOCABULARY.range_set("clinical")

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from clinragen.evaluation.baselines.logistic import LogisticBaseline
 from clinragen.evaluation.baselines.prevalence import PrevalenceGuess
-from trainers.thresholds import best_threshold, choose_thresholds, micro_f1
 from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen.errors import InputDataError, SettingsError
 from modeling_clinragen.series_statistics_clinragen import series_statistics, statistic_names
+from trainers.thresholds import best_threshold, choose_thresholds, micro_f1
 
 VOCABULARY = shipped_definitions().vocabulary
 VARIABLES, DISEASES, RANGES = VOCABULARY.variables, VOCABULARY.diseases, VOCABULARY.range_set("clinical")
