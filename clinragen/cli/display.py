@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from dataset_builder.storage.progress import Progress
@@ -25,9 +27,11 @@ class Display:
             BarColumn(bar_width=30),
             TextColumn("{task.fields[amount]}"),
             TimeElapsedColumn(),
+            *([TextColumn("left"), TimeRemainingColumn()] if self.console.is_terminal else []),
             console=self.console,
         )
         self._task: TaskID | None = None
+        self._log = _Log(self.console)
 
     def __enter__(self) -> Display:
         quiet_libraries()
@@ -47,7 +51,7 @@ class Display:
         label = f"[{number}/{of}] {name}" if of > 1 else name
         if not self.console.is_terminal:
             # A log has no bar that moves: it gets a line when a stage starts.
-            self.console.print(label, markup=False, highlight=False)
+            self._log.begin(label)
         self._task = self.bars.add_task(label.replace("[", "\\[").ljust(26), total=None, amount="")
 
     def report(self, progress: Progress) -> None:
@@ -60,6 +64,8 @@ class Display:
             amount = f"{amount}, {progress.remark}"
         done = progress.done if progress.total else None
         self.bars.update(self._task, completed=done, total=progress.total, amount=amount)
+        if not self.console.is_terminal:
+            self._log.report(progress, amount)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -75,6 +81,36 @@ class Display:
         total = task.total or 1
         self.bars.update(self._task, total=total, completed=total)
         self._task = None
+
+
+class _Log:
+    """The progress in a log, which has no bar that moves: a line when a stage begins, and one every tenth of it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._label = ""
+        self._work: tuple[float, str] | None = None
+
+    def begin(self, label: str) -> None:
+        self._label, self._work = label, None
+        self._console.print(label, markup=False, highlight=False)
+
+    def report(self, progress: Progress, amount: str) -> None:
+        if not progress.total:
+            return
+        work = (progress.total, progress.unit)
+        if work != self._work:
+            # Another part of the stage, or a resumed one, whose first amount took no time.
+            self._work, self._start, self._first = work, time.monotonic(), progress.done
+            self._said = int(10 * progress.done / progress.total)
+        tenths = int(10 * progress.done / progress.total)
+        if tenths <= self._said or progress.done >= progress.total:
+            return
+        self._said = tenths
+        passed = time.monotonic() - self._start
+        left = passed * (progress.total - progress.done) / (progress.done - self._first)
+        line = f"{self._label}: {10 * tenths} % ({amount}), about {timedelta(seconds=round(left))} left"
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def quiet_libraries() -> None:
