@@ -123,8 +123,8 @@ class _Work:
             probabilities, listed = self._diagnosed(system, model, processor)
         if len(self.rows) < len(self.cohort["test"]) and model.config.list_from != "head":
             raise SettingsError(
-                f"texts is {self.config.texts}, but the disease list of {system.folder} is not its head's, so that the "
-                "other patients have none; leave texts out"
+                f"texts is {self.config.texts}, but the lists of {system.folder} are not its head's, so the other "
+                "patients have none; leave texts out"
             )
         texts = self._texts(system, model, processor, shares(0, passes))
         parsed = [processor.parse(text) for text in texts]
