@@ -51,6 +51,9 @@ class AbsenceChecker:
         for source in sources:
             if self._finds(source, key):
                 return CONTRADICTED, self._of_note(key) if source == NOTE else self._of_series(key)
+        left = self._evidence.open_mentions if NOTE in sources else frozenset()
+        if left if key is None else key in left:
+            return UNVERIFIABLE, Evidence("the note leaves it open or mentions it as history")
         return SUPPORTED, Evidence("the knowledge base finds nothing for it there")
 
     def _affirmed(self, argument: Argument, key: str | None) -> tuple[str, Evidence] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -105,7 +106,7 @@ class Clause:
         if len(self.subjects) != 1 or len(token.meaning.subjects) != 1 or token.meaning.says is not None:
             return False
         (group, own), (part,) = self.subjects[0], token.meaning.subjects
-        if len(group.variables) < 2 or not set(part.variables) < set(group.variables):
+        if group.difference or len(group.variables) < 2 or not set(part.variables) < set(group.variables):
             return False
         self.subjects = [(part, own)]
         self.end = max(self.end, token.end)
@@ -127,6 +128,7 @@ def settle(tokens: list[Token], clauses: list[Clause]) -> None:
     """Give the clauses of one sentence what its other clauses say for them."""
     _share_last_times(clauses)
     _share_last_measured(clauses)
+    _share_outside(tokens, clauses)
     _keep_times(tokens, clauses)
 
 
@@ -171,6 +173,27 @@ def _share_last_measured(clauses: list[Clause]) -> None:
             measured = clause.parts if {part.kind for part in clause.parts} <= _MEASURED else []
         else:
             clause.parts += measured
+
+
+def _share_outside(tokens: list[Token], clauses: list[Clause]) -> None:
+    """ "EMS reported HR 150 and SBP 70": what was elsewhere was so for both."""
+    for before, clause in pairwise(clauses):
+        elsewhere = [one for one in (*before.leads, *before.before) if _is_outside(one)]
+        if not elsewhere or any(part.kind == "time" for part in clause.parts) or clause.leads:
+            continue
+        first, last = (bisect_left(tokens, place, key=_start) for place in (before.end, clause.start))
+        between = tokens[first:last]
+        if between and all(one.kind == "filler" or one.text.lower() in ("and", "with") for one in between):
+            clause.leads = elsewhere
+
+
+def _start(token: Token) -> int:
+    return token.start
+
+
+def _is_outside(token: Token) -> bool:
+    when = token.meaning.when if token.kind == "time" and token.meaning is not None else None
+    return when is not None and when.kind == "outside"
 
 
 def _keep_times(tokens: list[Token], clauses: list[Clause]) -> None:

@@ -13,6 +13,7 @@ from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Eviden
 
 _UNIT = Evidence("the unit is not one of this variable's")
 _SIGNS = {"rising": 1, "falling": -1}
+_ROUNDED = 1e-4
 # "Doubled" tolerates this share of the factor; up to the second share the readings do not decide.
 _FACTOR, _LOOSE_FACTOR = 0.1, 0.25
 
@@ -104,12 +105,18 @@ def _allowed(point: Point, statement: Statement, readings: Readings, lexicon: Le
 def check_versus(statement: Statement, readings: Readings, lexicon: Lexicon) -> Outcome:
     """ "20 higher at hour 16 than at hour 4", "10 above baseline"."""
     first, second = statement.predicate.points
-    times = (*first.times, *statement.times)
+    # "Above its admission value by hour 20": at that hour.
+    times = tuple(
+        When("until then", when.last) if when.by and when.kind == "window" else when
+        for when in (*first.times, *statement.times)
+    )
     one, other = (window_of(readings, times, lexicon), window_of(readings, second.times, lexicon))
     for window in (one, other):
         if window.unknown:
             return Outcome("trend", UNVERIFIABLE, Evidence(window.unknown))
-    base = float(readings.values[other.mask].mean())
+    # The value "on admission" is the first one.
+    first_only = {when.kind for when in second.times} <= {"start", "admission"} and bool(second.times)
+    base = float(readings.values[other.mask][0] if first_only else readings.values[other.mask].mean())
     chosen = one.mask & ~other.mask
     if not chosen.any():
         return Outcome("trend", UNVERIFIABLE, Evidence("the two times have the same readings"))
@@ -183,8 +190,8 @@ def _multiple(off: float, about: bool = False) -> str:
 
 def check_factor(statement: Statement, readings: Readings, lexicon: Lexicon) -> Outcome:
     """ "doubled": the extreme, or the value at the time given, against the first value."""
-    about = statement.predicate.word.startswith("~")
-    factor = float(statement.predicate.word.lstrip("~"))
+    sign = statement.predicate.word.rstrip("0123456789.")
+    factor = float(statement.predicate.word.lstrip("~<>"))
     times = [When("until", when.first) if when.kind == "at" else when for when in statement.times]
     window = window_of(readings, times, lexicon)
     values = readings.values[window.mask]
@@ -192,7 +199,12 @@ def check_factor(statement: Statement, readings: Readings, lexicon: Lexicon) -> 
         return Outcome("trend", UNVERIFIABLE, Evidence(window.unknown or "there are fewer than two readings"))
     extreme = float(values.max() if factor > 1 else values.min())
     ratio = extreme / float(values[0])
-    verdict = _multiple(abs(ratio - factor) / factor, about)
+    if sign in (">", "<"):
+        beyond = ratio / factor if (factor > 1) == (sign == ">") else factor / ratio
+        # Of two rounded values that miss it by little it is not known.
+        verdict = SUPPORTED if beyond >= 1 - _ROUNDED else UNVERIFIABLE if beyond >= 1 - _FACTOR else CONTRADICTED
+    else:
+        verdict = _multiple(abs(ratio - factor) / factor, sign == "~")
     reason = f"from {values[0]:g} to {extreme:g}, {ratio:.2g} times"
     shown = evidence(reason, readings, window.mask, lexicon)
     return Outcome("trend", flipped(verdict) if statement.negation else verdict, shown)

@@ -34,7 +34,9 @@ def directions_of(statements: Iterable[Statement], variable: str, range_set: Ran
     """
     found: set[str] = set()
     for statement in statements:
-        if not statement.unread and (variable in statement.subject.variables or statement.predicate.kind == "pair"):
+        if not (statement.unread or statement.subject.difference) and (
+            variable in statement.subject.variables or statement.predicate.kind == "pair"
+        ):
             found |= _directions(statement, variable, range_set, lexicon)
     # "Normal at first, then high" is high.
     abnormal = found & {"high", "low"}
@@ -87,4 +89,11 @@ def _ends(word: str) -> tuple[str | None, str | None]:
 
 def _of_number(number: Quantity, variable: str, range_set: RangeSet, lexicon: Lexicon) -> str | None:
     band = read_band(number, lexicon.variables[variable], lexicon) if variable in lexicon.variables else None
-    return None if band is None else range_set.level(variable, (band.low + band.high) / 2)
+    if band is None:
+        return None
+    slack = band.tolerance if number.approximate else 0.0
+    # "Up to about 140" may stand for a reading on either side of the limit.
+    found = {
+        range_set.level(variable, value) for value in (band.low - slack, (band.low + band.high) / 2, band.high + slack)
+    }
+    return found.pop() if len(found) == 1 or not slack else None

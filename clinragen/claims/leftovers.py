@@ -7,7 +7,10 @@ sentence.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from clinragen.claims.clauses import Clause
+from clinragen.claims.lexicon import CAUSE
 from clinragen.claims.tokens import Token
 
 _CHARGED = frozenset(
@@ -27,6 +30,11 @@ _CHARGED = frozenset(
 _WORDS = frozenset(("word", "soft"))
 _NUMBERS = frozenset(("number", "pair", "span"))
 _PREPOSITIONS = frozenset(("on", "for", "in", "of", "to", "by", "from", "at", "with", "into", "within", "during"))
+# So many words a cause has at most.
+_REACH = 20
+_SAID = frozenset(("word", "soft", "blank", "name", "condition"))
+_AGENT = frozenset(("word", "soft", "condition"))
+_AGENTS = frozenset(("by", "from"))
 # What may stand between "a normal temperature is" and its range.
 _BESIDE_RANGE = frozenset(("quantifier", "filler", "hedge", "approximately"))
 _ZONE_ENDS = frozenset(("stop", "break", "comma", "colon", "interpretation", "conjunction"))
@@ -42,6 +50,8 @@ def leave_open(tokens: list[Token], clauses: list[Clause]) -> None:
         for clause in clauses:
             clause.scope = "hypothetical"
     _give_away(tokens, clauses)
+    _leave_other(tokens, clauses)
+    _leave_causes(tokens, clauses)
     _leave_unknown(tokens, clauses)
     _leave_numbers(tokens, clauses)
     if not any(token.kind in _CHARGED for token in tokens):
@@ -84,6 +94,64 @@ def _give_away(tokens: list[Token], clauses: list[Clause]) -> None:
                     clause.scope = "past" if others else "hypothetical"
 
 
+def _leave_other(tokens: list[Token], clauses: list[Clause]) -> None:
+    """ "Rather tachycardic than bradycardic": the second condition is not said to be there."""
+    for index, token in enumerate(tokens):
+        following = [one for one in tokens[index + 1 : index + 4] if one.kind not in ("filler", "soft")]
+        if token.kind == "than" and [one.kind for one in following[:1]] == ["condition"]:
+            place = bisect_left(clauses, following[0].start + 1, key=_start) - 1
+            if place >= 0 and clauses[place].start > token.start:
+                clauses[place].scope = "unread"
+
+
+def _leave_causes(tokens: list[Token], clauses: list[Clause]) -> None:
+    """A cause that no reading shows ("due to dehydration"): what it is the cause of may be wrong, but not right.
+
+    A cause that is a disease of the vocabulary is judged elsewhere.
+    """
+    for index, token in enumerate(tokens):
+        if token.kind == "interpretation" and token.meaning is not None and token.meaning.word == CAUSE:
+            named = _is_named(tokens, index)
+        elif token.kind == "filler" and token.text.lower() in _AGENTS and _leads_to_agent(tokens, index):
+            named = False
+        else:
+            continue
+        place = bisect_left(clauses, token.start, key=_start)
+        if place and not named:
+            clauses[place - 1].unknown = True
+
+
+def _start(clause: Clause) -> int:
+    return clause.start
+
+
+def _is_named(tokens: list[Token], index: int) -> bool:
+    """Whether the cause behind `index` is a disease or a quotation, or nothing that is said in words."""
+    words = False
+    for token in tokens[index + 1 : index + 1 + _REACH]:
+        if token.kind in ("stop", "break", "comma", "colon"):
+            break
+        if token.kind == "blank" and not token.text:
+            return True
+        words = words or token.kind in _SAID
+    return not words
+
+
+def _leads_to_agent(tokens: list[Token], index: int) -> bool:
+    """ "brought down by paracetamol", "tachycardic from pain"; not "measured by the nurse", "by hour 16"."""
+    before = tokens[index - 1].kind if index else "stop"
+    said = {"by": ("trend", "soft", "word", "factor"), "from": ("condition", "level", "trend")}[
+        tokens[index].text.lower()
+    ]
+    following = next(
+        (one for one in tokens[index + 1 : index + _REACH] if one.kind not in ("filler", "approximately")), None
+    )
+    if before not in said or following is None or following.kind not in _AGENT:
+        return False
+    known = following.kind in _WORDS and following.meaning is not None
+    return not known or (following.meaning is not None and following.meaning.word == "agent")
+
+
 def _leave_unknown(tokens: list[Token], clauses: list[Clause]) -> None:
     """A clause with a word that is not known is never supported: it may say something else than it seems to."""
     if not any(token.kind in _WORDS and token.meaning is None for token in tokens):
@@ -114,9 +182,24 @@ def _leave_numbers(tokens: list[Token], clauses: list[Clause]) -> None:
         if token.start in taken:
             continue
         following = tokens[index + 1].kind if index + 1 < len(tokens) else ""
-        before = [clause for clause in clauses if clause.start < token.start]
-        if before and following not in ("word", "name") and _is_said(tokens, index):
-            before[-1].unknown = True
+        if following in ("word", "name") or not _is_said(tokens, index):
+            continue
+        place = bisect_left(clauses, token.start, key=_start)
+        behind = clauses[place] if place < len(clauses) else None
+        if behind is not None and _is_beside(tokens, index, behind):
+            behind.unknown = True  # "after a rise to 157 the heart rate came down"
+        elif place:
+            clauses[place - 1].unknown = True
+
+
+def _is_beside(tokens: list[Token], index: int, clause: Clause) -> bool:
+    """Whether a clause begins behind a token in the same part of the sentence."""
+    for token in tokens[index + 1 : index + 1 + _REACH]:
+        if token.kind in _ZONE_ENDS:
+            return False
+        if token.start >= clause.start:
+            return True
+    return False
 
 
 def _is_said(tokens: list[Token], index: int) -> bool:
@@ -127,6 +210,8 @@ def _is_said(tokens: list[Token], index: int) -> bool:
             break
         if token.kind in ("name", "condition"):
             return False
+        if token.kind == "word" and token.meaning is not None and token.meaning.word == "adjunct":
+            continue  # "after a rise to 157"
         if token.kind == "word" and said:
             return False  # "lactate peaking at 6.2"
         particles += token.kind == "word"

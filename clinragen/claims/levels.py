@@ -69,11 +69,19 @@ def check_readings(statement: Statement, readings: Readings, lexicon: Lexicon) -
         return [Outcome(kind, *_range(statement, readings, at, lexicon))]
     outcomes: list[Outcome] = []
     if timed and not statement.negation and bounds:
-        outcomes += [Outcome("timing", *_edge(readings, at, when, lexicon)) for when in bounds]
+        for when in bounds:
+            verdict, found = _edge(readings, at, when, lexicon)
+            until = readings.hours <= when.first
+            if verdict == CONTRADICTED and statement.persistent and when.kind == "until" and at[until].all():
+                verdict = UNVERIFIABLE if until.any() else verdict  # it remained so until then, and longer
+            outcomes.append(Outcome("timing", verdict, found))
         if statement.quantifier is None:
             return outcomes
     if points and statement.quantifier is not None and not statement.negation:
         outcomes += [Outcome("timing", *_occurs(readings, at, when, lexicon)) for when in points]
+    whole = any(when.whole for when in statement.times)
+    if quantifier is not None and quantifier.name == "persistent" and whole and timed and not statement.negation:
+        quantifier = None  # "persistently above 38 for the first 28 hours": all of that time
     if quantifier is not None:
         named = "count" if statement.quantifier is not None else kind
         outcomes.append(Outcome(named, *_counted(statement, readings, at, quantifier, bool(outcomes), lexicon)))
@@ -243,6 +251,8 @@ def _counted(
 def _quantity(at: np.ndarray, quantifier: Quantifier, lexicon: Lexicon) -> str:
     count, total = int(at.sum()), len(at)
     share = count / total
+    if quantifier.name == "every" and quantifier.total not in (None, total):
+        return CONTRADICTED  # "in all twelve measurements", of nine
     if quantifier.name == "intermittent":
         if count in (0, total):
             return CONTRADICTED
@@ -255,11 +265,7 @@ def _quantity(at: np.ndarray, quantifier: Quantifier, lexicon: Lexicon) -> str:
         inside = _inside(amount, count, extent.tolerated, extent.strictly_above)
         return UNVERIFIABLE if inside else CONTRADICTED
     if quantifier.share is not None:
-        band = lexicon.limits["share_band" if quantifier.operator == "~" else "percent_band"]
-        agrees = {">=": share >= quantifier.share - 1e-9, "<=": share <= quantifier.share + 1e-9}.get(
-            quantifier.operator, abs(share - quantifier.share) <= band
-        )
-        return SUPPORTED if agrees else CONTRADICTED
+        return _share(share - quantifier.share, quantifier.operator, lexicon)
     wanted = quantifier.count or 0
     if quantifier.total is not None and quantifier.total != total:
         return CONTRADICTED
@@ -269,6 +275,19 @@ def _quantity(at: np.ndarray, quantifier: Quantifier, lexicon: Lexicon) -> str:
         quantifier.operator, any(abs(amount - wanted) <= slack for amount in amounts)
     )
     return SUPPORTED if agrees else CONTRADICTED
+
+
+def _share(off: float, operator: str, lexicon: Lexicon) -> str:
+    """How a share of the readings agrees that is off by so much from the one given."""
+    if operator in (">", "<"):
+        # Exactly half is neither clearly more than half nor clearly not.
+        beyond = off if operator == ">" else -off
+        return UNVERIFIABLE if abs(off) <= 1e-9 else SUPPORTED if beyond > 0 else CONTRADICTED
+    if operator in (">=", "<="):
+        return SUPPORTED if (off if operator == ">=" else -off) >= -1e-9 else CONTRADICTED
+    band = lexicon.limits["share_band" if operator == "~" else "percent_band"]
+    loose = lexicon.limits["share_loose"] if operator == "~" else band
+    return SUPPORTED if abs(off) <= band else UNVERIFIABLE if abs(off) <= loose else CONTRADICTED
 
 
 def _inside(amount: float, count: int, bounds: tuple[float, float], strictly_above: bool) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 from clinragen.claims.implied import name_implied
@@ -33,6 +34,7 @@ _DECADE = re.compile(
 _PAIR = re.compile(r"(?<![\w./])(?P<a>\d{2,3}) ?/ ?(?P<b>\d{2,3})(?![\w/]|\.\d)")
 _HUNDREDS = 200
 _TENS_WORDS = ("twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties")
+_PLAIN_GROUPS = {"adjuncts": "adjunct", "body": "agent", "treatment": "agent"}
 _TENS = re.compile(
     rf"(?<=the )(?P<part>(?:low|lower|mid|middle|high|upper)[ -])?(?P<a>{'|'.join(_TENS_WORDS)})\b", re.IGNORECASE
 )
@@ -90,9 +92,11 @@ def sentence_tokens(text: str, lexicon: Lexicon) -> tuple[Token, ...]:
     text = text.translate(_SUBSCRIPTS)
     blanked = _blank(text, [QUOTATION, lexicon.disease_names])
     pieces = list(blanked)
+    masked: set[int] = set()
     for match in lexicon.phrases.find(blanked):
         if match.owners[0].kind == "masks":
             pieces[match.start : match.end] = BLANK * (match.end - match.start)
+            masked.add(match.start)
     patterns = load_patterns()
     blanked, marks = _take("".join(pieces), patterns.marks)
     blanked, times = _take(blanked, patterns.times)
@@ -113,7 +117,7 @@ def sentence_tokens(text: str, lexicon: Lexicon) -> tuple[Token, ...]:
         other = match.owners[1] if len(match.owners) > 1 else None
         tokens.append(Token(meaning.kind, match.start, match.end, meaning, other, blanked[match.start : match.end]))
         taken[match.start : match.end] = b"\x01" * (match.end - match.start)
-    tokens += _pieces(blanked, taken, lexicon)
+    tokens += _pieces(blanked, taken, lexicon, masked)
     tokens.sort(key=lambda token: token.start)
     named = [
         token
@@ -218,7 +222,8 @@ def _take_numbers(text: str, tokens: list[Token], lexicon: Lexicon, patterns: Pa
         both = tuple(Quantity(float(found[name]), float(found[name]), 0) for name in ("a", "b"))
         take("pair", *found.span(), both)
     for found in _PLAIN.finditer("".join(pieces)):
-        take("number", *found.span(), (_quantity(found.group()),))
+        signed = _PLUS.search(text, max(0, found.start() - 2), found.start())  # "+2.9 kg"
+        take("number", signed.end() - 1 if signed else found.start(), found.end(), (_quantity(found.group()),))
     numbers.sort(key=lambda token: token.start)
     joined = _joined(numbers, text)
     for token in joined:
@@ -231,6 +236,8 @@ def _take_numbers(text: str, tokens: list[Token], lexicon: Lexicon, patterns: Pa
 _BETWEEN = re.compile(
     r"\s?(?:-|–|—|−)\s?|\s(?:to|till|until|and|through)\s(?:about |approximately |around |near |~)?", re.IGNORECASE
 )
+_PLUS = re.compile(r"(?:^|(?<=[\s:(]))\+\Z")
+_DASH = re.compile(r"\s?[-–—−]\s?")
 _LEAD = re.compile(
     r"\b(?P<word>from|between)\s(?P<about>about |approximately |around |near |roughly |~)?$", re.IGNORECASE
 )
@@ -242,6 +249,12 @@ def _joined(numbers: list[Token], text: str) -> list[Token]:
     result: list[Token] = []
     for token in numbers:
         before = result[-1] if result else None
+        if before is not None and token.kind == "number" and _goes_on(result, text[before.end : token.start]):
+            # "38.4 - 39.6 - 36.9": a row of values, not a range
+            if before.kind == "span":
+                result[-1:] = _apart(before)
+            result += [Token("arrow", token.start, token.start, Meaning("arrow")), token]
+            continue
         if before is not None and before.kind == "number" and token.kind in ("number", "foreign"):
             gap = text[before.end : token.start]
             lead = _LEAD.search(text[max(0, before.start - 30) : before.start])
@@ -269,6 +282,24 @@ def _joined(numbers: list[Token], text: str) -> list[Token]:
                 continue
         result.append(token)
     return result
+
+
+def _goes_on(before: list[Token], gap: str) -> bool:
+    """Whether a dash goes on with a row of values that has two at least."""
+    row = before[-1].kind == "span" and before[-1].joined == "-"
+    row = row or (len(before) > 1 and before[-1].kind == "number" and before[-2].kind == "arrow")
+    return row and _DASH.fullmatch(gap) is not None
+
+
+def _apart(span: Token) -> list[Token]:
+    """The numbers of a span with an arrow between them."""
+    first, last = span.numbers
+    middle = span.start + 1
+    return [
+        replace(span, kind="number", end=middle, numbers=(first,), joined=""),
+        Token("arrow", middle, middle, Meaning("arrow")),
+        replace(span, kind="number", start=middle, numbers=(last,), joined=""),
+    ]
 
 
 def _decade(found: re.Match[str]) -> Quantity:
@@ -300,7 +331,7 @@ def _ends_sentence(text: str, start: int, end: int, abbreviations: frozenset[str
     return text[start] != "." or word is None or not (len(word.group()) == 1 or word.group().lower() in abbreviations)
 
 
-def _pieces(text: str, taken: bytearray, lexicon: Lexicon) -> list[Token]:
+def _pieces(text: str, taken: bytearray, lexicon: Lexicon, masked: set[int]) -> list[Token]:
     """Punctuation marks, and the words that no phrase contains."""
     tokens: list[Token] = []
     for found in _PIECE.finditer(text):
@@ -315,7 +346,7 @@ def _pieces(text: str, taken: bytearray, lexicon: Lexicon) -> list[Token]:
         elif piece in "~≈±":
             tokens.append(Token("approximately", start, end))
         elif piece[0] == BLANK:
-            tokens.append(Token("blank", start, end))
+            tokens.append(Token("blank", start, end, text="mask" if start in masked else ""))
         elif piece == "?" and _ANSWER.match(text, end):
             tokens.append(Token("colon", start, end))  # "Fever? None."
         elif piece[0] in ".!?":
@@ -328,13 +359,13 @@ def _pieces(text: str, taken: bytearray, lexicon: Lexicon) -> list[Token]:
         elif piece == ":":
             tokens.append(Token("colon", start, end))
         elif piece in ("—", " - ", "–", ",", "|"):
-            tokens.append(Token("comma", start, end))
+            tokens.append(Token("comma", start, end, text=piece.strip(" ,|")))
         elif piece == "/":
             tokens.append(Token("conjunction", start, end, Meaning("conjunction", "/")))
         elif piece not in "()":
             kind = "soft" if piece.lower().endswith(("ly", "ing", "ed")) else "word"
             group = lexicon.plain.get(piece.lower()) or lexicon.plain.get(fold_word(piece))
             kind = "soft" if group == "witnessing" else kind  # "we never saw a saturation below 90"
-            known = None if group is None else Meaning("plain", "adjunct" if group == "adjuncts" else "")
+            known = None if group is None else Meaning("plain", _PLAIN_GROUPS.get(group, ""))
             tokens.append(Token(kind, start, end, known, text=piece))
     return tokens

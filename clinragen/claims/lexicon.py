@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from clinragen.claims.types import Predicate, Quantifier, Subject, When
+from clinragen.claims.types import Predicate, Quantifier, Quantity, Subject, When
 from clinragen.text.names import fold_name, names_pattern
 from clinragen.text.term_index import TermIndex
 from dataset_builder.storage.files import faults_named, read_yaml
@@ -38,6 +38,8 @@ _WORD_SECTIONS = {
     "hedges": "hedge",
     "goals": "goal",
 }
+# The word of an interpretation that gives a cause ("due to").
+CAUSE = "cause"
 # Endings of an abbreviation of at most so many letters.
 _ENDINGS, _SHORT = ("max", "min"), 4
 _ABSENT_LEVELS = ("not high", "not low")
@@ -193,6 +195,7 @@ def _phrases(content: Mapping[str, Any], vocabulary: Vocabulary) -> Phrases:
         yield from ((text, Meaning("negation", name)) for text in texts)
     for kind in _PLAIN_SECTIONS:
         yield from ((text, Meaning(kind)) for text in content[kind])
+    yield from ((text, Meaning("interpretation", CAUSE)) for text in content["causes"])
     for section, kind in _WORD_SECTIONS.items():
         yield from ((text, Meaning(kind, text)) for text in content[section])
     yield from ((text, Meaning("approximately")) for text in content["approximately"])
@@ -213,6 +216,9 @@ def _names(groups: Iterable[Mapping[str, Any]], vocabulary: Vocabulary) -> Phras
         if "any" in group:
             chosen = tuple(key for key in group["any"] if key in known)
             subjects = (Subject(chosen),) if chosen else ()
+        elif "difference" in group:
+            chosen = tuple(key for key in group["difference"] if key in known)
+            subjects = (Subject(chosen, difference=True),) if len(chosen) == 2 else ()
         elif group["each"] == "all":
             subjects = tuple(Subject((key,), everything=True) for key in known)
         else:
@@ -255,6 +261,10 @@ def _conditions(content: Mapping[str, Any], vocabulary: Vocabulary) -> Phrases:
 
 def _said(says: str, content: Mapping[str, Any], where: str) -> Predicate:
     levels = (*content["levels"], *_ABSENT_LEVELS)
+    word, _, number = says.partition(" ")
+    if word in content["compare"] and number.replace(".", "", 1).isdigit():
+        limit = Quantity(float(number), float(number), len(number.partition(".")[2]))
+        return Predicate("compare", word, limit)
     if says not in levels and says not in content["trends"]:
         known = ", ".join((*levels, *content["trends"]))
         raise InputDataError(f"{where}: a condition says '{says}'; expected one of {known}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clinragen.claims.clauses import NUMBERS
+from clinragen.claims.clauses import NUMBERS, Clause
 from clinragen.claims.tokens import Token
 
 # What may stand before the name that it describes ("persistently low heart rate").
@@ -72,6 +72,20 @@ def of_verb(tokens: list[Token], index: int, preposition: str) -> bool:
     while place and tokens[place].kind in ("filler", "approximately"):
         place -= 1
     return place > 0 and tokens[place].kind == "word" and tokens[place - 1].kind == "name"
+
+
+def states_next(tokens: list[Token], index: int) -> bool:
+    """Whether a name is the subject of a change of its own ("the fever resolved")."""
+    following = [
+        token.kind for token in tokens[index + 1 : index + 4] if token.kind not in ("filler", "soft", "restart")
+    ]
+    return following[:1] == ["trend"]
+
+
+def begins_anew(tokens: list[Token], index: int, clause: Clause | None) -> bool:
+    """Whether "not" is about a condition behind a conjunction: "it was 37.4 and she was not febrile"."""
+    said = [part.kind for part in clause.parts if part.kind != "copula"] if clause is not None else []
+    return said[-1:] == ["boundary"] and index + 1 < len(tokens) and tokens[index + 1].kind == "condition"
 
 
 def limits_next(tokens: list[Token], index: int) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from clinragen.claims.clauses import NUMBERS, QUALIFIERS, Clause, Part, resume_opposites, settle
 from clinragen.claims.leftovers import leave_open
 from clinragen.claims.lexicon import Meaning
-from clinragen.claims.lookahead import binds_back, ends_at, limits_next, names_ahead, of_verb
+from clinragen.claims.lookahead import begins_anew, binds_back, ends_at, limits_next, names_ahead, of_verb, states_next
 from clinragen.claims.parser_state import State, Tie
 from clinragen.claims.rewrites import rewrite
 from clinragen.claims.scope_reader import ScopeReader, deny
@@ -25,38 +25,16 @@ from clinragen.claims.types import Statement, When
 _NEVER_BEFORE = frozenset(("number", "span", "pair", "compare", "unmeasured"))
 _PREDICATES = frozenset(
     (
-        "level",
-        "trend",
-        "extreme",
-        "compare",
-        "number",
-        "span",
-        "pair",
-        "measured",
-        "unmeasured",
-        "comparative",
-        "factor",
-        "ratio",
+        *("level", "trend", "extreme", "compare", "number", "span", "pair", "measured", "unmeasured", "comparative"),
+        *("factor", "ratio", "against"),
     )
 )
 # These describe only what is next to them: after another noun they are about that noun.
 _BOUND = frozenset(("level", "compare", "number", "span", "pair", "measured", "unmeasured"))
 _AFTER_COLON = frozenset(
     (
-        *(
-            "number",
-            "pair",
-            "span",
-            "approximately",
-            "level",
-            "denied",
-            "doubted",
-            "negation",
-            "mark",
-            "trend",
-            "extreme",
-        ),
-        "quantifier",
+        *("number", "pair", "span", "approximately", "level", "denied", "doubted", "negation", "mark", "trend"),
+        *("extreme", "quantifier"),
     )
 )
 _PREPOSITIONS = frozenset(("within", "to", "by", "from", "of", "at", "in", "on", "for", "into"))
@@ -123,7 +101,7 @@ class Parser(ScopeReader):
             state.clause = clause = None
         if clause is not None and self._narrows(clause, token):
             return
-        if clause is not None and not state.before and self._joins(clause, token):
+        if clause is not None and not state.before and self._joins(clause, token, index):
             clause.add(token)
         else:
             before = [one for one in state.before if one.kind != "same"]
@@ -148,7 +126,7 @@ class Parser(ScopeReader):
         beside = not clause.parts and state.significant in ("name", "condition") and not clause.conditions
         return state.tie is Tie.TIED and not state.before and (behind or beside) and clause.narrow(token)
 
-    def _joins(self, clause: Clause, token: Token) -> bool:
+    def _joins(self, clause: Clause, token: Token, index: int) -> bool:
         """Whether this name continues the list of names that the clause begins with."""
         if clause.parts or self._state.tie is Tie.CLOSED or not clause.subjects or clause.inherited:
             return False
@@ -160,6 +138,9 @@ class Parser(ScopeReader):
             return not any(one.kind in NUMBERS for one in clause.before)
         if conjunction == "and" and clause.conditions and clause.plainly_negated:
             return False  # "not hypotensive and tachycardic"
+        negated = clause.conditions and any(_negates(one) for one in clause.before)
+        if negated and conjunction in ("and", ",") and states_next(self._tokens, index):
+            return False  # "no hypoxia, and the fever resolved"
         return conjunction in (",", "and", "or", "nor", "/")
 
     def _read_same(self, index: int, token: Token) -> None:
@@ -182,6 +163,7 @@ class Parser(ScopeReader):
         if token.kind == "stay" and state.preposition == "to" and self._names_ahead[index]:
             return  # "needed to keep SpO2 above 90 %"
         fresh = state.tie is Tie.TIED and state.significant in ("name", "condition", "copula", "stay")
+        fresh = fresh and not (_negates(token) and begins_anew(self._tokens, index, state.clause))
         forward = _negates(token) and looks_forward(token)
         if token.kind == "extreme" and state.clause is not None and state.clause.conditions:
             forward = self._tokens[index + 1 : index + 2] != [] and self._tokens[index + 1].kind == "name"
@@ -266,6 +248,9 @@ class Parser(ScopeReader):
 
     def _read_conjunction(self, index: int, token: Token) -> None:
         state, clause = self._state, self._state.clause
+        if clause is not None and clause.header and not clause.parts and token.text:
+            self._head(clause)  # "Arrival vitals - HR 62"
+            return
         word = "," if token.kind == "comma" else (token.meaning.word.lower() if token.meaning is not None else "and")
         state.conjunction = word
         if word in ("with", "then", "and then", "also", "plus"):
@@ -332,6 +317,11 @@ class Parser(ScopeReader):
         noun = noun or (token.kind == "word" and follows == ["name", "word", "copula"])
         self._on("noun" if noun else "word")
 
+    def _head(self, header: Clause) -> None:
+        """ "Vitals at hour 16: ...": the time holds for what the header heads."""
+        leads = [*self._state.leads, *header.before, *(part.token for part in header.parts)]
+        self._state = State(leads=[one for one in leads if one.kind == "time"], significant="colon")
+
     def _end_sentence(self, index: int, token: Token) -> None:
         state = self._state
         following = self._tokens[index + 1] if index + 1 < len(self._tokens) else None
@@ -342,9 +332,7 @@ class Parser(ScopeReader):
             if state.clause is None and (state.scope != "now" or state.leads):
                 return  # "Past history: ...", "At hour 16: ..."
             if state.clause is not None and state.clause.header:
-                # "Vitals at hour 16: ...": the time holds for what the header heads.
-                leads = [*state.leads, *state.clause.before, *(part.token for part in state.clause.parts)]
-                self._state = State(leads=[one for one in leads if one.kind == "time"], significant="colon")
+                self._head(state.clause)
                 return
             if state.clause is not None and (state.clause.parts or state.clause.conditions):
                 self._interpret()

@@ -11,6 +11,9 @@ from clinragen.text.context import NoteContext, load_context_rules, read_context
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.series_signs import Finding, find_signs, load_sign_rules
 
+# Mentions with these effects neither affirm a disease nor say that it is not there.
+_OPEN = frozenset(("historical", "uncertain"))
+
 
 class KnowledgeEvidence:
     """The evidence for every disease in one patient's data. Each part is worked out when it is first asked for.
@@ -38,6 +41,13 @@ class KnowledgeEvidence:
     def mentions(self) -> Mapping[str, list[Mention]]:
         """The affirmed, current mentions in the note by disease key, best first; diseases without one are absent."""
         return self.finder.find(self.note, self.context) if self.finder is not None and self.has_note else {}
+
+    @cached_property
+    def open_mentions(self) -> frozenset[str]:
+        """Keys of the diseases with a cited term that the note leaves open or mentions as history only."""
+        if self.finder is None or not self.has_note:
+            return frozenset()
+        return frozenset(one.disease for one in self.finder.known(self.note) if one.cited and one.fault in _OPEN)
 
     @cached_property
     def context(self) -> NoteContext:

@@ -219,8 +219,7 @@ _TIMES: Mapping[str, Callable[[Found], tuple[When, ...]]] = {
 }
 
 
-# A share is too imprecise for "more than" to exclude equality.
-_INCLUSIVE = {">": ">=", ">=": ">=", "<": "<=", "<=": "<="}
+_ORDERED = frozenset((">", ">=", "<", "<="))
 
 
 class _CountReader:
@@ -253,11 +252,12 @@ class _CountReader:
     def percent(self, found: Found) -> Quantifier:
         """ "in 40 % of the readings"."""
         operator = self._operator(found)
-        return Quantifier(operator=_INCLUSIVE.get(operator, operator), share=float(found["a"]) / 100)
+        return Quantifier(operator=operator, share=float(found["a"]) / 100)
 
     def share(self, found: Found) -> Quantifier:
         """ "in half of the readings": always approximate."""
-        operator = _INCLUSIVE.get(self._operator(found), "~")
+        operator = self._operator(found)
+        operator = operator if operator in _ORDERED else "~"
         return Quantifier(operator=operator, share=self._shares[found["a"].lower()])
 
     def _operator(self, found: Found) -> str:

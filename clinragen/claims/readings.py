@@ -16,7 +16,7 @@ from modeling_clinragen.vocabulary_clinragen import RangeSet, Unit, Variable
 # Values are float32: a limit of 7.35 must not lie a rounding error beside the reading 7.35.
 _ROUNDING = 1e-6
 # A time with neither tolerance of its own: "from hour 4" means from half an hour before.
-_HALF_HOUR = 0.5
+HALF_HOUR = 0.5
 _UNKNOWN = {"admission": "it was not measured near admission", "stay": "its duration was not understood"}
 # "Over the 44 hours" is the stay if the readings last so long, but for this share or number of hours.
 _STAY_SHARE, _STAY_HOURS = 0.1, 4.0
@@ -52,6 +52,13 @@ def split_readings(series: LabSeries, range_set: RangeSet) -> dict[str, Readings
             variable.key in range_set.bounds,
         )
     return result
+
+
+def subtract(one: Readings, other: Readings) -> Readings:
+    """The first variable less the second where both were measured, in the first one's unit and without a range."""
+    hours, mine, theirs = np.intersect1d(one.hours, other.hours, return_indices=True)
+    nowhere = np.zeros(len(hours), dtype=np.bool_)
+    return Readings(one.variable, hours, one.values[mine] - other.values[theirs], nowhere, nowhere, False)
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,8 @@ def holds(readings: Readings, predicate: Predicate, lexicon: Lexicon) -> np.ndar
         if other is None:
             return None
         first, last = sorted((band, other), key=lambda one: one.low)
-        inside = Band(first.low, last.high, max(first.tolerance, last.tolerance)).holds(values)
+        slack = _ROUNDING * max(1.0, abs(last.high))
+        inside = (values >= first.low - first.tolerance - slack) & (values <= last.high + last.tolerance + slack)
         return inside if predicate.kind == "between" else ~inside
     return band.holds(values)
 
@@ -211,7 +219,7 @@ def _one_window(readings: Readings, when: When, lexicon: Lexicon) -> np.ndarray 
     if when.kind == "later":
         return np.asarray(hours >= first + (last - first) / 3)
     if when.kind == "until then":
-        until = hours[hours <= when.first + _HALF_HOUR]
+        until = hours[hours <= when.first + HALF_HOUR]
         return np.asarray(hours == (until[-1] if len(until) else np.inf))
     if when.kind == "final":
         return np.asarray(hours >= last - when.first)
@@ -219,9 +227,9 @@ def _one_window(readings: Readings, when: When, lexicon: Lexicon) -> np.ndarray 
         reach = limits["at_hours"] * (2 if when.approximate else 1)
         return np.asarray(np.abs(hours - when.first) <= reach)
     if when.kind == "from":
-        return np.asarray(hours >= when.first - _HALF_HOUR)
+        return np.asarray(hours >= when.first - HALF_HOUR)
     if when.kind == "until":
-        return np.asarray(hours <= when.first + _HALF_HOUR)
+        return np.asarray(hours <= when.first + HALF_HOUR)
     if when.kind in _BY_PLACE:
         return _BY_PLACE[when.kind](readings, int(when.first))
     if when.kind == "stay":
@@ -229,7 +237,7 @@ def _one_window(readings: Readings, when: When, lexicon: Lexicon) -> np.ndarray 
         return np.ones(len(hours), dtype=np.bool_) if _is_stay(last - first, when.first) else None
     if when.kind == "window":
         bounded = np.isfinite(when.last) and when.first > 0
-        slack = limits["onset_hours"] if when.approximate else _HALF_HOUR if bounded else 0
+        slack = limits["onset_hours"] if when.approximate else HALF_HOUR if bounded else 0
         return np.asarray((hours >= when.first - slack) & (hours <= when.last + slack))
     return np.ones(len(hours), dtype=np.bool_)
 

@@ -6,7 +6,10 @@ from dataclasses import replace
 
 from clinragen.claims.counted import count_readings
 from clinragen.claims.fronted import drop_lead, front
+from clinragen.claims.joins import join_words, keep_circumstances, pair_extremes
 from clinragen.claims.lexicon import Meaning
+from clinragen.claims.references import refer_back
+from clinragen.claims.rivals import compare_variables
 from clinragen.claims.tokens import Token
 from clinragen.claims.types import Quantifier
 
@@ -22,6 +25,7 @@ _OF_NAMES = frozenset(("trend", "values", "levels"))
 _TO_TIME = frozenset(("filler", "pronoun", "soft", "than", "copula", "reading", "word", "name", "restart"))
 _ARTICLES = frozenset(("the", "this", "his", "her", "their", "its", "a"))
 _REACH = 6
+_ENDS_CLAUSE = frozenset(("time", "stop", "break", "comma", "conjunction", ""))
 # Extents that hold of a single name as well ("each temperature"); the others need several readings.
 _OF_ONE = frozenset(("every", "none"))
 # Behind "none" these go on about the readings; else "none" answers a finding ("fever: none").
@@ -30,7 +34,8 @@ _GOES_ON = frozenset(("compare", "copula", "level", "trend", "extreme"))
 
 def rewrite(tokens: list[Token]) -> list[Token]:
     """The tokens with determiners as quantifiers, and numbers behind the names that they stand before."""
-    return _turned(_limited(_explained(_determined(count_readings(tokens)))))
+    tokens = _turned(_limited(pair_extremes(_explained(_determined(keep_circumstances(count_readings(tokens)))))))
+    return compare_variables(join_words(refer_back(tokens)))
 
 
 def _limited(tokens: list[Token]) -> list[Token]:
@@ -43,7 +48,11 @@ def _limited(tokens: list[Token]) -> list[Token]:
             continue
         following = tokens[index + 1 : index + 3]
         words = [one.text.lower() for one in following]
-        if token.kind in _NUMBERS and words[:1] in (["or"], ["and"]) and words[1:] and words[1] in _LIMITS:
+        if token.kind in _NUMBERS and [one.kind for one in following[:1]] == ["mark"] and words[:1] == ["+"]:
+            if following[0].start == token.end:  # "39+"
+                result.append(replace(following[0], kind="compare", meaning=Meaning("compare", "at_least")))
+                skipped = 1
+        elif token.kind in _NUMBERS and words[:1] in (["or"], ["and"]) and words[1:] and words[1] in _LIMITS:
             ends = index + 3 >= len(tokens) or tokens[index + 3].kind not in (*_NUMBERS, "than", "span")
             if ends:
                 result.append(replace(following[1], kind="compare", meaning=Meaning("compare", _LIMITS[words[1]])))
@@ -78,6 +87,10 @@ def _determined(tokens: list[Token]) -> list[Token]:
             token = replace(token, kind="copula")  # "MAP sat below 65"
         elif token.kind == "stay" and token.text.lower() == "stay" and _is_noun(tokens, index):
             token = replace(token, kind="filler")  # "the hospital stay was marked by hypotension"
+        elif token.kind == "time" and token.text.lower() == "initial" and _is_over(tokens, index):
+            token = replace(token, kind="filler", meaning=None)  # "after an initial rise to 137"
+        elif token.kind == "time" and token.text.lower() == "first" and _goes_back(tokens, index):
+            token = replace(token, kind="filler", meaning=None)  # "first fell to 46 and then rose"
         elif token.kind == "time" and token.text.lower() in ("first", "last") and _of_verb(tokens, index):
             token = replace(token, kind="onset")  # "first fell below 65 at hour 12"
         elif token.kind == "break" and token.text.lower() == "except" and _limits_time(tokens, index):
@@ -89,6 +102,12 @@ def _determined(tokens: list[Token]) -> list[Token]:
                 token = replace(token, kind="conjunction", meaning=Meaning("conjunction", token.text.lower()))
         elif token.kind == "pronoun" and _is_both(tokens, index):
             token = replace(token, kind="filler")  # "the absence of both fever and tachycardia"
+        elif token.kind == "extreme" and token.text.lower() in _TO_LIMIT and _is_moved(before):
+            token = replace(token, kind="filler", text="to", meaning=None)  # "fell down to 143"
+        elif token.kind == "extreme" and token.text.lower() in _TO_LIMIT and _is_brought(tokens, index):
+            token = replace(token, kind="trend", meaning=Meaning("trend", _TO_LIMIT[token.text.lower()]))
+        elif token.kind == "compare" and token.text.lower() == "cleared" and _kind(tokens, index + 1) in _ENDS_CLAUSE:
+            token = replace(token, kind="trend", meaning=Meaning("trend", "resolving"))
         elif token.kind == "extreme" and token.text.lower() in _TO_LIMIT and _is_then(before):
             way = _TO_LIMIT[token.text.lower()]  # "up to 280 at hour 16, then down to 160"
             token = replace(token, kind="trend", meaning=Meaning("trend", way))
@@ -117,6 +136,18 @@ def _determined(tokens: list[Token]) -> list[Token]:
 
 def _is_then(token: Token | None) -> bool:
     return token is not None and token.kind == "conjunction" and token.text.lower() in ("then", "and then")
+
+
+def _is_moved(token: Token | None) -> bool:
+    return token is not None and token.kind == "trend" and token.meaning is not None
+
+
+def _is_brought(tokens: list[Token], index: int) -> bool:
+    """ "insulin brought the glucose down to 143": a change, whatever the extreme is."""
+    before = tokens[max(0, index - 4) : index]
+    return (
+        any(one.text.lower().endswith(("brought", "pushed", "drove")) for one in before) and before[-1].kind == "name"
+    )
 
 
 def _kind(tokens: list[Token], index: int) -> str:
@@ -177,6 +208,19 @@ def _of_verb(tokens: list[Token], index: int) -> bool:
     return index > 0 and around[:1] in (["name"], ["copula"]) and around[1:] in (["trend"], ["compare"], ["level"])
 
 
+def _is_over(tokens: list[Token], index: int) -> bool:
+    """Whether what follows was before the rest of the sentence."""
+    before = [one.text.lower() for one in tokens[max(0, index - 2) : index]]
+    return _kind(tokens, index + 1) == "trend" and not {"after", "following"}.isdisjoint(before)
+
+
+def _goes_back(tokens: list[Token], index: int) -> bool:
+    """Whether a change follows, and another one behind "then"."""
+    rest = tokens[index + 1 : index + 1 + 2 * _REACH]
+    then = next((place for place, one in enumerate(rest) if one.text.lower() in ("then", "and then")), None)
+    return [one.kind for one in rest[:1]] == ["trend"] and then is not None and _kind(rest, then + 1) == "trend"
+
+
 def _goes_on(tokens: list[Token], index: int) -> bool:
     """Whether "none" is about the readings named before it ("MAP readings: none below 65")."""
     named = any(token.kind == "name" for token in tokens[max(0, index - 3) : index])
@@ -200,6 +244,8 @@ def _determiner(tokens: list[Token], index: int, dropped: set[int]) -> Token:
         following = tokens[place]
         if following.kind in _NUMBERS or (following.kind == "quantifier" and not following.text):
             counted.append(place)  # "all twelve"
+        elif following.kind == "time" and not counted and _of_place(following):
+            continue  # "none of the first three"
         elif following.kind == "reading" and not counted and tokens[place - 1].kind == "word":
             counted.append(place - 1)
             dropped.update((place - 1, place))
@@ -223,6 +269,11 @@ def _determiner(tokens: list[Token], index: int, dropped: set[int]) -> Token:
         return replace(token, kind="filler")
     kind = "approximately" if extent == "some" else "charged"
     return replace(token, kind=kind)
+
+
+def _of_place(token: Token) -> bool:
+    when = token.meaning.when if token.meaning is not None else None
+    return when is not None and when.kind in ("first readings", "last readings")
 
 
 def _name_ahead(tokens: list[Token], place: int) -> bool:

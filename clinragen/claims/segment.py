@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from clinragen.claims.tokens import Token
-from clinragen.claims.types import Predicate, Quantifier, When
+from clinragen.claims.types import Predicate, Quantifier, When, is_absence
 
+_BEGINNING = frozenset(("compare", "crossing", "level"))
+_OF_VERBS = frozenset(("not", "never", "didn't", "didn\u2019t", "did not have", "didn't have"))
 # Times with which a bare extreme ("peaked at hour 20") is complete.
 _EXTREME_TIMES = ("at", "window", "start", "end", "final", "early", "later")
 
@@ -26,6 +28,7 @@ class Segment:
     only: bool = False
     reversed: bool = False  # "it is not true that ..."
     ended: bool = False  # "no longer"
+    delayed: bool = False  # "did not", which "until" makes a beginning
     lasting: When | None = None
     onset: str = ""  # "from" in "first exceeded 38 at hour 8", "until" in "last exceeded 38 at hour 28"
     alternative: bool = False  # "or" joins it to the one before
@@ -54,6 +57,7 @@ class Segment:
         elif token.kind == "negation" and meaning.word != "none":
             self.negation = "never" if "never" in (meaning.word, self.negation) else "plain"
             self.ended = self.ended or meaning.word == "ended"
+            self.delayed = self.delayed or token.text.lower() in _OF_VERBS
         elif token.kind == "time" and meaning.when is not None:
             if meaning.when.kind == "lasting":
                 self.unread = self.unread or self.lasting is not None
@@ -92,6 +96,20 @@ def begin_there(segment: Segment, onset: str) -> None:
     segment.times = [replace(when, kind=onset, by=True) if when in points else when for when in segment.times]
 
 
+def begin_late(segment: Segment) -> None:
+    """ "did not fall below 100 until hour 28": it was so from then on, and not before."""
+    stated = [one for one in segment.predicates if one.kind != "own"]
+    if [when.kind for when in segment.times] != ["until"] or not {one.kind for one in stated} <= _BEGINNING:
+        return
+    if any(is_absence(one) for one in stated):
+        return
+    segment.negation = ""
+    segment.predicates = [
+        replace(one, kind="compare") if one.kind == "crossing" else one for one in segment.predicates
+    ]
+    segment.times = [replace(segment.times[0], kind="from", by=True)]
+
+
 def by_then(when: When) -> When:
     """ "no longer febrile by hour 36" is about the last reading until then."""
     first_hours = when.kind == "window" and when.first == 0 and not when.whole
@@ -101,6 +119,8 @@ def by_then(when: When) -> When:
 def is_complete(predicate: Predicate, segment: Segment) -> bool:
     """Whether a predicate states something by itself."""
     if predicate.kind == "extreme" and predicate.first is None and predicate.word == "either":
+        return False
+    if predicate.kind == "extreme" and predicate.first is None and predicate.word in ("mean", "median"):
         return False
     if predicate.kind == "extreme" and predicate.first is None:
         return any(when.kind in _EXTREME_TIMES for when in segment.times)

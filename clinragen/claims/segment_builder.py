@@ -68,6 +68,7 @@ class SegmentBuilder:
                 self._held.append(part.token)
             else:
                 self._now.qualify(part.token)
+            return  # "is not slow" is a level as well
         else:
             self._add_predicate(part, parts[index + 1] if index + 1 < len(parts) else None)
         self._after_copula = False
@@ -135,6 +136,13 @@ class SegmentBuilder:
                 self._now.predicates.append(Predicate("trend", token.other.word))
             else:
                 self._now.predicates.append(Predicate("level", meaning.word))
+        elif part.kind == "against":
+            last = self._last()
+            if last is not None and last.kind == "trend" and last.first is None:
+                self._now.predicates.pop()  # "fell below the heart rate"
+            self._begin(token)
+            (other,) = meaning.subjects[0].variables
+            self._now.predicates.append(Predicate("against", meaning.word, other=other))
         elif part.kind == "factor":
             self._begin(token)
             # "almost doubled"
@@ -192,6 +200,10 @@ class SegmentBuilder:
         word = self._open_compare[0] if self._open_compare is not None else None
         self._open_compare, self._approximate = None, False
         last = self._last()
+        if token.text.startswith("+") and part.kind == "number" and (last is None or last.kind != "trend"):
+            self._begin(token)
+            self._now.predicates.append(Predicate("trend", "rising", by=quantities[0]))
+            return
         if last is not None and last.kind == "versus":
             self._now.unread = True  # "was below that at hour 0 (87)"
             return
@@ -218,8 +230,9 @@ class SegmentBuilder:
         elif last is not None and last.kind == "extreme" and last.first is None:
             self._now.predicates[-1] = replace(last, first=quantities[0])
             self._now.end = max(self._now.end, token.end)
-        elif last is not None and last.kind == "trend" and part.preposition in ("to", "by", "from", "at", ""):
-            self._add_to_trend(token, part.preposition, quantities[0], last)
+        elif last is not None and last.kind == "trend" and part.preposition in ("to", "by", "from", "at", "of", ""):
+            points = token.text.lower().endswith(("point", "points"))  # "dropped roughly 50 points"
+            self._add_to_trend(token, "by" if points else part.preposition, quantities[0], last)
         else:
             self._begin(token)
             self._now.predicates.append(Predicate("near", "", quantities[0]))
@@ -285,7 +298,7 @@ class SegmentBuilder:
             return
         if preposition == "" and last.word in ("rising", "falling") and last.first is None and number.unit is not None:
             completed = replace(last, second=number, by=number)  # "fell 33 mmHg" is by how much, "fell 78" to what
-        elif preposition == "by" or (preposition == "" and self._bare_change):
+        elif preposition in ("by", "of") or (preposition == "" and self._bare_change):
             completed = replace(last, by=number)
         elif preposition == "from":
             completed = replace(last, first=number)

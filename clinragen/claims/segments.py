@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from clinragen.claims.clauses import NUMBERS, QUALIFIERS, Clause, Part
-from clinragen.claims.segment import Segment, begin_there, by_then, is_complete, spanned
+from clinragen.claims.segment import Segment, begin_late, begin_there, by_then, is_complete, spanned
 from clinragen.claims.segment_builder import SegmentBuilder
 from clinragen.claims.sequences import in_sequence
 from clinragen.claims.shapes import composed
@@ -59,9 +59,13 @@ def segments_of(clause: Clause) -> list[Segment]:
         left = [one for one in segment.predicates if one not in complete]
         segment.unread = segment.unread or any(one.kind == "extreme" and one.word != "either" for one in left)
         segment.predicates = complete
+        if segment.quantifier is not None and any(one.word == "either" for one in complete):
+            segment.unread = True  # "none of the first three reached 92 %": from which side is not said
         if segment.lasting is not None and segment.quantifier is not None and segment.quantifier.name == "few":
             segment.quantifier = None  # "brief, lasting less than 4 hours"
         segment.times = spanned(segment.times)
+        if segment.negation and (segment.delayed or shared.delayed):
+            begin_late(segment)
         if segment.negation and any(when.kind == "until" for when in segment.times):
             # "did not normalize until hour 36" says that it did so then
             segment.unread = segment.unread or all(one.kind == "trend" for one in segment.predicates)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from clinragen.claims.courses import check_course, check_factor, check_spread, check_versus, numbered_change
 from clinragen.claims.levels import Outcome, check_readings
 from clinragen.claims.lexicon import Lexicon
-from clinragen.claims.readings import Readings, split_readings, window_of
+from clinragen.claims.readings import Readings, split_readings, subtract, window_of
 from clinragen.claims.trends import check_extreme, check_trend
 from clinragen.claims.types import (
     CONTRADICTED,
@@ -19,6 +19,7 @@ from clinragen.claims.types import (
     Evidence,
     Predicate,
     Quantifier,
+    Quantity,
     Statement,
     Subject,
     is_absence,
@@ -92,10 +93,19 @@ class SeriesChecker:
         """The claims of one statement: a level with a count and a time is one of each."""
         if statement.predicate.kind == "pair" or _has_pairs(statement.predicate):
             return [claim for half in self._halves(statement) for claim in self.check(half, text)]
+        keys: tuple[str | None, ...]
+        if statement.predicate.kind == "against" or statement.subject.difference:
+            keys, outcomes = self._of_two(statement)
+            return self._claims(statement, text, keys, outcomes)
         if statement.subject.everything and statement.predicate.kind == "measured":
             variable, outcomes = None, [self._anything(statement)]
         else:
             variable, outcomes = self._decide(replace(statement, span=(0, 0)))
+        return self._claims(statement, text, (variable,), outcomes)
+
+    def _claims(
+        self, statement: Statement, text: str, keys: tuple[str | None, ...], outcomes: list[Outcome]
+    ) -> list[Claim]:
         return [
             Claim(
                 text=text[slice(*statement.span)],
@@ -107,7 +117,30 @@ class SeriesChecker:
                 hedged=statement.hedged,
                 negated=bool(statement.negation),
             )
+            for variable in keys
             for outcome in outcomes
+        ]
+
+    def _of_two(self, statement: Statement) -> tuple[tuple[str, ...], list[Outcome]]:
+        """A statement about the difference of two variables as a claim about each of them."""
+        predicate, subject = statement.predicate, statement.subject
+        keys = subject.variables if subject.difference else (*subject.variables[:1], predicate.other)
+        if len(keys) != 2 or not set(keys) <= set(self._readings):
+            return (), []
+        difference = subtract(*(self._readings[key] for key in keys))
+        if predicate.kind != "against":
+            return keys, self._outcomes(statement, difference)
+        if subject.difference:
+            return keys, [Outcome("value", UNVERIFIABLE, Evidence(_UNREAD))]
+        zero = Predicate("compare", predicate.word, Quantity(0.0, 0.0, difference.variable.decimals))
+        found = self._outcomes(replace(statement, predicate=zero), difference)
+        if statement.times or statement.quantifier is not None or statement.negation or len(difference) == 0:
+            return keys, found
+        # Without a time it is said of all of them.
+        always = self._outcomes(replace(statement, predicate=zero, quantifier=Quantifier("every")), difference)
+        partly = any(one.verdict == CONTRADICTED for one in always)
+        return keys, [
+            replace(one, verdict=UNVERIFIABLE) if partly and one.verdict == SUPPORTED else one for one in found
         ]
 
     def _decided(self, statement: Statement) -> tuple[str, list[Outcome]]:

@@ -31,6 +31,8 @@ _FORWARD = re.compile(rf"(?:s|{_VALUE}){_NEXT}+|(?:~?nt){{2,}}")
 _SPAN = re.compile(r"(?<!d)st")
 # "92, 104 and 118 at hours 0, 4 and 8".
 _ROW = re.compile(r"(?P<values>~?n(?:b+~?n)+)(?P<times>t{2,})")
+# "at hours 8 and 12 (188 and 201)".
+_ROW_BEHIND = re.compile(r"(?P<times>t{2,})(?P<values>~?n(?:b+~?n)+)")
 # "132 at hour 16, up from 92 at hour 0", "down to 160 from 280".
 _BACKWARD = re.compile(r"(?P<last>[xX]?~?[nO]t?)b?d?(?P<first>~?Ft?)")
 # "20 higher at hour 16 than at hour 4", "10 above baseline".
@@ -63,7 +65,8 @@ def composed(parts: list[Part]) -> list[Part]:
         for pattern in (_VERSUS_BY, _VERSUS, _BY_VERSUS, _RATIO, _SAME):
             parts, kinds = _replace(parts, kinds, pattern, _versus)
     if kinds.count("n") + kinds.count("O") + kinds.count("F") + kinds.count("s") > 1:
-        parts, kinds = _replace(parts, kinds, _ROW, _row)
+        for pattern in (_ROW, _ROW_BEHIND):
+            parts, kinds = _replace(parts, kinds, pattern, _row)
         parts, kinds = _replace(parts, kinds, _FORWARD, _forward)
         parts, kinds = _replace(parts, kinds, _BACKWARD, _backward)
     if "s" in kinds:
@@ -74,7 +77,7 @@ def composed(parts: list[Part]) -> list[Part]:
 def _letter(part: Part) -> str:
     if part.kind == "time":
         when = part.token.meaning.when if part.token.meaning is not None else None
-        return "t" if when is not None and _is_point(when) else "w"
+        return "t" if when is not None and _is_point(when) else "w" if when is None or when.kind != "unread" else "u"
     letter = _LETTERS.get(part.kind, ".")
     if letter == "r" and part.token.meaning is not None and part.token.meaning.word == "same":
         return "e"
@@ -122,6 +125,10 @@ def _forward(parts: list[Part], found: re.Match[str]) -> Predicate | None:
 def _backward(parts: list[Part], found: re.Match[str]) -> Predicate | None:
     if "d" in found.group() and "t" not in found.group():
         return None  # "130, up from 90": a trend with its first number
+    number = parts[found.start("last")]
+    led = found.start() > 0 and parts[found.start() - 1].kind == "trend"
+    if found["last"] == "n" and led and number.token.numbers[0].unit is not None:
+        return None  # "climbed 40 mmHg from 98": by how much
     last, first = (_points(parts[found.start(name) : found.end(name)]) for name in ("last", "first"))
     if parts[found.start()].token.text.lower().endswith(" to"):
         last = [replace(point, extreme="") for point in last]  # "down to 160 from 280"

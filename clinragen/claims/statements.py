@@ -12,6 +12,8 @@ from clinragen.claims.types import Predicate, Quantifier, Statement, Subject, Wh
 
 # Times that are points: two of them are two statements.
 _POINTS = frozenset(("at", "start", "admission", "end"))
+_OF_CHANGES = frozenset(("every", "persistent", "monotonic"))
+_VALUES = frozenset(("near", "pair", "between", "range"))
 # Statements about several readings at once: a count of readings says nothing about them.
 _WHOLE = frozenset(("trend", "extreme", "range", "spread", "course", "versus", "factor"))
 
@@ -20,6 +22,10 @@ def statements_of(clause: Clause) -> list[Statement]:
     """The statements of one clause, in the order of its predicates."""
     result: list[Statement] = []
     segments = _in_a_row(clause, segments_of(clause))
+    if clause.header and len(clause.subjects) > 1:
+        # "Vitals: 62, 192/104, 14": which number belongs to which variable is not read
+        segments = [one for one in segments if not any(said.kind in _VALUES for said in one.predicates)]
+    segments = _to_each(clause, segments)
     if _is_distributed(clause, segments):
         last = segments[-1]
         for (subject, own), segment in zip(clause.subjects, segments, strict=True):
@@ -43,9 +49,35 @@ def _in_a_row(clause: Clause, segments: list[Segment]) -> list[Segment]:
     return [replace(segment, times=[when]) for segment, when in zip(segments, points, strict=True)]
 
 
+def _to_each(clause: Clause, segments: list[Segment]) -> list[Segment]:
+    """ "SBP and DBP were lowest at hour 6 (82 and 42)": the extreme and its time are those of each number."""
+    if clause.conditions or not len(segments) == len(clause.subjects) > 1:
+        return segments
+    first = segments[0]
+    if [one.kind for one in first.predicates] != ["extreme"] or first.predicates[0].first is None:
+        return segments
+    if any([one.kind for one in rest.predicates] != ["near"] or rest.times for rest in segments[1:]):
+        return segments
+    word = first.predicates[0].word
+    return [
+        replace(
+            segment,
+            predicates=[Predicate("extreme", word, segment.predicates[0].first)],
+            times=list(first.times),
+        )
+        for segment in segments
+    ]
+
+
+def _same_extreme(segments: list[Segment]) -> bool:
+    return len({segment.predicates[0].word for segment in segments}) == 1
+
+
 def _is_distributed(clause: Clause, segments: list[Segment]) -> bool:
     """ "Heart rate and MAP were 132 and 54": to each name its number."""
-    single = all(len(segment.predicates) == 1 and segment.predicates[0].kind == "near" for segment in segments)
+    kinds = [[one.kind for one in segment.predicates] for segment in segments]
+    single = all(one == ["near"] for one in kinds)
+    single = single or (all(one == ["extreme"] for one in kinds) and _same_extreme(segments))
     return not clause.conditions and single and len(segments) == len(clause.subjects) > 1
 
 
@@ -67,15 +99,19 @@ def _statement(
         if meaning.says.kind == "trend" and number is not None:
             by = meaning.says.word in ("rising", "falling")  # "weight gain of 4 kg", "defervesced to 36.8"
             predicate = replace(meaning.says, by=number) if by else replace(meaning.says, second=number)
-        else:
+        elif meaning.says.kind != "compare":
             predicate = replace(meaning.says, first=predicate.first)
+        else:
+            predicate = meaning.says  # "on room air"
+    elif own is not None and own.meaning is not None and own.meaning.says is not None and _is_limit(own.meaning.says):
+        return []  # "on room air at 98 %": the number is of something else
     elif predicate.kind == "near" and _is_change(own) and any(one.kind == "own" for one in segment.predicates):
         return []
     negation, quantifier = segment.negation, segment.quantifier
     if predicate.kind == "measured" and segment.unmeasured:
         negation = "plain"
     points = [when for when in segment.times if when.kind in _POINTS]
-    if len(points) > 1 and predicate.kind in ("level", "near", "compare"):
+    if len(points) > 1 and predicate.kind in ("level", "near", "compare", "against"):
         # "at the start and at the end": it is stated of both.
         others = [when for when in segment.times if when not in points]
         parts = [replace(segment, times=[*others, when]) for when in points]
@@ -94,13 +130,13 @@ def _statement(
             subject,
             predicate,
             span,
-            quantifier if predicate.kind not in _WHOLE or _is_monotonic(quantifier) else None,
+            _counted(quantifier, predicate, segment),
             times,
             negation,
             persistent=segment.stays,
             hedged=segment.hedged,
             scope=_scope(clause, segment),
-            unread=segment.unread,
+            unread=segment.unread or _is_recounted(quantifier, predicate),
             unknown=clause.unknown,
             lasting=segment.lasting,
             only=segment.only,
@@ -108,6 +144,25 @@ def _statement(
             by_name=own is not None and _has_own(segment) and predicate.kind == "level" and not negation,
         )
     ]
+
+
+def _counted(quantifier: Quantifier | None, predicate: Predicate, segment: Segment) -> Quantifier | None:
+    """The count of readings, where it is said of this predicate."""
+    if predicate.kind in _WHOLE:
+        return quantifier if _is_monotonic(quantifier) else None
+    limits = {one.kind for one in segment.predicates} & {"compare", "level", "own"}
+    if quantifier is not None and quantifier.count is not None and predicate.kind == "near" and limits:
+        return None  # "below 90 in three readings (88, 82, 86)"
+    return quantifier
+
+
+def _is_limit(predicate: Predicate) -> bool:
+    return predicate.kind == "compare"
+
+
+def _is_recounted(quantifier: Quantifier | None, predicate: Predicate) -> bool:
+    """Whether a change is said to have happened so many times, which is not counted."""
+    return predicate.kind == "trend" and quantifier is not None and quantifier.name not in _OF_CHANGES
 
 
 def _is_monotonic(quantifier: Quantifier | None) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from clinragen.claims.levels import Outcome, is_sign
 from clinragen.claims.lexicon import Lexicon
-from clinragen.claims.readings import Band, Readings, evidence, flipped, near, read_band, window_of
+from clinragen.claims.readings import HALF_HOUR, Band, Readings, evidence, flipped, near, read_band, window_of
 from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Evidence, Quantity, Statement, When
 from modeling_clinragen.series_statistics_clinragen import theil_sen_slope
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Scale, Variable
@@ -171,6 +171,8 @@ def _trend(
         return (SUPPORTED if slack.holds(changes).any() and sign * ends > 0 else CONTRADICTED), reason
     if predicate.first is None and predicate.second is None:
         verdict = _direction(sign, ends, slope, scale.change / 2)
+        if verdict == CONTRADICTED and sign * ends > 0 and (sign * np.diff(values) >= 0).all():
+            return UNVERIFIABLE, reason  # a small change, but all of it goes that way
         whole = any(when.kind == "whole" for when in statement.times)
         if verdict == CONTRADICTED and not whole and _in_part(sign, hours, values, scale.change):
             return UNVERIFIABLE, f"only part of the time; {reason}"
@@ -281,6 +283,9 @@ def _resolved(
     """ "resolved", or "settled at 16", which says the last value only."""
     number = statement.predicate.second
     if number is None:
+        late = [when for when in statement.times if when.kind == "from" and when.by]
+        if late and not _begins(readings, late[0].first, range_set):
+            return UNVERIFIABLE  # "not until hour 36 did it normalize": it was normal before
         return _resolving(readings, hours, values, range_set)
     band = read_band(number, readings.variable, lexicon)
     if band is None:
@@ -290,6 +295,15 @@ def _resolved(
     distance = _distance(readings.variable, values, range_set)
     worst = int(np.abs(distance).argmax()) if distance is not None else 0
     return UNVERIFIABLE if band.holds(values[worst:]).any() else CONTRADICTED
+
+
+def _begins(readings: Readings, hour: float, range_set: RangeSet) -> bool:
+    """Whether the last reading before an hour is abnormal and the next one normal."""
+    distance = _distance(readings.variable, readings.values, range_set)
+    before = readings.hours < hour - HALF_HOUR
+    if distance is None or before.all() or not before.any():
+        return False
+    return bool(distance[before][-1]) and not distance[~before][0]
 
 
 def _resolving(readings: Readings, hours: np.ndarray, values: np.ndarray, range_set: RangeSet) -> str:

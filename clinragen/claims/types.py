@@ -69,17 +69,22 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Subject:
-    """The variables a statement is about; with several of them, it is true if it is true of any."""
+    """The variables a statement is about; with several of them, it is true if it is true of any.
+
+    With `difference` it is about the first less the second ("pulse pressure").
+    """
 
     variables: tuple[str, ...]
     everything: bool = False
+    difference: bool = False
 
 
 @dataclass(frozen=True)
 class Quantifier:
     """In how many readings: a `name` of the shares or counts in claims.yaml, or a number of readings, or a share.
 
-    `operator` is "=", ">=", "<=" or "~"; `total` is the 12 of "five of 12"; with `runs`, episodes count as well.
+    `operator` is "=", ">=", "<=" or "~", of a share also ">" or "<"; `total` is the 12 of "five of 12"; with `runs`,
+    episodes count as well.
     """
 
     name: str = ""
@@ -132,7 +137,8 @@ class Predicate:
     "pair" ("120/80"), "measured", "own" (what the name itself says: "febrile"), "course" (values in the order of
     time, each with or without its own time: `points`; `word` is the trend), "versus" (the first of two `points` is
     above, below or the same as the second, by its number), "factor" (`word` is how many times the first value,
-    with "~" about so many).
+    with "~" about so many, with ">" or "<" changed by more or less than that), "against" (above or below the `other`
+    variable at the same time).
     """
 
     kind: str
@@ -141,6 +147,7 @@ class Predicate:
     second: Quantity | None = None
     by: Quantity | None = None
     points: tuple[Point, ...] = ()
+    other: str = ""
 
 
 def is_absence(predicate: Predicate) -> bool:

@@ -169,7 +169,7 @@ class NoteContext:
         if start <= first and last <= end:
             return False
         gap = self._text[last:start] if interval.forward else self._text[end:first]
-        return not interval.touching or not gap.strip(" -")
+        return not interval.touching or not gap.strip(" -(")
 
     def _section(self, start: int, end: int, denied: bool) -> Iterator[Interval]:
         """The effect of the section that a mention stands in."""

@@ -26,6 +26,9 @@ SHARED_LABEL_WORDS = 3
 
 # A list of symptoms, where minus signs mean absence; elsewhere "-word -word" is a list with dashes.
 _SYMPTOM_LIST = re.compile(r"\b(?:ros|review of systems|symptoms?)\b[^:\n]*:[^:]*\Z", re.IGNORECASE)
+# The same in the lines above, and an affirmed item there: "ROS:\nResp: no cough, +SOB\nGI: -N/V/D".
+_SYMPTOM_LINES = re.compile(r"\b(?:ros|review of systems|symptoms?)\b[^:\n]*:", re.IGNORECASE)
+_PLUS_ITEM = re.compile(r"[\s,;:(]\+[A-Za-z]")
 _BARE = re.compile(
     r"(?:(?<=[\s,;:(/])|^)[+\-–−](?=[A-Za-z])"  # -fever
     r"|(?:(?<=[,;:(])[ \t]*|^)[+\-–−](?=[ \t]+[A-Za-z])"  # ", - fever"
@@ -277,10 +280,13 @@ def _bare_signs(text: str, start: int, end: int, signs: list[tuple[int, int, str
     plus = any(positive for _, positive in found) or any(status == "affirmed" for *_, status in signs)
     neighbours = (text[text.rfind("\n", 0, max(0, start - 1)) + 1 : max(0, start - 1)], text[end + 1 : end + 8])
     plus = plus or any(neighbour.lstrip().startswith("+") for neighbour in neighbours)
+    above = text[max(0, start - SYMPTOM_LIST) : start].rpartition("\n\n")[2]
+    labelled = _SYMPTOM_LINES.search(above) is not None or _PLUS_ITEM.search(above) is not None
     kept = []
     for place, positive in found:
         before = line[max(0, place - SYMPTOM_LIST) : place].rstrip()
         listed = before.endswith((",", ";")) and line[place + 1 : place + 2].isalpha()
+        listed = listed or (labelled and before.endswith(":") and line[place + 1 : place + 2].isalpha())
         if positive or plus or listed or (before and _SYMPTOM_LIST.search(before)):
             status = "affirmed" if positive else "negated"
             kept.append((start + place, start + place + 1, status))

@@ -178,18 +178,25 @@ class CueReader:
 
     def _without_relapses(self, matches: list[Match[Cue]]) -> list[Match[Cue]]:
         """Drops the cues behind a finding that say that it ended, where it is back: "had cleared but came back"."""
-        behind = [match for match in matches if not any(cue.forward for cue in match.owners)]
+        behind = [match for match in matches if not all(cue.forward for cue in match.owners)]
         if not behind:
             return matches
         cues = {id(match) for match in behind}
         places = [found.start() for found in self._rules.relapses.finditer(self._text, behind[0].end, self._end)]
         last = max(places, default=-1)
-        return [
-            match
-            for match in matches
-            if id(match) not in cues
-            or (not self._is_onset(match) and (match.start >= last or match.owners[0].dimension == "person"))
-        ]
+        kept = []
+        for match in matches:
+            if id(match) in cues and not self._holds(match, last):
+                # "Resolved pneumonia, fever recurred": what it says of what follows still holds.
+                forward = tuple(cue for cue in match.owners if cue.forward)
+                if forward:
+                    kept.append(Match(match.start, match.end, forward))
+                continue
+            kept.append(match)
+        return kept
+
+    def _holds(self, match: Match[Cue], last: int) -> bool:
+        return not self._is_onset(match) and (match.start >= last or match.owners[0].dimension == "person")
 
     def _is_onset(self, match: Match[Cue]) -> bool:
         """Whether a time behind a finding is that of its beginning: "gout, diagnosed 4 years ago"."""

@@ -38,6 +38,9 @@ _SUBJECT = re.compile(
     r"\s*(?:(?:you|he|she|they|it|i|we|the|a|patient|pt|there|this|that|any|ever)\b\s*)*", re.IGNORECASE
 )
 _CLAUSES = re.compile(r"\b(?:is|was|are|were|has|had|have)\b.*?(?P<new>\band\b)", re.DOTALL)
+# "Family history negative for gout, positive for lupus": both are the relatives'.
+_RESULTS = frozenset(("positive", "pos"))
+_PATIENT_SUBJECT = re.compile(r"\b(?:he|she|they|the patient|patient|pt)\s+(?!(?:had|has)\b)", re.IGNORECASE)
 _CLOSED = (",", ";", ".", ")", "!", "\n")
 
 
@@ -114,7 +117,7 @@ class Scopes:
             # "absent", "resolved": beside the end of its part of the sentence such a cue looks one way only.
             # Before a noun ("with negative deflections") it says nothing of what is in front.
             if both and (
-                (cue.forward and behind)
+                (cue.forward and (behind or (not front and self._is_followed(match.end))))
                 or (not cue.forward and ((named and cue.effect == "negated") or (front and not behind)))
             ):
                 continue
@@ -167,6 +170,11 @@ class Scopes:
             return False  # "colitis vs. ileus"
         return not rest or (rest.startswith(_CLOSED) and not self._rules.continuations.match(rest))
 
+    def _is_followed(self, end: int) -> bool:
+        """Whether a circumstance follows a cue, so that it is not about what follows ("excluded on MRI")."""
+        number = bisect_left(self._word_starts, end)
+        return number < len(self._words) and self._words[number].text.lower() in self._rules.followers
+
     def _is_predicate(self, end: int) -> bool:
         """Whether what follows a cue in the sentence is not what it is about ("negative on admission")."""
         number = bisect_left(self._word_starts, end)
@@ -191,7 +199,7 @@ class Scopes:
         reach = "items" if self._text.startswith(":", place) and place > start else cue.reach
         if reach == "items" and len(parts) > 1 and self._is_repeated(start, place, parts, sentence_end):
             reach = "phrase"
-        return self._list_end(parts, reach)
+        return self._list_end(parts, reach, cue.effect == "family")
 
     def _colon(self, place: int, end: int) -> int:
         """Where a colon ends the reach of a negation ("CT without contrast: clot"), but for "none of these: "."""
@@ -210,7 +218,7 @@ class Scopes:
             return True
         return before.endswith(",") and _ITEM_START.split(before[:-1])[-1].strip().lower().startswith(cue + " ")
 
-    def _list_end(self, parts: list[int], reach: str) -> int:
+    def _list_end(self, parts: list[int], reach: str, of_relatives: bool) -> int:
         """The end of a list that starts before the commas at `parts` (the last one is the end of its clause)."""
         joins = bisect_left(self._joins, parts[-1])
         closed = bisect_right(parts, self._joins[joins - 1]) - 1 if joins else -1
@@ -221,7 +229,8 @@ class Scopes:
                 continue
             joined = item[0].folded in ("and", "or", "nor") and len(item) > 1
             lead = item[1 if joined else 0].folded
-            if lead in self._rules.openers or self._text[item[-1].end : item[-1].end + 1] == ":":
+            opens = lead in self._rules.openers and not (of_relatives and lead in _RESULTS)
+            if opens or self._text[item[-1].end : item[-1].end + 1] == ":":
                 return parts[number]
             if reach == "list":
                 continue
@@ -287,6 +296,9 @@ class Scopes:
             limit = min(limit, patient_place(self._text, self._rules, self._words_from(place), limit))
         elif cue.effect == "negated":
             limit = second_statement(self._text, place, limit)
+            if self._text[start:place].lower().startswith("without") and not self._text[self._begin : start].strip():
+                subject = _PATIENT_SUBJECT.search(self._text, place, limit)
+                limit = subject.start() if subject is not None else limit  # "Without oxygen she desaturates"
         first = cue.effect == "negated" and not self._text[self._begin : start].strip()
         condition = cue.effect == "hypothetical" and first_word(self._text, start) in self._rules.conditions
         for number in range(bisect_left(self._terminator_starts, place), len(self._terminators)):

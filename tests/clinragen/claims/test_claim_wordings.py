@@ -74,6 +74,55 @@ def test_a_determiner_counts_the_readings(values: list[int], determiner: str) ->
     assert by_variable(claims) == {"heart_rate": "S" if holds else "C"}
 
 
+COUNTED = st.lists(st.integers(60, 140), min_size=6, max_size=12)
+SIDES = {"first": lambda values, size: values[:size], "last": lambda values, size: values[-size:]}
+WORDS = ("one", "two", "three", "four", "five")
+
+
+@given(COUNTED, st.sampled_from(sorted(SIDES)), st.integers(3, 5), st.integers(1, 3))
+@settings(max_examples=150, deadline=None)
+def test_a_count_within_the_first_or_last_readings(values: list[int], side: str, size: int, count: int) -> None:
+    series = series_of({"hours": list(range(len(values))), "heart_rate": values})
+    holds = sum(value > 100 for value in SIDES[side](values, size)) == count
+    text = f"{WORDS[count - 1].capitalize()} of the {side} {WORDS[size - 1]} heart rate readings were above 100."
+    assert by_variable(check_rationale(text, series)) == {"heart_rate": "S" if holds else "C"}
+
+
+RIVALS = {"exceeded": 1, "was higher than": 1, "was above": 1, "was lower than": -1, "fell below": -1}
+
+
+@given(st.integers(60, 140), st.integers(60, 140), st.sampled_from(sorted(RIVALS)), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_two_variables_are_compared_at_the_time_given(rate: int, pressure: int, verb: str, leads: bool) -> None:
+    series = series_of(
+        {"hours": [0, 4, 8], "heart_rate": [100, rate, 100], "systolic_blood_pressure": [101, pressure, 99]}
+    )
+    said = f"the heart rate {verb} the systolic pressure"
+    text = f"At hour 4 {said}." if leads else f"{said.capitalize()} at hour 4."
+    verdict = "S" if RIVALS[verb] * (rate - pressure) > 0 else "C"
+    assert by_variable(check_rationale(text, series)) == {"heart_rate": verdict, "systolic_blood_pressure": verdict}
+
+
+@pytest.mark.parametrize(
+    "text", ["The tachycardia was due to {0}.", "Tachycardic from {0}.", "The heart rate rose because of {0}."]
+)
+@pytest.mark.parametrize("cause", ["dehydration", "a ruptured spleen", "pain", "the fever", "blenting"])
+def test_a_cause_is_never_supported(text: str, cause: str) -> None:
+    series = series_of({"hours": [0, 4, 8, 12], "heart_rate": [100, 112, 124, 136], "temperature": [39.0] * 4})
+    assert by_variable(check_rationale(text.format(cause), series))["heart_rate"] == "U"
+    slow = series_of({"hours": [0, 4, 8, 12], "heart_rate": [88, 80, 74, 70], "temperature": [39.0] * 4})
+    assert by_variable(check_rationale(text.format(cause), slow))["heart_rate"] == "C"
+
+
+@pytest.mark.parametrize("phrase", ["no fever since", "has been afebrile ever since", "was not febrile again"])
+@pytest.mark.parametrize("last", [36.9, 38.8])
+def test_a_time_that_refers_back_begins_at_the_one_before(phrase: str, last: float) -> None:
+    series = series_of({"hours": [0, 4, 8, 12, 16, 20], "temperature": [39.1, 39.4, 38.7, 36.8, last, last]})
+    subject = "and " if phrase.startswith("no") else "and she "
+    text = f"The temperature was 36.8 at hour 12 {subject}{phrase}."
+    assert by_variable(check_rationale(text, series)) == {"temperature": "S" if last < 38 else "C"}
+
+
 SUPERLATIVES = {"highest": max, "fastest": max, "maximum": max, "lowest": min, "slowest": min, "minimum": min}
 ORDERS = ("The {0} heart rate was {1}.", "{1} was the {0} heart rate.", "{0} HR {1}.")
 
@@ -129,9 +178,7 @@ def test_an_unknown_word_leaves_a_statement_open(sentence: str, true: str, false
     assert by_variable(check(sentence.format(word, false).capitalize())) in ({"heart_rate": "C"}, {"heart_rate": "U"})
 
 
-@pytest.mark.parametrize(
-    "end", ["on vraxol", "despite two quonks", "in a zorbic man", "because of blenting", "clearly"]
-)
+@pytest.mark.parametrize("end", ["on vraxol", "despite two quonks", "in a zorbic man", "amid blenting", "clearly"])
 def test_an_unknown_word_behind_a_preposition_changes_nothing(end: str) -> None:
     assert by_variable(check(f"The heart rate peaked at 130 {end}.")) == {"heart_rate": "S"}
 

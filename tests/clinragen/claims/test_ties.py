@@ -140,6 +140,29 @@ def test_what_is_not_there(text: str, both: str, no_note: str, no_values: str) -
     assert short(argued(text, series=empty)) == no_values
 
 
+@pytest.mark.parametrize(
+    ("note", "verdict"),
+    [
+        ("Dry cough for a week.", "S"),
+        ("No melena.", "S"),
+        ("Melena in 2009.", "U"),
+        ("Possible melena.", "U"),
+        ("Melena since yesterday.", "C"),
+    ],
+)
+def test_an_absence_is_open_where_the_note_leaves_it_open_or_knows_it_as_history(note: str, verdict: str) -> None:
+    assert short(argued(f"The note does not point to {BLEEDING}.", note)) == verdict
+    assert short(argued("The note points to none of the diseases.", note)) in ("", verdict)
+
+
+def test_an_extreme_rounded_onto_the_limit_is_not_normal() -> None:
+    series = series_of({"hours": [0, 4, 8, 12], "systolic_blood_pressure": [141, 143, 142, 143]})
+    name = NAMES["essential_hypertension"]
+    for number, verdict in (("about 140", "U"), ("128", "C"), ("about 150", "S")):
+        claims = argued(f"Systolic blood pressure peaks at {number} mmHg, which fits {name}.", series=series)
+        assert short(claims) == verdict, number
+
+
 def test_a_contradicted_absence_shows_what_is_there() -> None:
     (claim,) = argued(f"The note does not point to {HEART}.")
     (span,) = claim.evidence.spans
