@@ -92,11 +92,11 @@ def extract_labels(
     labels: dict[int, np.ndarray] = {}
     for stay_id, disease in zip(found["stay_id"].to_pylist(), found["disease"].to_pylist(), strict=True):
         labels.setdefault(stay_id, np.zeros(len(diseases), dtype=np.int8))[disease] = 1
-    unknown_version = rows.icd_version.isnull() | rows.icd_version.notin(versions)
-    unknown = rows.filter(unknown_version | (rows.code.fill_null("") == ""))
-    counts["rows_without_code_or_known_version"] = count_rows(unknown)
-    unreadable = {"no_code": counts["rows_without_code_or_known_version"]}
-    # eICU leaves many cells empty: only a table without one code is refused.
+    empty = rows.icd_version.isnull() | (rows.code.fill_null("") == "")
+    counts["rows_without_code_or_known_version"] = count_rows(rows.filter(empty | rows.icd_version.notin(versions)))
+    # Codes of a version that no disease is defined in are readable. eICU leaves many cells empty: only a table without
+    # one code is refused.
+    unreadable = {"no_code": count_rows(rows.filter(empty))}
     all_lost = unreadable["no_code"] == counts["diagnosis_rows"]
     rejects.add(located.paths["diagnoses"], counts["diagnosis_rows"], unreadable, may_stop=all_lost)
     counts["labels"] = int(found.num_rows)

@@ -55,7 +55,7 @@ def test_a_correct_recipe_is_confirmed_in_one_line(recipe: Path) -> None:
         done = in_process("recipe", "check", path)
         assert (done.returncode, done.stderr) == (0, "")
         (line,) = done.stdout.splitlines()
-        assert line.startswith(f"{path}: correct; phases backbone, note")
+        assert line.startswith(f"{path}: correct; phases backbone")
 
 
 def test_an_empty_section_has_the_defaults(recipe: Path) -> None:
