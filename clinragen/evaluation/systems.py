@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.phases import PHASES
+from trainers.phases import PHASES, phase_named
 
 MAIN = "full"
 """The system that all others are compared with."""
@@ -97,6 +97,19 @@ def baselines_beside(system: str) -> list[str]:
             reads = (phase.reads_note, phase.reads_labs)
             return [one.name for one in BASELINES if (one.reads_note, one.reads_labs) in (reads, (False, False))]
     return []
+
+
+def main_phase(trained: Sequence[str]) -> str | None:
+    """The phase whose model is the full one: its own, else the last one that is trained where that reads both; or none.
+
+    Args:
+        trained: Names of the phases that are trained, in order.
+    """
+    for name in trained:
+        if phase_named(name).system == MAIN:
+            return name
+    last = phase_named(trained[-1])
+    return last.name if last.reads_note and last.reads_labs else None
 
 
 def systems_alone(main: System) -> dict[str, System]:

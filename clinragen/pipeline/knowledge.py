@@ -15,7 +15,7 @@ from clinragen.pipeline.kept import journal_folder, kept_beside
 from clinragen.pipeline.local_models import llm_content
 from dataset_builder.storage.config_fields import check_values, setting
 from dataset_builder.storage.progress import Report
-from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.errors import InputDataError, SettingsError
 
 if TYPE_CHECKING:
     from clinragen.knowledge.extraction import Extractor
@@ -171,5 +171,5 @@ def _tokenizer(name: str | None) -> Any:
 
     try:
         return load_part(AutoTokenizer, name)
-    except (OSError, ValueError) as error:
+    except (InputDataError, OSError, ValueError) as error:
         raise SettingsError(f"tokenizer '{name}' cannot be loaded; give the folder of a model") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from clinragen.evaluation.systems import MAIN
+from clinragen.evaluation.systems import MAIN, main_phase
 from clinragen.pipeline.publish import PublishConfig
 from clinragen.pipeline.recipe import Recipe
 from clinragen.pipeline.stage import Input, Stage
@@ -15,7 +15,7 @@ from clinragen.pipeline.train import TrainConfig
 from dataset_builder.storage.processes import ALONE, Processes
 from dataset_builder.storage.progress import Report, no_report
 from modeling_clinragen.errors import SettingsError
-from trainers.phases import PHASES, phase_named
+from trainers.phases import PHASES
 
 
 def plan_stages(
@@ -70,10 +70,9 @@ def plan_stages(
         folder = output / "train" / phase
         trained[phase] = add(Stage(TRAIN, config, inputs, folder, report, label=f"train {phase}"))
     models = {phase.system or phase.name: trained[phase.name] for phase in PHASES if phase.name in trained}
-    last_phase = phase_named(list(trained)[-1])
-    if last_phase.reads_note and last_phase.reads_labs:
-        # A recipe without the phase of the full model may end with another one that reads both.
-        models.setdefault(MAIN, trained[last_phase.name])
+    main = main_phase(list(trained))
+    if main is not None:
+        models[MAIN] = trained[main]
     evaluation = replace(recipe.evaluate, notices=(*recipe.evaluate.notices, *recipe.notices))
     scored_inputs: dict[str, Input] = {"cohort": taught, "knowledge": base, **models}
     if recipe.synthesize is not None:

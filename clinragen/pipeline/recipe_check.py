@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from clinragen.evaluation.systems import MAIN
+from clinragen.evaluation.systems import MAIN, main_phase
 from clinragen.pipeline.build import BuildConfig
 from clinragen.pipeline.rationales import RationalesConfig
 from clinragen.pipeline.synthesize import SynthesizeConfig
@@ -66,9 +66,12 @@ def check_phases(files: Mapping[str, Path], path: Path) -> None:
                 f"missing, or set allow_skipped_phases in {file}"
             )
         before = name
-    if MAIN not in [phase_named(name).system for name in files]:
+    if main_phase(list(files)) is None:
         main = next(phase.name for phase in PHASES if phase.system == MAIN)
-        raise SettingsError(f"{path}: train: lacks the phase '{main}', whose model is scored as the full one; add it")
+        raise SettingsError(
+            f"{path}: train: lacks the phase '{main}', whose model is scored as the full one; add it, or end with "
+            "another phase that reads note and labs"
+        )
 
 
 def check_shape(path: Path, content: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ PHASE = "phase.yaml"
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        (("train",), {"backbone": PHASE}, "train: lacks the phase 'multimodal'"),
+        (("train",), {"backbone": PHASE, "note": PHASE}, "train: lacks the phase 'multimodal'"),
         (("train",), {"backbone": PHASE, "note": PHASE, "lab": PHASE}, "train: lacks the phase 'multimodal'"),
         (("train",), {"note": PHASE, "multimodal": PHASE}, "'multimodal' starts from 'lab', but here from 'note'"),
         (
