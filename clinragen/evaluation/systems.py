@@ -100,7 +100,7 @@ def baselines_beside(system: str) -> list[str]:
 
 
 def main_phase(trained: Sequence[str]) -> str | None:
-    """The phase whose model is the full one: its own, else the last one that is trained where that reads both; or none.
+    """The phase of the full model: its own, else the last one that is trained where that reads both, else none.
 
     Args:
         trained: Names of the phases that are trained, in order.
