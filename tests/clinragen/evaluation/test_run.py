@@ -14,18 +14,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
-from datasets import Dataset
+from made_up_cohort import ABOUT_NOTES, SIZES, checking_of, make_cohort
 
-from clinragen.claims.check import Checking
 from clinragen.evaluation import answers
 from clinragen.evaluation.baselines.logistic import LogisticBaseline
 from clinragen.evaluation.config import EvaluateConfig
 from clinragen.evaluation.generate import count_cut, generate_texts
 from clinragen.evaluation.run import VERIFIED_NOTICE, evaluate_systems
 from clinragen.evaluation.systems import BASELINES, System, in_order, system_name, systems_of
-from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.definitions import shipped_definitions, write_definitions
-from dataset_builder.contract.schema import example_features
 from dataset_builder.contract.truth import HospitalTruth, TrueEvidence
 from dataset_builder.storage.config_fields import deciding
 from dataset_builder.storage.files import read_json
@@ -34,61 +31,6 @@ from dataset_builder.storage.progress import Progress
 from modeling_clinragen.errors import InputDataError, SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.phases import PHASES
-
-ABOUT_NOTES = "The notes are structured text."
-OPEN = {
-    "source": "mimic-iv",
-    "release": "synthetic",
-    "title": "Synthetic hospital",
-    "version": "1",
-    "licence": {"id": "cc0-1.0", "name": "CC0"},
-    "credentialed": False,
-    "synthetic": True,
-    "about_the_notes": ABOUT_NOTES,
-    "fingerprint": "0",
-}
-SIZES = {"train": 24, "validation": 12, "test": 8}
-
-
-def make_cohort(vocabulary: Vocabulary, **provenance: Any) -> CohortSplits:
-    """Rows of the data contract with two diseases, of which one leaves a word in the note."""
-    rng = np.random.default_rng(0)
-    fills = np.array([variable.fill for variable in vocabulary.variables])
-
-    def row(number: int) -> dict[str, Any]:
-        labels = [0] * len(vocabulary.diseases)
-        labels[number % 3] = 1
-        labels[5] = number % 2
-        values = fills * rng.normal(1.0, 0.2, size=(3, len(fills)))
-        return {
-            "example_id": f"made-up-{number}",
-            "subject_id": number,
-            "hadm_id": number,
-            "stay_id": number,
-            "source": "made-up",
-            "note": f"Dyspnea. {'Fever and chills.' if number % 2 else 'No fever.'} Patient {number % 4} rests.",
-            "note_policy": "structured",
-            "lab_hours": [0.0, 5.0, 9.0],
-            "lab_values": values.tolist(),
-            "lab_observed": np.ones(values.shape, dtype=bool).tolist(),
-            "lab_summary": "heart rate is normal all the time.",
-            "labels": labels,
-            "diagnoses": [disease.name for disease, label in zip(vocabulary.diseases, labels, strict=True) if label],
-            "rationale_note": '"Dyspnea" was reported.',
-            "rationale_lab": "Heart rate is normal.",
-            "prediction_time": 48.0,
-        }
-
-    splits, first = {}, 0
-    for name, size in SIZES.items():
-        rows = [row(number) for number in range(first, first + size)]
-        splits[name] = Dataset.from_list(rows, features=example_features(vocabulary))
-        first += size
-    return CohortSplits(splits, {**OPEN, **provenance}, vocabulary)
-
-
-def checking_of(vocabulary: Vocabulary, range_set: str = "clinical") -> Checking:
-    return Checking(vocabulary, vocabulary.range_set(range_set), None)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,101 @@
+"""Diagnosing everybody by the head and explaining a sample: nothing but the number of rationales changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from made_up_cohort import checking_of, make_cohort
+
+from clinragen.evaluation.answers import answer_systems
+from clinragen.evaluation.config import EvaluateConfig
+from clinragen.evaluation.run import evaluate_systems
+from clinragen.evaluation.systems import System, main_phase, systems_alone, systems_of
+from dataset_builder.storage.files import read_json
+from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def headed(make_model: Any, make_processor: Any, vocabulary: Vocabulary, tmp_path_factory: Any) -> dict[str, System]:
+    """A model whose head lists about half of the diseases, as all three systems."""
+    folder = tmp_path_factory.mktemp("headed")
+    model = make_model("t5", lab_summary=True, disease_head=True, list_from="head")
+    with torch.no_grad():
+        model.disease_head.weight.normal_(std=0.2, generator=torch.Generator().manual_seed(3))
+    model.generation_config.max_new_tokens = 12
+    model.save_pretrained(folder)
+    make_processor().save_pretrained(folder)
+    main = systems_of({"full": folder})
+    return main | systems_alone(main["full"])
+
+
+@pytest.fixture(scope="module")
+def written(headed: dict[str, System], vocabulary: Vocabulary, tmp_path_factory: Any) -> dict[str, tuple[Path, Any]]:
+    cohort, checking = make_cohort(vocabulary), checking_of(vocabulary)
+    folders = {}
+    for name, config in (
+        ("all", EvaluateConfig(baselines="light")),
+        ("some", EvaluateConfig(baselines="light", texts=3)),
+    ):
+        folder = tmp_path_factory.mktemp(name)
+        folders[name] = (folder, evaluate_systems(folder, cohort, headed, config, checking=checking))
+    return folders
+
+
+def test_a_sample_of_rationales_changes_no_diagnosis(written: dict[str, tuple[Path, Any]]) -> None:
+    whole, some = (read_json(written[name][0] / "predictions.json") for name in ("all", "some"))
+    assert whole["diagnoses"] == some["diagnoses"]
+    for system in ("full", "note_only", "labs_only"):
+        kept = [row for row, text in enumerate(some[system]) if text is not None]
+        assert len(kept) == 3
+        assert all(text is not None for text in whole[system])
+        assert [some[system][row] for row in kept] == [whole[system][row] for row in kept]
+        assert [some["shown"][system][row] for row in kept] == [whole["shown"][system][row] for row in kept]
+        assert some["shown"][system].count(None) >= 5
+    assert written["all"][1]["systems"] == written["some"][1]["systems"]
+    assert written["some"][1]["rationale"]["full"]["sentences"]["asked"]["of"] <= 3
+
+
+def test_probabilities_are_ranked_and_the_lists_are_those_above_the_thresholds(
+    headed: dict[str, System], vocabulary: Vocabulary
+) -> None:
+    cohort = make_cohort(vocabulary)
+    found = answer_systems(cohort, headed, EvaluateConfig(texts=2), checking=checking_of(vocabulary))
+    names = np.array(vocabulary.disease_names)
+    for answer in found.values():
+        assert answer.probabilities is not None
+        assert answer.diagnoses == [tuple(names[row >= 0.5]) for row in answer.probabilities]
+    # The systems are one model that is shown different things.
+    assert not np.allclose(found["full"].probabilities, found["labs_only"].probabilities)
+    assert not np.allclose(found["note_only"].probabilities, found["labs_only"].probabilities)
+
+
+def test_without_a_head_everybody_needs_a_text(
+    make_model: Any, make_processor: Any, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    make_model("t5").save_pretrained(tmp_path)
+    make_processor().save_pretrained(tmp_path)
+    with pytest.raises(SettingsError, match=r"texts is 3, but the lists of .* are not its head's"):
+        answer_systems(
+            make_cohort(vocabulary),
+            systems_of({"full": tmp_path}),
+            EvaluateConfig(texts=3),
+            checking=checking_of(vocabulary),
+        )
+
+
+@pytest.mark.parametrize(
+    ("trained", "main"),
+    [
+        (["backbone"], "backbone"),
+        (["backbone", "note", "lab", "multimodal"], "multimodal"),
+        (["note"], None),
+        (["backbone", "note", "lab"], None),
+    ],
+)
+def test_the_full_model_is_the_last_one_that_reads_both(trained: list[str], main: str | None) -> None:
+    assert main_phase(trained) == main
