@@ -118,7 +118,7 @@ class _Work:
         """All that decides the probabilities of gradient boosting, JSON-able."""
         return {
             "cohort": cohort_digest(self.cohort, self.range_set),
-            "setting": {**asdict(BOOSTING[self.setting]), "seed": SEED},
+            "setting": {**asdict(BOOSTING[self.setting]), "regression": None, "seed": SEED},
             "lightgbm": version("lightgbm"),
             "code": code_fingerprint(BOOSTING_CODE),
         }
@@ -145,7 +145,8 @@ class _Work:
         return BaselineAnswers(given, probabilities.test, choices)
 
     def regression(self) -> BaselineAnswers:
-        model = LogisticBaseline(self.cohort.vocabulary, self.range_set)
+        grid = BOOSTING[self.setting].regression
+        model = LogisticBaseline(self.cohort.vocabulary, self.range_set, c_grid=grid)
         model.fit(self.rows["train"], self.rows["validation"])
         test = self.rows["test"]
         return BaselineAnswers(model.predict(test), model.probabilities(test), model.choices)

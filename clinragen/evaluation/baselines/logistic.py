@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from clinragen.evaluation.baselines.boosting_settings import BOOSTING
 from clinragen.evaluation.baselines.examples import (
     Examples,
     Inputs,
@@ -22,7 +23,7 @@ from trainers.thresholds import choose_thresholds
 
 Predictor = Callable[[Any], np.ndarray]
 
-C_GRID = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+C_GRID = BOOSTING["full"].regression
 SEED = 0
 
 
