@@ -144,6 +144,10 @@ class InputProfile:
 def unlike(report: ReadReport, profile: InputProfile, names: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Sentences that say what of a patient is unlike the patients that a model was trained on; none where nothing is.
 
+    A number is unlike the training when it lies clearly beyond the outermost quantile: farther than that one lies from
+    the next. With the quantile itself as the limit, each of the numbers would set apart one or two of a hundred
+    ordinary patients, and all of them together so many that nobody would heed the sentences.
+
     Args:
         report: The patient.
         profile: The training.
@@ -161,19 +165,19 @@ def _unlike_notes(report: ReadReport, profile: InputProfile) -> Iterator[str]:
         yield "there is a note; no training example had one"
         return
     low, high = profile.note_words[0], profile.note_words[-1]
-    if report.words < low:
+    if report.words < _lowest(profile.note_words):
         yield f"the note has {_counted(report.words, 'word')}; 99 % of the training notes had at least {low:,.0f}"
-    if report.words > high:
+    if report.words > _highest(profile.note_words):
         yield f"the note has {_counted(report.words, 'word')}; 99 % of the training notes had at most {high:,.0f}"
     known, per_word, odd = report.known_words, report.tokens_total / report.words, report.unknown_tokens or 0.0
     if known is None and profile.known_words:
         yield "the note has no words of letters; the training notes had some"
-    elif known is not None and profile.known_words and _above(1 - known, 1 - profile.known_words[0], _percent):
+    elif known is not None and profile.known_words and _above(1 - known, 1 - _lowest(profile.known_words), _percent):
         yield (
             f"{_percent(1 - known)} of the note's words are unknown to the model; in 99 % of the training notes at "
             f"most {_percent(1 - profile.known_words[0])} were"
         )
-    elif _above(per_word, profile.tokens_per_word[-1], _tenths):
+    elif _above(per_word, _highest(profile.tokens_per_word), _tenths):
         yield (
             f"the note has {_tenths(per_word)} tokens for each word; 99 % of the training notes had at most "
             f"{_tenths(profile.tokens_per_word[-1])}"
@@ -193,18 +197,18 @@ def _unlike_series(report: ReadReport, profile: InputProfile, names: Mapping[str
     if not profile.variables:
         yield "there are measurements; no training example had any"
         return
-    few = len(report.measured) < profile.variables[0]
+    few = len(report.measured) < _lowest(profile.variables)
     if few:
         yield (
             f"there are readings of {_counted(len(report.measured), 'variable')}; 99 % of the training examples had "
             f"those of at least {profile.variables[0]:.0f}"
         )
-    elif report.readings < profile.readings[0]:
+    elif report.readings < _lowest(profile.readings):
         yield (
             f"there are {_counted(report.readings, 'reading')}; 99 % of the training examples had at least "
             f"{profile.readings[0]:,.0f}"
         )
-    if report.readings > profile.readings[-1]:
+    if report.readings > _highest(profile.readings):
         yield (
             f"there are {_counted(report.readings, 'reading')}; 99 % of the training examples had at most "
             f"{profile.readings[-1]:,.0f}"
@@ -233,6 +237,20 @@ def _rounded(number: Any, direction: Callable[[float], float] = round) -> float:
     digits = _DIGITS - 1 - math.floor(math.log10(abs(number)))
     # Rounded before as well: 0.29 times 100 is 28.999999999999996.
     return float(f"{direction(round(float(number) * 10.0**digits, 6))}e{-digits}")
+
+
+def _lowest(quantiles: tuple[float, ...]) -> float:
+    """The least number that is like the training.
+
+    It is at least half of the lowest quantile: where a few odd examples lie far below the others, there would
+    otherwise be nothing left that is unlike them.
+    """
+    return max(quantiles[0] - (quantiles[1] - quantiles[0]), quantiles[0] / 2)
+
+
+def _highest(quantiles: tuple[float, ...]) -> float:
+    """The greatest number that is like the training."""
+    return quantiles[-1] + (quantiles[-1] - quantiles[-2])
 
 
 def _above(number: float, limit: float, shown: Callable[[float], str]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,6 +150,73 @@ NO_NOTE = {
 )
 def test_each_difference_is_said_in_its_own_words(changed: dict[str, Any], sentence: str) -> None:
     assert unlike(replace(USUAL, **changed), profile(), {"lactate": "Serum lactate"}) == (sentence,)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        # Quantiles of the words: 1, 5, 50, 95 and 99 % are 105, 125, 350, 575 and 595.
+        ({"words": 85, "tokens_total": 85}, False),
+        ({"words": 84, "tokens_total": 84}, True),
+        ({"words": 615, "tokens_total": 615}, False),
+        ({"words": 616, "tokens_total": 616}, True),
+        # Of the readings as well.
+        ({"readings": 85}, False),
+        ({"readings": 84}, True),
+        ({"readings": 615}, False),
+        ({"readings": 616}, True),
+        # Of the share of known words the lowest two are 0.805 and 0.825, below it lies 0.785.
+        ({"known_words": 0.789}, False),
+        ({"known_words": 0.78}, True),
+    ],
+)
+def test_unlike_is_what_lies_as_far_again_beyond_the_outermost_quantile(changed: dict[str, Any], said: bool) -> None:
+    even = [
+        replace(USUAL, words=number, tokens_total=number, readings=number, known_words=min(1.0, 0.7 + number / 1000))
+        for number in range(100, 601)
+    ]
+    made = InputProfile.of_reports(even, KEYS)
+    assert made is not None
+    assert made.note_words == made.readings == (105, 125, 350, 575, 595)
+    assert made.known_words[:2] == (0.805, 0.825)
+    usual = replace(USUAL, words=300, tokens_total=300, readings=300)
+    assert bool(unlike(replace(usual, **changed), made)) is said
+
+
+def test_of_ordinary_patients_at_most_two_in_a_hundred_are_unlike() -> None:
+    rng = np.random.default_rng(0)
+
+    def draw(number: int) -> list[ReadReport]:
+        words, readings = rng.normal(200, 25, number).round(), rng.normal(190, 30, number).round()
+        per_word, known = rng.normal(1.4, 0.1, number), rng.beta(60, 2, number)
+        return [
+            replace(
+                USUAL,
+                words=int(words[row]),
+                tokens_total=round(words[row] * per_word[row]),
+                known_words=float(known[row]),
+                readings=int(readings[row]),
+            )
+            for row in range(number)
+        ]
+
+    made = InputProfile.of_reports(draw(4000), KEYS)
+    assert made is not None
+    assert sum(bool(unlike(one, made)) for one in draw(4000)) <= 80
+
+
+@pytest.mark.parametrize("name", ["words", "readings", "known_words"])
+def test_a_few_odd_training_examples_do_not_make_everything_usual(name: str) -> None:
+    usual, odd, none = {"words": (1000, 300, 100), "readings": (1000, 300, 100), "known_words": (0.9, 0.3, 0.1)}[name]
+
+    def report(number: Any) -> ReadReport:
+        made = replace(USUAL, **{"words": 200, "readings": 100, name: number})
+        return replace(made, tokens_total=made.words)
+
+    made = InputProfile.of_reports([report(odd if row < 4 else usual) for row in range(100)], KEYS)
+    assert made is not None
+    assert unlike(report(usual), made) == ()
+    assert len(unlike(report(none), made)) == 1
 
 
 def test_what_the_training_never_had_is_said() -> None:
