@@ -1,4 +1,4 @@
-"""What a model with a disease head can answer in one pass: how probable each disease is, and which ones it lists."""
+"""Diagnosing with a disease head: how probable each disease is, and which ones are listed, in one pass."""
 
 from __future__ import annotations
 

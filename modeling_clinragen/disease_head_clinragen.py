@@ -44,7 +44,7 @@ class ClinRaGenDiseaseHead(nn.Module):
         self.register_buffer("thresholds", torch.full((len(MODALITIES), diseases), 0.5))
 
     def reset_parameters(self) -> None:
-        """Initialise what is neither a linear layer nor a norm."""
+        """Initialise all but the linear layers and norms."""
         init.normal_(self.queries, mean=0.0, std=1.0)
         init.zeros_(self.weight)
         init.zeros_(self.bias)

@@ -15,6 +15,7 @@ from .configuration_clinragen import STEP_FEATURES
 from .errors import ModelInputError, SettingsError
 from .hub_guard_clinragen import refuse_hub_writes
 from .provenance_clinragen import credentialed_folder
+from .vocabulary_clinragen import Vocabulary
 
 CLIP = 8.0
 
@@ -86,6 +87,16 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         if Path(pretrained_model_name_or_path).is_dir() and credentialed_folder(pretrained_model_name_or_path):
             refuse_hub_writes()
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+    def require_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """Raise `SettingsError` where a vocabulary's variables or units are other ones, with both lists."""
+        own = [f"{variable.key} ({variable.unit})" for variable in vocabulary.variables]
+        read = [f"{key} ({unit})" for key, unit in zip(self.variables, self.units, strict=True)]
+        if own != read:
+            raise SettingsError(
+                f"the processor's vocabulary has the variables {', '.join(own)} but its feature extractor reads "
+                f"{', '.join(read)}; make both from one vocabulary"
+            )
 
     @property
     def step_features(self) -> int:

@@ -88,7 +88,8 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         if isinstance(vocabulary, Mapping):
             vocabulary = Vocabulary.from_dict(vocabulary, "the processor's vocabulary")
         if vocabulary is not None:
-            _check_vocabulary(vocabulary, range_set, feature_extractor)
+            vocabulary.range_set(range_set)
+            feature_extractor.require_vocabulary(vocabulary)
         self.vocabulary = vocabulary
         self.range_set = range_set
         self.instruction = instruction
@@ -234,7 +235,7 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         return BatchFeature(encoded, tensor_type=return_tensors)
 
     def modality(self, note: str | None, series: Any) -> str:
-        """What a patient is given by, one of `MODALITIES`: "labs" without a word of a note, "note" without a step."""
+        """The modality that a patient is given by, one of `MODALITIES`: "labs" without a word of a note."""
         if not clean_note(note or "").strip():
             return "labs"
         known = self.standard_series(series)
@@ -370,17 +371,6 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
     def parse(self, text: str) -> ParsedOutput:
         """Parse a generated text. Never raises: a format error is named in `problem`."""
         return parse_target(self.layout, text)
-
-
-def _check_vocabulary(vocabulary: Vocabulary, range_set: str, extractor: Any) -> None:
-    vocabulary.range_set(range_set)
-    own = [f"{variable.key} ({variable.unit})" for variable in vocabulary.variables]
-    read = [f"{key} ({unit})" for key, unit in zip(extractor.variables, extractor.units, strict=True)]
-    if own != read:
-        raise SettingsError(
-            f"the processor's vocabulary has the variables {', '.join(own)} but its feature extractor reads "
-            f"{', '.join(read)}; make both from one vocabulary"
-        )
 
 
 # Some of these are not used here, but an imported module travels with a saved processor, so that a user of the folder

@@ -115,7 +115,7 @@ class ClinRaGenSummaryEncoder(nn.Module):
         self.variable = nn.Parameter(torch.empty(variables, config.text_width))
 
     def reset_parameters(self) -> None:
-        """Initialise what is no linear layer; without ranges no reading is low or high."""
+        """Initialise all but the linear layer; without ranges no reading is low or high."""
         init.normal_(self.weight, mean=0.0, std=self.weight.shape[1] ** -0.5)
         init.zeros_(self.bias)
         init.normal_(self.variable, mean=0.0, std=1.0)

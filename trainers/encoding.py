@@ -1,4 +1,4 @@
-"""What a processor makes of examples, kept from epoch to epoch as far as it fits in memory."""
+"""Encodings of examples, kept from epoch to epoch as far as they fit in memory."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def _score_rationales(
 
 
 def _of_all(answer: Answers, texts: Sequence[str | None]) -> list[str | None]:
-    """What was written, by example of the test split; None for an example of which no rationale was wanted."""
+    """The texts by example of the test split; None for an example of which no rationale was wanted."""
     found: list[str | None] = [None] * len(answer.diagnoses)
     for row, text in zip(answer.rows, texts, strict=True):
         found[row] = text

@@ -150,9 +150,7 @@ class Writer:
         encoded = (states[chosen], mask[chosen]) if len(rows) < len(states) else self._encoded
         beams = self._config.num_beams
         if beams == 1:
-            writing = self._greedy(groundings, goes_on, rows, given, starts)
-            self._model.generate(encoded=encoded, do_sample=False, custom_generate=writing, **behind)
-            written = [line.ids for line in writing.lines]
+            search: dict[str, Any] = {"custom_generate": self._greedy(groundings, goes_on, rows, given, starts)}
         else:
             constraint = GroundedConstraint(
                 self._reader,
@@ -162,10 +160,9 @@ class Writer:
                 behind=behind["target_prefix"].shape[1] if behind else 0,
                 starts=starts,
             )
-            written = self._model.generate(
-                encoded=encoded, do_sample=False, num_beams=beams, logits_processor=[constraint], **behind
-            ).tolist()
-        whole = [[*before, *ids] for before, ids in zip(given, written, strict=True)]
+            search = {"logits_processor": [constraint]}
+        generated = self._model.generate(encoded=encoded, do_sample=False, num_beams=beams, **search, **behind)
+        whole = [[*before, *ids] for before, ids in zip(given, generated.tolist(), strict=True)]
         return [text.strip() for text in self._decoded(whole)]
 
     def _greedy(

@@ -18,6 +18,7 @@ from matplotlib.patches import FancyBboxPatch
 from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.storage.files import atomic_file
 from modeling_clinragen import ClinRaGenConfig, ClinRaGenForConditionalGeneration
+from modeling_clinragen.summary_encoder_clinragen import SUMMARY_STATISTICS
 from trainers.phases import phase_named
 
 # The paper's phases. Parts are named as in `Learns`: language_model, lab_encoder, knowledge_attention, disease_head.
@@ -48,8 +49,8 @@ NOTE_X, LABS_X, KNOWLEDGE_X, HALF = 16.0, 50.0, 84.0, 14.0
 def example_shapes() -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors between the parts for one patient, without the batch axis.
 
-    Keys: `note_ids`, `note`, `features`, `patches`, `encoded`, `summaries`, `lab_vectors`, `knowledge`, `prototypes`,
-    `fused`, `hidden`, `logits`, `diseases`.
+    Keys: `note_ids`, `note`, `features`, `patches`, `encoded`, `projected`, `statistics`, `summaries`, `lab_vectors`,
+    `knowledge`, `prototypes`, `fused`, `hidden`, `queries`, `diseases`, `logits`.
     """
     vocabulary = shipped_definitions().vocabulary
     variables = len(vocabulary.variables)
@@ -77,7 +78,11 @@ def example_shapes() -> dict[str, tuple[int, ...]]:
     assert attention is not None
     record(lab.patchtst.encoder.embedder, input_name="patches")
     record(lab.patchtst.encoder.layers[-1].norm_sublayer3, output_name="encoded")
-    record(model.summary_encoder, output_name="summaries")
+    summary, head = model.summary_encoder, model.disease_head
+    assert summary is not None
+    assert head is not None
+    record(lab.projection, output_name="projected")
+    record(summary, output_name="summaries")
     record(attention, input_name="lab_vectors")
     record(attention.k_proj, input_name="prototypes")
     record(attention, output_name="fused")
@@ -94,6 +99,8 @@ def example_shapes() -> dict[str, tuple[int, ...]]:
     shapes["note"] = (NOTE_TOKENS, table.embedding_dim)
     shapes["knowledge"] = (len(model.knowledge_token_ids), table.embedding_dim)
     shapes["prototypes"] = seen["prototypes"]
+    shapes["statistics"] = (variables, len(SUMMARY_STATISTICS))
+    shapes["queries"] = tuple(head.queries.shape)
     shapes["diseases"] = (len(config.diseases),)
     return shapes
 

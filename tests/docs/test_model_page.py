@@ -52,8 +52,9 @@ def test_the_code_on_the_page_runs(
 
 
 def test_the_shapes_on_the_page_are_the_models(drawing: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:
-    order = ("note_ids", "note", "features", "patches", "encoded", "lab_vectors", "knowledge", "prototypes", "fused")
-    expected = [drawing["dimensions"](shapes[name]) for name in (*order, "hidden", "logits")]
+    labs = ("features", "patches", "encoded", "projected", "knowledge", "prototypes", "statistics", "summaries")
+    order = ("note_ids", "note", *labs, "fused", "hidden", "queries", "diseases", "logits")
+    expected = [drawing["dimensions"](shapes[name]) for name in order]
     assert [row[-1] for row in table("what")] == expected
 
 
