@@ -168,7 +168,8 @@ def train_phase(
         if trainer.state.global_step == 0:
             raise StageError(f"phase '{phase}' has trained no step; see its max_steps and num_train_epochs")
         require_finite_weights(model, f"the model after phase '{phase}'")
-        if model.disease_head is not None and first:
+        if model.disease_head is not None:
+            # In every process: each has the whole model.
             calibrate_head(model, processor, trainer.eval_dataset.items, chosen, args.per_device_eval_batch_size)
         if first:
             trainer.write_curve(folder / CURVE)
