@@ -24,7 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "quickstart"
-PACKAGES = ("torch", "transformers", "peft", "datasets", "duckdb", "scikit-learn", "sacrebleu")
+PACKAGES = ("torch", "transformers", "peft", "datasets", "duckdb", "scikit-learn", "lightgbm", "sacrebleu")
 
 
 def processor() -> str:
@@ -53,11 +53,13 @@ def main() -> None:
         [*words, "--seed", str(chosen.seed)], capture_output=True, text=True, check=True, env=environment
     )
     seconds = time.monotonic() - started
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     metrics = json.loads((output / "evaluation" / "metrics.json").read_text())
     result = {
         "command": f"clinragen quickstart --seed {chosen.seed}",
         "seconds": round(seconds, 1),
-        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "peak_memory_gib": round(used.ru_maxrss / 2**20, 2),
         "commit": commit,
         "seed": chosen.seed,
         "cores": os.cpu_count(),
