@@ -131,6 +131,11 @@ def _by_line(text: str, marks: Iterable[re.Match[str]]) -> Iterator[tuple[int, i
         yield start, end, found
 
 
+def _folded(mark: str) -> str:
+    """A mark as the data file writes it: blanks of any kind and number are one."""
+    return " ".join(mark.lower().split())
+
+
 def _item(text: str, start: int, end: int, status: str, cue: tuple[int, int]) -> Iterator[Item]:
     """The item, without blanks and bullets around it, if anything is left."""
     lead = _LEAD.match(text, start, end)
@@ -153,7 +158,7 @@ def _boxed(text: str, start: int, end: int, boxes: list[re.Match[str]], marks: M
     )
     place = start + (len(before) if before.endswith(":") else 0)
     for box, limit in zip(boxes, limits, strict=True):
-        status = marks.boxes[box.group().lower()]
+        status = marks.boxes[_folded(box.group())]
         span = (place, box.start()) if behind else (box.end(), limit)
         yield from _item(text, *span, status, box.span())
         place = box.end()
@@ -170,8 +175,8 @@ def _answers(
         if answer is None:
             place = box.end()
             continue
-        if marks.boxes[box.group().lower()] == "affirmed" and text[slice(*label)].strip():
-            status = marks.values[" ".join(answer["value"].lower().split())]
+        if marks.boxes[_folded(box.group())] == "affirmed" and text[slice(*label)].strip():
+            status = marks.values[_folded(answer["value"])]
             yield from _item(text, *label, status, (box.start(), answer.end()))
         place = answer.end()
 
@@ -199,7 +204,7 @@ def _labelled(text: str, marks: MarkRules) -> list[Item]:
             head = _shared(text, start, head, place)
         elif not linked and len(text[head:place].split()) > PLAIN_LABEL_WORDS:
             continue
-        items += _item(text, head, place, marks.values[" ".join(mark["value"].lower().split())], mark.span("value"))
+        items += _item(text, head, place, marks.values[_folded(mark["value"])], mark.span("value"))
         free = mark.end()
     return items
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example as tried
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -231,6 +232,7 @@ WORDS = st.sampled_from([*PIECES, "3.2", "Cr", "BP 70/40", "->", "Family History
 
 
 @given(st.lists(WORDS, max_size=30).map(" ".join), st.text(alphabet=string.printable, max_size=60))
+@tried("( \n\n ) chest pain", "")
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_read_and_every_quote_is_in_it(start: str, end: str) -> None:
     note = start + end
