@@ -321,8 +321,8 @@ def _dash(line: _Line, mark_end: int, core: str, marks: str) -> Heading | None:
     if line.continues and not said.complete:
         return None
     end = mark_end + found.end()
-    while line.text[end] in " -–—=>→.":
-        end += 1
+    # A line may end with its dash.
+    end += len(line.text[end:]) - len(line.text[end:].lstrip(" -–—=>→."))
     return _heading(line, 0, end, said)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dataset_builder.cohort.course_cues import sentences
@@ -33,7 +33,7 @@ def admission(note: str) -> str:
     return apply_policy(note, "admission")
 
 
-@pytest.mark.parametrize(("name", "note"), layouts())
+@pytest.mark.parametrize(("name", "note"), list(layouts()))
 def test_layouts(name: str, note: str) -> None:
     shown = admission(note)
     marks = re.findall(r"(?:keep|leak)\d\dx", note)
@@ -231,6 +231,7 @@ def test_headings_are_apart_and_in_order(text: str) -> None:
 
 
 @given(TEXTS.map("".join))
+@example("HPI - . ")
 @settings(max_examples=300, deadline=None)
 def test_an_admission_note_only_leaves_out(text: str) -> None:
     rest = iter(clean_note(text))
