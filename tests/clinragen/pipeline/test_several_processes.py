@@ -207,17 +207,16 @@ def test_one_process_is_alone(environment: dict[str, str]) -> None:
 def main(command: Callable[[], Any]) -> None:
     """The command line; a training leaves every process's weights in the folder that `PROBE` names."""
     if PROBE in os.environ:
-        from trainers.phase_trainer import PhaseTrainer
+        from trainers import run_phase
 
-        trained = PhaseTrainer.train
+        calibrate = run_phase.calibrate_head
 
-        def probed(self: Any, *values: Any, **settings: Any) -> Any:
-            done = trained(self, *values, **settings)
-            weights = {name: value.contiguous().clone() for name, value in self.model.state_dict().items()}
+        def probed(model: Any, *values: Any, **settings: Any) -> None:
+            calibrate(model, *values, **settings)
+            weights = {name: value.contiguous().clone() for name, value in model.state_dict().items()}
             save_file(weights, Path(os.environ[PROBE]) / f"{os.environ['RANK']}.safetensors")
-            return done
 
-        PhaseTrainer.train = probed
+        run_phase.calibrate_head = probed
     command()
 
 
