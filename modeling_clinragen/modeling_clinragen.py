@@ -123,7 +123,7 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         *,
         inputs_embeds: torch.Tensor | None = None,
         decoder_input_ids: torch.Tensor | None = None,
-        disease_labels: torch.Tensor | None = None,
+        disease_targets: torch.Tensor | None = None,
         **others: Any,
     ) -> ClinRaGenOutput:
         """Score targets, given notes and series.
@@ -139,13 +139,13 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
             decoder_input_ids: Encoder-decoder only: the labels, moved by one (see
                 `prepare_decoder_input_ids_from_labels`), which are made of them by default. Without labels there is no
                 loss, only the logits, which the Trainer's label smoothing starts from.
-            disease_labels: Which diseases each patient has, `(batch, diseases)`, for the disease head's loss.
+            disease_targets: Which diseases each patient has, `(batch, diseases)`, for the disease head's loss.
             others: What PEFT passes to every model; only None and False are allowed.
 
         Raises:
             ModelInputError: Neither a note nor a series is given, or no targets are, shapes do not fit together, or
                 another argument is set.
-            SettingsError: There are `disease_labels` but no disease head.
+            SettingsError: There are `disease_targets` but no disease head.
         """
         refuse_others(others)
         embeds, mask, weights = self._embed_inputs(
@@ -153,7 +153,7 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         )
         both = self.config.is_encoder_decoder
         require_targets(labels, decoder_input_ids, target_weights, batch=embeds.shape[0], is_encoder_decoder=both)
-        head = None if disease_labels is None else self.require_disease_head()
+        head = None if disease_targets is None else self.require_disease_head()
         disease_logits = None
         if both:
             states, mask = self._encode(embeds, mask)
@@ -192,14 +192,14 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
             # Packing keeps the order of the counted targets.
             losses = losses * target_weights[labels != IGNORED]
         loss = losses.sum() / max(count, 1)
-        if head is not None and disease_labels is not None:
+        if head is not None and disease_targets is not None:
             if disease_logits is None:
                 # A decoder-only model's context comes first, without gaps; it sees nothing of what follows.
                 positions = torch.arange(states.shape[1], device=states.device)
                 disease_logits = head(states, positions < context.sum(dim=1, keepdim=True))
             # Of a batch that is divided the loss is this part's share.
             share = own / count if num_items_in_batch and own else 1.0
-            loss = loss + self.config.disease_loss_weight * share * disease_loss(disease_logits, disease_labels)
+            loss = loss + self.config.disease_loss_weight * share * disease_loss(disease_logits, disease_targets)
         return ClinRaGenOutput(loss=loss, logits=logits, disease_logits=disease_logits, knowledge_weights=weights)
 
     @property

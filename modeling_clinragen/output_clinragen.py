@@ -13,7 +13,7 @@ class ClinRaGenOutput(ModelOutput):
     """Output of a forward pass: loss and logits of the generating class, hidden states and their mask of the body.
 
     Args:
-        loss: Mean negative log-likelihood of the labels that are not -100; with `disease_labels`, and that of the
+        loss: Mean negative log-likelihood of the labels that are not -100; with `disease_targets`, and that of the
             diseases, weighted.
         logits: Encoder-decoder: `(batch, target_tokens, vocabulary)`. Decoder-only: over context and target. None in
             training mode with labels, where only the positions that count are ever computed.

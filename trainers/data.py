@@ -85,7 +85,9 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
             )
         if not all(complete):
             logger.info("%d of %d examples have no rationale and are excluded", complete.count(False), len(complete))
-        notes, subjects = list(examples["note"]), list(examples["subject_id"])
+        notes = list(examples["note"])
+        # Where patients are not told apart, every example counts as one.
+        subjects = list(examples["subject_id"]) if "subject_id" in examples.column_names else range(len(notes))
         series = series_column(examples) if phase.reads_labs else None
         self.items: list[dict[str, Any]] = [
             {
@@ -165,7 +167,7 @@ class PhaseCollator:
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Collate.
 
-        The batch has the keys of `ClinRaGenProcessor.__call__`, and `target_weights` and `disease_labels` where
+        The batch has the keys of `ClinRaGenProcessor.__call__`, and `target_weights` and `disease_targets` where
         needed.
         """
         shown = self._shown(items) if self.modality_dropout else [set(MODALITY_COLUMNS)] * len(items)
@@ -187,7 +189,7 @@ class PhaseCollator:
         if self.diagnosis_weight != 1.0:
             batch["target_weights"] = self._weights(targets, batch["labels"].shape)
         if self.column is not None:
-            batch["disease_labels"] = self._diseases(items)
+            batch["disease_targets"] = self._diseases(items)
         if self.text_share < 1:
             batch["labels"][torch.randperm(len(items))[round(self.text_share * len(items)) :]] = IGNORED
         if self.token_dropout:

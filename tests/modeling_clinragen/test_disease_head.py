@@ -51,7 +51,7 @@ def test_probabilities_are_those_of_the_training_pass_whatever_the_batch(
     labels = processor(NOTES, stays, targets)["labels"]
     diseases = torch.zeros(3, 25)
     for mode in (model.eval(), model.train()):
-        output = mode(**inputs, labels=labels, disease_labels=diseases)
+        output = mode(**inputs, labels=labels, disease_targets=diseases)
         assert torch.allclose(output.disease_logits.sigmoid(), found, atol=1e-5)
     model.eval()
     assert torch.allclose(model.diagnose(encoded=model.encode(**inputs)), found, atol=1e-5)
@@ -68,11 +68,11 @@ def test_the_loss_is_that_of_the_text_and_of_the_diseases(
     ]
     diseases = (torch.arange(75).view(3, 25) % 4 == 0).float()
     text = float(model(**inputs, labels=labels).loss.detach())
-    logits = model(**inputs, labels=labels, disease_labels=diseases).disease_logits.detach().double()
+    logits = model(**inputs, labels=labels, disease_targets=diseases).disease_logits.detach().double()
     chance = logits.sigmoid()
     own = -(diseases * chance.log() + (1 - diseases) * (1 - chance).log()).sum() / 3
     for mode in (model.eval(), model.train()):
-        loss = mode(**inputs, labels=labels, disease_labels=diseases).loss.detach()
+        loss = mode(**inputs, labels=labels, disease_targets=diseases).loss.detach()
         assert float(loss) == pytest.approx(text + 0.5 * float(own), rel=1e-4)
 
 
@@ -85,13 +85,13 @@ def test_an_example_without_a_target_teaches_only_its_diseases(
     labels = processor(NOTES, target=[processor.target(["Shock"], f"Text {row}.") for row in range(3)])["labels"]
     labels[1] = -100
     diseases = torch.zeros(3, 25)
-    whole = model(**inputs, labels=labels, disease_labels=diseases)
+    whole = model(**inputs, labels=labels, disease_targets=diseases)
     kept = [0, 2]
     part = model(**{name: value[kept] for name, value in inputs.items()}, labels=labels[kept])
     none = torch.nn.functional.softplus(whole.disease_logits.detach()).sum() / 3
     assert float(whole.loss.detach()) == pytest.approx(float(part.loss.detach() + none), rel=1e-4)
     labels[:] = -100
-    only = model(**inputs, labels=labels, disease_labels=diseases)
+    only = model(**inputs, labels=labels, disease_targets=diseases)
     only.loss.backward()
     assert float(only.loss.detach()) == pytest.approx(float(none), rel=1e-4)
     assert model.disease_head.weight.grad.abs().sum() > 0
@@ -156,7 +156,7 @@ def test_without_a_head_there_is_nothing_to_ask(make_model: Any, make_processor:
     with pytest.raises(SettingsError, match="has no disease head"):
         model.diagnose(**inputs)
     with pytest.raises(SettingsError, match="has no disease head"):
-        model(**inputs, labels=torch.zeros(3, 2, dtype=torch.long), disease_labels=torch.zeros(3, 25))
+        model(**inputs, labels=torch.zeros(3, 2, dtype=torch.long), disease_targets=torch.zeros(3, 25))
     with pytest.raises(SettingsError, match="list_from is 'head' but there is no disease_head"):
         make_model(list_from="head")
     with pytest.raises(SettingsError, match="disease_heads is 3, which does not divide"):

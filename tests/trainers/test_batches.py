@@ -49,7 +49,7 @@ def test_only_a_share_of_the_batch_has_a_target(examples: Any, vocabulary: Vocab
     collator = PhaseCollator(processor, BOTH, diseases=vocabulary.disease_names, text_share=0.25)
     batch = collator(items[:8])
     assert int((batch["labels"] != IGNORED).any(dim=1).sum()) == 2
-    for item, row in zip(items[:8], batch["disease_labels"], strict=True):
+    for item, row in zip(items[:8], batch["disease_targets"], strict=True):
         assert {vocabulary.disease_names[place] for place in row.nonzero().flatten()} == set(item["diagnoses"])
     assert int((collator.whole()(items[:8])["labels"] != IGNORED).any(dim=1).sum()) == 8
 
