@@ -24,7 +24,10 @@ SHORTENED_AS = {
     "my/llama.yaml": MODEL,
     f"recipes/{MODEL}": MODEL,
     "recipes/tiny-t5/t5.json": "tiny-t5/t5.json",
-    **{f"recipes/tiny-t5/{name}.yaml": PHASE for name in ("backbone", "note", "lab", "multimodal", "joint")},
+    **{
+        f"recipes/tiny-t5/{name}.yaml": PHASE
+        for name in ("backbone", "backbone-paper", "note", "lab", "multimodal", "joint")
+    },
 }
 """Files by the entry of tests/tiny_settings.yaml whose numbers take the place of theirs."""
 

@@ -86,7 +86,7 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
         if not all(complete):
             logger.info("%d of %d examples have no rationale and are excluded", complete.count(False), len(complete))
         notes = list(examples["note"])
-        # Where patients are not told apart, every example counts as one.
+        # Without patients in the data, every example counts as one.
         subjects = list(examples["subject_id"]) if "subject_id" in examples.column_names else range(len(notes))
         series = series_column(examples) if phase.reads_labs else None
         self.items: list[dict[str, Any]] = [

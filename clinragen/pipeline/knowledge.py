@@ -171,5 +171,7 @@ def _tokenizer(name: str | None) -> Any:
 
     try:
         return load_part(AutoTokenizer, name)
-    except (InputDataError, OSError, ValueError) as error:
+    except InputDataError as error:
+        raise SettingsError(f"tokenizer '{name}' cannot be loaded: {error}") from error
+    except (OSError, ValueError) as error:
         raise SettingsError(f"tokenizer '{name}' cannot be loaded; give the folder of a model") from error
