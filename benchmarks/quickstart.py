@@ -74,7 +74,8 @@ def main() -> None:
     if chosen.seed == 0:
         for picture in (output / "evaluation").glob("*.png"):
             shutil.copy(picture, RESULTS / picture.name)
-        printed = "\n".join(line.rstrip() for line in done.stdout.splitlines())
+        # As if it had run where users run it.
+        printed = "\n".join(line.rstrip() for line in done.stdout.replace(str(output), "runs/quickstart").splitlines())
         (RESULTS / "printed.txt").write_text(printed + "\n")
     (RESULTS / name).write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
     print(f"{seconds:.0f} s, {result['peak_memory_gib']} GiB; written to {RESULTS}")
