@@ -53,12 +53,17 @@ class WithDiseaseHead:
         head = self.require_disease_head()
         if encoded is None:
             encoded = self.encode(input_ids, attention_mask, lab_features, lab_mask)  # type: ignore[attr-defined]
+        logits = self.disease_logits(encoded)
+        rows = _rows_of(modality, len(logits)).to(logits.device)
+        return (logits / head.temperatures[rows, None].float()).sigmoid()
+
+    @torch.no_grad()
+    def disease_logits(self, encoded: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """The head's logits `(batch, diseases)` before calibration, of the outcome of `encode`."""
         states, mask = encoded
         if not self.config.is_encoder_decoder:
             states, mask = self._encode(states, mask)  # type: ignore[attr-defined]
-        logits = head(states, mask)
-        rows = _rows_of(modality, len(logits)).to(logits.device)
-        return (logits / head.temperatures[rows, None].float()).sigmoid()
+        return self.require_disease_head()(states, mask)
 
     @torch.no_grad()
     def listed(self, probabilities: torch.Tensor, modality: str | Sequence[str] = "both") -> list[tuple[str, ...]]:

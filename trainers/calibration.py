@@ -13,6 +13,7 @@ from torch import nn
 from modeling_clinragen.disease_head_clinragen import MODALITIES
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
+from trainers.data import disease_targets
 from trainers.phases import Phase
 from trainers.thresholds import choose_thresholds
 
@@ -39,7 +40,6 @@ def head_logits(
         note, labs: Which of them the model is shown.
         batch_size: Examples at once; similar lengths are put together.
     """
-    head = model.require_disease_head()
     model.eval()
     order = sorted(range(len(items)), key=lambda row: len(items[row]["note"]))
     logits = torch.zeros(len(items), len(model.config.diseases))
@@ -47,10 +47,8 @@ def head_logits(
         rows = order[start : start + batch_size]
         notes = [items[row]["note"] if note else "" for row in rows]
         series = [items[row]["series"] for row in rows] if labs else None
-        states, mask = model.encode(**processor(notes, series, warn=False).to(model.device))
-        if not model.config.is_encoder_decoder:
-            states, mask = model._encode(states, mask)
-        logits[rows] = head(states, mask).cpu()
+        encoded = model.encode(**processor(notes, series, warn=False).to(model.device))
+        logits[rows] = model.disease_logits(encoded).cpu()
     return logits
 
 
@@ -82,10 +80,7 @@ def calibrate_head(
     if not items:
         logger.warning("The validation split is empty: the disease head is not calibrated")
         return
-    column = {name: place for place, name in enumerate(model.config.diseases)}
-    labels = torch.zeros(len(items), len(column))
-    for row, item in enumerate(items):
-        labels[row, [column[name] for name in item["diagnoses"]]] = 1.0
+    labels = disease_targets(items, model.config.diseases)
     subjects = [item["subject"] for item in items]
     for place, modality in enumerate(MODALITIES):
         note, labs = modality != "labs", modality != "note"

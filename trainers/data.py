@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -118,6 +118,15 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
         ]
 
 
+def disease_targets(items: Sequence[Mapping[str, Any]], diseases: Sequence[str]) -> torch.Tensor:
+    """Which of the diseases each item of `PhaseExamples` has, 0 or 1, `(items, diseases)`."""
+    column = {name: place for place, name in enumerate(diseases)}
+    targets = torch.zeros(len(items), len(column))
+    for row, item in enumerate(items):
+        targets[row, [column[name] for name in item["diagnoses"]]] = 1.0
+    return targets
+
+
 class PhaseCollator:
     """Collates items of `PhaseExamples` to a padded batch. A phase that reads no labs gets no lab tensors.
 
@@ -158,7 +167,7 @@ class PhaseCollator:
         self.processor = processor
         self.phase = phase
         self.diagnosis_weight = diagnosis_weight
-        self.column = None if diseases is None else {name: place for place, name in enumerate(diseases)}
+        self.diseases = diseases
         self.text_share = text_share
         self.token_dropout = token_dropout
         self.modality_dropout = modality_dropout
@@ -188,8 +197,8 @@ class PhaseCollator:
         batch["labels"] = torch.nn.functional.pad(labels, (0, -labels.shape[1] % MULTIPLE), value=IGNORED)
         if self.diagnosis_weight != 1.0:
             batch["target_weights"] = self._weights(targets, batch["labels"].shape)
-        if self.column is not None:
-            batch["disease_targets"] = self._diseases(items)
+        if self.diseases is not None:
+            batch["disease_targets"] = disease_targets(items, self.diseases)
         if self.text_share < 1:
             batch["labels"][torch.randperm(len(items))[round(self.text_share * len(items)) :]] = IGNORED
         if self.token_dropout:
@@ -201,8 +210,9 @@ class PhaseCollator:
 
     def whole(self) -> PhaseCollator:
         """The same without anything left out, for evaluation."""
-        diseases = None if self.column is None else list(self.column)
-        return PhaseCollator(self.processor, self.phase, diagnosis_weight=self.diagnosis_weight, diseases=diseases)
+        return PhaseCollator(
+            self.processor, self.phase, diagnosis_weight=self.diagnosis_weight, diseases=self.diseases
+        )
 
     def _shown(self, items: Sequence[dict[str, Any]]) -> list[set[str]]:
         draws = torch.rand(len(items)).tolist()
@@ -227,10 +237,3 @@ class PhaseCollator:
             weight = torch.where(listed, self.diagnosis_weight, 1.0)
             weights[row, : len(listed)] = weight / weight.mean()
         return weights
-
-    def _diseases(self, items: Sequence[dict[str, Any]]) -> torch.Tensor:
-        assert self.column is not None
-        labels = torch.zeros(len(items), len(self.column))
-        for row, item in enumerate(items):
-            labels[row, [self.column[name] for name in item["diagnoses"]]] = 1.0
-        return labels
