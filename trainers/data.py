@@ -93,7 +93,6 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
             {
                 "note": notes[row] if phase.reads_note else "",
                 "series": series[row] if series is not None else None,
-                "row": row,
                 "diagnoses": diagnoses,
                 "subject": subjects[row],
                 "rationales": {name: column[row] for name, column in columns.items()},
@@ -181,17 +180,16 @@ class PhaseCollator:
         """
         shown = self._shown(items) if self.modality_dropout else [set(MODALITY_COLUMNS)] * len(items)
         pairs = list(zip(items, shown, strict=True))
-        rows = [item["row"] for item in items]
         series = [item["series"] if "labs" in own else None for item, own in pairs]
         targets = [self._target(item, own) for item, own in pairs]
         readings = [
-            self.cache.reading(row, item["note"] if "note" in own else "", one)
-            for row, (item, own), one in zip(rows, pairs, series, strict=True)
+            self.cache.reading(item, item["note"] if "note" in own else "", one)
+            for (item, own), one in zip(pairs, series, strict=True)
         ]
-        described = [self.cache.features(row, one) for row, one in zip(rows, series, strict=True)]
+        described = [self.cache.features(item, one) for item, one in zip(items, series, strict=True)]
         labs = series if self.phase.reads_labs else None
         batch = dict(self.processor.inputs(readings, labs, described=described))
-        tokens = [self.cache.target_ids(row, text) for row, text in zip(rows, targets, strict=True)]
+        tokens = [self.cache.target_ids(item, text) for item, text in zip(items, targets, strict=True)]
         labels = torch.from_numpy(self.processor.labels(tokens))
         # Rounded up, so that few different lengths occur and kernels and memory are reused.
         batch["labels"] = torch.nn.functional.pad(labels, (0, -labels.shape[1] % MULTIPLE), value=IGNORED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,14 @@ MOST_BYTES = 1 << 29
 BYTES_PER_TOKEN = 8
 ENTRY_BYTES = 400
 """About what an entry takes besides its tokens."""
+KEPT = "encoded"
+"""Key of what is kept in an item."""
 
 
 class EncodingCache:
     """Notes as tokens, series as features and targets as tokens, each made once; beyond a limit, every time again.
+
+    What is made of an item is kept in the item itself, so that items of different splits can't be mixed up.
 
     Args:
         processor: The model's processor.
@@ -27,37 +31,42 @@ class EncodingCache:
     def __init__(self, processor: ClinRaGenProcessor, most_bytes: int = MOST_BYTES) -> None:
         self._processor = processor
         self._left = most_bytes
-        self._kept: dict[Hashable, Any] = {}
 
-    def reading(self, row: int, note: str, series: Any) -> Reading:
-        """The part of an example's note that is read beside its series, or without one."""
-        key = ("note", row, bool(note), series is not None)
-        if key in self._kept:
-            return self._kept[key]
-        reading = self._processor.reading(note, series)
-        return self._keep(key, reading, BYTES_PER_TOKEN * len(reading.ids) + len(reading.text))
+    def reading(self, item: dict[str, Any], note: str, series: Any) -> Reading:
+        """The part of an item's note that is read beside its series, or without one."""
 
-    def features(self, row: int, series: Mapping[str, Any] | None) -> np.ndarray:
-        """The lab features of an example's series, `(steps, variables, step_features)`."""
-        key = ("series", row, series is not None)
-        if key in self._kept:
-            return self._kept[key]
-        described = self._processor.feature_extractor.describe_one(self._processor.standard_series(series))
-        return self._keep(key, described, described.nbytes)
+        def read() -> tuple[Reading, int]:
+            found = self._processor.reading(note, series)
+            return found, BYTES_PER_TOKEN * len(found.ids) + len(found.text)
 
-    def target_ids(self, row: int, text: str) -> list[int]:
-        """The tokens of one of an example's targets."""
-        key = ("target", row, text)
-        if key in self._kept:
-            return self._kept[key]
-        ids = self._processor.target_ids(text)
-        return self._keep(key, ids, BYTES_PER_TOKEN * len(ids) + len(text))
+        return self._kept(item, ("note", bool(note), series is not None), read)
 
-    def _keep(self, key: Hashable, value: Any, size: int) -> Any:
-        size += ENTRY_BYTES
-        if size <= self._left:
-            self._left -= size
-            self._kept[key] = value
+    def features(self, item: dict[str, Any], series: Mapping[str, Any] | None) -> np.ndarray:
+        """The lab features of an item's series, or of none, `(steps, variables, step_features)`."""
+
+        def describe() -> tuple[np.ndarray, int]:
+            found = self._processor.feature_extractor.describe_one(self._processor.standard_series(series))
+            return found, found.nbytes
+
+        return self._kept(item, ("series", series is not None), describe)
+
+    def target_ids(self, item: dict[str, Any], text: str) -> list[int]:
+        """The tokens of one of an item's targets."""
+
+        def tokenize() -> tuple[list[int], int]:
+            found = self._processor.target_ids(text)
+            return found, BYTES_PER_TOKEN * len(found) + len(text)
+
+        return self._kept(item, ("target", text), tokenize)
+
+    def _kept(self, item: dict[str, Any], key: Hashable, make: Callable[[], tuple[Any, int]]) -> Any:
+        kept = item.setdefault(KEPT, {})
+        if key in kept:
+            return kept[key]
+        value, size = make()
+        if size + ENTRY_BYTES <= self._left:
+            self._left -= size + ENTRY_BYTES
+            kept[key] = value
         return value
 
 

@@ -172,13 +172,12 @@ def test_weights_of_the_disease_list_have_mean_one(make_processor: Any) -> None:
     processor = make_processor()
     items = [
         {
-            "row": 0,
             "note": "a",
             "series": None,
             "diagnoses": ["Shock"],
             "rationales": {"rationale_note": "heart rate is high from hour 4"},
         },
-        {"row": 1, "note": "b", "series": None, "diagnoses": [], "rationales": {"rationale_note": "x"}},
+        {"note": "b", "series": None, "diagnoses": [], "rationales": {"rationale_note": "x"}},
     ]
     plain = PhaseCollator(processor, phase_named("note"))(items)
     assert "target_weights" not in plain

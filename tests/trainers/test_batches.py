@@ -12,7 +12,7 @@ from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.processing_clinragen import IGNORED
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.data import PhaseCollator, PhaseExamples
-from trainers.encoding import EncodingCache
+from trainers.encoding import KEPT, EncodingCache
 from trainers.phases import phase_named
 
 BOTH = phase_named("multimodal")
@@ -40,8 +40,17 @@ def test_a_batch_is_what_the_processor_makes_of_it_again_and_again(examples: Any
     assert same(collator(items[:6]), batch)
     # Beyond the limit everything is made again, and is the same.
     collator.cache = EncodingCache(processor, most_bytes=0)
-    assert same(collator(items[:6]), batch)
-    assert not collator.cache._kept
+    bare = [{name: value for name, value in item.items() if name != KEPT} for item in items[:6]]
+    assert same(collator(bare), batch)
+    assert not any(item[KEPT] for item in bare)
+
+
+def test_an_item_of_another_split_is_not_taken_for_the_one_in_its_place(examples: Any) -> None:
+    processor, items = examples
+    collator = PhaseCollator(processor, BOTH)
+    collator(items[:3])
+    others = [{**item, KEPT: {}, "note": f"Cough. {item['note']}"} for item in items[:3]]
+    assert same(collator(others), PhaseCollator(processor, BOTH)([{**item, KEPT: {}} for item in others]))
 
 
 def test_only_a_share_of_the_batch_has_a_target(examples: Any, vocabulary: Vocabulary) -> None:
