@@ -215,7 +215,7 @@ class Explainer:
         from modeling_clinragen.diagnosing_clinragen import write_targets
 
         options = {"do_sample": False, "num_beams": self.config.num_beams}
-        text = write_targets(self.model, self.processor, [patient.note], [given], **options)[0]
+        text = write_targets(self.model, self.processor, [(patient.note, given)], **options)[0]
         parsed = self.processor.parse(text)
         sentences = tuple(check_sentences(parsed.rationale, patient, self.checking, parsed.diagnoses))
         return Explanation(

@@ -9,7 +9,7 @@ import torch
 
 from .disease_head_clinragen import MODALITIES
 from .errors import ModelInputError, SettingsError
-from .prefix_clinragen import prefixes_can_be_padded
+from .prefix_clinragen import pad_prefixes, prefixes_can_be_padded
 
 
 class WithDiseaseHead:
@@ -87,65 +87,50 @@ def diagnose_patients(model: Any, processor: Any, patients: Sequence[tuple[str |
         model, processor: A `ClinRaGenForConditionalGeneration` with a disease head, and its processor.
         patients: Note and series of each, as the processor takes them; None for one that is not given.
     """
-    labs = [series for _, series in patients] if any(series is not None for _, series in patients) else None
-    inputs = processor([note or "" for note, _ in patients], labs, warn=False).to(model.device)
-    return model.diagnose(**inputs, modality=[processor.modality(*one) for one in patients]).cpu()
+    modality = [processor.modality(*one) for one in patients]
+    return model.diagnose(**_inputs_of(model, processor, patients), modality=modality).cpu()
 
 
 @torch.no_grad()
-def write_targets(
-    model: Any, processor: Any, notes: Sequence[str | None], series: Sequence[Any], **kwargs: Any
-) -> list[str]:
+def write_targets(model: Any, processor: Any, patients: Sequence[tuple[str | None, Any]], **kwargs: Any) -> list[str]:
     """Generate one target for each patient, without any constraint; by `config.list_from` the head lists its diseases.
 
     Args:
-        model, processor: A `ClinRaGenForConditionalGeneration` and its processor.
-        notes, series: As the processor takes them; None for a modality that is not given.
+        model, processor, patients: As for `diagnose_patients`; the head is needed only where it lists.
         kwargs: Options of `generate`.
     """
-    labs = list(series) if any(one is not None for one in series) else None
-    inputs = processor([note or "" for note in notes], labs, warn=False).to(model.device)
-    decode, tokenizer = processor.tokenizer.batch_decode, processor.tokenizer
+    inputs, tokenizer = _inputs_of(model, processor, patients), processor.tokenizer
     if model.config.list_from == "decoder":
-        return [text.strip() for text in decode(model.generate(**inputs, **kwargs), skip_special_tokens=True)]
+        generated = model.generate(**inputs, **kwargs)
+        return [text.strip() for text in tokenizer.batch_decode(generated, skip_special_tokens=True)]
     states, mask = model.encode(**inputs)
-    modality = [processor.modality(note, one) for note, one in zip(notes, series, strict=True)]
+    modality = [processor.modality(*one) for one in patients]
     listed = model.listed(model.diagnose(encoded=(states, mask), modality=modality), modality)
+    tokens = [processor.list_ids(names) for names in listed]
     written = [""] * len(listed)
-    for rows, prefix, known in listed_prefixes(model, processor, listed):
+    for rows in _groups(tokens, padded=prefixes_can_be_padded(model.language_model)):
+        own = [tokens[row] for row in rows]
+        prefix, known = (part.to(model.device) for part in pad_prefixes(own, tokenizer.eos_token_id))
         chosen = torch.tensor(rows, device=states.device)
         generated = model.generate(
             encoded=(states[chosen], mask[chosen]), target_prefix=prefix, target_prefix_mask=known, **kwargs
         )
-        whole = torch.cat((prefix, generated[:, 1:] if model.config.is_encoder_decoder else generated), dim=1)
-        for row, ids, given in zip(rows, whole.tolist(), known.tolist(), strict=True):
-            written[row] = tokenizer.decode(ids[given.index(1) :], skip_special_tokens=True).strip()
+        for row, before, ids in zip(rows, own, generated.tolist(), strict=True):
+            written[row] = tokenizer.decode([*before, *ids], skip_special_tokens=True).strip()
     return written
 
 
-def listed_prefixes(
-    model: Any, processor: Any, listed: Sequence[Sequence[str]]
-) -> list[tuple[list[int], torch.Tensor, torch.Tensor]]:
-    """The beginnings of targets that list these diseases: rows, tokens padded on the left, and their mask.
+def _inputs_of(model: Any, processor: Any, patients: Sequence[tuple[str | None, Any]]) -> Any:
+    labs = [series for _, series in patients] if any(series is not None for _, series in patients) else None
+    return processor([note or "" for note, _ in patients], labs, warn=False).to(model.device)
 
-    They are one batch, or where the decoder counts padding one for each length.
-    """
-    tokens = [processor.list_ids(names) for names in listed]
-    if prefixes_can_be_padded(model.language_model):
-        groups = [list(range(len(tokens)))]
-    else:
-        lengths = sorted({len(ids) for ids in tokens})
-        groups = [[row for row, ids in enumerate(tokens) if len(ids) == length] for length in lengths]
-    batches = []
-    for rows in groups:
-        longest = max(len(tokens[row]) for row in rows)
-        prefix = torch.full((len(rows), longest), processor.tokenizer.eos_token_id)
-        known = torch.zeros_like(prefix)
-        for place, row in enumerate(rows):
-            prefix[place, longest - len(tokens[row]) :] = torch.tensor(tokens[row])
-            known[place, longest - len(tokens[row]) :] = 1
-        batches.append((rows, prefix.to(model.device), known.to(model.device)))
-    return batches
+
+def _groups(tokens: Sequence[Sequence[int]], *, padded: bool) -> list[list[int]]:
+    """Rows that can be one batch: all, or where the decoder counts padding those of each length."""
+    if padded:
+        return [list(range(len(tokens)))]
+    lengths = sorted({len(ids) for ids in tokens})
+    return [[row for row, ids in enumerate(tokens) if len(ids) == length] for length in lengths]
 
 
 def _rows_of(modality: str | Sequence[str], patients: int) -> torch.Tensor:
@@ -160,4 +145,4 @@ def _rows_of(modality: str | Sequence[str], patients: int) -> torch.Tensor:
     return torch.tensor([MODALITIES.index(one) for one in each])
 
 
-__all__ = ["WithDiseaseHead", "diagnose_patients", "listed_prefixes", "write_targets"]
+__all__ = ["WithDiseaseHead", "diagnose_patients", "write_targets"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,6 +21,14 @@ def prefixes_can_be_padded(language_model: PreTrainedModel) -> bool:
     """
     config = language_model.config
     return not config.is_encoder_decoder or getattr(config, "relative_attention_num_buckets", None) is not None
+
+
+def pad_prefixes(tokens: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first tokens of several targets, padded on the left, and their mask, `(batch, prefix_tokens)` each."""
+    longest = max(map(len, tokens))
+    prefix = [[padding] * (longest - len(ids)) + list(ids) for ids in tokens]
+    known = [[0] * (longest - len(ids)) + [1] * len(ids) for ids in tokens]
+    return torch.tensor(prefix), torch.tensor(known)
 
 
 def generate_behind(
@@ -81,4 +90,4 @@ def generate_behind(
     return generated
 
 
-__all__ = ["generate_behind", "prefixes_can_be_padded"]
+__all__ = ["generate_behind", "pad_prefixes", "prefixes_can_be_padded"]

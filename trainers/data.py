@@ -207,10 +207,12 @@ class PhaseCollator:
         return batch
 
     def whole(self) -> PhaseCollator:
-        """The same without anything left out, for evaluation."""
-        return PhaseCollator(
+        """The same without anything left out, for evaluation; both keep encodings within one limit."""
+        made = PhaseCollator(
             self.processor, self.phase, diagnosis_weight=self.diagnosis_weight, diseases=self.diseases
         )
+        made.cache = self.cache
+        return made
 
     def _shown(self, items: Sequence[dict[str, Any]]) -> list[set[str]]:
         draws = torch.rand(len(items)).tolist()

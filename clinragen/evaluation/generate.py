@@ -88,8 +88,7 @@ def generate_texts(
         written = write_targets(
             model,
             processor,
-            [notes[row] if note else None for row in rows],
-            [series[row] if labs else None for row in rows],
+            [(notes[row] if note else None, series[row] if labs else None) for row in rows],
             do_sample=False,
             num_beams=config.num_beams,
         )

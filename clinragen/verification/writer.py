@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import torch
 
 from clinragen.verification.config import VerifyConfig
-from modeling_clinragen.diagnosing_clinragen import listed_prefixes
 from modeling_clinragen.grounded_clinragen import (
     Chooser,
     GroundedConstraint,
@@ -21,7 +19,7 @@ from modeling_clinragen.grounded_clinragen import (
     TargetReader,
 )
 from modeling_clinragen.grounding_clinragen import Facts, Grounding, ended
-from modeling_clinragen.prefix_clinragen import prefixes_can_be_padded
+from modeling_clinragen.prefix_clinragen import pad_prefixes, prefixes_can_be_padded
 from modeling_clinragen.reading_clinragen import Reading
 
 # A sentence that is not over after so many tokens is refused.
@@ -117,17 +115,13 @@ class Writer:
         rows = list(range(len(groundings)))
         if self._model.config.list_from == "decoder":
             return self._drafted(groundings, goes_on, rows, [[] for _ in rows])
-        modality = [
-            "labs" if not reading.ids else "both" if one is not None else "note"
-            for reading, one in zip(readings, series, strict=True)
-        ]
+        pairs = zip(readings, series, strict=True)
+        modality = [self._processor.modality(reading.text, one) for reading, one in pairs]
         probabilities = self._model.diagnose(encoded=self._encoded, modality=modality)
-        listed = self._model.listed(probabilities, modality)
-        written = [""] * len(rows)
-        for rows, prefix, known in listed_prefixes(self._model, self._processor, listed):
-            tokens = [ids[mask.index(1) :] for ids, mask in zip(prefix.tolist(), known.tolist(), strict=True)]
-            behind = {"target_prefix": prefix, "target_prefix_mask": known}
-            texts = self._drafted([groundings[row] for row in rows], goes_on, rows, tokens, behind)
+        tokens = [self._processor.list_ids(names) for names in self._model.listed(probabilities, modality)]
+        written = [""] * len(tokens)
+        for rows in self._groups([len(ids) for ids in tokens]):
+            texts = self._drafted([groundings[row] for row in rows], goes_on, rows, [tokens[row] for row in rows])
             for row, text in zip(rows, texts, strict=True):
                 written[row] = text
         return written
@@ -138,16 +132,16 @@ class Writer:
         goes_on: GoesOn,
         rows: Sequence[int],
         given: Sequence[list[int]],
-        behind: Mapping[str, torch.Tensor] = MappingProxyType({}),
     ) -> list[str]:
-        """The targets of some patients, behind the tokens that are given of them."""
+        """The targets of some patients, behind the tokens that are given of them; either all have some or none has."""
+        behind = self._behind(given) if any(given) else {}
         starts = [
             self.goes_on(self._reader.start(), self._decoded([ids])[0] if ids else "", grounding)
             for ids, grounding in zip(given, groundings, strict=True)
         ]
         states, mask = self._encoded
         chosen = torch.tensor(rows, device=states.device)
-        encoded = (states[chosen], mask[chosen]) if len(rows) < len(states) else self._encoded
+        encoded = states[chosen], mask[chosen]
         beams = self._config.num_beams
         if beams == 1:
             search: dict[str, Any] = {"custom_generate": self._greedy(groundings, goes_on, rows, given, starts)}
@@ -236,7 +230,6 @@ class Writer:
             yield rows
 
     def _continued(self, requests: Sequence[Request], tokens: Sequence[list[int]]) -> list[str]:
-        longest, device = max(map(len, tokens)), self._model.device
         lines = [
             Line(
                 request.grounding,
@@ -247,13 +240,9 @@ class Writer:
             for request in requests
         ]
         rows, (states, mask) = [request.patient for request in requests], self._encoded
-        padding = [longest - len(ids) for ids in tokens]
-        prefix = [[self._reader.end] * pad + ids for pad, ids in zip(padding, tokens, strict=True)]
-        known = [[0] * pad + [1] * (longest - pad) for pad in padding]
         self._model.generate(
             encoded=(states[rows], mask[rows]),
-            target_prefix=torch.tensor(prefix, device=device),
-            target_prefix_mask=torch.tensor(known, device=device),
+            **self._behind(tokens),
             do_sample=False,
             custom_generate=GroundedWriting(self._chooser, lines, self._config.temperature),
             max_new_tokens=LONGEST_SENTENCE,
@@ -261,6 +250,10 @@ class Writer:
         given = self._decoded(tokens)
         whole = self._decoded([[*before, *line.ids] for before, line in zip(tokens, lines, strict=True)])
         return [text.removeprefix(before) for before, text in zip(given, whole, strict=True)]
+
+    def _behind(self, tokens: Sequence[list[int]]) -> dict[str, torch.Tensor]:
+        prefix, known = pad_prefixes(tokens, self._reader.end)
+        return {"target_prefix": prefix.to(self._model.device), "target_prefix_mask": known.to(self._model.device)}
 
     def _seed(self, following: Next) -> int | None:
         if following.draw is None:

@@ -127,11 +127,13 @@ def test_texts_begin_with_what_the_head_finds(
     model, processor = make_headed(kind, list_from="head"), make_processor()
     stays = three_stays(make_series)
     listed = model.listed(model.diagnose(**processor(NOTES, stays)))
-    texts = write_targets(model, processor, NOTES, stays, max_new_tokens=6, do_sample=False, num_beams=beams)
+    texts = write_targets(
+        model, processor, list(zip(NOTES, stays, strict=True)), max_new_tokens=6, do_sample=False, num_beams=beams
+    )
     for text, names in zip(texts, listed, strict=True):
         assert text.startswith(processor.target(names))
     for row, (note, stay) in enumerate(zip(NOTES, stays, strict=True)):
-        alone = write_targets(model, processor, [note], [stay], max_new_tokens=6, do_sample=False, num_beams=beams)
+        alone = write_targets(model, processor, [(note, stay)], max_new_tokens=6, do_sample=False, num_beams=beams)
         assert alone == [texts[row]]
 
 
