@@ -236,12 +236,12 @@ class Explainer:
         return self.processor(note=[patient.note or ""], series=[given], warn=False).to(self.model.device)
 
     def _scores(self, patient: Patient, given: Mapping[str, Any] | None, listed: tuple[str, ...]) -> dict[str, float]:
+        from modeling_clinragen.diagnosing_clinragen import diagnose_patients
         from modeling_clinragen.generation_clinragen import score_diseases
 
         diseases = self.model.config.diseases
         if self.model.disease_head is not None:
-            modality = self.processor.modality(patient.note, given)
-            found = self.model.diagnose(**self._inputs(patient, given), modality=modality)
+            found = diagnose_patients(self.model, self.processor, [(patient.note, given)])
             return dict(zip(diseases, found[0].tolist(), strict=True))
         # Raw output may hold a name that is not in the model's vocabulary.
         known = [name for name in listed if name in diseases]

@@ -39,7 +39,7 @@ class EvaluateConfig:
     )
     baselines: str = setting(
         "full",
-        help="How much work gradient boosting does: full, or light, which takes about a third of the time.",
+        help="How much work the baselines do: full, or light, which takes about a third of the time.",
         choices=tuple(BOOSTING),
     )
     notices: tuple[str, ...] = setting(

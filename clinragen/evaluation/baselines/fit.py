@@ -16,7 +16,7 @@ from clinragen.evaluation.baselines.boosting_inputs import BoostingColumns, Boos
 from clinragen.evaluation.baselines.boosting_settings import BOOSTING
 from clinragen.evaluation.baselines.examples import COLUMNS, Inputs
 from clinragen.evaluation.baselines.kept import KeptProbabilities, Probabilities, cohort_digest
-from clinragen.evaluation.baselines.logistic import LogisticBaseline
+from clinragen.evaluation.baselines.logistic import C_GRIDS, LogisticBaseline
 from clinragen.evaluation.baselines.prevalence import PrevalenceGuess
 from dataset_builder.contract.arrays import label_matrix
 from dataset_builder.contract.cohort_splits import CohortSplits
@@ -64,7 +64,7 @@ def fit_baselines(
     Args:
         cohort: Splits of the data contract. Labels of the test split are not read.
         range_set: The normal ranges, for the shares of measurements below and above them.
-        setting: Of gradient boosting: "full" or "light".
+        setting: How much work the baselines do: "full" or "light".
         kept: Folder with the probabilities of gradient boosting from an earlier call, or for a later one. They are
             used where cohort, setting, code and libraries are the same.
         report: Called before each baseline, and with the number of boosted models that are fitted.
@@ -118,7 +118,7 @@ class _Work:
         """All that decides the probabilities of gradient boosting, JSON-able."""
         return {
             "cohort": cohort_digest(self.cohort, self.range_set),
-            "setting": {**asdict(BOOSTING[self.setting]), "regression": None, "seed": SEED},
+            "setting": {**asdict(BOOSTING[self.setting]), "seed": SEED},
             "lightgbm": version("lightgbm"),
             "code": code_fingerprint(BOOSTING_CODE),
         }
@@ -145,8 +145,7 @@ class _Work:
         return BaselineAnswers(given, probabilities.test, choices)
 
     def regression(self) -> BaselineAnswers:
-        grid = BOOSTING[self.setting].regression
-        model = LogisticBaseline(self.cohort.vocabulary, self.range_set, c_grid=grid)
+        model = LogisticBaseline(self.cohort.vocabulary, self.range_set, c_grid=C_GRIDS[self.setting])
         model.fit(self.rows["train"], self.rows["validation"])
         test = self.rows["test"]
         return BaselineAnswers(model.predict(test), model.probabilities(test), model.choices)

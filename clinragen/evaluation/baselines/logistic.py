@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from clinragen.evaluation.baselines.boosting_settings import BOOSTING
 from clinragen.evaluation.baselines.examples import (
     Examples,
     Inputs,
@@ -23,7 +22,8 @@ from trainers.thresholds import choose_thresholds
 
 Predictor = Callable[[Any], np.ndarray]
 
-C_GRID = BOOSTING["full"].regression
+C_GRIDS = {"full": (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), "light": (1.0, 10.0, 100.0)}
+"""Inverse regularisation strengths to choose from, by setting of the baselines."""
 SEED = 0
 
 
@@ -51,7 +51,7 @@ class LogisticBaseline:
         range_set: RangeSet,
         features: Inputs = "both",
         *,
-        c_grid: Sequence[float] = C_GRID,
+        c_grid: Sequence[float] = C_GRIDS["full"],
     ) -> None:
         check_inputs(features)
         if not c_grid or min(c_grid) <= 0:
