@@ -42,6 +42,7 @@ class ClinRaGenConfig(PreTrainedConfig):
             `ClinRaGenDiseaseHead`). Not in the paper.
         disease_heads: Attention heads of that head.
         disease_loss_weight: Weight of its loss, a sum over the diseases, beside the mean loss of a target token.
+        evidence_loss_weight: Weight of the loss of its attention (see `evidence_loss`), where batches have evidence.
         list_from: Whose diagnoses a target begins with: "decoder", as it writes them (the paper), or "head", those
             that the head finds probable.
         num_knowledge_tokens: Size of the knowledge vocabulary V_k; 0 where `knowledge_fusion` is "none".
@@ -81,6 +82,7 @@ class ClinRaGenConfig(PreTrainedConfig):
         disease_head: bool = False,
         disease_heads: int = 4,
         disease_loss_weight: float = 1.0,
+        evidence_loss_weight: float = 0.0,
         list_from: str = "decoder",
         num_knowledge_tokens: int = 0,
         num_prototypes: int = 24,
@@ -131,6 +133,7 @@ class ClinRaGenConfig(PreTrainedConfig):
         self.disease_head = disease_head
         self.disease_heads = disease_heads
         self.disease_loss_weight = disease_loss_weight
+        self.evidence_loss_weight = evidence_loss_weight
         self.list_from = list_from
         self.num_knowledge_tokens = num_knowledge_tokens
         self.num_prototypes = num_prototypes

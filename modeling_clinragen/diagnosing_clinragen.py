@@ -9,6 +9,7 @@ import torch
 
 from .disease_head_clinragen import MODALITIES
 from .errors import ModelInputError, SettingsError
+from .loss_clinragen import disease_loss, evidence_loss
 from .prefix_clinragen import pad_prefixes, prefixes_can_be_padded
 
 
@@ -64,6 +65,17 @@ class WithDiseaseHead:
         if not self.config.is_encoder_decoder:
             states, mask = self._encode(states, mask)  # type: ignore[attr-defined]
         return self.require_disease_head()(states, mask)
+
+    def _head_loss(
+        self, states: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor, evidence: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        # Logits and loss; the evidence is of the first positions.
+        logits, weights = self.require_disease_head().read(states, mask)
+        loss = self.config.disease_loss_weight * disease_loss(logits, targets)
+        if evidence is not None:
+            own = evidence_loss(weights[..., : evidence.shape[1]], evidence)
+            loss = loss + self.config.evidence_loss_weight * own
+        return logits, loss
 
     @torch.no_grad()
     def listed(self, probabilities: torch.Tensor, modality: str | Sequence[str] = "both") -> list[tuple[str, ...]]:

@@ -64,24 +64,27 @@ class ClinRaGenDiseaseHead(nn.Module):
         self.bias.copy_(torch.logit(prevalence.clamp(1e-3, 1 - 1e-3)))
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Logits of the diseases, `(batch, diseases)`, before any calibration.
+        """Logits of the diseases, `(batch, diseases)`, before any calibration; see `read`."""
+        return self.read(states, mask)[0]
+
+    def read(self, states: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of the diseases before any calibration, and what each disease's query attends to.
 
         Args:
             states: Hidden states `(batch, positions, width)`.
             mask: Which of the positions are not padding, `(batch, positions)`.
+
+        Returns:
+            Logits `(batch, diseases)` and attention weights `(batch, heads, diseases, positions)`.
         """
-        batch = states.shape[0]
         states = states.to(self.q_proj.weight.dtype)
-        query = self._split(self.q_proj(self.queries)[None]).expand(batch, -1, -1, -1)
-        attended = nn.functional.scaled_dot_product_attention(
-            query,
-            self._split(self.k_proj(states)),
-            self._split(self.v_proj(states)),
-            attn_mask=mask.bool()[:, None, None, :],
-        )
+        query = self._split(self.q_proj(self.queries)[None])
+        scores = query @ self._split(self.k_proj(states)).transpose(-1, -2) * query.shape[-1] ** -0.5
+        weights = scores.float().masked_fill(~mask.bool()[:, None, None, :], -torch.inf).softmax(-1)
+        attended = weights.to(states.dtype) @ self._split(self.v_proj(states))
         hidden = self.norm(self.queries + self.out_proj(attended.transpose(1, 2).flatten(2)))
         hidden = self.last_norm(hidden + self.down_proj(nn.functional.gelu(self.up_proj(hidden))))
-        return ((hidden * self.weight).sum(-1) + self.bias).float()
+        return ((hidden * self.weight).sum(-1) + self.bias).float(), weights
 
     def _split(self, vectors: torch.Tensor) -> torch.Tensor:
         # (batch, positions, width) -> (batch, heads, positions, head_width)

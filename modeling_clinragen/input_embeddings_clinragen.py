@@ -63,6 +63,31 @@ class WithInputEmbeddings:
         self._check_length(mask)
         return torch.cat([part.to(embeds[0].dtype) for part in embeds], dim=1), mask, weights
 
+    def _place_evidence(
+        self,
+        evidence: torch.Tensor,
+        mask: torch.Tensor,
+        input_ids: torch.Tensor | None,
+        inputs_embeds: torch.Tensor | None,
+    ) -> torch.Tensor:
+        # (batch, tokens or tokens + variables, diseases) -> (batch, positions, diseases), as embedded above.
+        note = input_ids if inputs_embeds is None else inputs_embeds
+        tokens = 0 if note is None else note.shape[1]
+        variables, behind = evidence.shape[1] - tokens, 0
+        if self.config.knowledge_fusion == "tokens":
+            behind = len(self.knowledge_token_ids)
+        if variables not in (0, self.config.lab_config.num_input_channels):
+            raise ModelInputError(
+                f"disease_evidence has the shape {tuple(evidence.shape)} and the note {tokens} tokens; it is (batch, "
+                "tokens, diseases), or (batch, tokens + variables, diseases)"
+            )
+        positions = mask.shape[1]
+        placed = evidence.new_zeros(len(mask), positions, evidence.shape[2])
+        placed[:, :tokens] = evidence[:, :tokens]
+        if variables and self.config.lab_summary:
+            placed[:, positions - behind - variables : positions - behind] = evidence[:, tokens:]
+        return placed & mask[:, :, None]
+
     def _check_length(self, mask: torch.Tensor) -> None:
         limit = self.config.text_max_positions
         if limit is not None and checks_values() and (longest := int(mask.sum(dim=1).max())) > limit:

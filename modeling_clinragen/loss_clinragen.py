@@ -10,6 +10,8 @@ from torch import nn
 from .processing_clinragen import IGNORED
 
 HEAD_MULTIPLE = 512
+LEAST_SHARE = 1e-4
+"""Added to a share of attention, whose logarithm is taken."""
 
 
 def target_losses(
@@ -69,4 +71,19 @@ def disease_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return losses.sum(dim=1).mean()
 
 
-__all__ = ["disease_loss", "target_logits", "target_losses"]
+def evidence_loss(weights: torch.Tensor, evidence: torch.Tensor) -> torch.Tensor:
+    """How far the queries of the diseases are from attending to the evidence that rationales cite for them.
+
+    Mean over the patients of the sum, over the diseases that have evidence, of the negative logarithm of the attention
+    that falls on it.
+
+    Args:
+        weights: What each query attends to, `(batch, heads, diseases, positions)`.
+        evidence: Where evidence for a disease stands, `(batch, positions, diseases)`.
+    """
+    found = evidence.transpose(1, 2)
+    share = (weights.mean(dim=1) * found).sum(dim=-1)
+    return (-(share + LEAST_SHARE).log() * found.any(dim=-1)).sum(dim=1).mean()
+
+
+__all__ = ["disease_loss", "evidence_loss", "target_logits", "target_losses"]

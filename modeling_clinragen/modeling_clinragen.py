@@ -20,7 +20,7 @@ from .generation_settings_clinragen import generation_settings
 from .grounded_clinragen import GroundedConstraint, TargetReader
 from .input_embeddings_clinragen import WithInputEmbeddings
 from .knowledge_map_clinragen import map_knowledge
-from .loss_clinragen import disease_loss, target_logits, target_losses
+from .loss_clinragen import target_logits, target_losses
 from .output_clinragen import ClinRaGenOutput
 from .own_adapters_clinragen import WithOwnAdapters
 from .packing_clinragen import MULTIPLE, pack
@@ -124,6 +124,7 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         inputs_embeds: torch.Tensor | None = None,
         decoder_input_ids: torch.Tensor | None = None,
         disease_targets: torch.Tensor | None = None,
+        disease_evidence: torch.Tensor | None = None,
         **others: Any,
     ) -> ClinRaGenOutput:
         """Score targets, given notes and series.
@@ -140,6 +141,9 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
                 `prepare_decoder_input_ids_from_labels`), which are made of them by default. Without labels there is no
                 loss, only the logits, which the Trainer's label smoothing starts from.
             disease_targets: Which diseases each patient has, `(batch, diseases)`, for the disease head's loss.
+            disease_evidence: Whether a token of the note, or a variable, is evidence for a disease, `(batch, tokens +
+                variables, diseases)` or without the variables, for the loss of what the head attends to. That of
+                variables counts where the model has summary tokens.
             others: What PEFT passes to every model; only None and False are allowed.
 
         Raises:
@@ -153,11 +157,16 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         )
         both = self.config.is_encoder_decoder
         require_targets(labels, decoder_input_ids, target_weights, batch=embeds.shape[0], is_encoder_decoder=both)
-        head = None if disease_targets is None else self.require_disease_head()
-        disease_logits = None
+        evidence = disease_evidence
+        if evidence is not None:
+            evidence = pack(
+                self._place_evidence(evidence, mask, input_ids, inputs_embeds), mask, padding_side="right"
+            )[0]
+        disease_logits = head_loss = None
         if both:
             states, mask = self._encode(embeds, mask)
-            disease_logits = None if head is None else head(states, mask)
+            if disease_targets is not None:
+                disease_logits, head_loss = self._head_loss(states, mask, disease_targets, evidence)
             if decoder_input_ids is None:
                 decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels=labels)
             inputs = {"attention_mask": mask, "decoder_input_ids": decoder_input_ids}
@@ -192,14 +201,14 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
             # Packing keeps the order of the counted targets.
             losses = losses * target_weights[labels != IGNORED]
         loss = losses.sum() / max(count, 1)
-        if head is not None and disease_targets is not None:
-            if disease_logits is None:
+        if disease_targets is not None:
+            if head_loss is None:
                 # A decoder-only model's context comes first, without gaps; it sees nothing of what follows.
                 positions = torch.arange(states.shape[1], device=states.device)
-                disease_logits = head(states, positions < context.sum(dim=1, keepdim=True))
+                context = positions < context.sum(dim=1, keepdim=True)
+                disease_logits, head_loss = self._head_loss(states, context, disease_targets, evidence)
             # Of a batch that is divided the loss is this part's share.
-            share = own / count if num_items_in_batch and own else 1.0
-            loss = loss + self.config.disease_loss_weight * share * disease_loss(disease_logits, disease_targets)
+            loss = loss + (own / count if num_items_in_batch and own else 1.0) * head_loss
         return ClinRaGenOutput(loss=loss, logits=logits, disease_logits=disease_logits, knowledge_weights=weights)
 
     @property
@@ -279,7 +288,7 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         input_ids = kwargs.pop("inputs", input_ids)
         inputs_embeds = kwargs.pop("inputs_embeds", None)
         # The Trainer's batches have these beside the inputs.
-        for name in ("labels", "target_weights"):
+        for name in ("labels", "target_weights", "disease_targets", "disease_evidence"):
             kwargs.pop(name, None)
         both = self.config.is_encoder_decoder
         settings, kwargs = generation_settings(self.generation_config, kwargs, is_encoder_decoder=both)

@@ -256,6 +256,10 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         """
         return self._read(self._tokenized(note), self._surroundings(series is not None))
 
+    def note_start(self, series: Any) -> int:
+        """How many tokens of a source stand before its note, beside this series or without one."""
+        return len(self._surroundings(series is not None)[0])
+
     def read_report(self, note: str | None, series: Any) -> ReadReport:
         """How much the model reads of a patient, and how well its tokenizer knows the words; see `unlike`.
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from datasets import DatasetDict
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from dataset_builder.contract.arrays import label_matrix, series_column
 from dataset_builder.contract.cohort_splits import CohortSplits
@@ -32,8 +32,9 @@ from modeling_clinragen.processing_clinragen import (
     ClinRaGenProcessor,
 )
 from modeling_clinragen.summary_encoder_clinragen import NO_BOUND
-from modeling_clinragen.vocabulary_clinragen import RangeSet
+from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 from trainers.model_config import ModelConfig, read_shape
+from trainers.model_size import require_possible_size
 from trainers.tokenizer import CohortTokenizer, train_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -179,6 +180,8 @@ def build_model(
     fields["credentialed"] = is_credentialed(cohort.provenance)
     if settings.backbone is not None:
         with _backbone_named(settings.backbone):
+            text_config = load_part(AutoConfig, settings.backbone).to_dict()
+            require_possible_size(ClinRaGenConfig(text_config=text_config, **fields))
             model = ClinRaGenForConditionalGeneration.from_backbone(settings.backbone, **fields)
     else:
         special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
@@ -188,6 +191,7 @@ def build_model(
         shape = read_shape(settings.scratch)
         with _shape_named(settings.scratch):
             config = ClinRaGenConfig(text_config={**shape, **special, "vocab_size": len(tokenizer)}, **fields)
+            require_possible_size(config)
         with _shape_named(settings.scratch):
             model = ClinRaGenForConditionalGeneration(config)
     positions = settings.max_source_tokens + extractor.num_positions(settings.lab_max_steps)
@@ -208,6 +212,46 @@ def build_model(
     model.generation_config.max_new_tokens = settings.max_target_tokens
     logger.info("Built a model of %d parameters, %d knowledge tokens", model.num_parameters(), len(knowledge))
     return model, processor
+
+
+def check_size(settings: ModelConfig, vocabulary: Vocabulary) -> None:
+    """Check that a model of these settings could be built, without building it or reading a cohort.
+
+    A backbone is looked at where its folder is on this machine.
+
+    Args:
+        settings: What would be built.
+        vocabulary: Of the cohort that it would be built for.
+
+    Raises:
+        SettingsError: As `require_possible_size`, or the language model's config cannot work.
+    """
+    variables = vocabulary.variables
+    extractor = ClinRaGenLabFeatureExtractor(
+        variables=[variable.key for variable in variables],
+        units=[variable.unit for variable in variables],
+        means=[0.0] * len(variables),
+        stds=[1.0] * len(variables),
+        max_steps=settings.lab_max_steps,
+        patch_steps=settings.lab_patch_steps,
+        lab_layout=settings.lab_layout,
+        fills=[variable.fill for variable in variables] if settings.lab_layout == "paper" else (),
+    )
+    # How many tokens the knowledge has is not known yet; it has one at least.
+    fields = config_fields(
+        settings, list(vocabulary.disease_names), extractor, int(settings.knowledge_fusion != "none")
+    )
+    fields["credentialed"] = False
+    if settings.scratch is not None:
+        # Whatever the tokenizer will be: its special tokens are the first ones.
+        special = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
+        shape = {**read_shape(settings.scratch), **special, "vocab_size": settings.vocab_size}
+        with _shape_named(settings.scratch):
+            require_possible_size(ClinRaGenConfig(text_config=shape, **fields))
+    elif (Path(str(settings.backbone)) / "config.json").is_file():
+        with _backbone_named(settings.backbone):
+            text_config = load_part(AutoConfig, str(settings.backbone)).to_dict()
+            require_possible_size(ClinRaGenConfig(text_config=text_config, **fields))
 
 
 @contextmanager
@@ -233,7 +277,7 @@ def _shape_named(file: Path) -> Iterator[None]:
     """Name the file where transformers refuses what a language model's config says, such as heads that do not fit."""
     try:
         yield
-    except (ValueError, TypeError, RuntimeError, ZeroDivisionError, StrictDataclassError) as error:
+    except (ValueError, TypeError, RuntimeError, ArithmeticError, StrictDataclassError) as error:
         if isinstance(error, ClinRaGenError):
             raise
         known = user_error(error)
@@ -241,7 +285,8 @@ def _shape_named(file: Path) -> Iterator[None]:
             raise SettingsError(f"{file}: {known}") from error
         if not raised_in(error, "transformers", "torch", "huggingface_hub"):
             raise
-        fault = " ".join(str(error).split())[:300]
+        # PyTorch adds where in its own code it was.
+        fault = " ".join(str(error).split()).partition(" Exception raised from ")[0][:300]
         raise SettingsError(f"{file}: no language model can be built of it ({fault}); correct its keys") from error
 
 
@@ -275,6 +320,7 @@ def config_fields(
         "disease_head": settings.disease_head,
         "disease_heads": settings.disease_heads,
         "disease_loss_weight": settings.disease_loss_weight,
+        "evidence_loss_weight": settings.evidence_loss_weight,
         "list_from": settings.list_from,
         "num_knowledge_tokens": knowledge_tokens,
         "num_prototypes": settings.num_prototypes,

@@ -14,8 +14,10 @@ from dataset_builder.contract.arrays import series_column
 from modeling_clinragen.errors import SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import IGNORED, MULTIPLE
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
+from modeling_clinragen.reading_clinragen import Reading
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.encoding import EncodingCache
+from trainers.evidence import CitedEvidence
 from trainers.phases import Phase
 
 logger = logging.getLogger(__name__)
@@ -117,6 +119,12 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
         ]
 
 
+def _rationales(item: Mapping[str, Any], shown: set[str]) -> dict[str, str]:
+    """The rationales of what is shown of an item, by column."""
+    columns = {MODALITY_COLUMNS[modality] for modality in shown}
+    return {name: text for name, text in item["rationales"].items() if name in columns}
+
+
 def disease_targets(items: Sequence[Mapping[str, Any]], diseases: Sequence[str]) -> torch.Tensor:
     """Which of the diseases each item of `PhaseExamples` has, 0 or 1, `(items, diseases)`."""
     column = {name: place for place, name in enumerate(diseases)}
@@ -138,6 +146,7 @@ class PhaseCollator:
         diagnosis_weight: Loss weight of a token in the list of diseases, relative to one of the rationale; the weights
             of an example have mean 1, so that losses stay comparable.
         diseases: Names of the diseases of the model's head, whose labels batches then have.
+        evidence: Whether batches also have the evidence that the rationales cite, for the head's attention.
         text_share: Share of a batch that has a target; without a head every example has one.
         token_dropout: Probability that a token of the note is masked.
         modality_dropout: Probability that an example loses its note or, as often, its labs; its target is then the
@@ -155,18 +164,22 @@ class PhaseCollator:
         *,
         diagnosis_weight: float = 1.0,
         diseases: Sequence[str] | None = None,
+        evidence: bool = False,
         text_share: float = 1.0,
         token_dropout: float = 0.0,
         modality_dropout: float = 0.0,
     ) -> None:
         if text_share < 1 and diseases is None:
             raise SettingsError("text_share below 1 needs a model with a disease head; set it to 1")
+        if evidence and diseases is None:
+            raise SettingsError("evidence_loss_weight needs a model with a disease head; set it to 0")
         if modality_dropout and not (phase.reads_note and phase.reads_labs):
             raise SettingsError(f"modality_dropout needs two modalities, and the phase '{phase.name}' reads one")
         self.processor = processor
         self.phase = phase
         self.diagnosis_weight = diagnosis_weight
         self.diseases = diseases
+        self._cited = CitedEvidence(processor) if evidence else None
         self.text_share = text_share
         self.token_dropout = token_dropout
         self.modality_dropout = modality_dropout
@@ -175,8 +188,8 @@ class PhaseCollator:
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Collate.
 
-        The batch has the keys of `ClinRaGenProcessor.__call__`, and `target_weights` and `disease_targets` where
-        needed.
+        The batch has the keys of `ClinRaGenProcessor.__call__`, and `target_weights`, `disease_targets` and
+        `disease_evidence` where needed.
         """
         shown = self._shown(items) if self.modality_dropout else [set(MODALITY_COLUMNS)] * len(items)
         pairs = list(zip(items, shown, strict=True))
@@ -197,6 +210,8 @@ class PhaseCollator:
             batch["target_weights"] = self._weights(targets, batch["labels"].shape)
         if self.diseases is not None:
             batch["disease_targets"] = disease_targets(items, self.diseases)
+            if self._cited is not None:
+                batch["disease_evidence"] = self._evidence(pairs, series, readings, batch, self._cited)
         if self.text_share < 1:
             batch["labels"][torch.randperm(len(items))[round(self.text_share * len(items)) :]] = IGNORED
         if self.token_dropout:
@@ -211,6 +226,7 @@ class PhaseCollator:
         made = PhaseCollator(
             self.processor, self.phase, diagnosis_weight=self.diagnosis_weight, diseases=self.diseases
         )
+        made._cited = self._cited
         made.cache = self.cache
         return made
 
@@ -226,9 +242,29 @@ class PhaseCollator:
         ]
 
     def _target(self, item: dict[str, Any], shown: set[str]) -> str:
-        columns = {MODALITY_COLUMNS[modality] for modality in shown}
-        texts = [text for name, text in item["rationales"].items() if name in columns]
-        return self.processor.target(item["diagnoses"], *texts)
+        return self.processor.target(item["diagnoses"], *_rationales(item, shown).values())
+
+    def _evidence(
+        self,
+        pairs: Sequence[tuple[dict[str, Any], set[str]]],
+        series: Sequence[Any],
+        readings: Sequence[Reading],
+        batch: Mapping[str, torch.Tensor],
+        cited: CitedEvidence,
+    ) -> torch.Tensor:
+        """`(batch, tokens, diseases)`, or with the variables behind the tokens where the batch has labs."""
+        tokens = batch["input_ids"].shape[1]
+        variables = len(self.processor.feature_extractor.variables) if "lab_mask" in batch else 0
+        found = torch.zeros(len(pairs), tokens + variables, len(self.diseases or ()), dtype=torch.bool)
+        first = batch["attention_mask"].argmax(dim=1).tolist()
+        for row, ((item, shown), one, reading) in enumerate(zip(pairs, series, readings, strict=True)):
+            quoted, named = self.cache.evidence(item, reading, _rationales(item, shown), cited)
+            start = first[row] + self.processor.note_start(one)
+            for place, disease in quoted:
+                found[row, start + place, disease] = True
+            for place, disease in named if variables else ():
+                found[row, tokens + place, disease] = True
+        return found
 
     def _weights(self, targets: Sequence[str], shape: torch.Size) -> torch.Tensor:
         weights = torch.zeros(shape)

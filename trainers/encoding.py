@@ -9,9 +9,11 @@ import numpy as np
 
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.reading_clinragen import Reading
+from trainers.evidence import CitedEvidence, Places
 
 MOST_BYTES = 1 << 29
 BYTES_PER_TOKEN = 8
+BYTES_PER_PLACE = 72
 ENTRY_BYTES = 400
 """About what an entry takes besides its tokens."""
 KEPT = "encoded"
@@ -58,6 +60,17 @@ class EncodingCache:
             return found, BYTES_PER_TOKEN * len(found) + len(text)
 
         return self._kept(item, ("target", text), tokenize)
+
+    def evidence(
+        self, item: dict[str, Any], reading: Reading, rationales: Mapping[str, str], cited: CitedEvidence
+    ) -> tuple[Places, Places]:
+        """The tokens of a reading, and the variables, that an item's rationales, by column, cite."""
+
+        def read() -> tuple[tuple[Places, Places], int]:
+            found = cited.tokens(rationales.values(), reading), cited.variables(rationales.values())
+            return found, BYTES_PER_PLACE * sum(map(len, found))
+
+        return self._kept(item, ("evidence", len(reading.ids), *rationales), read)
 
     def _kept(self, item: dict[str, Any], key: Hashable, make: Callable[[], tuple[Any, int]]) -> Any:
         kept = item.setdefault(KEPT, {})

@@ -12,6 +12,15 @@ from dataset_builder.storage.files import read_json, read_yaml
 from modeling_clinragen.errors import InputDataError, SettingsError
 from modeling_clinragen.loading_clinragen import locate
 
+WIDEST = 65_536
+MOST_HEADS = 1024
+MOST_LAYERS = 1000
+MOST_STEPS = 1_000_000
+MOST_TOKENS = 10_000_000
+LARGEST_VOCABULARY = 1_000_000
+LARGEST_SCALE = 1_000_000
+"""Bounds far above what any published model has. Beyond them is a slip of the pen, and hours or a full memory."""
+
 
 @dataclass
 class ModelConfig:
@@ -23,7 +32,12 @@ class ModelConfig:
 
     backbone: str | None = setting(None, help="Folder of a pretrained language model, or hf://owner/name on the Hub.")
     scratch: Path | None = setting(None, help="JSON file: config of a language model to build from scratch.")
-    vocab_size: int = setting(4096, help="Maximum vocabulary size of the tokenizer trained for `scratch`.", at_least=1)
+    vocab_size: int = setting(
+        4096,
+        help="Maximum vocabulary size of the tokenizer trained for `scratch`.",
+        at_least=1,
+        at_most=LARGEST_VOCABULARY,
+    )
     tokenizer_min_patients: int = setting(
         10, help="Patients in whose texts every token of that tokenizer occurs.", unit="patients", at_least=2
     )
@@ -32,9 +46,11 @@ class ModelConfig:
         help="Train that tokenizer on a credentialed or unrecorded cohort as well; the model folder then holds words "
         "of its patients.",
     )
-    lab_width: int = setting(64, help="Width of PatchTST; even, and a multiple of its heads.", at_least=1)
-    lab_layers: int = setting(3, help="Layers of PatchTST.", at_least=1)
-    lab_heads: int = setting(4, help="Attention heads of PatchTST.", at_least=1)
+    lab_width: int = setting(
+        64, help="Width of PatchTST; even, and a multiple of its heads.", at_least=1, at_most=WIDEST
+    )
+    lab_layers: int = setting(3, help="Layers of PatchTST.", at_least=1, at_most=MOST_LAYERS)
+    lab_heads: int = setting(4, help="Attention heads of PatchTST.", at_least=1, at_most=MOST_HEADS)
     lab_dropout: float = setting(0.1, help="Dropout in PatchTST.", at_least=0, at_most=1)
     lab_channel_attention: bool = setting(False, help="Let variables attend to each other.")
     lab_layout: str = setting(
@@ -42,25 +58,37 @@ class ModelConfig:
         help="Layout of the lab patches; paper: the authors' fixed rows, mixed and without a mask.",
         choices=("patches", "paper"),
     )
-    lab_patch_steps: int = setting(8, help="Length of a patch.", unit="time steps", at_least=1)
-    lab_max_steps: int = setting(1000, help="Maximum length of a series.", unit="time steps", at_least=1)
+    lab_patch_steps: int = setting(8, help="Length of a patch.", unit="time steps", at_least=1, at_most=MOST_STEPS)
+    lab_max_steps: int = setting(
+        1000, help="Maximum length of a series.", unit="time steps", at_least=1, at_most=MOST_STEPS
+    )
     lab_summary: bool = setting(
         False, help="Give the language model a summary token of every variable beside the patches (not in the paper)."
     )
-    lab_summary_width: int = setting(64, help="Width of the summary encoder's hidden layer.", at_least=1)
+    lab_summary_width: int = setting(
+        64, help="Width of the summary encoder's hidden layer.", at_least=1, at_most=WIDEST
+    )
     disease_head: bool = setting(
         False, help="Train a head that gives each disease a probability beside the text (not in the paper)."
     )
-    disease_heads: int = setting(4, help="Attention heads of the disease head.", at_least=1)
+    disease_heads: int = setting(4, help="Attention heads of the disease head.", at_least=1, at_most=MOST_HEADS)
     disease_loss_weight: float = setting(1.0, help="Weight of the disease head's loss.", at_least=0)
+    evidence_loss_weight: float = setting(
+        0.0,
+        help="Weight of the loss by which the head's queries learn to attend to the evidence that the rationales cite "
+        "for each disease: words of the note and, with lab_summary, variables.",
+        at_least=0,
+    )
     list_from: str = setting(
         "decoder",
         help="Who lists the diseases of a text: the decoder (paper) or the disease head.",
         choices=("decoder", "head"),
     )
-    num_prototypes: int = setting(24, help="Knowledge prototypes.", at_least=1)
-    knowledge_heads: int = setting(8, help="Heads of the knowledge attention.", at_least=1)
-    knowledge_head_dim: int = setting(32, help="Width of a head of the knowledge attention.", at_least=1)
+    num_prototypes: int = setting(24, help="Knowledge prototypes.", at_least=1, at_most=LARGEST_VOCABULARY)
+    knowledge_heads: int = setting(8, help="Heads of the knowledge attention.", at_least=1, at_most=MOST_HEADS)
+    knowledge_head_dim: int = setting(
+        32, help="Width of a head of the knowledge attention.", at_least=1, at_most=WIDEST
+    )
     knowledge_dropout: float = setting(0.1, help="Dropout of the knowledge attention.", at_least=0, at_most=1)
     knowledge_fusion: str = setting(
         "attention",
@@ -68,8 +96,8 @@ class ModelConfig:
         "(all of V_k as extra input) or none.",
         choices=("attention", "gated", "tokens", "none"),
     )
-    lora_r: int = setting(8, help="Rank of the LoRA adapters.", at_least=1)
-    lora_alpha: int = setting(16, help="Scale of the LoRA adapters.", at_least=1)
+    lora_r: int = setting(8, help="Rank of the LoRA adapters.", at_least=1, at_most=WIDEST)
+    lora_alpha: int = setting(16, help="Scale of the LoRA adapters.", at_least=1, at_most=LARGEST_SCALE)
     lora_dropout: float = setting(0.05, help="Dropout of the LoRA adapters.", at_least=0, at_most=1)
     lora_targets: list[str] = setting(["q", "v"], help="Names of the layers that get adapters.")
     instruction: str = setting("Diagnose disease from the medical note:", help="Text before the note.")
@@ -79,13 +107,17 @@ class ModelConfig:
         help="Order of diagnoses and rationale in a target; the paper's is diagnosis-first.",
         choices=("diagnosis-first", "rationale-first"),
     )
-    max_source_tokens: int = setting(1475, help="Maximum length of prompt and note.", unit="tokens", at_least=1)
+    max_source_tokens: int = setting(
+        1475, help="Maximum length of prompt and note.", unit="tokens", at_least=1, at_most=MOST_TOKENS
+    )
     note_cut: str = setting(
         "middle",
         help="Part of a longer note that is left out; middle keeps its head (two thirds of the tokens) and its tail.",
         choices=("middle", "end"),
     )
-    max_target_tokens: int = setting(500, help="Maximum length of a target.", unit="tokens", at_least=1)
+    max_target_tokens: int = setting(
+        500, help="Maximum length of a target.", unit="tokens", at_least=1, at_most=MOST_TOKENS
+    )
 
     def __post_init__(self) -> None:
         check_values(self)

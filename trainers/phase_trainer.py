@@ -139,6 +139,7 @@ class PhaseTrainer(Seq2SeqTrainer):
                 self.phase,
                 diagnosis_weight=args.diagnosis_weight,
                 diseases=model.config.diseases if model.disease_head is not None else None,
+                evidence=model.config.evidence_loss_weight > 0,
                 text_share=args.text_share,
                 token_dropout=args.token_dropout,
                 modality_dropout=args.modality_dropout,

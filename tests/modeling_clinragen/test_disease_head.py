@@ -97,6 +97,56 @@ def test_an_example_without_a_target_teaches_only_its_diseases(
     assert model.disease_head.weight.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("kind", ["t5", "qwen3"])
+def test_the_head_learns_to_attend_to_the_given_evidence(
+    kind: str, side: str, make_headed: Any, make_processor: Any, make_series: Any
+) -> None:
+    """The loss is recomputed from the attention of each patient alone, where nothing is padded."""
+    model, processor = make_headed(kind, evidence_loss_weight=0.5), make_processor()
+    processor.tokenizer.padding_side = side
+    stays = three_stays(make_series)
+    inputs = processor(NOTES, stays)
+    labels = processor(NOTES, target=[processor.target([])] * 3)["labels"]
+    diseases, tokens = torch.zeros(3, 25), inputs["input_ids"].shape[1]
+    variables = inputs["lab_features"].shape[2]
+    evidence = torch.zeros(3, tokens + variables, 25, dtype=torch.bool)
+    wanted, first = 0.0, inputs["attention_mask"].argmax(dim=1).tolist()
+    for row, (note, stay) in enumerate(zip(NOTES, stays, strict=True)):
+        evidence[row, first[row], 3] = True
+        evidence[row, first[row] + 1, 3] = True
+        # Evidence in a series that is not given counts for nothing.
+        evidence[row, tokens + 2, 7] = True
+        alone = processor([note], [stay])
+        states, mask = model.encode(**alone)
+        if not model.config.is_encoder_decoder:
+            states, mask = model._encode(states, mask)
+        weights = model.disease_head.read(states, mask)[1][0].mean(0).detach()
+        length = int(mask.sum())
+        wanted -= float((weights[3, :2].sum() + 1e-4).log())
+        if stay is not None and len(stay["hours"]):
+            wanted -= float((weights[7, length - variables + 2] + 1e-4).log())
+    plain = model(**inputs, labels=labels, disease_targets=diseases)
+    taught = model(**inputs, labels=labels, disease_targets=diseases, disease_evidence=evidence)
+    assert float((taught.loss - plain.loss).detach()) == pytest.approx(0.5 * wanted / 3, rel=1e-3)
+    before = float(taught.loss.detach() - plain.loss.detach())
+    optimizer = torch.optim.SGD(model.disease_head.parameters(), lr=0.5)
+    for _ in range(5):
+        model.zero_grad()
+        (
+            model(**inputs, labels=labels, disease_targets=diseases, disease_evidence=evidence).loss
+            - model(**inputs, labels=labels, disease_targets=diseases).loss
+        ).backward()
+        optimizer.step()
+    after = (
+        model(**inputs, labels=labels, disease_targets=diseases, disease_evidence=evidence).loss
+        - model(**inputs, labels=labels, disease_targets=diseases).loss
+    )
+    assert float(after.detach()) < before
+    with pytest.raises(ModelInputError, match="disease_evidence has the shape"):
+        model(**inputs, labels=labels, disease_targets=diseases, disease_evidence=evidence[:, :-1])
+
+
 def test_each_modality_has_its_calibration_and_its_thresholds(
     make_headed: Any, make_processor: Any, make_series: Any
 ) -> None:
