@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers import StoppingCriteria
 
 from .disease_head_clinragen import MODALITIES
 from .errors import ModelInputError, SettingsError
+from .generation_clinragen import DiseaseListConstraint
 from .loss_clinragen import disease_loss, evidence_loss
 from .prefix_clinragen import pad_prefixes, prefixes_can_be_padded
+from .processing_clinragen import RATIONALE_MARK
 
 
 class WithDiseaseHead:
@@ -132,6 +135,46 @@ def write_targets(model: Any, processor: Any, patients: Sequence[tuple[str | Non
     return written
 
 
+@torch.no_grad()
+def write_lists(model: Any, processor: Any, patients: Sequence[tuple[str | None, Any]]) -> list[tuple[str, ...]]:
+    """The diseases that the language model itself lists for each patient, whatever `config.list_from` is.
+
+    A list that is not over within `max_target_tokens` counts as empty, as it does in a whole target.
+
+    Args:
+        model, processor, patients: As for `diagnose_patients`; the layout must be diagnosis-first, so that nothing but
+            the list has to be written.
+
+    Raises:
+        SettingsError: The layout is another one.
+    """
+    if processor.layout != "diagnosis-first":
+        raise SettingsError(f"lists alone need the layout diagnosis-first, this processor's is {processor.layout}")
+    tokenizer = processor.tokenizer
+    generated = model.generate(
+        **_inputs_of(model, processor, patients),
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=processor.max_target_tokens,
+        logits_processor=[DiseaseListConstraint(processor, model.config)],
+        stopping_criteria=[_ListsEnd(tokenizer, model.config.is_encoder_decoder)],
+    )
+    texts = tokenizer.batch_decode(generated, skip_special_tokens=True)
+    return [processor.parse(text.strip()).diagnoses for text in texts]
+
+
+class _ListsEnd(StoppingCriteria):
+    """True for each text whose list is over: the marker of the rationale stands in it."""
+
+    def __init__(self, tokenizer: Any, is_encoder_decoder: bool) -> None:
+        self._tokenizer = tokenizer
+        self._skipped = 1 if is_encoder_decoder else 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        texts = self._tokenizer.batch_decode(input_ids[:, self._skipped :], skip_special_tokens=True)
+        return torch.tensor([RATIONALE_MARK in text for text in texts], device=input_ids.device)
+
+
 def _inputs_of(model: Any, processor: Any, patients: Sequence[tuple[str | None, Any]]) -> Any:
     labs = [series for _, series in patients] if any(series is not None for _, series in patients) else None
     return processor([note or "" for note, _ in patients], labs, warn=False).to(model.device)
@@ -157,4 +200,4 @@ def _rows_of(modality: str | Sequence[str], patients: int) -> torch.Tensor:
     return torch.tensor([MODALITIES.index(one) for one in each])
 
 
-__all__ = ["WithDiseaseHead", "diagnose_patients", "write_targets"]
+__all__ = ["WithDiseaseHead", "diagnose_patients", "write_lists", "write_targets"]

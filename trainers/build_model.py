@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,11 +81,24 @@ def scaled_bounds(extractor: ClinRaGenLabFeatureExtractor, ranges: RangeSet) -> 
 
 
 def _start_head(
-    model: ClinRaGenForConditionalGeneration, tokenizer: PreTrainedTokenizerBase, cohort: CohortSplits
+    model: ClinRaGenForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerBase,
+    cohort: CohortSplits,
+    disease_terms: Mapping[str, Sequence[str]],
 ) -> None:
     embeddings = model.get_input_embeddings().get_parameter("weight")
-    ids = [term_token_ids(name, tokenizer) for name in cohort.vocabulary.disease_names]
-    queries = torch.stack([embeddings[one].float().mean(dim=0) for one in ids])
+    # A disease's name and each of its terms count alike, however many tokens they have.
+    queries = torch.stack(
+        [
+            torch.stack(
+                [
+                    embeddings[term_token_ids(words, tokenizer)].float().mean(dim=0)
+                    for words in (disease.name, *disease_terms.get(disease.key, ()))
+                ]
+            ).mean(dim=0)
+            for disease in cohort.vocabulary.diseases
+        ]
+    )
     labels = torch.tensor(label_matrix(cohort["train"]), dtype=torch.float32)
     model.disease_head.start_from(queries, labels.mean(dim=0))
 
@@ -126,6 +139,8 @@ def build_model(
     terms: Sequence[str],
     seed: int,
     tokenizer: PreTrainedTokenizerBase | None = None,
+    *,
+    disease_terms: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[ClinRaGenForConditionalGeneration, ClinRaGenProcessor]:
     """Build model and processor for a cohort.
 
@@ -136,6 +151,7 @@ def build_model(
         terms: The knowledge base's terms.
         seed: Seed of the random initialisation.
         tokenizer: That of a backbone from scratch, where it has been made already (see `cohort_tokenizer`).
+        disease_terms: Terms by key of the disease, which the queries of a disease head start from beside the names.
 
     Raises:
         GovernanceError: As `cohort_tokenizer`.
@@ -208,7 +224,7 @@ def build_model(
     if model.summary_encoder is not None:
         model.summary_encoder.bounds.copy_(scaled_bounds(extractor, vocabulary.range_set(cohort.range_set)))
     if model.disease_head is not None:
-        _start_head(model, tokenizer, cohort)
+        _start_head(model, tokenizer, cohort, disease_terms or {})
     model.generation_config.max_new_tokens = settings.max_target_tokens
     logger.info("Built a model of %d parameters, %d knowledge tokens", model.num_parameters(), len(knowledge))
     return model, processor

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,17 @@ CURVE = "curve.json"
 
 @dataclass(frozen=True)
 class NewModel:
-    """The start of a phase that has no parent: a model to build, and the knowledge base's terms for its V_k."""
+    """The start of a phase that has no parent: a model to build, and what it takes of the knowledge base.
+
+    Args:
+        config: What to build.
+        terms: All terms, for the knowledge vocabulary (the paper's V_k).
+        disease_terms: Terms by key of the disease, which the queries of a disease head start from.
+    """
 
     config: ModelConfig
     terms: Sequence[str] = ()
+    disease_terms: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def load_parent(folder: Path) -> tuple[ClinRaGenForConditionalGeneration, ClinRaGenProcessor]:
@@ -133,7 +140,9 @@ def train_phase(
                 "patients": made.report.patients,
                 "min_patients": made.report.min_patients,
             }
-        model, processor = build_model(start.config, cohort, start.terms, seed, tokenizer)
+        model, processor = build_model(
+            start.config, cohort, start.terms, seed, tokenizer, disease_terms=start.disease_terms
+        )
     else:
         model, processor = load_parent(start)
         _require_fit(processor, cohort, start)

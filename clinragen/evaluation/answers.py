@@ -17,7 +17,7 @@ from clinragen.evaluation.config import EvaluateConfig
 from clinragen.evaluation.diagnosis import MatchedDiagnoses, match_diagnoses
 from clinragen.evaluation.generate import count_cut, generate_texts, require_vocabulary, sizes_of
 from clinragen.evaluation.score_types import Verified
-from clinragen.evaluation.systems import MAIN, System, system_name
+from clinragen.evaluation.systems import MAIN, OTHER_LISTS, System, system_name
 from clinragen.verification import VerifiedRationale, VerifyConfig, generate_verified
 from clinragen.verification.generate import size_of
 from dataset_builder.contract.arrays import series_column
@@ -26,7 +26,7 @@ from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.truth import HospitalTruth
 from dataset_builder.storage.processes import ALONE, Processes
 from dataset_builder.storage.progress import Progress, Report, no_report
-from modeling_clinragen.diagnosing_clinragen import diagnose_patients
+from modeling_clinragen.diagnosing_clinragen import diagnose_patients, write_lists
 from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError
 from modeling_clinragen.loading_clinragen import load_part
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
@@ -43,7 +43,8 @@ class Answers:
 
     `rows` are the examples whose rationales were written, and `texts` and `verified` have these only: the rationales
     freely written, and as written and as shown. `notes_cut` is how much of the notes was read (None where the system
-    reads none). `probabilities` `(examples, diseases)` are those of a system that gives any.
+    reads none). `probabilities` `(examples, diseases)` are those of a system that gives any. `other_list` has the key
+    (see `OTHER_LISTS`) and the diagnoses of the full model's decoder where its head lists, and the other way round.
     """
 
     system: System
@@ -54,6 +55,7 @@ class Answers:
     notes_cut: Cut | None
     rows: Sequence[int]
     probabilities: np.ndarray | None = None
+    other_list: tuple[str, MatchedDiagnoses] | None = None
 
 
 def answer_systems(
@@ -118,9 +120,10 @@ class _Work:
         passes = 1 if self.config.raw else 2
         model, processor = load_parent(system.folder)
         model.to(resolve_device(self.config.device, self.processes.local_rank))
-        probabilities, listed = None, None
+        probabilities, by_head = None, None
         if model.disease_head is not None:
-            probabilities, listed = self._diagnosed(system, model, processor)
+            probabilities, by_head = self._diagnosed(system, model, processor)
+        listed = by_head if model.config.list_from == "head" else None
         if len(self.rows) < len(self.cohort["test"]) and model.config.list_from != "head":
             raise SettingsError(
                 f"texts is {self.config.texts}, but the lists of {system.folder} are not its head's, so the other "
@@ -137,9 +140,14 @@ class _Work:
         diagnoses: list[tuple[str, ...]] = [()] * len(test) if listed is None else list(listed)
         for row, names in zip(self.rows, written, strict=True):
             diagnoses[row] = names
-        matched = match_diagnoses(diagnoses, self.cohort.vocabulary.diseases)
+        diseases = self.cohort.vocabulary.diseases
+        matched = match_diagnoses(diagnoses, diseases)
+        other = None
+        if by_head is not None and system.name == MAIN and processor.layout == "diagnosis-first":
+            lists = by_head if listed is None else self._listed_by_decoder(system, model, processor)
+            other = OTHER_LISTS[model.config.list_from][0], match_diagnoses(lists, diseases)
         cut = count_cut(processor, test, labs=system.reads_labs) if system.reads_note else None
-        return Answers(system, texts, diagnoses, matched, verified, cut, self.rows, probabilities)
+        return Answers(system, texts, diagnoses, matched, verified, cut, self.rows, probabilities, other)
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
@@ -156,21 +164,37 @@ class _Work:
 
     def _diagnosed(self, system: System, model: Any, processor: Any) -> tuple[np.ndarray, list[tuple[str, ...]]]:
         """Probabilities of all examples by the model's head, and the diseases that it lists."""
-        test = self.cohort["test"]
-        notes = [note if system.reads_note else None for note in test["note"]]
-        series = series_column(test) if system.reads_labs else [None] * len(test)
+        patients = self._shown(system)
 
         def diagnose(rows: Sequence[int]) -> list[list[float]]:
             found: list[list[float]] = []
             for start in range(0, len(rows), self.config.batch_size):
-                batch = rows[start : start + self.config.batch_size]
-                shown = [(notes[row], series[row]) for row in batch]
+                shown = [patients[row] for row in rows[start : start + self.config.batch_size]]
                 found += diagnose_patients(model, processor, shown).tolist()
             return found
 
-        probabilities = np.array(self._shared(sizes_of(test), diagnose))
-        modality = [processor.modality(*one) for one in zip(notes, series, strict=True)]
+        probabilities = np.array(self._shared(sizes_of(self.cohort["test"]), diagnose))
+        modality = [processor.modality(*one) for one in patients]
         return probabilities, model.listed(torch.tensor(probabilities, dtype=torch.float32), modality)
+
+    def _listed_by_decoder(self, system: System, model: Any, processor: Any) -> list[tuple[str, ...]]:
+        test = self.cohort["test"]
+        patients = self._shown(system)
+
+        def write(rows: Sequence[int]) -> list[list[str]]:
+            found: list[list[str]] = []
+            for start in range(0, len(rows), self.config.batch_size):
+                shown = [patients[row] for row in rows[start : start + self.config.batch_size]]
+                found += map(list, write_lists(model, processor, shown))
+            return found
+
+        return [tuple(names) for names in self._shared(sizes_of(test), write)]
+
+    def _shown(self, system: System) -> list[tuple[str | None, Any]]:
+        """Note and series of every example as the system is shown them."""
+        test = self.cohort["test"]
+        notes = [note if system.reads_note else None for note in test["note"]]
+        return list(zip(notes, series_column(test) if system.reads_labs else [None] * len(test), strict=True))
 
     def _texts(self, system: System, model: Any, processor: Any, report: Report) -> list[str]:
         def generate(rows: Sequence[int]) -> list[str]:

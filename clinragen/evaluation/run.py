@@ -114,10 +114,12 @@ def score_answers(
     report(Progress(0, None, "scores"))
     probabilities = {name: answer.probabilities for name, answer in answers.items()}
     probabilities |= {name: answer.probabilities for name, answer in baselines.items()}
+    predictions = {name: answer.matched.predictions for name, answer in answers.items()}
+    if (other := answers[MAIN].other_list) is not None:
+        predictions[other[0]] = other[1].predictions
     metrics = compare_systems(
         label_matrix(test),
-        {name: answer.matched.predictions for name, answer in answers.items()}
-        | {name: answer.predictions for name, answer in baselines.items()},
+        predictions | {name: answer.predictions for name, answer in baselines.items()},
         test["subject_id"],
         cohort.vocabulary.diseases,
         probabilities={name: matrix for name, matrix in probabilities.items() if matrix is not None},

@@ -14,6 +14,12 @@ MAIN = "full"
 TEACHER = "teacher"
 """Who wrote the rationales that the models learn from; not a system, but its rationales are scored like theirs."""
 
+OTHER_LISTS = {
+    "head": ("full_decoder", "Full model, its decoder's list"),
+    "decoder": ("full_head", "Full model, its head's list"),
+}
+"""By where a model with a disease head takes its list from: key and title of the list that it has besides."""
+
 _MODELS = {phase.system: phase.system_title for phase in PHASES if phase.system is not None}
 
 
@@ -44,6 +50,7 @@ BASELINES = (
 # In the order in which readers expect them.
 _TITLES = {
     MAIN: _MODELS[MAIN],
+    **dict(OTHER_LISTS.values()),
     **_MODELS,
     **{baseline.name: baseline.title for baseline in BASELINES},
     TEACHER: "The teacher",

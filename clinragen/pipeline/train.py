@@ -100,7 +100,8 @@ def run(
         raise SettingsError(f"phase '{config.phase}' needs a parent model, or both a model YAML and a knowledge base")
     else:
         base = load_knowledge(Path(inputs["knowledge"]) / "knowledge.json", cohort.vocabulary)
-        start = NewModel(load_model_config(config.model), list(base.all_terms()))
+        disease_terms = {entry.key: base.terms_for(entry.key) for entry in base.diseases}
+        start = NewModel(load_model_config(config.model), list(base.all_terms()), disease_terms)
     train_phase(
         config.phase,
         output,

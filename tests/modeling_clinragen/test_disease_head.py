@@ -10,8 +10,9 @@ import pytest
 import torch
 from model_inputs import NOTES, three_stays
 
-from modeling_clinragen.diagnosing_clinragen import write_targets
+from modeling_clinragen.diagnosing_clinragen import write_lists, write_targets
 from modeling_clinragen.errors import ModelInputError, SettingsError
+from modeling_clinragen.generation_clinragen import DiseaseListConstraint
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 
 KINDS = ["t5", "bart", "t5gemma", "opt", "qwen3"]
@@ -145,6 +146,30 @@ def test_the_head_learns_to_attend_to_the_given_evidence(
     assert float(after.detach()) < before
     with pytest.raises(ModelInputError, match="disease_evidence has the shape"):
         model(**inputs, labels=labels, disease_targets=diseases, disease_evidence=evidence[:, :-1])
+
+
+@pytest.mark.parametrize("kind", ["t5", "qwen3"])
+def test_lists_alone_are_those_of_whole_texts(
+    kind: str, make_headed: Any, make_processor: Any, make_series: Any
+) -> None:
+    model, processor = make_headed(kind, list_from="head"), make_processor()
+    patients = list(zip(NOTES, three_stays(make_series), strict=True))
+    lists: list[tuple[str, ...]] = []
+    generator = torch.Generator().manual_seed(1)
+    # Until it lists something.
+    while not any(lists):
+        with torch.no_grad():
+            model.get_output_embeddings().weight.normal_(generator=generator)
+        lists = write_lists(model, processor, patients)
+    for (note, stay), found in zip(patients, lists, strict=True):
+        constraint = DiseaseListConstraint(processor, model.config)
+        ids = model.generate(
+            **processor([note], [stay]), do_sample=False, max_new_tokens=600, logits_processor=[constraint]
+        )
+        text = processor.tokenizer.decode(ids[0], skip_special_tokens=True).strip()
+        assert processor.parse(text).diagnoses == found
+    with pytest.raises(SettingsError, match="lists alone need the layout diagnosis-first"):
+        write_lists(model, make_processor(layout="rationale-first"), patients)
 
 
 def test_each_modality_has_its_calibration_and_its_thresholds(

@@ -12,11 +12,15 @@ from made_up_cohort import checking_of, make_cohort
 
 from clinragen.evaluation.answers import answer_systems
 from clinragen.evaluation.config import EvaluateConfig
+from clinragen.evaluation.diagnosis import match_diagnoses
 from clinragen.evaluation.run import evaluate_systems
-from clinragen.evaluation.systems import System, main_phase, systems_alone, systems_of
+from clinragen.evaluation.systems import System, in_order, main_phase, systems_alone, systems_of
+from dataset_builder.contract.arrays import series_column
 from dataset_builder.storage.files import read_json
+from modeling_clinragen.diagnosing_clinragen import write_lists
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
+from trainers.run_phase import load_parent
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +76,28 @@ def test_probabilities_are_ranked_and_the_lists_are_those_above_the_thresholds(
     # The systems are one model that is shown different things.
     assert not np.allclose(found["full"].probabilities, found["labs_only"].probabilities)
     assert not np.allclose(found["note_only"].probabilities, found["labs_only"].probabilities)
+
+
+def test_the_decoder_s_own_lists_are_scored_beside_those_of_the_head(
+    headed: dict[str, System], written: dict[str, tuple[Path, Any]], vocabulary: Vocabulary
+) -> None:
+    cohort = make_cohort(vocabulary)
+    metrics = written["some"][1]
+    assert [name for name, _ in in_order(metrics["systems"])][:2] == ["full", "full_decoder"]
+    assert metrics["systems"]["full_decoder"]["micro_f1"] != metrics["systems"]["full"]["micro_f1"]
+    assert "full_minus_full_decoder" in metrics["differences"]
+    # It is no baseline, and only the full model has it.
+    assert "full_decoder" not in metrics["strongest"].values()
+    assert "Full model, its decoder's list" in (written["some"][0] / "report.md").read_text("utf-8")
+    model, processor = load_parent(headed["full"].folder)
+    patients = zip(cohort["test"]["note"], series_column(cohort["test"]), strict=True)
+    lists = write_lists(model, processor, list(patients))
+    matched = match_diagnoses(lists, vocabulary.diseases).predictions
+    found = answer_systems(cohort, headed, EvaluateConfig(texts=2), checking=checking_of(vocabulary))
+    assert found["full"].other_list is not None
+    assert found["full"].other_list[0] == "full_decoder"
+    assert np.array_equal(found["full"].other_list[1].predictions, matched)
+    assert found["note_only"].other_list is None
 
 
 def test_without_a_head_everybody_needs_a_text(
