@@ -14,7 +14,7 @@ from modeling_clinragen.loading_clinragen import locate
 
 WIDEST = 65_536
 MOST_HEADS = 1024
-MOST_LAYERS = 1000
+MOST_LAYERS = 256
 MOST_STEPS = 1_000_000
 MOST_TOKENS = 10_000_000
 LARGEST_VOCABULARY = 1_000_000

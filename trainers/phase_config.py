@@ -26,12 +26,41 @@ from trainers.phases import phase_named
 
 PARSED_METADATA = ("help", "aliases")
 """Of a field's metadata, the entries that transformers' parser passes on to argparse."""
+LOSS_ONLY = "during training only the loss is measured; `clinragen evaluate` scores what a model writes"
 NOT_FOR_A_PHASE = {
     "seed": "give the run's seed as --seed",
     "output_dir": "the stage decides where its checkpoints are",
     # TRL's parser would set them for the rest of the run: a proxy, another Hub, a tracker's address.
     "env": "a phase sets no environment variables; set them in your shell",
+    "resume_from_checkpoint": "the same command, run again, resumes an interrupted training by itself",
+    **dict.fromkeys(
+        ("do_train", "do_eval", "do_predict"),
+        "a phase always trains; eval_strategy says when it measures the loss on the validation split",
+    ),
+    **dict.fromkeys(
+        (
+            *("predict_with_generate", "generation_max_length", "generation_num_beams", "generation_config"),
+            *("prediction_loss_only", "include_for_metrics", "batch_eval_metrics", "eval_do_concat_batches"),
+            *("eval_use_gather_object", "label_names"),
+        ),
+        LOSS_ONLY,
+    ),
+    **dict.fromkeys(
+        ("sortish_sampler", "length_column_name"),
+        "train_sampling_strategy: group_by_length puts examples of similar length together",
+    ),
+    **dict.fromkeys(
+        (
+            *("push_to_hub", "hub_token", "hub_private_repo", "hub_model_id", "hub_strategy", "hub_always_push"),
+            "hub_revision",
+        ),
+        "a phase's checkpoints stay on this machine; push the finished model in Python with its push_to_hub",
+    ),
+    "remove_unused_columns": "every phase reads its own columns of the cohort",
+    "disable_tqdm": "the command shows its own progress",
+    "local_rank": "torchrun gives every process its rank",
 }
+"""Settings of transformers' that would do nothing here, or harm, each with what to do instead."""
 RANGES = {
     "per_device_eval_batch_size": (1, None),
     "gradient_accumulation_steps": (1, None),
@@ -51,15 +80,15 @@ RANGES = {
     "data_seed": (0, LARGEST_SEED + 1),
     "ddp_bucket_cap_mb": (1, None),
     "ddp_timeout": (0, None),
-    "generation_max_length": (1, None),
-    "generation_num_beams": (1, None),
 }
 """The least value of a setting of transformers', and the one that it must stay below; it checks neither."""
 
 
 @dataclass
 class PhaseConfig(Seq2SeqTrainingArguments):
-    """Settings of one phase. The defaults are the paper's; fields of `Seq2SeqTrainingArguments` are all available.
+    """Settings of one phase. The defaults are the paper's; the others are those of `Seq2SeqTrainingArguments`.
+
+    A phase's file may not give those of `NOT_FOR_A_PHASE`.
 
     Raises:
         SettingsError: One of the settings below has the wrong type or is out of its range.
@@ -260,8 +289,9 @@ def _impossible(config: PhaseConfig) -> Iterator[tuple[str, str]]:
             described.metadata = MappingProxyType({**one.metadata, "at_least": low})
             wanted = expected(described, setting_types(PhaseConfig)[one.name])
             yield one.name, f"expected {wanted}{'' if below is None else f', below {below}'}, got {value}"
-    if isinstance(config.generation_config, str | Path) and not Path(config.generation_config).is_dir():
-        yield "generation_config", f"there is no folder '{config.generation_config}'; check the path"
+    best = config.metric_for_best_model
+    if best is not None and best.removeprefix("eval_") != "loss":
+        yield "metric_for_best_model", f"expected loss, which is all that a phase measures; got '{best}'"
     if config.max_steps <= 0 and config.num_train_epochs <= 0:
         yield "num_train_epochs", "no step would be trained; give it, or max_steps, a value above 0"
     if config.label_smoothing_factor:

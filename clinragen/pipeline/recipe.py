@@ -60,7 +60,7 @@ def load_recipe(path: Path) -> Recipe:
         SettingsError: The recipe is of an older format, a key is unknown, missing or of the wrong type, however
             deep, or settings do not fit together; the message names the file, the key and what was expected.
     """
-    from clinragen.pipeline.recipe_check import check_phases, check_shape, check_stages
+    from clinragen.pipeline.recipe_check import check_model_size, check_phases, check_shape, check_stages
     from trainers.model_config import check_model_config, load_model_config, read_shape
     from trainers.phase_config import check_phase_config
 
@@ -89,6 +89,7 @@ def load_recipe(path: Path) -> Recipe:
         check_shape(shape, read_shape(shape))
     check_phases(ordered, path)
     check_stages(recipe.synthesize, recipe.build, recipe.rationales, path)
+    check_model_size(recipe.model, recipe.build)
     return replace(recipe, train=ordered)
 
 

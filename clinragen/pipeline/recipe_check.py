@@ -15,6 +15,7 @@ from dataset_builder.contract.definitions import load_definitions
 from dataset_builder.sources.spec import source_names
 from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.errors import ClinRaGenError, SettingsError
+from trainers.model_config import load_model_config
 from trainers.phases import PHASES, phase_named
 
 NEWEST_NAMES = {"torch_dtype", "dtype", "transformers_version"}
@@ -95,6 +96,26 @@ def check_shape(path: Path, content: Mapping[str, Any]) -> None:
     for key in content:
         if key not in known and not key.startswith("_"):
             raise SettingsError(f"{path}: unknown key '{key}' for a model of type '{name}'; leave it out")
+
+
+def check_model_size(path: Path, build: BuildConfig) -> None:
+    """Check that the model of a recipe could be built for its cohort, and on this machine.
+
+    Args:
+        path: The model's YAML file.
+        build: Settings of the cohort, whose vocabulary decides the model's inputs and outputs.
+
+    Raises:
+        SettingsError: Settings of the model do not fit each other, or are absurd (see `require_possible_size`).
+    """
+    from trainers.build_model import check_size
+
+    try:
+        check_size(load_model_config(path), load_definitions(build.vocabulary).vocabulary)
+    except SettingsError as error:
+        # A fault of the language model's own config already begins with its file.
+        message = str(error)
+        raise SettingsError(message if message.startswith(str(path.parent)) else f"{path}: {message}") from error
 
 
 def _skips(file: Path) -> bool:

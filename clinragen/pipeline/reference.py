@@ -14,8 +14,9 @@ HEAD = """# All settings
 
 Made from the config dataclasses by `make reference`; do not edit. A recipe gives these names; on the command line an
 underscore is a hyphen (`num_beams` is `--num-beams`). **Decides** tells whether a stage runs again when the setting
-changes. The seed of a run is `clinragen run --seed`, for all its stages; a recipe has none. The phases take every
-field of transformers' `Seq2SeqTrainingArguments` besides those listed here.
+changes. The seed of a run is `clinragen run --seed`, for all its stages; a recipe has none. The phases take the
+fields of transformers' `Seq2SeqTrainingArguments` besides those listed here, except what a run does by itself
+(`resume_from_checkpoint`, `push_to_hub`, ...), which is refused with the reason.
 """
 OTHER_STAGES = {
     "train": "`clinragen train`; in a recipe, `train:` gives each phase its YAML file, which is `config` here",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dataset_builder.storage.config_fields import setting_types
 from modeling_clinragen.errors import SettingsError
 from trainers.model_config import ModelConfig, check_model_config, load_model_config
-from trainers.phase_config import PhaseConfig, check_phase_config, parse_phase_config
+from trainers.phase_config import NOT_FOR_A_PHASE, PhaseConfig, check_phase_config, parse_phase_config
 from trainers.phases import PHASES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +49,14 @@ RECIPES = ROOT / "recipes" / "tiny-t5"
         ("adam_beta1: 1\n", "adam_beta1: expected a number of at least 0, below 1, got 1"),
         ("max_grad_norm: .nan\n", "max_grad_norm: expected a number"),
         ("num_train_epochs: .inf\n", "num_train_epochs: expected a number"),
-        ("generation_config: nobody/none\n", "generation_config: there is no folder 'nobody/none'"),
+        (
+            "resume_from_checkpoint: old\n",
+            "resume_from_checkpoint: leave it out; the same command, run again, resumes",
+        ),
+        ("do_train: false\n", "do_train: leave it out; a phase always trains"),
+        ("predict_with_generate: true\n", "predict_with_generate: leave it out; .*`clinragen evaluate` scores"),
+        ("push_to_hub: true\n", "push_to_hub: leave it out; .*push the finished model"),
+        ("metric_for_best_model: f1\n", "metric_for_best_model: expected loss, .*got 'f1'"),
         ("deepspeed: none.json\n", "deepspeed is not installed"),
         ("accelerator_config: none.json\n", r"none\.json cannot be read"),
     ],
@@ -56,6 +65,15 @@ def test_a_faulty_phase_file_is_named(content: str, fault: str, tmp_path: Path) 
     (tmp_path / "odd.yaml").write_text(content)
     with pytest.raises(SettingsError, match=rf"(?s)odd\.yaml.*{fault}"):
         check_phase_config("note", tmp_path / "odd.yaml")
+
+
+def test_whatever_would_be_ignored_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:
+    for name, cure in NOT_FOR_A_PHASE.items():
+        # A name that transformers no longer has would never be asked for.
+        assert name == "env" or name in setting_types(PhaseConfig)
+        (tmp_path / "odd.yaml").write_text(f"{name}: 1\n")
+        with pytest.raises(SettingsError, match=rf"odd\.yaml: {name}: leave it out; {re.escape(cure)}$"):
+            check_phase_config("note", tmp_path / "odd.yaml")
 
 
 def test_a_missing_file_and_an_unknown_phase_are_named(tmp_path: Path) -> None:
@@ -84,6 +102,7 @@ def test_overrides_win_over_the_file_and_fixed_values_over_both(tmp_path: Path) 
         (["--learning-rat", "1"], "--learning-rat: no option of train .*did you mean --learning-rate"),
         (["--parnet", "1"], "--parnet: no option of train .*see docs/settings.md"),
         (["--output-dir", "x"], "--output-dir: leave it out; the stage decides"),
+        (["--resume-from-checkpoint=x"], "--resume-from-checkpoint: leave it out; the same command, run again"),
         (["--report-to", "foo"], "--report-to: expected none, or"),
         (["--max-steps"], "--max-steps: expected one argument"),
         (["7"], "'7' is not an option"),
@@ -106,7 +125,13 @@ def test_checking_a_shipped_recipe_leaves_nothing_behind(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        ("scratch: t5.json\nlab_width: wide\n", "lab_width: expected a whole number of at least 1, got 'wide'"),
+        ("scratch: t5.json\nlab_width: wide\n", "lab_width: expected a whole number from 1 to 65536, got 'wide'"),
+        (
+            "scratch: t5.json\nlab_width: 10000000\n",
+            "lab_width: expected a whole number from 1 to 65536, got 10000000",
+        ),
+        ("scratch: t5.json\nlora_r: 1000000\n", "lora_r: expected a whole number from 1 to 65536, got 1000000"),
+        ("scratch: t5.json\nvocab_size: 1000000000\n", "vocab_size: expected a whole number from 1 to 1000000, got"),
         ("scratch: t5.json\nlora_dropout: 2\n", "lora_dropout: expected a number from 0 to 1, got 2"),
         ("scratch: t5.json\nlayout: sideways\n", "layout: expected one of diagnosis-first, rationale-first"),
         ("scratch: t5.json\nlora_targets: q\n", "lora_targets: expected a list of texts, got 'q'"),
@@ -136,7 +161,7 @@ def test_a_scratch_file_is_resolved_beside_its_model_file(tmp_path: Path) -> Non
 def test_a_model_config_made_in_python_is_checked() -> None:
     with pytest.raises(SettingsError, match="either a backbone or a scratch"):
         ModelConfig()
-    with pytest.raises(SettingsError, match="lab_heads: expected a whole number of at least 1, got 0"):
+    with pytest.raises(SettingsError, match="lab_heads: expected a whole number from 1 to 1024, got 0"):
         ModelConfig(backbone="t5-small", lab_heads=0)
     with pytest.raises(SettingsError, match="diagnosis_weight: expected a number of at least 0, got -1"):
         PhaseConfig(output_dir="unused", use_cpu=True, diagnosis_weight=-1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import types
@@ -197,17 +198,35 @@ def test_a_faulty_phase_file_is_named(recipe: Path, content: str, parts: tuple[s
     ("changed", "parts"),
     [
         ({"lora_rank": 2}, ("unknown setting 'lora_rank'", "lora_r")),
-        ({"lora_r": "two"}, ("lora_r: expected a whole number of at least 1", "two")),
+        ({"lora_r": "two"}, ("lora_r: expected a whole number from 1 to 65536", "two")),
         ({"lab_layout": "rows"}, ("lab_layout: expected one of patches, paper",)),
         ({"backbone": "google/flan-t5-small"}, ("either a backbone or a scratch config",)),
         ({"scratch": "none.json"}, (r"none\.json: is missing",)),
         ({"scratch": "model.yaml"}, ("JSON",)),
+        ({"lora_r": 33}, (r"model\.yaml: lora_r is 33, but no layer of lora_targets \(q, v\).*give at most 32",)),
+        ({"disease_heads": 7}, (r"model\.yaml: disease_heads is 7, which does not divide the .*width 32",)),
+        ({"lab_width": 65536, "lab_layers": 256}, ("need .* of memory.*lab encoder: lower lab_width, lab_layers",)),
     ],
 )
 def test_a_faulty_model_file_is_named(recipe: Path, changed: dict[str, Any], parts: tuple[str, ...]) -> None:
     for name, value in changed.items():
         change(recipe.with_name("model.yaml"), name, value=value)
     refuses(recipe, *parts)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "part"),
+    [
+        ("d_ff", 10**11, "need .* of memory.*language model: lower the sizes"),
+        ("num_layers", 10**6, "the language model's num_layers is 1000000; give at most 256"),
+        ("d_ff", 10**30, r"t5\.json: no language model can be built of it"),
+        ("d_kv", "wide", r"t5\.json: no language model can be built of it.*d_kv"),
+    ],
+)
+def test_a_language_model_that_cannot_be_built_is_named(recipe: Path, key: str, value: Any, part: str) -> None:
+    shape = recipe.with_name("t5.json")
+    shape.write_text(json.dumps({**json.loads(shape.read_text()), key: value}))
+    refuses(recipe, part)
 
 
 # --- every field of every config
