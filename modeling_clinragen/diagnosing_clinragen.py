@@ -10,7 +10,6 @@ from transformers import StoppingCriteria
 
 from .disease_head_clinragen import MODALITIES
 from .errors import ModelInputError, SettingsError
-from .generation_clinragen import DiseaseListConstraint
 from .loss_clinragen import disease_loss, evidence_loss
 from .prefix_clinragen import pad_prefixes, prefixes_can_be_padded
 from .processing_clinragen import RATIONALE_MARK
@@ -137,7 +136,7 @@ def write_targets(model: Any, processor: Any, patients: Sequence[tuple[str | Non
 
 @torch.no_grad()
 def write_lists(model: Any, processor: Any, patients: Sequence[tuple[str | None, Any]]) -> list[tuple[str, ...]]:
-    """The diseases that the language model itself lists for each patient, whatever `config.list_from` is.
+    """What the language model itself lists for each patient, freely written, whatever `config.list_from` is.
 
     A list that is not over within `max_target_tokens` counts as empty, as it does in a whole target.
 
@@ -156,7 +155,6 @@ def write_lists(model: Any, processor: Any, patients: Sequence[tuple[str | None,
         do_sample=False,
         num_beams=1,
         max_new_tokens=processor.max_target_tokens,
-        logits_processor=[DiseaseListConstraint(processor, model.config)],
         stopping_criteria=[_ListsEnd(tokenizer, model.config.is_encoder_decoder)],
     )
     texts = tokenizer.batch_decode(generated, skip_special_tokens=True)
@@ -171,7 +169,9 @@ class _ListsEnd(StoppingCriteria):
         self._skipped = 1 if is_encoder_decoder else 0
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        texts = self._tokenizer.batch_decode(input_ids[:, self._skipped :], skip_special_tokens=True)
+        # A marker is not longer than its characters; where it ended earlier, the text was over then.
+        behind = input_ids[:, max(self._skipped, input_ids.shape[1] - len(RATIONALE_MARK)) :]
+        texts = self._tokenizer.batch_decode(behind, skip_special_tokens=True)
         return torch.tensor([RATIONALE_MARK in text for text in texts], device=input_ids.device)
 
 
