@@ -256,14 +256,16 @@ class PhaseCollator:
         tokens = batch["input_ids"].shape[1]
         variables = len(self.processor.feature_extractor.variables) if "lab_mask" in batch else 0
         found = torch.zeros(len(pairs), tokens + variables, len(self.diseases or ()), dtype=torch.bool)
+        starts = {one is None: self.processor.note_start(one) for one in series}
         first = batch["attention_mask"].argmax(dim=1).tolist()
+        marks: list[tuple[int, int, int]] = []
         for row, ((item, shown), one, reading) in enumerate(zip(pairs, series, readings, strict=True)):
             quoted, named = self.cache.evidence(item, reading, _rationales(item, shown), cited)
-            start = first[row] + self.processor.note_start(one)
-            for place, disease in quoted:
-                found[row, start + place, disease] = True
-            for place, disease in named if variables else ():
-                found[row, tokens + place, disease] = True
+            start = first[row] + starts[one is None]
+            marks += [(row, start + place, disease) for place, disease in quoted]
+            marks += [(row, tokens + place, disease) for place, disease in named] if variables else []
+        if marks:
+            found[tuple(torch.tensor(marks).T)] = True
         return found
 
     def _weights(self, targets: Sequence[str], shape: torch.Size) -> torch.Tensor:
