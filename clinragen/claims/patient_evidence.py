@@ -9,7 +9,7 @@ from clinragen.claims.checking import Checking
 from clinragen.knowledge.mentions import Mention, MentionFinder, load_finder
 from clinragen.text.context import NoteContext, load_context_rules, read_context
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.series_signs import Finding, find_signs, load_sign_rules
+from dataset_builder.contract.series_signs import Finding, find_signs, firmest, load_sign_rules
 
 # Mentions with these effects neither affirm a disease nor say that it is not there.
 _OPEN = frozenset(("historical", "uncertain"))
@@ -67,6 +67,15 @@ class KnowledgeEvidence:
             for key in self.signs_of.get((variable, direction), ()):
                 found.setdefault(key, []).append(finding)
         return found
+
+    @cached_property
+    def firmest_signs(self) -> Mapping[str, Finding]:
+        """The one of each disease's signs that is cited first; diseases without a sign are absent."""
+        preferred: dict[str, list[Finding]] = {}
+        for key, variable, direction in self.meanings:
+            if (variable, direction) in self.findings:
+                preferred.setdefault(key, []).append(self.findings[variable, direction])
+        return {key: firmest(found, load_sign_rules()) for key, found in preferred.items()}
 
     @cached_property
     def signs_of(self) -> Mapping[tuple[str, str], tuple[str, ...]]:

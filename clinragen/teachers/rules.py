@@ -15,7 +15,7 @@ from clinragen.knowledge.mentions import Mention, load_finder
 from clinragen.teachers.wording import Writer, count_words, load_wording
 from clinragen.text.term_index import fold_word
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.series_signs import Finding, find_signs, load_sign_rules, stable_variables
+from dataset_builder.contract.series_signs import Finding, find_signs, firmest, load_sign_rules, stable_variables
 from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.note_clinragen import clean_note
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
@@ -178,11 +178,8 @@ class RuleTeacher:
     def _best(
         self, signs: Mapping[tuple[str, str], str], findings: Mapping[tuple[str, str], Finding]
     ) -> tuple[str, str]:
-        """The first sign in the knowledge base that is not rare in the series, else the least rare one."""
-        for sign in signs:
-            if findings[sign].weight >= self._rules.some:
-                return sign
-        return max(signs, key=lambda sign: findings[sign].weight)
+        found = firmest([findings[sign] for sign in signs], self._rules)
+        return found.variable, found.direction
 
     def _unexplained(self, series: LabSeries, findings: Mapping[tuple[str, str], Finding], writer: Writer) -> str:
         """R_t of a patient without any of the diseases; unmeasured variables are never called normal."""

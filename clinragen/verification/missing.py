@@ -9,25 +9,29 @@ from importlib.resources import files
 
 from clinragen.claims.argument_words import NOTE, SERIES
 from clinragen.claims.sentences import CheckedSentence, SentenceChecker
+from dataset_builder.contract.series_signs import Finding
 from dataset_builder.storage.files import faults_named, read_yaml
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 RESOURCES = files("clinragen.verification") / "resources"
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A disease whose evidence in one source no sentence cites.
+    """A disease whose evidence in one source no sentence cites, or not the firmest.
 
     Args:
         disease, name: Its key and its name.
         source: "note" or "series".
         begins: The texts that a sentence about the evidence can begin with, behind the text so far.
+        variable: The variable that has to be cited; None where any evidence of the source will do.
     """
 
     disease: str
     name: str
     source: str
     begins: tuple[str, ...]
+    variable: str | None = None
 
     def filled(self, sentences: Sequence[CheckedSentence]) -> bool:
         """Whether one of the sentences cites such evidence."""
@@ -35,6 +39,7 @@ class Gap:
             claim.disease == self.disease
             # A tie of the note is one of a quotation, which is about no variable.
             and (claim.variable is None) == (self.source == NOTE)
+            and self.variable in (None, claim.variable)
             for sentence in sentences
             for claim in sentence.supported_ties
         )
@@ -58,19 +63,32 @@ def load_beginnings() -> Beginnings:
 
 
 def gaps(checker: SentenceChecker, sentences: Sequence[CheckedSentence]) -> list[Gap]:
-    """The evidence of the listed diseases that no sentence cites; that of the note first."""
+    """The evidence of the listed diseases that no sentence cites: of the note, the firmest sign, and any sign."""
     vocabulary, evidence, words = checker.patient.series.vocabulary, checker.evidence, load_beginnings()
     listed = [(vocabulary.key_of_disease[name], name) for name in checker.diagnoses or ()]
-    found = [Gap(key, name, NOTE, (f" {words.note}",)) for key, name in listed if evidence.mentions.get(key)]
+    found = [
+        Gap(key, name, NOTE, (f" {words.note}",)) for key, name in listed if evidence.mentions.get(key)
+    ]
     for key, name in listed:
-        begins = dict.fromkeys(
-            " " + words.series[sign.direction].format(name=_capital(vocabulary.variable(sign.variable).name))
-            for sign in evidence.signs.get(key, ())
-            if sign.direction in words.series
-        )
-        if begins:
-            found.append(Gap(key, name, SERIES, tuple(begins)))
+        sign = evidence.firmest_signs.get(key)
+        if sign is not None and (begins := _begins(vocabulary, [sign])):
+            found.append(Gap(key, name, SERIES, begins, sign.variable))
+    # Only where it could not be said.
+    for key, name in listed:
+        if begins := _begins(vocabulary, evidence.signs.get(key, ())):
+            found.append(Gap(key, name, SERIES, begins))
     return [gap for gap in found if not gap.filled(sentences)]
+
+
+def _begins(vocabulary: Vocabulary, signs: Sequence[Finding]) -> tuple[str, ...]:
+    words = load_beginnings().series
+    return tuple(
+        dict.fromkeys(
+            " " + words[sign.direction].format(name=_capital(vocabulary.variable(sign.variable).name))
+            for sign in signs
+            if sign.direction in words
+        )
+    )
 
 
 def _capital(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -98,6 +99,11 @@ def find_signs(series: LabSeries, range_set: RangeSet, rules: SignRules) -> dict
         ]
         findings.update({(item.variable, item.direction): item for item in found if item is not None})
     return findings
+
+
+def firmest(findings: Sequence[Finding], rules: SignRules) -> Finding:
+    """Of findings in the order in which they are preferred, the first that is not rare, else the least rare."""
+    return next((one for one in findings if one.weight >= rules.some), max(findings, key=lambda one: one.weight))
 
 
 def stable_variables(series: LabSeries, range_set: RangeSet) -> list[str]:
