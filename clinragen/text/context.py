@@ -32,6 +32,12 @@ _ASKED_WHY = re.compile(r"\b(?:why|how|when|where|who)\b[^.?!\n]*\Z", re.IGNOREC
 _OR_BEHIND = re.compile(r"[ \t]+(?P<or>or)[ \t]+(?!(?:so|more|less|any|other|even|at least|not)\b)", re.IGNORECASE)
 _OR_BEFORE = re.compile(r"\b(?P<or>or)[ \t]+(?:(?:a|an|early|acute|possible)[ \t]+){0,2}\Z", re.IGNORECASE)
 CHOICE_REACH = 30
+# A sentence of the story, not of a list of allergies.
+_NARRATIVE = re.compile(
+    r"\s*(?:(?:he|she|pt|(?:the )?patient)\s+)?(?:(?:is|was|has been)\s+)?"
+    r"(?:now|here|today|admitted|present(?:s|ed|ing)|seen|brought|came|comes|transferred|referred|complain(?:s|ed|ing))\b",
+    re.IGNORECASE,
+)
 # In a sentence with more intervals only the nearest of each kind are looked at, to read any text in linear time.
 MANY_INTERVALS, NEAREST = 100, 20
 # Sentences of a list with semicolons that are read back to the cue that introduced it, and most words of each.
@@ -182,8 +188,10 @@ class NoteContext:
                 yield replace(section, effect="historical")
         elif section.effect == "uncertain" and self._is_complaint(start, end):
             return
-        elif not self._is_subject(section, start, end) and not (
-            section.effect == "family" and self._is_patient(start)
+        elif not (
+            self._is_subject(section, start, end)
+            or (section.effect == "family" and self._is_patient(start))
+            or (section.effect == "hypothetical" and self._is_narrative(section, start))
         ):
             yield section
 
@@ -193,6 +201,12 @@ class NoteContext:
         place = patient_place(self._text, self._rules, self._words_of(begin, end), start)
         relatives = self._rules.relatives.names
         return place < start and not any(word.text.lower() in relatives for word in self._words_of(place, end))
+
+    def _is_narrative(self, section: Interval, start: int) -> bool:
+        """Whether the story goes on behind a list of allergies: "Allergies: penicillin. Admitted with gout"."""
+        begin, _ = self._layout.sentence(start)
+        name = self._text[slice(*section.cue)].lower()
+        return begin > section.cue[1] and "allerg" in name and _NARRATIVE.match(self._text, begin) is not None
 
     def _is_complaint(self, start: int, end: int) -> bool:
         """Whether a mention names a complaint: the indication of an examination tells it, and asks for a disease."""

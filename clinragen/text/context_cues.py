@@ -30,7 +30,15 @@ RESOURCES = files("clinragen.text") / "resources"
 
 EFFECTS = ("negated", "uncertain", "historical", "family", "hypothetical", "none")
 REACHES = ("touch", "phrase", "items", "list", "all", "statement")
-TERMINATORS = ("terminators", "statements", "results", "history_goes_on", "relatives_go_on", "past_goes_on")
+TERMINATORS = (
+    "terminators",
+    "statements",
+    "results",
+    "history_goes_on",
+    "relatives_go_on",
+    "past_goes_on",
+    "history_ends",
+)
 YEARS = tuple(map(str, range(1930, 2030)))
 STATUSES = ("negated", "affirmed", "uncertain")
 
@@ -103,6 +111,11 @@ def load_context_rules(path: Path | None = None) -> ContextRules:
             marks=_marks(content),
             value_links=frozenset(word for text in _texts(content["value_links"]) for word in text.split()),
             modifiers=frozenset(word for text in _texts(content["modifiers"]) for word in text.split("-")),
+            named_persons=re.compile(
+                rf"(?:never[\s-]+(?:[\w-]+\s+)?|(?:former|ex)[\s-]+(?:[\w-]+\s+){{0,3}}?)(?:{_alternatives(_texts(content['person_nouns']))})"
+                r"[^,.;:\n]{0,40}?(?P<with>\s(?:with|without|w/|w/o|who)\s)",
+                re.IGNORECASE,
+            ),
             first_thoughts=frozenset(_texts(content["first_thoughts"])),
             list_leads=frozenset(_texts(content["list_leads"])),
             continuations=re.compile(rf",\s*(?:{_alternatives(_texts(content['continuations']))})", re.IGNORECASE),

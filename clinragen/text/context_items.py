@@ -38,8 +38,12 @@ _BARE = re.compile(
 _PLUS_MINUS = re.compile(r"[+\-–−]")
 _LINK = re.compile(r"[:=?|]|\.\.+|(?<=[ \t])[-–—]+(?=[ \t])")
 _EDGE = re.compile(r"[,;:(|]|\.(?=\s|$)")
-_LABEL_EDGE = re.compile(r"[,;:(\n?!|•]|\.(?=\s)|\s[-–—]+\s")
+# The bracket at the end of "Smoker (Y/N): N" is part of the label.
+_LABEL_EDGE = re.compile(r"[,;:\n?!|•]|\((?![^()\n]{1,20}\)[ \t]*\Z)|\.(?=\s)|\s[-–—]+\s")
 _STATEMENT_END = re.compile(r"[;|]|\.(?=\s|$)|\Z")
+# A score beside one of zero ("pain: 0/10 at rest, 8/10 on moving"), within this many characters.
+_SCORE = re.compile(r"[1-9]\d?\s?/\s?10\b")
+SCORE_REACH = 60
 _LEAD = re.compile(r"[\s\-*•–·>]*(?:\(?\d{1,2}[.)]\s+)?")
 
 
@@ -193,6 +197,8 @@ def _labelled(text: str, marks: MarkRules) -> list[Item]:
     free = 0
     for place, mark, linked in sorted(found, key=lambda one: one[0]):
         if place < free:
+            continue
+        if mark["value"][0] == "0" and _SCORE.search(text, mark.end(), mark.end() + SCORE_REACH):
             continue
         start = max(free, place - LABEL_LENGTH)
         start = max(start, text.rfind("\n", start, place) + 1)

@@ -16,7 +16,8 @@ LONGEST_SENTENCE = 2000
 # Most characters of a heading.
 HEADING_LENGTH = 50
 
-_ABBREVIATIONS = frozenset(["dr", "mr", "mrs", "ms", "vs", "st", "approx", "pt", "e.g", "i.e"])
+_ABBREVIATIONS = frozenset(["dr", "mr", "mrs", "ms", "vs", "st", "approx", "pt", "e.g", "i.e", "susp", "poss", "prob"])
+_SHORT_VALUES = frozenset(["neg", "pos"])
 _BREAK = re.compile(r"[.!?;\n•*]")
 _ENUMERATED = re.compile(r"\s(?=\d\d?\)\s|\d\d?\.\s[A-Z])")
 _LAST_WORD = re.compile(r"\S+\Z")
@@ -202,6 +203,8 @@ class Layout:
                     continue
                 last = _LAST_WORD.search(text[max(0, start - 12) : start]) if mark == "." else None
                 word = last.group().lower() if last else ""
+                if word in _SHORT_VALUES and text.startswith(" for ", end):
+                    continue  # "neg. for melena"
                 if word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha()):
                     continue
             elif mark == "*":

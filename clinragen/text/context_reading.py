@@ -21,6 +21,14 @@ _NEW_CLAUSE = re.compile(r"[,:()]|\b(?:and|or|but|with)\b", re.IGNORECASE)
 _CLAUSE_START = re.compile(r"(?:[,;:(\n*•-]|\b(?:and|but|while|whereas|because|since|as))\s*\Z", re.IGNORECASE)
 _APPOSITION = re.compile(r"\s*(?:\([^()\n]{1,30}\)|,[^,.;:\n]{1,30},)?\s*")
 _WITH_PATIENT = re.compile(r"\b(?:patient|pt|he|she|child)\s+and\s+(?:[\w']+\s+){0,2}\Z", re.IGNORECASE)
+# In front of and behind a relative whose finding stands in front.
+OWNER_REACH = 30
+_OWNED = re.compile(
+    r"[\w)](?:[ \t]?:|[ \t]\(|[ \t][-–—])[ \t]*"
+    r"(?P<who>(?:(?:in|his|her|the|a|an|one|two|three|\d|both|maternal|paternal)[ \t]+){0,3})\Z",
+    re.IGNORECASE,
+)
+_OWNED_END = re.compile(r"[ \t]*(?:[,;)&+/.\n]|and\b|\Z)", re.IGNORECASE)
 _AUXILIARY = re.compile(
     r"(?:(?:is|was|are|were|has|had|have|been|also|then|just|who|herself|himself|both|all)\b\s*)*", re.I
 )
@@ -170,6 +178,8 @@ class CueReader:
             said = self._text[negation.start : negation.end].lower().split()
             if _NEW_CLAUSE.search(between) or len(between.split()) > CANCELLING_WORDS:
                 continue
+            if self._rules.named_persons.match(self._text, found.start, negation.end + 1):
+                continue  # "Never smoker without dyspnea"
             if not found.owners[0].isdisjoint(said):
                 dropped += [(found.start, found.end), (negation.start, negation.end)]
         if not dropped:
@@ -256,12 +266,20 @@ class CueReader:
             clause = clauses.get(person.end)
             if clause is not None:
                 matches.append(Match(person.start, clause.end(), (cue,)))
+            elif (start := self._owner_start(person)) is not None:
+                matches.append(Match(start, person.end, (replace(cue, forward=False, reach="phrase"),)))
             elif (end := self._subject_end(person)) is not None:
                 matches.append(Match(person.start, end, (cue,)))
                 limit = _MALE_OR_FEMALE.search(self._text, end, self._end)
                 if limit is not None:
                     self.ends[person.start, end] = limit.start()
         return matches
+
+    def _owner_start(self, person: Match[Cue]) -> int | None:
+        """Where a relative begins of whom a finding in front is said: "lupus: mother", "lupus (an aunt)"; or None."""
+        before = max(self._begin, person.start - OWNER_REACH)
+        found = _OWNED.search(self._text, before, person.start)
+        return found.start("who") if found and _OWNED_END.match(self._text, person.end, self._end) else None
 
     def _is_both(self, start: int) -> bool:
         """Whether the patient is named with a relative: "the patient and her son have"."""

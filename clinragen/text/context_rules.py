@@ -171,6 +171,7 @@ class ContextRules:
     value_links: frozenset[str]
     modifiers: frozenset[str]
     complaints: frozenset[str]
+    named_persons: re.Pattern[str]  # the person behind "never" or "former", up to the "with" of what that person has
     first_thoughts: frozenset[str]
     list_leads: frozenset[str]
     continuations: re.Pattern[str]

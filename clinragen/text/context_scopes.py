@@ -16,6 +16,7 @@ from clinragen.text.context_antecedents import (
 )
 from clinragen.text.context_items import ItemIndex
 from clinragen.text.context_layout import Layout
+from clinragen.text.context_lists import object_place, statement_start
 from clinragen.text.context_reading import CueReader
 from clinragen.text.context_rules import ContextRules, Cue
 from clinragen.text.term_index import Match, Word
@@ -27,6 +28,8 @@ _CHUNK = re.compile(r",(?!\d{3})|\(|\)|\s-+\s")
 _COLON = re.compile(r":(?!\d)")
 # What only says that the reach of some cues goes on ends no reach.
 _GOING_ON = frozenset(("relatives_go_on", "past_goes_on"))
+# This ends what a history in front of it reaches, and nothing else.
+_HISTORY_ENDS = frozenset(("history_ends",))
 _NOTHING = frozenset(("no", "without", "none", "nothing"))
 _DATE = re.compile(r"\d|\b(?:ago|last|previous|earlier|back)\b", re.IGNORECASE)
 # A time behind a finding is that of the last of two events ("back again after the surgery in 2010").
@@ -89,7 +92,11 @@ class Scopes:
         self._ends = reader.ends
         self._word_starts = [word.start for word in words] if self._matches else []
         found = rules.terminators.find(text, words) if self._matches else []
-        self._terminators = [match for match in found if not _GOING_ON.issuperset(match.owners)]
+        # "No fever present, chills or cough": this is not "presents", though words are found without their plural.
+        found = [match for match in found if text[match.start : match.end].lower() != "present"]
+        found = [match for match in found if not _GOING_ON.issuperset(match.owners)]
+        self._terminators = [match for match in found if not _HISTORY_ENDS.issuperset(match.owners)]
+        self._history_ends = [match.start for match in found if not _HISTORY_ENDS.isdisjoint(match.owners)]
         self._terminator_starts = [match.start for match in self._terminators]
         self._chunks = [found.span() for found in _CHUNK.finditer(text, *span)] if self._matches else []
         self._joins = [word.start for word in words if word.folded in ("or", "nor")] if self._matches else []
@@ -109,6 +116,8 @@ class Scopes:
             return
         both = any(cue.forward for cue in match.owners) and not all(cue.forward for cue in match.owners)
         front, behind = self._closed_before(match.start, begin), self._closed_after(match.end, end)
+        # "Infarction (excluded by troponin)"
+        behind = behind or (self._text[match.start - 1 : match.start] == "(" and self._is_followed(match.end))
         named = both and not behind and not self._is_predicate(match.end)
         headed = self._layout.in_known_heading(match.start)
         for cue in match.owners:
@@ -184,6 +193,7 @@ class Scopes:
         if cue.reach == "all":
             return sentence_end
         sentence_end = max(place, min(sentence_end, self._ends.get((start, place), sentence_end)))
+        place = object_place(self._text, self._begin, (start, place), sentence_end)
         end = self._next_terminator(start, place, cue, sentence_end)
         if cue.effect == "negated" and cue.reach != "list":
             end = self._colon(place, end)
@@ -199,7 +209,12 @@ class Scopes:
         reach = "items" if self._text.startswith(":", place) and place > start else cue.reach
         if reach == "items" and len(parts) > 1 and self._is_repeated(start, place, parts, sentence_end):
             reach = "phrase"
-        return self._list_end(parts, reach, cue.effect == "family")
+        end = self._list_end(parts, reach, cue.effect == "family")
+        if cue.effect == "negated" and reach != "phrase" and len(parts) > 1:
+            number = bisect_left(self._joins, end)
+            if not number or self._joins[number - 1] <= parts[0]:  # no "or" holds the list together
+                return statement_start(self._text, place, parts, end, reach == "list")
+        return end
 
     def _colon(self, place: int, end: int) -> int:
         """Where a colon ends the reach of a negation ("CT without contrast: clot"), but for "none of these: "."""
@@ -269,7 +284,7 @@ class Scopes:
         # "pneumonia, resolved": a comma right before such a cue does not end its reach, the one before it does.
         # For a negation it does ("murmur, normal heart"), except as some transcripts have it: "Transfusions: , none".
         before = self._text[start : match.start]
-        ignored = " " if cue.effect == "negated" and not _ITEM_END.search(before) else " ,:(-"
+        ignored = " (" if cue.effect == "negated" and not _ITEM_END.search(before) else " ,:(-"
         upto = start + len(before.rstrip(ignored))
         commas = [last for first, last in self._chunks if start <= first and last <= upto]
         if cue.reach == "list":
@@ -299,6 +314,12 @@ class Scopes:
             if self._text[start:place].lower().startswith("without") and not self._text[self._begin : start].strip():
                 subject = _PATIENT_SUBJECT.search(self._text, place, limit)
                 limit = subject.start() if subject is not None else limit  # "Without oxygen she desaturates"
+        elif cue.effect == "historical":
+            number = bisect_left(self._history_ends, place)
+            limit = min([limit, *self._history_ends[number : number + 1]])
+        if cue.effect in ("negated", "historical"):
+            person = self._rules.named_persons.match(self._text, start, limit)
+            limit = person.start("with") if person is not None else limit
         first = cue.effect == "negated" and not self._text[self._begin : start].strip()
         condition = cue.effect == "hypothetical" and first_word(self._text, start) in self._rules.conditions
         for number in range(bisect_left(self._terminator_starts, place), len(self._terminators)):

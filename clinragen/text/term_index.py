@@ -13,6 +13,7 @@ T = TypeVar("T")
 _WORD = re.compile(r"\d+\.\d+|[A-Za-z0-9]+")
 # What may stand between two words of one phrase: no comma, no colon, no empty line.
 _GAP = re.compile(r"[ \t\-–/'’+%<>~=^]*(?:\n[ \t]*)?")
+_SHORT = ("neg", "pos")
 _KEPT_PLURALS = ("ss", "us", "is")
 
 
@@ -122,8 +123,8 @@ class TermIndex(Generic[T]):
             if not node.children or last + 1 == len(words):
                 break
             gap = text[words[last].end : words[last + 1].start]
-            # "a. fib": a full stop joins only after a single letter.
-            joined = gap in (".", ". ") and words[last].end - words[last].start == 1
+            # "a. fib", "neg. for": a full stop joins only after a single letter and after these.
+            joined = gap in (".", ". ") and (words[last].end - words[last].start == 1 or words[last].folded in _SHORT)
             if not joined and gap != " " and not _GAP.fullmatch(gap):
                 break
             last += 1
