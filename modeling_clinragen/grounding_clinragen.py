@@ -110,7 +110,7 @@ class Grounding:
     _spoken: re.Pattern[str] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.quotable = Quotable(self.facts.note, self.facts.spans)
+        self.quotable = Quotable(self.facts.note, self.facts.spans, whole=self.facts.support is not None)
         # That there is none belongs to the list.
         self.named = DiseaseNames((*self.diseases, NO_DIAGNOSIS), self.names, self.facts.support, NO_DIAGNOSIS)
         never = [number for number, measured in enumerate(self.numbers.measured) if not measured]

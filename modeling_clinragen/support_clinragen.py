@@ -13,8 +13,6 @@ from functools import lru_cache
 from .numbers_clinragen import VariableNames, direction_of
 from .sentences_clinragen import QUOTATION
 
-# A quotation of less than this share of a phrase does not stand for it.
-_PART = 0.5
 _ABSENCE = re.compile(r"\b(?:not|no|nothing|none|neither|nor|never)\b", re.IGNORECASE)
 _NOTE = re.compile(r"\bnotes?\b", re.IGNORECASE)
 _SERIES = re.compile(r"\b(?:measurements?|readings?|vital signs?|vitals|labs?|series|variables?)\b", re.IGNORECASE)
@@ -36,7 +34,8 @@ class Support:
     """The evidence for each disease in one patient's data, by a knowledge base; diseases by their names.
 
     Args:
-        phrases: Phrases of the note, with white space folded, and the diseases that they support.
+        phrases: Phrases of the note, with white space folded, and the diseases that they support. Only whole ones are
+            quoted.
         signs: By variable key and direction (one of `DIRECTIONS`), the diseases that it is a sign of.
         noted: Diseases that the note supports.
         signed: Diseases that have a sign in the series.
@@ -121,7 +120,7 @@ class DiseaseNames:
             return left
         quoted = [found["words"] for found in QUOTATION.finditer(sentence)]
         for words in quoted:
-            left &= self._shown_by(words)
+            left &= self.support.phrases.get(words, frozenset())
         if quoted:
             return left
         if _ABSENCE.search(sentence):
@@ -140,14 +139,6 @@ class DiseaseNames:
         if direction:
             return left & signs.get((key, direction), frozenset())
         return left & frozenset().union(*(found for (variable, _), found in signs.items() if variable == key))
-
-    def _shown_by(self, words: str) -> frozenset[str]:
-        assert self.support is not None
-        shown: frozenset[str] = frozenset()
-        for phrase, diseases in self.support.phrases.items():
-            if phrase in words or (words in phrase and len(words) >= _PART * len(phrase)):
-                shown |= diseases
-        return shown
 
 
 @lru_cache(maxsize=8)

@@ -78,7 +78,10 @@ class TieChecker:
         known = self._known[quoted.words]
         own = [one for one in known if one.disease == key]
         sound = next((one for one in own if one.cited and not one.fault), None)
+        others = dict.fromkeys(one.disease for one in known if one.cited and not one.fault)
         mention = None if sound is not None else self._mention_around(quoted.words, key)
+        if mention is not None and others and not own and not find_spans(quoted.words, mention.quote):
+            mention = None  # "hypertension" out of "portal hypertension" is something else
         if sound is not None or mention is not None:
             term = sound.term if sound is not None else mention.term if mention is not None else ""
             spans = ((mention.start, mention.end),) if mention is not None else ()
@@ -91,7 +94,6 @@ class TieChecker:
                 return verdict, Evidence(reason)
         if own:
             return UNVERIFIABLE, Evidence(f"by the knowledge base, {own[0].term} is too common to support it")
-        others = dict.fromkeys(one.disease for one in known if one.cited and not one.fault)
         if others and not quoted.denied:
             return CONTRADICTED, Evidence(f"the knowledge base ties this to {self._listed(others)} instead")
         return UNVERIFIABLE, Evidence("the knowledge base does not know this")

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from clinragen.text.context_rules import MarkRules
+from clinragen.text.context_rules import WRAPPED_LINE, MarkRules
 
 # Most characters of a label in front of its value.
 LABEL_LENGTH = 60
@@ -40,6 +40,14 @@ _LINK = re.compile(r"[:=?|]|\.\.+|(?<=[ \t])[-–—]+(?=[ \t])")
 _EDGE = re.compile(r"[,;:(|]|\.(?=\s|$)")
 # The bracket at the end of "Smoker (Y/N): N" is part of the label.
 _LABEL_EDGE = re.compile(r"[,;:\n?!|•]|\((?![^()\n]{1,20}\)[ \t]*\Z)|\.(?=\s)|\s[-–—]+\s")
+# Behind these a negation is not the value of a label.
+_LEADS_ON = frozenset(
+    (
+        *("a", "an", "and", "are", "but", "for", "had", "has", "have", "he", "in", "is", "of", "on", "or", "reports"),
+        *("she", "shows", "showed", "that", "the", "there", "to", "was", "were", "with"),
+    )
+)
+_LINE_END = re.compile(r"[ \t]*\n")
 _STATEMENT_END = re.compile(r"[;|]|\.(?=\s|$)|\Z")
 # A score beside one of zero ("pain: 0/10 at rest, 8/10 on moving"), within this many characters.
 _SCORE = re.compile(r"[1-9]\d?\s?/\s?10\b")
@@ -208,11 +216,21 @@ def _labelled(text: str, marks: MarkRules) -> list[Item]:
         ends = not text[mark.end() : mark.end() + 2].strip(" .")[:1].strip()
         if linked and ends and text[place] == ":" and place - start < LABEL_LENGTH:
             head = _shared(text, start, head, place)
-        elif not linked and len(text[head:place].split()) > PLAIN_LABEL_WORDS:
+        elif not linked and (len(text[head:place].split()) > PLAIN_LABEL_WORDS or _wrapped(text, head, mark)):
             continue
         items += _item(text, head, place, marks.values[_folded(mark["value"])], mark.span("value"))
         free = mark.end()
     return items
+
+
+def _wrapped(text: str, head: int, mark: re.Match[str]) -> bool:
+    """Whether a value at the end of a line is no value: the sentence goes on in the next line ("with no\nfever")."""
+    if not _LINE_END.match(text, mark.end()):
+        return False
+    label = text[head : mark.start()].split()
+    if not label or label[-1].endswith(".") or label[-1].lower() in _LEADS_ON:
+        return True
+    return mark.end() - text.rfind("\n", 0, mark.end()) > WRAPPED_LINE
 
 
 def _shared(text: str, start: int, head: int, end: int) -> int:

@@ -7,10 +7,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from clinragen.text.context_rules import ContextRules
+from clinragen.text.context_rules import WRAPPED_LINE, ContextRules
 
-# A shorter line was ended on purpose; a longer one may be a wrapped sentence.
-WRAPPED_LINE = 50
 # A text without an end of a sentence is cut after so many characters, to be read in linear time.
 LONGEST_SENTENCE = 2000
 # Most characters of a heading.

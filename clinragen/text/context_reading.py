@@ -16,7 +16,9 @@ ASPECT_WORDS = 4
 # Most words between a negation and one that it cancels ("cannot climb a flight of stairs without dyspnea").
 CANCELLING_WORDS = 8
 
-_CLOSED = (",", ";", ".", ")", "!", ":", "\n", " -")
+_CLOSED = (",", ";", ".", ")", "!", ":", "- ")
+_LINE_END = re.compile(r"[ \t]*\n")
+_ASKED = re.compile(r"[?:|=/-][ \t(]*\Z")
 _NEW_CLAUSE = re.compile(r"[,:()]|\b(?:and|or|but|with)\b", re.IGNORECASE)
 _CLAUSE_START = re.compile(r"(?:[,;:(\n*•-]|\b(?:and|but|while|whereas|because|since|as))\s*\Z", re.IGNORECASE)
 _APPOSITION = re.compile(r"\s*(?:\([^()\n]{1,30}\)|,[^,.;:\n]{1,30},)?\s*")
@@ -39,6 +41,14 @@ _CONDITION = re.compile(
 )
 _IF_NOT = re.compile(r"\b(?:if|unless)\s+(?:[\w']+\s+){0,3}\Z", re.IGNORECASE)
 _MALE_OR_FEMALE = re.compile(r"\b(?:he|she|him|the patient|patient|pt|her up|her down|her in|i)\b", re.IGNORECASE)
+
+
+def answers_its_line(text: str, start: int, end: int) -> bool:
+    """Whether a cue is the answer to what its line asks ("Chest pain: no").
+
+    Any other cue at the end of a line within a sentence goes on in the next one: "No\nhistory of COPD".
+    """
+    return _LINE_END.match(text, end) is not None and _ASKED.search(text, max(0, start - 8), start) is not None
 
 
 class CueReader:
@@ -121,7 +131,7 @@ class CueReader:
         spelled = self._text[match.start : match.end].lower()
         owners = [cue for cue in cues if cue.verbatim == spelled] or [cue for cue in cues if not cue.verbatim]
         opens = self._opens(match.start) if any(cue.opening for cue in owners) else False
-        closes = self._closes(match.end) if any(cue.closing for cue in owners) else False
+        closes = self._closes(match.start, match.end) if any(cue.closing for cue in owners) else False
         return tuple(cue for cue in owners if (opens or not cue.opening) and (closes or not cue.closing))
 
     def _opens(self, start: int) -> bool:
@@ -129,10 +139,10 @@ class CueReader:
         before = self._text[self._begin : start].rstrip(" \t\n-*\u2022")
         return not before or before.endswith(":") or self._rules.quantities.fullmatch(before + " ") is not None
 
-    def _closes(self, end: int) -> bool:
+    def _closes(self, start: int, end: int) -> bool:
         """Whether a cue ends its part of the sentence but for a time or a circumstance."""
-        rest = self._text[end : self._end].lstrip(" \t")
-        if not rest or rest.startswith(_CLOSED) or self._text.startswith("\n", end):
+        rest = self._text[end : self._end].lstrip()
+        if not rest or rest.startswith(_CLOSED) or answers_its_line(self._text, start, end):
             return True
         number = bisect_left(self._words, end, key=lambda word: word.start)
         if number == len(self._words):

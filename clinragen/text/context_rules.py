@@ -10,6 +10,9 @@ from clinragen.text.term_index import TermIndex
 # What a cue speaks about: cues of different dimensions do not hide one another where they overlap.
 DIMENSIONS = {"historical": "time", "hypothetical": "plan", "family": "person", "none": "all"}
 
+# A shorter line was ended on purpose; a longer one may be a wrapped sentence.
+WRAPPED_LINE = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Cue:

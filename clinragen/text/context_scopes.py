@@ -17,7 +17,7 @@ from clinragen.text.context_antecedents import (
 from clinragen.text.context_items import ItemIndex
 from clinragen.text.context_layout import Layout
 from clinragen.text.context_lists import object_place, statement_start
-from clinragen.text.context_reading import CueReader
+from clinragen.text.context_reading import CueReader, answers_its_line
 from clinragen.text.context_rules import ContextRules, Cue
 from clinragen.text.term_index import Match, Word
 
@@ -44,7 +44,7 @@ _CLAUSES = re.compile(r"\b(?:is|was|are|were|has|had|have)\b.*?(?P<new>\band\b)"
 # "Family history negative for gout, positive for lupus": both are the relatives'.
 _RESULTS = frozenset(("positive", "pos"))
 _PATIENT_SUBJECT = re.compile(r"\b(?:he|she|they|the patient|patient|pt)\s+(?!(?:had|has)\b)", re.IGNORECASE)
-_CLOSED = (",", ";", ".", ")", "!", "\n")
+_CLOSED = (",", ";", ".", ")", "!")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Scopes:
             yield from self._hyphened(match, begin)
             return
         both = any(cue.forward for cue in match.owners) and not all(cue.forward for cue in match.owners)
-        front, behind = self._closed_before(match.start, begin), self._closed_after(match.end, end)
+        front, behind = self._closed_before(match.start, begin), self._closed_after(match, end)
         # "Infarction (excluded by troponin)"
         behind = behind or (self._text[match.start - 1 : match.start] == "(" and self._is_followed(match.end))
         named = both and not behind and not self._is_predicate(match.end)
@@ -173,8 +173,10 @@ class Scopes:
         before = self._text[begin:start].rstrip(" \t")
         return not before or before[-1] in ",;:(\n"
 
-    def _closed_after(self, end: int, sentence_end: int) -> bool:
-        rest = self._text[end:sentence_end].lstrip(" \t")
+    def _closed_after(self, match: Match[Cue], sentence_end: int) -> bool:
+        rest = self._text[match.end : sentence_end].lstrip()
+        if answers_its_line(self._text, match.start, match.end):
+            return True
         if rest.startswith(".") and rest.strip(" \t\n.;"):
             return False  # "colitis vs. ileus"
         return not rest or (rest.startswith(_CLOSED) and not self._rules.continuations.match(rest))

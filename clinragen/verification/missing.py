@@ -66,9 +66,7 @@ def gaps(checker: SentenceChecker, sentences: Sequence[CheckedSentence]) -> list
     """The evidence of the listed diseases that no sentence cites: of the note, the firmest sign, and any sign."""
     vocabulary, evidence, words = checker.patient.series.vocabulary, checker.evidence, load_beginnings()
     listed = [(vocabulary.key_of_disease[name], name) for name in checker.diagnoses or ()]
-    found = [
-        Gap(key, name, NOTE, (f" {words.note}",)) for key, name in listed if evidence.mentions.get(key)
-    ]
+    found = [Gap(key, name, NOTE, (f" {words.note}",)) for key, name in listed if evidence.mentions.get(key)]
     for key, name in listed:
         sign = evidence.firmest_signs.get(key)
         if sign is not None and (begins := _begins(vocabulary, [sign])):

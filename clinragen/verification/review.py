@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from clinragen.claims.sentences import CheckedSentence, SentenceChecker
-from clinragen.claims.types import SUPPORTED
+from clinragen.claims.types import SUPPORTED, Claim
 from clinragen.verification.missing import Gap
-from modeling_clinragen.sentences_clinragen import sentence_spans
+from modeling_clinragen.sentences_clinragen import QUOTATION, QUOTATION_MARKS, sentence_spans
 
 _SENTENCE_ENDS = (".", "!", "?", '."', ".”", ".)")
+# What a small model writes where it loses the thread: a word that nothing follows, a share as an hour, two statements
+# in one.
+_SLIPS = (
+    re.compile(r"\b(?:is|are|was|were|and|or|of|with|to|near|from|until|in|the)[.!?]\Z", re.IGNORECASE),
+    re.compile(r"\bhours?\s+\d+(?:\.\d+)?\s*%", re.IGNORECASE),
+    re.compile(rf"\b(?:is|are|was|were)\s+(?:high|low|normal)\s+[{QUOTATION_MARKS}]", re.IGNORECASE),
+)
 
 
 class Review:
@@ -69,7 +78,7 @@ class Review:
     def _advance(self) -> None:
         """Accept the sentences that are pending up to the first that is refused."""
         for number, pending in enumerate(self._pending):
-            if any(pending.text == sentence.text for sentence in self.accepted):
+            if not adds(pending, self.accepted):
                 self._moved = True
                 continue
             # A pronoun may refer to a sentence before that is another one now.
@@ -88,14 +97,39 @@ class Review:
         for text in texts:
             spans = sentence_spans(text)
             first = text[slice(*spans[0])] if spans else ""
-            if not first.endswith(_SENTENCE_ENDS) or any(first == sentence.text for sentence in self.accepted):
+            if not is_sentence(first) or any(first == sentence.text for sentence in self.accepted):
                 continue
             sentence = self._checker.check_next(self.accepted, first)
-            if holds(sentence) and (gap is None or gap.filled([sentence])):
+            if holds(sentence) and adds(sentence, self.accepted) and (gap is None or gap.filled([sentence])):
                 return sentence
         return None
 
 
 def holds(sentence: CheckedSentence) -> bool:
     """Whether a sentence may be shown: it is whole, claims something, and all of it is supported."""
-    return sentence.verdict == SUPPORTED and sentence.text.endswith(_SENTENCE_ENDS)
+    return sentence.verdict == SUPPORTED and is_sentence(sentence.text)
+
+
+def is_sentence(text: str) -> bool:
+    """Whether a text reads as one finished sentence, whatever it claims."""
+    if not text.endswith(_SENTENCE_ENDS) or any(slip.search(text) for slip in _SLIPS):
+        return False
+    quotations = [found.span() for found in QUOTATION.finditer(text)]
+    between = [text[end:start] for (_, end), (start, _) in pairwise(quotations)]
+    said = re.findall(r"[^\W\d_]+", QUOTATION.sub(" ", text))
+    return any(word.lower() not in ("and", "or") for word in said) and all(part.strip() for part in between)
+
+
+def adds(sentence: CheckedSentence, before: Sequence[CheckedSentence]) -> bool:
+    """Whether a sentence claims anything that those before it do not; one without a claim counts as new."""
+    if any(sentence.text == other.text for other in before):
+        return False
+    said = {_gist(claim) for other in before for claim in other.claims}
+    return not sentence.claims or not {_gist(claim) for claim in sentence.claims} <= said
+
+
+def _gist(claim: Claim) -> tuple[str | None, ...]:
+    # The words of a tie are those of its whole argument; what it is about stands in the reason.
+    argued = claim.kind in ("tie", "absence")
+    said = claim.evidence.reason if argued else claim.text.casefold()
+    return claim.kind, claim.variable, claim.disease, said

@@ -104,6 +104,14 @@ def test_a_tie_is_judged_by_the_knowledge_base(text: str, verdicts: str) -> None
         assert (claim.kind == "absence") == claim.negated
 
 
+def test_a_part_of_a_phrase_that_is_evidence_for_something_else_is_none_for_this() -> None:
+    note = "Cirrhosis with portal hypertension. Her hypertension is treated."
+    liver = "Other liver diseases"
+    assert short(argued(f'"portal hypertension" supports {liver}.', note)) == "S"
+    assert short(argued(f'"hypertension" supports {liver}.', note)) == "C"
+    assert short(argued('"hypertension" supports Essential hypertension.', note)) == "S"
+
+
 def test_the_place_in_the_note_is_given_where_it_decides() -> None:
     (claim,) = argued(f'"edema" fits {HEART}.')
     (span,) = claim.evidence.spans

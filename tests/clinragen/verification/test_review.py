@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clinragen.claims.sentences import Patient, SentenceChecker, check_sentences
 from clinragen.claims.types import SUPPORTED
 from clinragen.verification.missing import Gap, gaps
-from clinragen.verification.review import Review, holds
+from clinragen.verification.review import Review, holds, is_sentence
 
 NAMES = VOCABULARY.name_of_disease
 HEART, PNEUMONIA, KIDNEY = (NAMES[key] for key in ("congestive_heart_failure", "pneumonia", "chronic_kidney_disease"))
@@ -197,6 +197,52 @@ def test_what_a_review_shows_holds_as_a_whole_text(draft: list[str], offers: lis
     assert all(sentence.verdict == SUPPORTED for sentence in checked)
     assert len(set(texts(checked))) == len(checked)
     assert set(texts(checked)) <= {*draft, *(text for offered in offers for text in offered or ())}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"fever".',
+        '"fever" and "productive cough".',
+        '"fever""productive cough" support Pneumonia.',
+        '"fever" "productive cough" support Pneumonia.',
+        "Heart rate is high from hour 8%, in keeping with Shock.",
+        'Heart rate is high "fever" supports Pneumonia.',
+        "Heart rate is high and.",
+        "Heart rate is not measured is.",
+        "Heart rate is high",
+    ],
+)
+def test_what_is_no_sentence_is_not_shown(text: str) -> None:
+    assert not is_sentence(text)
+    review = reviewed(text)
+    while review.refused is not None:
+        review.withhold()
+    assert not review.accepted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"fever" supports Pneumonia.',
+        'The note says "fever", "cough" and "chills".',
+        'Of the note, "fever" is all.',
+        "Heart rate is high from hour 8, in 60 % of its readings.",
+        'She is tachycardic, and "fever" fits.',
+    ],
+)
+def test_what_reads_as_a_sentence_is_one(text: str) -> None:
+    assert is_sentence(text)
+
+
+def test_a_sentence_that_says_nothing_new_is_left_out() -> None:
+    both = f'"orthopnea" supports {HEART}. "orthopnea" fits {HEART}.'
+    assert texts(reviewed(both).accepted) == [f'"orthopnea" supports {HEART}.']
+    series = "Heart rate is high, in keeping with Shock."
+    assert texts(reviewed(f"{series} Heart rate is high.").accepted) == [series]
+    # Another statement, another disease and another piece of evidence are new.
+    further = f'{series} Heart rate is high, peaking near 131, in keeping with Shock. "fever" supports {PNEUMONIA}.'
+    assert len(reviewed(further).accepted) == 3
 
 
 def test_gaps_are_the_listed_diseases_whose_evidence_no_tie_cites() -> None:
