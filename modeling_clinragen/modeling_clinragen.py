@@ -22,7 +22,7 @@ from .input_embeddings_clinragen import WithInputEmbeddings
 from .knowledge_map_clinragen import map_knowledge
 from .loss_clinragen import target_logits, target_losses
 from .output_clinragen import ClinRaGenOutput
-from .own_adapters_clinragen import WithOwnAdapters
+from .own_adapters_clinragen import WithOwnAdapters, with_idle_adapters
 from .packing_clinragen import MULTIPLE, pack
 from .prefix_clinragen import generate_behind
 from .pretrained_clinragen import ClinRaGenPreTrainedModel
@@ -234,6 +234,7 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         return {"inputs_embeds": embeds, "attention_mask": mask}, targets
 
     @torch.no_grad()
+    @with_idle_adapters
     def encode(
         self,
         input_ids: torch.Tensor | None = None,
@@ -255,6 +256,7 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         return self._encode(embeds, mask) if self.config.is_encoder_decoder else (embeds, mask)
 
     @torch.no_grad()
+    @with_idle_adapters
     def generate(
         self,
         input_ids: torch.Tensor | None = None,

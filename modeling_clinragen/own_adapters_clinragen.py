@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any, NoReturn
 
 from peft import PeftConfig
@@ -82,6 +83,17 @@ def untrained_adapters_idle(language_model: Any) -> Iterator[None]:
     finally:
         for layer in idle:
             layer._disable_adapters = False
+
+
+def with_idle_adapters(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A model's method that skips its adapters while they have no effect; what it gives is the same to the bit."""
+
+    @wraps(method)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with untrained_adapters_idle(self.language_model):
+            return method(self, *args, **kwargs)
+
+    return run
 
 
 def forget_adapters(language_model: Any) -> None:

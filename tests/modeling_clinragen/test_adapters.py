@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from model_inputs import NOTES, TARGETS, randomise, three_stays
+from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
@@ -338,3 +339,35 @@ def test_a_loaded_backbone_is_taken_as_well_as_its_name(build: Any, hub: Path) -
     assert len({model.config.base_model_digest for model in models}) == 1
     for name, value in loaded.state_dict().items():
         assert all(torch.equal(model.language_model.state_dict()[name], value) for model in models)
+
+
+@pytest.mark.parametrize("kind", ["t5", "qwen3"])
+def test_generation_skips_adapters_that_do_nothing_and_only_these(
+    kind: str, make_model: Callable[..., Any], make_processor: Any
+) -> None:
+    model, processor = make_model(kind), make_processor()
+    inputs = processor(NOTES)
+    layers = [module for module in model.language_model.modules() if isinstance(module, LoraLayer)]
+    for layer in layers:
+        for matrix in layer.lora_B.values():
+            torch.nn.init.zeros_(matrix.weight)
+    called: list[Any] = []
+    for layer in layers:
+        for matrix in layer.lora_B.values():
+            matrix.register_forward_hook(lambda *_: called.append(1))
+    settings = {"do_sample": False, "max_new_tokens": 6}
+    skipped = model.generate(**inputs, **settings)
+    states = model.encode(**inputs)[0]
+    assert not called
+    assert not any(layer.disable_adapters for layer in layers)
+    bare = ClinRaGenForConditionalGeneration.generate.__wrapped__.__wrapped__
+    with torch.no_grad():
+        assert torch.equal(bare(model, **inputs, **settings), skipped)
+        assert torch.equal(model.encode.__func__.__wrapped__.__wrapped__(model, **inputs)[0], states)
+    assert called
+    # One adapter that has learned something is used, and so are the others.
+    with torch.no_grad():
+        next(iter(layers[0].lora_B.values())).weight.normal_()
+    called.clear()
+    model.generate(**inputs, **settings)
+    assert called
