@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 
+CALIBRATED = "Probability, calibrated on validation patients"
+LISTED = "Probability, given the other diseases listed (not calibrated)"
+
+
 @dataclass(frozen=True)
 class Explanation:
     """The model's answer for one patient.
@@ -44,8 +48,9 @@ class Explanation:
         range_set: Name of what is low, normal and high.
         knowledge: Where the knowledge base comes from that says what supports which disease; None where there is none,
             so that no diagnosis can be shown to have evidence.
-        probabilities: Where requested, the probability of each disease given the others that the model listed (see
-            `score_diseases`).
+        probabilities: Where requested, the probability of each disease: the disease head's, which are calibrated, or
+            without a head those given the others that the model listed (see `score_diseases`).
+        probability_of: What these are, in words.
     """
 
     diagnoses: tuple[str, ...]
@@ -61,6 +66,7 @@ class Explanation:
     range_set: str
     knowledge: str | None = None
     probabilities: Mapping[str, float] | None = None
+    probability_of: str = LISTED
 
     @property
     def checked(self) -> CheckedText:
@@ -187,7 +193,13 @@ class Explainer:
             warnings=(*known.remarks, *part, *self.processor.unlike(report)),
             knowledge=None if knowledge is None else knowledge.origin,
             probabilities=scores,
+            probability_of=self.probability_of,
         )
+
+    @property
+    def probability_of(self) -> str:
+        """What the model's probabilities are, in words."""
+        return LISTED if self.model.disease_head is None else CALIBRATED
 
     @cached_property
     def _verifier(self) -> Verifier:

@@ -42,7 +42,7 @@ def print_explanation(explanation: Explanation, console: Console | None = None, 
         console.print(Text(f"The output is malformed ({explanation.problem}). As written:", style="bold red"))
         console.print(Text(one_line(explanation.text)))
     if explanation.probabilities is not None:
-        console.print(_probability_table(explanation.probabilities))
+        console.print(_probability_table(explanation.probability_of, explanation.probabilities))
 
 
 def _print_diagnoses(explanation: Explanation, console: Console) -> None:
@@ -83,8 +83,8 @@ def _print_withheld(explanation: Explanation, console: Console, details: bool) -
     print_lines(sentence_lines(explanation.checked, explanation.withheld), console)
 
 
-def _probability_table(probabilities: Mapping[str, float]) -> Table:
-    table = Table(title="Probability, given the other diseases listed (not calibrated)", box=box.SIMPLE_HEAD)
+def _probability_table(title: str, probabilities: Mapping[str, float]) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD)
     table.add_column("Disease")
     table.add_column("Probability", justify="right")
     for name, probability in sorted(probabilities.items(), key=lambda item: -item[1]):

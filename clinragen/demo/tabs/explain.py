@@ -79,9 +79,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
             diagnoses = gr.Markdown(elem_id="diagnoses")
             rationale = gr.HTML(elem_id="rationale")
             scores = gr.Label(
-                label="Probability, calibrated on validation patients"
-                if state.explainer.model.disease_head is not None
-                else "Probability, given the other diseases listed (not calibrated)",
+                label=state.explainer.probability_of,
                 num_top_classes=SHOWN_DISEASES,
                 show_heading=False,
                 visible=state.explainer.config.probabilities,

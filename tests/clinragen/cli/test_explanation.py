@@ -11,7 +11,7 @@ from rich.console import Console
 
 from clinragen.claims.sentences import CheckedSentence, Patient
 from clinragen.cli.explanation import explanation_json, print_explanation
-from clinragen.inference import Explanation
+from clinragen.inference import CALIBRATED, Explanation
 from dataset_builder.contract.lab_series import LabSeries
 
 TEXT = "Low [blood] pressure."
@@ -83,6 +83,9 @@ def test_the_most_probable_disease_comes_first() -> None:
     lines = printed(replace(ANSWER, probabilities={"Gout": 0.04, "Shock": 0.875}))
     assert lines[-2:] == ["Shock 87.5%", "Gout 4.0%"]
     assert any("not calibrated" in line for line in lines)
+    headed = printed(replace(ANSWER, probabilities={"Shock": 0.5}, probability_of=CALIBRATED))
+    assert any(line.startswith("Probability, calibrated") for line in headed)
+    assert not any("not calibrated" in line for line in headed)
 
 
 def test_json_has_every_part_whatever_was_written() -> None:
