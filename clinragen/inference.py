@@ -198,7 +198,7 @@ class Explainer:
 
     @property
     def probability_of(self) -> str:
-        """What the model's probabilities are, in words."""
+        """The kind of the model's probabilities, in words."""
         return LISTED if self.model.disease_head is None else CALIBRATED
 
     @cached_property

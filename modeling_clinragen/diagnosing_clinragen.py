@@ -136,7 +136,7 @@ def write_targets(model: Any, processor: Any, patients: Sequence[tuple[str | Non
 
 @torch.no_grad()
 def write_lists(model: Any, processor: Any, patients: Sequence[tuple[str | None, Any]]) -> list[tuple[str, ...]]:
-    """What the language model itself lists for each patient, freely written, whatever `config.list_from` is.
+    """The list that the language model itself writes for each patient, freely, whatever `config.list_from` is.
 
     A list that is not over within `max_target_tokens` counts as empty, as it does in a whole target.
 

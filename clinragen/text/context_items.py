@@ -224,7 +224,7 @@ def _labelled(text: str, marks: MarkRules) -> list[Item]:
 
 
 def _wrapped(text: str, head: int, mark: re.Match[str]) -> bool:
-    """Whether a value at the end of a line is no value: the sentence goes on in the next line ("with no\nfever")."""
+    """Whether a sentence goes on behind a value at the end of a line: "with no\nfever"."""
     if not _LINE_END.match(text, mark.end()):
         return False
     label = text[head : mark.start()].split()
