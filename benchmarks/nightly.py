@@ -25,6 +25,7 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], Path | None]] = {
     "context": (("context_rules.py",), SHARED),
     "quickstart": (("quickstart.py", "--seed", "0"), None),
     "grounding": (("grounding.py",), ROOT / "runs" / "quickstart"),
+    "second-reading": (("second_reading.py",), ROOT / "runs" / "quickstart"),
     "quickstart-seed-1": (("quickstart.py", "--seed", "1"), None),
     "quickstart-seed-2": (("quickstart.py", "--seed", "2"), None),
     "model": (("model.py",), None),
