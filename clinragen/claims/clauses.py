@@ -48,6 +48,7 @@ class Clause:
         header: Whether its name heads a list of other names ("Vitals: ...").
         again: Whether it is so "again": what was before does not matter.
         unknown: Whether it holds a word whose meaning is not known.
+        led: Whether it has its time from a clause before it ("At hour 22 she was afebrile, and ...").
         start, end: Its characters in the text; -1 while it is empty.
     """
 
@@ -66,6 +67,7 @@ class Clause:
     header: bool = False
     again: bool = False
     unknown: bool = False
+    led: bool = False
     start: int = -1
     end: int = -1
 
@@ -81,6 +83,16 @@ class Clause:
             self.start = min([token.start, *(before.start for before in self.before)])
         self.end = max(self.end, token.end)
         self.conjunction = ""
+
+    def states_otherwise(self, token: Token) -> bool:
+        """Whether a condition says something else of a variable that the clause is about."""
+        assert token.meaning is not None
+        said = [
+            own.meaning.says
+            for subject, own in self.subjects
+            if own is not None and own.meaning is not None and subject in token.meaning.subjects
+        ]
+        return bool(said) and token.meaning.says not in said
 
     def add_boundary(self, token: Token) -> None:
         """Add a comma or a conjunction after the names: what follows may be another predicate."""

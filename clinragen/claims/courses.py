@@ -163,6 +163,15 @@ def numbered_change(statement: Statement, readings: Readings, lexicon: Lexicon) 
     return [float(end - start) for start in starts for end in ends if end > start]
 
 
+def is_numbered_change(statement: Statement) -> bool:
+    """Whether it is a rise or a fall from one number to another, in this direction."""
+    said = statement.predicate
+    sign = _SIGNS.get(said.word, 0)
+    if said.kind != "trend" or not sign or said.first is None or said.second is None or statement.negation:
+        return False
+    return sign * (said.second.low - said.first.high) > 0 and not statement.times
+
+
 def check_spread(statement: Statement, readings: Readings, lexicon: Lexicon) -> Outcome:
     """ "varied by 6", "by no more than 9": from the least to the greatest value."""
     window, number = (window_of(readings, statement.times, lexicon), statement.predicate.first)

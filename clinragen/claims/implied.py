@@ -129,17 +129,27 @@ def _before_number(tokens: list[Token], index: int, lexicon: Lexicon) -> Token:
         leading = [
             one.kind for one in rest if one.kind not in ("filler", "approximately", "compare", "copula", "soft")
         ]
-        if leading[:1] in (["number"], ["span"]) and token.kind != "trend":
+        plausible = leading[:1] in (["number"], ["span"]) and _is_plausible(word, rest, lexicon)
+        if plausible and token.kind != "trend":
             subjects = (Subject((lexicon.named_by_verb[word],)),)
             return replace(token, kind="name", meaning=Meaning("name", subjects=subjects))
         return token
     kinds = [one.kind for one in rest]
-    if token.kind != "word" or "number" not in kinds or not set(kinds[: kinds.index("number")]) <= _TO_PERCENT:
+    place = next((at for at, kind in enumerate(kinds) if kind in _NUMBERS), None)
+    if token.kind != "word" or place is None or not set(kinds[:place]) <= _TO_PERCENT:
         return token
-    number = rest[kinds.index("number")]
+    number = rest[place]
     if number.numbers[0].unit not in _PERCENT:
         return token
     return replace(token, kind="name", meaning=Meaning("name", subjects=(Subject((lexicon.behind_percent[word],)),)))
+
+
+def _is_plausible(word: str, rest: list[Token], lexicon: Lexicon) -> bool:
+    """Whether the number behind a word may be one of the variable that it names."""
+    number = next(one.numbers[0] for one in rest if one.kind in _NUMBERS)
+    key = lexicon.named_by_verb[word]
+    low, high = lexicon.variables[key].plausible
+    return number.unit in (None, *lexicon.units[key]) and low <= number.low <= high
 
 
 def _amount(tokens: list[Token], index: int) -> Token | None:

@@ -13,7 +13,15 @@ _HAD = frozenset(("pronoun", "copula", "restart"))
 # So far around a word the others of its phrase stand.
 _REACH = 10
 # With a change: from each reading to the next.
-_EACH_STEP = ("every time", "each time", "every single time", "at each", "at every", "on each", "on every")
+_EACH_STEP = (
+    "every",
+    "each",
+    *(f"{word} {each}" for word in ("at", "on", "in", "with") for each in ("each", "every")),
+)
+# Beside a change: it does not go back by much. So far from it such a word stands.
+_STEADILY = frozenset(("steadily", "gradually", "progressively", "smoothly", "continually", "inexorably"))
+_BEHIND, _AHEAD = 2, 3
+_BECOMING = frozenset(("became", "becomes", "become", "turned", "went", "developed", "develops"))
 _DESPITE = frozenset(("despite", "in spite of", "notwithstanding", "even though on"))
 _PAIRED = ("extreme", "conjunction", "extreme", "name", "copula", "number", "conjunction")
 _OWN_VALUE = frozenset(("number", "pair", "span", "copula", "compare"))
@@ -68,7 +76,7 @@ def join_words(tokens: list[Token]) -> list[Token]:
             continue
         if token.kind == "compare" and _is_arrow(tokens, index) and _of_change(result[:-1][-_REACH:]):
             token = replace(token, kind="arrow", meaning=Meaning("arrow"))  # "improved 137 > 84"
-        if token.kind == "quantifier" and token.text.lower().startswith(_EACH_STEP) and _of_change(result[-_REACH:]):
+        if token.kind == "quantifier" and _is_each(token) and _of_change(result[-_REACH:]):
             token = replace(token, meaning=Meaning("quantifier", quantifier=Quantifier("monotonic")))
         if token.kind == "span" and token.joined == "to" and _is_from_extreme(result):
             first, last = token.numbers  # "rose from its nadir of 87 % to 98 %"
@@ -79,6 +87,11 @@ def join_words(tokens: list[Token]) -> list[Token]:
             token = replace(token, kind="number", start=token.start + 1, numbers=(last,), joined="")
         result.append(token)
     return result
+
+
+def _is_each(token: Token) -> bool:
+    """Whether it is said of each reading ("at every check", "every", of "with every successive gas")."""
+    return token.text.lower().startswith(_EACH_STEP)
 
 
 def _stands_for(tokens: list[Token], index: int) -> bool:
@@ -101,6 +114,38 @@ def _is_limited(before: list[Token]) -> bool:
 def _is_arrow(tokens: list[Token], index: int) -> bool:
     around = [one.kind for one in (*tokens[index - 1 : index], *tokens[index + 1 : index + 2])]
     return index > 0 and around == ["number", "number"] and tokens[index].start + 1 == tokens[index].end
+
+
+def mark_steady(tokens: list[Token]) -> list[Token]:
+    """ "Fell steadily", "gradually declining": the change is marked, the word itself says nothing more."""
+    result = list(tokens)
+    for index, token in enumerate(tokens):
+        if token.kind != "filler" or token.text.lower() not in _STEADILY:
+            continue
+        around = [*range(index - 1, max(-1, index - 1 - _BEHIND), -1), *range(index + 1, index + 1 + _AHEAD)]
+        place = next((at for at in around if 0 <= at < len(tokens) and _is_change(tokens[at])), None)
+        if place is not None:
+            result[place] = replace(tokens[place], joined="steadily")
+    return result
+
+
+def mark_onsets(tokens: list[Token]) -> list[Token]:
+    """ "Became febrile": the condition is marked, it was not there before."""
+    result = list(tokens)
+    for index, token in enumerate(tokens):
+        if token.text.lower() not in _BECOMING:
+            continue
+        place = next(
+            (at for at in range(index + 1, index + 1 + _AHEAD) if at < len(tokens) and tokens[at].kind != "filler"),
+            None,
+        )
+        if place is not None and tokens[place].kind == "condition":
+            result[place] = replace(tokens[place], joined="became")
+    return result
+
+
+def _is_change(token: Token) -> bool:
+    return token.kind == "trend" or (token.other is not None and token.other.kind == "trend")
 
 
 def pair_extremes(tokens: list[Token]) -> list[Token]:
@@ -130,7 +175,7 @@ def pair_extremes(tokens: list[Token]) -> list[Token]:
 def _of_change(before: list[Token]) -> bool:
     """Whether a change is said in the same part of the sentence."""
     for token in reversed(before):
-        if token.kind in ("stop", "break", "comma", "conjunction"):
+        if token.kind in ("stop", "break", "comma", "conjunction") and token.text.lower() != "with":
             return False
         if token.kind in ("trend", "level", "number", "compare"):
             return token.kind == "trend"

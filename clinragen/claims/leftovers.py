@@ -51,6 +51,7 @@ def leave_open(tokens: list[Token], clauses: list[Clause]) -> None:
             clause.scope = "hypothetical"
     _give_away(tokens, clauses)
     _leave_other(tokens, clauses)
+    _leave_exclusive(clauses)
     _leave_causes(tokens, clauses)
     _leave_unknown(tokens, clauses)
     _leave_numbers(tokens, clauses)
@@ -102,6 +103,14 @@ def _leave_other(tokens: list[Token], clauses: list[Clause]) -> None:
             place = bisect_left(clauses, following[0].start + 1, key=_start) - 1
             if place >= 0 and clauses[place].start > token.start:
                 clauses[place].scope = "unread"
+
+
+def _leave_exclusive(clauses: list[Clause]) -> None:
+    """ "Only the heart rate was abnormal": that nothing else was is not checked."""
+    for clause in clauses:
+        only = any(one.kind == "only" for one in clause.before)
+        if only and not any(one.kind in ("time", "quantifier") for one in _tokens_of(clause)):
+            clause.unknown = True
 
 
 def _leave_causes(tokens: list[Token], clauses: list[Clause]) -> None:
@@ -161,8 +170,10 @@ def _leave_unknown(tokens: list[Token], clauses: list[Clause]) -> None:
         if index < len(tokens) and tokens[index].kind not in _ZONE_ENDS:
             continue
         zone = tokens[first:index]
+        # "meets SIRS criteria given a temperature of 39": the words right behind the verb are its object.
+        explained = first > 0 and tokens[first - 1].kind == "interpretation"
         first = index + 1
-        unknown = _unknown_word(zone)
+        unknown = _unknown_word(zone, behind=explained)
         if unknown is None:
             continue
         places = {token.start for token in zone}
@@ -223,9 +234,8 @@ def _stands_in(clause: Clause, zone: list[Token]) -> bool:
     return any(token.kind == "name" and clause.start <= token.start < clause.end for token in zone)
 
 
-def _unknown_word(zone: list[Token]) -> Token | None:
-    """The first word that is neither known to change nothing nor behind a preposition."""
-    behind = False
+def _unknown_word(zone: list[Token], *, behind: bool) -> Token | None:
+    """The first word that is neither known to change nothing nor behind a preposition, as the first one may be."""
     for place, token in enumerate(zone):
         if token.kind in _WORDS:
             known = token.meaning is not None

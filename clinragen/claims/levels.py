@@ -27,6 +27,7 @@ _STRAY_SHARE = 0.1
 _LOOSE_DURATION = 0.7
 # "From hour 4 to hour 20" is supported from this share of the readings on, and contradicted below the second.
 _WHOLE_SHARE, _WHOLE_LEAST = 0.8, 0.7
+_BY_COUNT = frozenset(("first readings", "last readings"))
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,25 @@ def check_readings(statement: Statement, readings: Readings, lexicon: Lexicon) -
     if timed and not statement.negation and any(when.whole for when in statement.times):
         return [Outcome(named, *_most(readings, at, window.mask, statement, lexicon))]
     outcome = Outcome(named, *_plain(statement, readings, at, window.mask, lexicon))
+    if predicate.bounding and not limited and outcome.verdict == SUPPORTED and not at[window.mask].all():
+        reason = "not all readings are; that some are says little"  # "no higher than 129"
+        outcome = replace(outcome, verdict=UNVERIFIABLE, evidence=replace(outcome.evidence, reason=reason))
+    if predicate.moved and outcome.verdict == SUPPORTED and not statement.negation:
+        outcome = _passed(outcome, at, window.mask)
     if statement.only and limited and timed and not statement.negation:
-        outcome = Outcome(named, *_only(readings, at, window.mask, (outcome.verdict, outcome.evidence), lexicon))
+        outcome = Outcome(
+            named, *_only(readings, at, window.mask, statement, (outcome.verdict, outcome.evidence), lexicon)
+        )
     return [outcome]
+
+
+def _passed(outcome: Outcome, at: np.ndarray, window: np.ndarray) -> Outcome:
+    """ "fell below 90 at hour 8": it passed the limit then; that it was below it before as well does not decide."""
+    crossing = at & np.concatenate(([False], ~at[:-1]))
+    if (crossing & window).any():
+        return outcome
+    reason = "it was so before, and did not pass the limit then"
+    return replace(outcome, verdict=UNVERIFIABLE, evidence=replace(outcome.evidence, reason=reason))
 
 
 def _by_then(statement: Statement, readings: Readings, at: np.ndarray, lexicon: Lexicon) -> Outcome | None:
@@ -141,22 +158,37 @@ def _most(
 ) -> tuple[str, Evidence]:
     """ "from hour 4 to hour 20": all of that time, but for a stray reading."""
     share = float(at[window].mean())
-    verdict = SUPPORTED if share >= _WHOLE_SHARE else UNVERIFIABLE if share >= _WHOLE_LEAST else CONTRADICTED
+    counted = any(when.kind in _BY_COUNT for when in statement.times)  # "the first five readings" are all five
+    verdict = (
+        SUPPORTED
+        if share >= (1.0 if counted else _WHOLE_SHARE)
+        else UNVERIFIABLE
+        if share >= _WHOLE_LEAST
+        else CONTRADICTED
+    )
     count, total = int((at & window).sum()), int(window.sum())
     reason = f"{count} of {total} readings are {_words(statement.predicate)}"
     against = window & ~at
     found = (verdict, evidence(reason, readings, window if verdict == SUPPORTED else against, lexicon))
-    return _only(readings, at, window, found, lexicon) if statement.only else found
+    return _only(readings, at, window, statement, found, lexicon) if statement.only else found
 
 
 def _only(
-    readings: Readings, at: np.ndarray, window: np.ndarray, found: tuple[str, Evidence], lexicon: Lexicon
+    readings: Readings,
+    at: np.ndarray,
+    window: np.ndarray,
+    statement: Statement,
+    found: tuple[str, Evidence],
+    lexicon: Lexicon,
 ) -> tuple[str, Evidence]:
     """ "only from hour 4 to hour 20": not at other times."""
     elsewhere = at & ~window
+    if statement.episode:
+        beside = np.convolve(window, np.ones(3), mode="same") > 0
+        elsewhere &= beside
     if found[0] != SUPPORTED or not elsewhere.any():
         return found
-    verdict = CONTRADICTED if is_sign(elsewhere) else UNVERIFIABLE
+    verdict = CONTRADICTED if statement.episode or is_sign(elsewhere) else UNVERIFIABLE
     return verdict, evidence("readings at other times are at that level too", readings, elsewhere, lexicon)
 
 
@@ -267,6 +299,7 @@ def _quantity(at: np.ndarray, quantifier: Quantifier, lexicon: Lexicon) -> str:
     if quantifier.share is not None:
         return _share(share - quantifier.share, quantifier.operator, lexicon)
     wanted = quantifier.count or 0
+    wanted = wanted if wanted >= 0 else total + wanted
     if quantifier.total is not None and quantifier.total != total:
         return CONTRADICTED
     amounts = {count, count_runs(at)} if quantifier.runs else {count}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
+from clinragen.claims.delivered import name_delivered
 from clinragen.claims.implied import name_implied
 from clinragen.claims.lexicon import Lexicon, Meaning, fold_unit
 from clinragen.claims.patterns import NUMBER_WORDS, UNREAD, Patterns, Search, load_patterns, read_number
@@ -56,6 +57,9 @@ _PIECE = re.compile(r"<=|>=|[<>≤≥=|]|[~≈±]|[A-Za-z][A-Za-z’']*|[,;:()/�
 _ANSWER = re.compile(r"\s*(?:no|none|denie[sd]|negative|yes|positive)\b", re.IGNORECASE)
 _UNIT_IN_BRACKETS = re.compile(r"\(\s?(?P<unit>[a-z°%/ ]{1,12})\s?\)", re.IGNORECASE)
 _POINTS = re.compile(r"[ -]points?\b", re.IGNORECASE)
+# "126 max. Sats: 94 min."
+_EXTREME_BEHIND = re.compile(r"[\d\x01] ?%? ?(?:max|min|avg)\Z", re.IGNORECASE)
+_NEXT_NAME = re.compile(r"\s*\Z|\s+[A-Z]")
 _LAST_WORD = re.compile(r"[A-Za-z.]+\Z")
 
 
@@ -102,7 +106,11 @@ def sentence_tokens(text: str, lexicon: Lexicon) -> tuple[Token, ...]:
     blanked, times = _take(blanked, patterns.times)
     blanked, counts = _take(blanked, patterns.counts)
     blanked = _UNIT_IN_BRACKETS.sub(lambda found: _without_unit(found, lexicon), blanked)
-    tokens = [Token("time", *span, Meaning("time", when=when)) for span, points in times for when in points]
+    tokens = [
+        Token("time", *span, Meaning("time", when=when), text=text[slice(*span)])
+        for span, points in times
+        for when in points
+    ]
     tokens += [Token("foreign", *span) for span, points in times if not points]
     tokens += [Token("quantifier", *span, Meaning("quantifier", quantifier=found)) for span, found in counts]
     for span, gives in marks:
@@ -125,7 +133,7 @@ def sentence_tokens(text: str, lexicon: Lexicon) -> tuple[Token, ...]:
         else Token("word", token.start, token.end, text=token.text)
         for index, token in enumerate(tokens)
     ]
-    return tuple(name_implied(named, lexicon))
+    return tuple(name_delivered(name_implied(named, lexicon), lexicon))
 
 
 def _leads_to_number(tokens: list[Token], index: int) -> bool:
@@ -328,6 +336,8 @@ def _ends_sentence(text: str, start: int, end: int, abbreviations: frozenset[str
     if end < len(text) and not text[end].isspace() and text[end] != BLANK:
         return False
     word = _LAST_WORD.search(text[max(0, start - 12) : start])
+    if word is not None and _EXTREME_BEHIND.search(text[max(0, start - 12) : start]) and _NEXT_NAME.match(text, end):
+        return True
     return text[start] != "." or word is None or not (len(word.group()) == 1 or word.group().lower() in abbreviations)
 
 
@@ -351,7 +361,7 @@ def _pieces(text: str, taken: bytearray, lexicon: Lexicon, masked: set[int]) -> 
             tokens.append(Token("colon", start, end))  # "Fever? None."
         elif piece[0] in ".!?":
             if _ends_sentence(text, start, end, lexicon.abbreviations):
-                tokens.append(Token("stop", start, end))
+                tokens.append(Token("stop", start, end, text="?" if piece == "?" else ""))
         elif piece == "\n":
             tokens.append(Token("stop", start, end))
         elif piece == ";":

@@ -88,6 +88,8 @@ class Lexicon:
         changed_by_unit: The same for a change ("gained 4 kg").
         named_by_verb: Keys of the variables that a verb with a number names ("breathing 32 a minute").
         behind_percent: Keys of the variables that a word behind a percentage names ("50 % oxygen").
+        given_for: By the key of what is measured, that of what is given for it (oxygen, for the saturation).
+        given_names, given_verbs: Words for both of them, and verbs behind which they are what is given.
         pair: The variables of "120/80", in this order.
         variables: Variables by key.
     """
@@ -106,6 +108,9 @@ class Lexicon:
     changed_by_unit: Mapping[str, str]
     named_by_verb: Mapping[str, str]
     behind_percent: Mapping[str, str]
+    given_for: Mapping[str, str]
+    given_names: frozenset[str]
+    given_verbs: frozenset[str]
     pair: tuple[str, ...]
     variables: Mapping[str, Variable]
 
@@ -156,6 +161,13 @@ def load_lexicon(vocabulary: Vocabulary, path: Path | None = None) -> Lexicon:
             ),
             named_by_verb=_keys_of(content["named_by_verb"], vocabulary),
             behind_percent=_keys_of(content["behind_percent"], vocabulary),
+            given_for={
+                entry["for"]: key
+                for key, entry in content["given"].items()
+                if {key, entry["for"]} <= set(vocabulary.variable_keys)
+            },
+            given_names=frozenset(name for entry in content["given"].values() for name in entry["names"]),
+            given_verbs=frozenset(verb for entry in content["given"].values() for verb in entry["verbs"]),
             pair=tuple(content["pair"]),
             variables={variable.key: variable for variable in vocabulary.variables},
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clinragen.claims.clauses import NUMBERS, Clause
+from clinragen.claims.parser_state import State, Tie
 from clinragen.claims.tokens import Token
 
 # What may stand before the name that it describes ("persistently low heart rate").
@@ -32,6 +33,11 @@ _NEGATED_VERBS = ("never had", "did not have", "didn't have", "does not have", "
 # Prepositions that lead from an unknown verb to its value.
 _LEADING = frozenset(("to", "at", "around"))
 _ENDS = frozenset(("stop", "comma", "break", "conjunction"))
+# A number behind these belongs to the word that follows it ("on 3 drips").
+OF_OTHERS = frozenset(("on", "for"))
+# Times that, at the head of a sentence, hold for all of it.
+_FRONTED = frozenset(("at", "window", "first readings", "last readings", "final", "from", "until"))
+_OPENING = frozenset(("at", "on", "upon", "in", "by", "during", "initially", "finally"))
 
 
 def names_ahead(tokens: list[Token]) -> list[bool]:
@@ -93,3 +99,27 @@ def limits_next(tokens: list[Token], index: int) -> bool:
     rest = [token.kind for token in tokens[index + 1 : index + 5]]
     following = rest[1:] if rest[:1] == ["conjunction"] else rest
     return following[:1] == ["name"] and following[1:2] in (["compare"], ["span"])
+
+
+def is_fronted(tokens: list[Token], first: int, token: Token) -> bool:
+    """Whether a time with its preposition opens the sentence that begins at `first`."""
+    when = token.meaning.when if token.meaning is not None else None
+    opening = (when is not None and when.kind in _FRONTED) or token.text.lower().split(" ")[0] in _OPENING
+    return opening and first < len(tokens) and tokens[first] is token
+
+
+def of_next(tokens: list[Token], index: int, state: State) -> bool:
+    """Whether a number belongs to the name right behind it: "98% on 80% FiO2", "with 86% saturation"."""
+    following = [token.kind for token in tokens[index + 1 : index + 3]]
+    if following[:1] != ["name"] or following[1:] in (["number"], ["pair"], ["span"], ["copula"], ["compare"]):
+        return False
+    clause, name = state.clause, tokens[index + 1]
+    if clause is None or state.tie is Tie.LOOSE:
+        return state.significant != "word" and state.tie is not Tie.CLOSED
+    groups = [set(subject.variables) for subject, _ in clause.subjects if len(subject.variables) > 1]
+    parts = {key for subject in name.meaning.subjects for key in subject.variables} if name.meaning else set()
+    if not clause.numbered and any(parts < group for group in groups):
+        return False
+    kinds = [*(part.kind for part in clause.parts), *(before.kind for before in clause.before)]
+    numbered = any(kind in NUMBERS for kind in kinds)
+    return numbered or state.preposition in OF_OTHERS

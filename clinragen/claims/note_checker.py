@@ -15,8 +15,11 @@ from clinragen.text.context import Interval, NoteContext, load_context_rules, re
 from modeling_clinragen.note_clinragen import find_spans
 
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
-# A cue that says when something was, not that it ended: "in 2015", "at age 12".
-_DATE = re.compile(r"(?:in|circa|ca)\b.*\d|(?:at|when)\b.*\bage\w*(?: of)?", re.IGNORECASE | re.DOTALL)
+# A cue that says when something was, not that it ended: "in 2015", "3/2015", "at age 12".
+_DATE = re.compile(
+    r"(?:in|circa|ca|during)\b.*\ds?|(?:[a-z]+\s|\d\d?\s?/\s?)?\d{4}|(?:at|when)\b.*\bage\w*(?: of)?",
+    re.IGNORECASE | re.DOTALL,
+)
 # Characters before a quotation, and of its sentence, that are read for what the rationale says about it.
 MAX_BEFORE, MAX_SENTENCE = 60, 2000
 # What decides where several effects do, in this order.

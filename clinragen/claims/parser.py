@@ -10,16 +10,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from clinragen.claims.clauses import NUMBERS, QUALIFIERS, Clause, Part, resume_opposites, settle
+from clinragen.claims.coincidences import link_clauses, relate
 from clinragen.claims.leftovers import leave_open
 from clinragen.claims.lexicon import Meaning
-from clinragen.claims.lookahead import begins_anew, binds_back, ends_at, limits_next, names_ahead, of_verb, states_next
+from clinragen.claims.lookahead import (
+    OF_OTHERS,
+    begins_anew,
+    binds_back,
+    ends_at,
+    is_fronted,
+    limits_next,
+    names_ahead,
+    of_next,
+    of_verb,
+    states_next,
+)
 from clinragen.claims.parser_state import State, Tie
 from clinragen.claims.rewrites import rewrite
 from clinragen.claims.scope_reader import ScopeReader, deny
-from clinragen.claims.scopes import ENDERS, Carrier, looks_forward
+from clinragen.claims.scopes import ENDERS, Carrier, alternative_ahead, looks_forward
 from clinragen.claims.statements import statements_of
 from clinragen.claims.tokens import Token
 from clinragen.claims.types import Statement, When
+from clinragen.claims.wanted import leave_wanted
 
 # Tokens that describe the name before them, even with another name ahead.
 _NEVER_BEFORE = frozenset(("number", "span", "pair", "compare", "unmeasured"))
@@ -38,8 +51,6 @@ _AFTER_COLON = frozenset(
     )
 )
 _PREPOSITIONS = frozenset(("within", "to", "by", "from", "of", "at", "in", "on", "for", "into"))
-# A number behind these belongs to the word that follows it ("on 3 drips").
-_OF_OTHERS = frozenset(("on", "for"))
 _UNREAD = Meaning("time", when=When("unread"))
 _NOW = Meaning("time", when=When("now"))
 _AGAIN = frozenset(("again", "back", "once more"))
@@ -61,7 +72,10 @@ class Parser(ScopeReader):
         self._close()
         self._finish(len(self._tokens))
         resume_opposites(self._clauses)
-        return [statement for clause in self._clauses for statement in statements_of(clause)]
+        leave_wanted(self._tokens, self._clauses)
+        stated = [statements_of(clause) for clause in self._clauses]
+        relate(stated, link_clauses(self._tokens, self._clauses))
+        return [statement for of_clause in stated for statement in of_clause]
 
     def _read(self, index: int, token: Token) -> None:
         if token.kind in ("stop", "break", "colon"):
@@ -89,6 +103,9 @@ class Parser(ScopeReader):
         tokens, clauses = (self._tokens[self._first : end], self._clauses[self._sentence :])
         settle(tokens, clauses)
         leave_open(tokens, clauses)
+        if end < len(self._tokens) and self._tokens[end].text == "?":
+            for clause in clauses:
+                clause.scope = "open" if clause.scope == "now" else clause.scope  # "Is the heart rate 135?"
 
     def _read_name(self, index: int, token: Token) -> None:
         state = self._state
@@ -107,12 +124,19 @@ class Parser(ScopeReader):
             before = [one for one in state.before if one.kind != "same"]
             same = len(before) < len(state.before)
             self._close()
+            fronted = [one for one in before if one.kind == "time" and is_fronted(self._tokens, self._first, one)]
+            if fronted:
+                # "At hour 22 she was afebrile and not hypoxic": it holds for the whole sentence.
+                state.leads += fronted
+                state.fronted = fronted
+                before = [one for one in before if one not in fronted]
             leads, scope = [*state.leads], state.scope
             carrier = self._carrier(index, token, before)
             if carrier is not None:
                 leads += [carrier.token] if carrier.kind == "negation" else []
                 scope = scope if carrier.kind == "negation" else carrier.kind
-            clause = Clause(leads, before, scope=scope, same=same, interpreting=state.interpreting)
+            led = not fronted and any(one in leads for one in state.fronted)
+            clause = Clause(leads, before, scope=scope, same=same, interpreting=state.interpreting, led=led)
             clause.add(token)
             state.clause = clause
         state.before = []
@@ -132,12 +156,15 @@ class Parser(ScopeReader):
             return False
         if clause.conditions != (token.kind == "condition"):
             return False
+        if clause.states_otherwise(token):
+            return False  # "from tachycardic to bradycardic"
         conjunction = clause.conjunction
         if conjunction == "" and self._state.significant in ("name", "condition"):
             # "heart rate (HR)", not "on 0.8 FiO2 the SpO2 was 86 %"
             return not any(one.kind in NUMBERS for one in clause.before)
-        if conjunction == "and" and clause.conditions and clause.plainly_negated:
-            return False  # "not hypotensive and tachycardic"
+        if conjunction in ("and", ",") and clause.conditions and clause.plainly_negated:
+            # "not hypotensive and tachycardic", but "not hypotensive, tachycardic or febrile"
+            return conjunction == "," and alternative_ahead(self._tokens, index)
         negated = clause.conditions and any(_negates(one) for one in clause.before)
         if negated and conjunction in ("and", ",") and states_next(self._tokens, index):
             return False  # "no hypoxia, and the fever resolved"
@@ -156,7 +183,7 @@ class Parser(ScopeReader):
         state = self._state
         if _negates(token):
             state.carrier = Carrier("negation", token)
-        if token.kind in NUMBERS and self._of_next(index):
+        if token.kind in NUMBERS and of_next(self._tokens, index, state):
             state.before.append(token)
             return
         # "Heart rate high ..." continues about the heart rate, "..., low blood pressure" begins something new.
@@ -193,7 +220,7 @@ class Parser(ScopeReader):
         led_back = token.kind == "level" and bool(clause.parts) and state.significant == "comma"
         # "on 3 drips", "86% on 80%"
         others = following == "word" or clause.numbered
-        counted = token.kind in NUMBERS and others and state.preposition in _OF_OTHERS
+        counted = token.kind in NUMBERS and others and state.preposition in OF_OTHERS
         if counted or (
             token.kind in _BOUND
             and state.tie is Tie.LOOSE
@@ -215,23 +242,6 @@ class Parser(ScopeReader):
         clause.start, clause.end = (min(clause.start, token.start), max(clause.end, token.end))
         if token.kind in _PREDICATES:
             self._on("predicate")
-
-    def _of_next(self, index: int) -> bool:
-        """Whether a number belongs to the name right behind it: "98% on 80% FiO2", "with 86% saturation"."""
-        state = self._state
-        following = [token.kind for token in self._tokens[index + 1 : index + 3]]
-        if following[:1] != ["name"] or following[1:] in (["number"], ["pair"], ["span"], ["copula"], ["compare"]):
-            return False
-        clause, name = state.clause, self._tokens[index + 1]
-        if clause is None or state.tie is Tie.LOOSE:
-            return state.significant != "word" and state.tie is not Tie.CLOSED
-        groups = [set(subject.variables) for subject, _ in clause.subjects if len(subject.variables) > 1]
-        parts = {key for subject in name.meaning.subjects for key in subject.variables} if name.meaning else set()
-        if not clause.numbered and any(parts < group for group in groups):
-            return False
-        kinds = [*(part.kind for part in clause.parts), *(before.kind for before in clause.before)]
-        numbered = any(kind in NUMBERS for kind in kinds)
-        return numbered or state.preposition in _OF_OTHERS
 
     def _resume(self, token: Token) -> bool:
         """Continue about the last subjects ("it falls", "but falls later"), if that is what the words do."""
@@ -255,6 +265,8 @@ class Parser(ScopeReader):
         state.conjunction = word
         if word in ("with", "then", "and then", "also", "plus"):
             state.carrier = None
+        if word in ("then", "and then"):
+            state.leads = [one for one in state.leads if one.kind != "time"]  # "Initially afebrile, then febrile"
         if clause is not None:
             if not clause.parts:
                 clause.conjunction = word if word != "," or not clause.conjunction else clause.conjunction

@@ -46,6 +46,7 @@ class State:
     tie: Tie = Tie.NONE
     clause: Clause | None = None
     leads: list[Token] = field(default_factory=list)  # "In the first 24 hours, ...": holds for the whole sentence
+    fronted: list[Token] = field(default_factory=list)  # those of them that no comma parts from the first name
     before: list[Token] = field(default_factory=list)  # what describes the next name
     last: tuple[Subject, ...] = ()
     interpreting: bool = False

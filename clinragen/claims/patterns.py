@@ -89,6 +89,7 @@ def load_patterns(path: Path | None = None) -> Patterns:
         made: dict[str, Callable[[Found], Quantifier]] = {
             "count": reader.count,
             "more": reader.more,
+            "all_but": reader.all_but,
             "percent": reader.percent,
             "share": reader.share,
         }
@@ -182,10 +183,23 @@ def _lasting(found: Found) -> When:
     return When("lasting", hours, hours, approximate=bool(operator))
 
 
+def _taking(found: Found) -> When:
+    """The duration of a change: "from 92 to 132 in 12 hours", "within 12 hours"."""
+    hours = _hours_of(found)
+    return When("taking", 0.0 if found["within"].lower() == "within" else hours, hours, approximate=_about(found))
+
+
 def _some_readings(found: Found) -> When:
     """ "the last four readings"."""
     side = "first" if found["side"].lower() in ("first", "initial", "opening") else "last"
     return When(f"{side} readings", read_number(found["a"]), whole=True)
+
+
+def _beside(found: Found) -> When:
+    """ "the 6 hours after hour 10", "the 4 hours before hour 20"."""
+    hour, length = _hour(found), read_number(found["n"])
+    ends = (hour, hour + length) if found["side"].lower() in ("after", "from", "following") else (hour - length, hour)
+    return When("window", max(0.0, ends[0]), ends[1])
 
 
 def _between(found: Found) -> When:
@@ -199,6 +213,7 @@ def _one(read: Callable[[Found], When]) -> Callable[[Found], tuple[When, ...]]:
 _TIMES: Mapping[str, Callable[[Found], tuple[When, ...]]] = {
     "between": _one(_between),
     "points": _points,
+    "beside": _one(_beside),
     "from": _one(_from),
     "until": _one(lambda found: When("until", _hour(found), approximate=_about(found))),
     "first": _one(lambda found: When("window", 0.0, _hours_of(found), whole=_all_of(found))),
@@ -210,6 +225,7 @@ _TIMES: Mapping[str, Callable[[Found], tuple[When, ...]]] = {
     "day": _one(_day),
     "days_end": _one(lambda found: When("at", 24 * _hour(found), approximate=True)),
     "lasting": _one(_lasting),
+    "taking": _one(_taking),
     "whole": _one(lambda found: When("whole")),
     "stay": _one(lambda found: When("stay", _hours_of(found), whole=_ENTIRE.search(found.group()) is not None)),
     "readings": _one(_some_readings),
@@ -248,6 +264,10 @@ class _CountReader:
     def more(self, found: Found) -> Quantifier:
         """ "in three more": at least as many, whatever was mentioned before."""
         return Quantifier(operator=">=", count=int(read_number(found["a"])))
+
+    def all_but(self, found: Found) -> Quantifier:
+        """ "in all but two readings": counted from their end."""
+        return Quantifier(count=-int(read_number(found["a"])))
 
     def percent(self, found: Found) -> Quantifier:
         """ "in 40 % of the readings"."""

@@ -216,6 +216,9 @@ def _one_window(readings: Readings, when: When, lexicon: Lexicon) -> np.ndarray 
     if when.kind == "middle":
         third = (last - first) / 3
         return np.asarray((hours >= first + third) & (hours <= last - third))
+    if when.kind in ("first half", "second half"):
+        middle = (first + last) / 2
+        return np.asarray(hours <= middle if when.kind == "first half" else hours >= middle)
     if when.kind == "later":
         return np.asarray(hours >= first + (last - first) / 3)
     if when.kind == "until then":

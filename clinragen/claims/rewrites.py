@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from clinragen.claims.counted import count_readings
 from clinragen.claims.fronted import drop_lead, front
-from clinragen.claims.joins import join_words, keep_circumstances, pair_extremes
+from clinragen.claims.joins import join_words, keep_circumstances, mark_onsets, mark_steady, pair_extremes
 from clinragen.claims.lexicon import Meaning
+from clinragen.claims.patterns import UNREAD
 from clinragen.claims.references import refer_back
 from clinragen.claims.rivals import compare_variables
 from clinragen.claims.tokens import Token
@@ -23,6 +24,11 @@ _SAME = Meaning("comparative", "same")
 _TO_LIMIT = {"down to": "falling", "up to": "rising"}
 _OF_NAMES = frozenset(("trend", "values", "levels"))
 _TO_TIME = frozenset(("filler", "pronoun", "soft", "than", "copula", "reading", "word", "name", "restart"))
+_PERSONS = frozenset(("her", "him", "them", "me", "us", "someone", "anyone", "somebody"))
+_UNREAD = Meaning("time", when=UNREAD)
+_REPEATED = frozenset(("after", "before", "with", "following"))
+_LIMITED = frozenset(("compare", "number", "level", "extreme", "approximately"))
+_ONCE = Meaning("quantifier", quantifier=Quantifier(count=1))
 _ARTICLES = frozenset(("the", "this", "his", "her", "their", "its", "a"))
 _REACH = 6
 _ENDS_CLAUSE = frozenset(("time", "stop", "break", "comma", "conjunction", ""))
@@ -34,7 +40,13 @@ _GOES_ON = frozenset(("compare", "copula", "level", "trend", "extreme"))
 
 def rewrite(tokens: list[Token]) -> list[Token]:
     """The tokens with determiners as quantifiers, and numbers behind the names that they stand before."""
-    tokens = _turned(_limited(pair_extremes(_explained(_determined(keep_circumstances(count_readings(tokens)))))))
+    tokens = _turned(
+        _limited(
+            pair_extremes(
+                _explained(_determined(keep_circumstances(count_readings(mark_onsets(mark_steady(tokens))))))
+            )
+        )
+    )
     return compare_variables(join_words(refer_back(tokens)))
 
 
@@ -126,12 +138,52 @@ def _determined(tokens: list[Token]) -> list[Token]:
             token = _ordinal(tokens, index)
         elif token.kind == "copula" and token.text == "=" and result and result[-1].kind in ("extreme", "time"):
             result.insert(-1, Token("comma", result[-1].start, result[-1].start))  # "max=132 last=90"
+        elif token.kind == "compare" and token.text.lower() == "over" and _spans(tokens, index):
+            token = replace(token, kind="filler", meaning=None)  # "the mean over all readings"
+        elif token.kind == "unmeasured" and _kind(tokens, index + 1) in _LIMITED:
+            never = "never" in token.text.lower()  # "was never measured above 39"
+            token = replace(token, kind="negation", meaning=Meaning("negation", "never" if never else "plain"))
+        elif token.kind == "compare" and _bounds_name(tokens, index):
+            token = replace(token, kind="charged")  # "At most the HR was 129"
+        elif token.text.lower() in _PERSONS and _is_own_measure(tokens, index):
+            token = replace(token, kind="charged")  # "fine for her"
+        elif token.kind == "filler" and token.text.lower() == "one" and _is_single(tokens, index):
+            token = replace(token, kind="quantifier", meaning=_ONCE)  # "one low glucose"
         elif token.kind == "determiner":
             token = _determiner(tokens, index, dropped)
         elif token.kind == "denied" and token.text.lower() == "none" and _goes_on(tokens, index):
             token = _quantifier(token, "none")
         result.append(token)
     return result
+
+
+def _spans(tokens: list[Token], index: int) -> bool:
+    """Whether all readings, or a time, follow."""
+    following = tokens[index + 1] if index + 1 < len(tokens) else None
+    if following is None or following.meaning is None:
+        return False
+    every = following.meaning.quantifier is not None and following.meaning.quantifier.name == "every"
+    return every or following.kind == "time" or (following.kind == "determiner" and following.meaning.word == "every")
+
+
+def _bounds_name(tokens: list[Token], index: int) -> bool:
+    """Whether a bound opens the sentence before a name, with its number behind that."""
+    bound = tokens[index].meaning is not None and tokens[index].meaning.word in ("at_least", "at_most")  # type: ignore[union-attr]
+    following = [one.kind for one in tokens[index + 1 : index + 3] if one.text.lower() != "the"]
+    return bound and (index == 0 or tokens[index - 1].kind in ("stop", "break")) and following[:1] == ["name"]
+
+
+def _is_own_measure(tokens: list[Token], index: int) -> bool:
+    """ "fine for her": measured by what is usual for a person."""
+    leads = index > 0 and tokens[index - 1].text.lower() == "for"
+    return leads and (index + 1 >= len(tokens) or tokens[index + 1].kind in _ENDS_CLAUSE)
+
+
+def _is_single(tokens: list[Token], index: int) -> bool:
+    """Whether a level and its name, or a condition, follow at the head of a part of the sentence."""
+    heads = index == 0 or tokens[index - 1].kind in ("stop", "break", "comma", "colon", "restart")
+    following = [one.kind for one in tokens[index + 1 : index + 4] if one.kind not in ("soft", "word")]
+    return heads and following[:2] in (["level", "name"], ["condition", "name"], ["condition", "reading"])
 
 
 def _is_then(token: Token | None) -> bool:
@@ -266,7 +318,9 @@ def _determiner(tokens: list[Token], index: int, dropped: set[int]) -> Token:
     if extent in ("every", "nearly_all", "most") and _floats(tokens, index):
         return _quantifier(token, extent)  # "the temperatures were all above 38"
     if extent == "every":
-        return replace(token, kind="filler")
+        # "with each dose" says when, "each temperature" does not
+        repeated = index > 0 and tokens[index - 1].text.lower() in _REPEATED
+        return replace(token, kind="time", meaning=_UNREAD) if repeated else replace(token, kind="filler")
     kind = "approximately" if extent == "some" else "charged"
     return replace(token, kind=kind)
 

@@ -14,7 +14,9 @@ from clinragen.claims.tokens import Token
 # Goals that may stand behind the name ("MAP goal > 65").
 _GOAL_NOUNS = ("goal", "target", "threshold", "alarm", "cutoff", "cut", "limit", "parameter")
 _OF_MODALS = (
-    *("would", "should", "will", "ought", "expected"),
+    *("would", "should", "will", "ought", "expected", "needs to", "need to", "has to", "have to", "must"),
+    *("is to", "are to", "was to", "were to", "is supposed", "was supposed", "are supposed", "were supposed", "meant"),
+    *("is meant", "was meant", "desired", "wanted"),
     *("forecast", "project", "predict", "extrapolat", "is going", "are going", "going to"),
 )
 _PERSONS = frozenset(("he", "she", "patient", "pt"))
@@ -53,7 +55,9 @@ class ScopeReader(ParserMemory):
     def _read_goal(self, index: int, token: Token) -> None:
         """ "MAP goal > 65", "titrate to MAP > 65": what is wanted, up to the next comma."""
         state = self._state
-        if state.clause is not None and state.tie is Tie.TIED and state.significant == "name":
+        # "MAP goal", "a MAP of 65 is the goal"
+        behind = state.significant in ("name", "copula")
+        if state.clause is not None and state.tie is Tie.TIED and behind:
             if token.text.lower().startswith(_GOAL_NOUNS):
                 state.clause.scope = "hypothetical"
         else:

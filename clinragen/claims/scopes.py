@@ -52,7 +52,7 @@ class Carrier:
             return True
         if not _ends_item(tokens, index):
             return False
-        return not adjective or _alternative_ahead(tokens, index)
+        return not adjective or alternative_ahead(tokens, index)
 
 
 def _ends_item(tokens: list[Token], index: int) -> bool:
@@ -65,7 +65,7 @@ def _ends_item(tokens: list[Token], index: int) -> bool:
     return True
 
 
-def _alternative_ahead(tokens: list[Token], index: int) -> bool:
+def alternative_ahead(tokens: list[Token], index: int) -> bool:
     """Whether the list goes on with "or": of adjectives, only such a list is one ("not febrile, hypoxic or ...")."""
     for token in tokens[index + 1 : index + 1 + _LOOKAHEAD]:
         if token.kind == "conjunction" and token.meaning is not None and token.meaning.word.lower() in _ALTERNATIVES:

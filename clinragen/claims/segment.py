@@ -10,7 +10,7 @@ from clinragen.claims.types import Predicate, Quantifier, When, is_absence
 _BEGINNING = frozenset(("compare", "crossing", "level"))
 _OF_VERBS = frozenset(("not", "never", "didn't", "didn\u2019t", "did not have", "didn't have"))
 # Times with which a bare extreme ("peaked at hour 20") is complete.
-_EXTREME_TIMES = ("at", "window", "start", "end", "final", "early", "later")
+_EXTREME_TIMES = ("at", "window", "start", "end", "final", "early", "later", "first half", "second half")
 
 
 @dataclass
@@ -26,12 +26,16 @@ class Segment:
     unmeasured: bool = False
     unread: bool = False
     only: bool = False
+    episode: bool = False  # "lasted from hour 4 to hour 20": one of possibly several
     reversed: bool = False  # "it is not true that ..."
     ended: bool = False  # "no longer"
     delayed: bool = False  # "did not", which "until" makes a beginning
     lasting: When | None = None
+    taking: When | None = None  # the duration of a change
     onset: str = ""  # "from" in "first exceeded 38 at hour 8", "until" in "last exceeded 38 at hour 28"
     alternative: bool = False  # "or" joins it to the one before
+    level: str = ""  # what the change says as a level ("reduced")
+    steady: bool = False  # "fell steadily"
     backwards: bool = False  # it was before the segment before it ("fell after peaking")
     end: int = -1
 
@@ -44,6 +48,7 @@ class Segment:
             self.stays = True
         elif token.kind == "only":
             self.only = True
+            self.episode = self.episode or token.text.lower() in ("lasted", "lasting")
             return
         elif token.kind == "onset":
             self.onset = "until" if "last" in token.text.lower() else "from"
@@ -62,6 +67,9 @@ class Segment:
             if meaning.when.kind == "lasting":
                 self.unread = self.unread or self.lasting is not None
                 self.lasting = meaning.when
+            elif meaning.when.kind == "taking":
+                self.unread = self.unread or self.taking is not None
+                self.taking = meaning.when
             elif meaning.when.kind == "unread":
                 self.unread = True
             else:
@@ -70,6 +78,20 @@ class Segment:
             self.unread = self.unread or self.quantifier not in (None, meaning.quantifier)
             self.quantifier = meaning.quantifier
         self.end = max(self.end, token.end)
+
+
+def take_time(segment: Segment) -> None:
+    """ "from 92 to 132 within 12 hours": known of a change with both of its values only."""
+    both = all(
+        one.kind == "course" or (one.kind == "trend" and one.first is not None and one.second is not None)
+        for one in segment.predicates
+    )
+    if segment.taking is None:
+        return
+    if both and segment.predicates and segment.lasting is None:
+        segment.lasting = replace(segment.taking, kind="lasting")
+    else:
+        segment.unread = True
 
 
 def _is_not(token: Token) -> bool:

@@ -9,9 +9,16 @@ from clinragen.claims.parts_ahead import is_from_to, is_numbered, predicate_next
 from clinragen.claims.segment import Segment
 from clinragen.claims.shapes import Composite
 from clinragen.claims.tokens import Token
-from clinragen.claims.types import Predicate, Quantity
+from clinragen.claims.types import LIMIT, Predicate, Quantity
 
 _UNLIMITED = 1e4  # "by more than 20"
+_BEYOND = 1e-3
+_STABLE = {"above": "at_most", "at_least": "below"}
+# Words of comparison that bound an amount, and those that do so without "points" behind the number as well.
+_OF_AMOUNTS = frozenset(("more than", "less than", "at least", "at most", "no more than", "not more than"))
+_AMOUNTS = _OF_AMOUNTS | {"over", "under", "no less than", "not less than"}
+# Changes that lead over a limit.
+_PASSES = frozenset((("falling", "below"), ("falling", "at_most"), ("rising", "above"), ("rising", "at_least")))
 # Words of comparison that often compare nothing ("over the stay").
 _WEAK = frozenset(("over", "under", "beyond", "short of"))
 
@@ -19,6 +26,10 @@ _WEAK = frozenset(("over", "under", "beyond", "short of"))
 def _goes(predicate: Predicate) -> bool:
     """Whether it says which way the values go."""
     return predicate.kind == "factor" or (predicate.kind == "trend" and predicate.word in ("rising", "falling"))
+
+
+def _ends_there(following: Part | None) -> bool:
+    return following is None or following.kind == "boundary"
 
 
 class SegmentBuilder:
@@ -33,6 +44,7 @@ class SegmentBuilder:
         self._held: list[Token] = []
         self._open_compare: tuple[str, str] | None = None  # its meaning, its word
         self._by = False  # it is behind "by"
+        self._compared = ""  # its words, where no preposition leads to it
         self._approximate = False
         self._after_copula = False
         self._bare_change = False
@@ -127,6 +139,7 @@ class SegmentBuilder:
             self._leave_open()
             self._open_compare = (meaning.word, token.text.lower())
             self._by = part.preposition == "by"
+            self._compared = token.text.lower() if part.preposition == "" else ""
         elif part.kind == "level":
             self._begin(token)
             # "Heart rate increased" is a change, "heart rate is increased" a level.
@@ -134,6 +147,8 @@ class SegmentBuilder:
             moved = moved and (not self._after_copula or is_from_to(following))
             if moved and token.other is not None:
                 self._now.predicates.append(Predicate("trend", token.other.word))
+                self._now.steady = token.joined == "steadily"
+                self._now.level = meaning.word
             else:
                 self._now.predicates.append(Predicate("level", meaning.word))
         elif part.kind == "against":
@@ -172,6 +187,13 @@ class SegmentBuilder:
                 self._now.end = max(self._now.end, token.end)
                 return
             stated = self._now.predicates[-1] if self._now.predicates else None
+            apposed = part.kind == "extreme" and self._boundary and stated is not None and stated.kind == "near"
+            if apposed and stated is not None and meaning.word in ("max", "min") and _ends_there(following):
+                self._now.predicates[-1] = replace(
+                    stated, kind="extreme", word=meaning.word
+                )  # "135, its lowest value"
+                self._boundary = False
+                return
             if (
                 part.kind == "extreme"
                 and meaning.word == "either"
@@ -187,6 +209,7 @@ class SegmentBuilder:
             self._begin(token)
             self._bare_change = token.text.lower().endswith(("up", "down"))  # "up 4 kg" is by how much
             self._now.predicates.append(Predicate(part.kind, meaning.word))
+            self._now.steady = token.joined == "steadily"
         elif part.kind == "measured" and self._now.predicates:
             self._boundary = False  # "Tmax 39.4, recorded at hour 16", "the lowest pressure recorded was 63"
         elif part.kind in ("measured", "unmeasured"):
@@ -238,10 +261,14 @@ class SegmentBuilder:
             self._now.predicates.append(Predicate("near", "", quantities[0]))
 
     def _add_compare(self, token: Token, word: str, number: Quantity, last: Predicate | None) -> None:
-        if self._by and last is not None and last.kind == "trend":
+        if last is not None and last.kind == "trend" and (self._by or self._is_amount(last, number, token)):
+            if last.word == "stable" and word in _STABLE:
+                word = _STABLE[word]  # "did not change by more than 1"
             above = word in ("above", "at_least")
-            limits = (number.low, _UNLIMITED) if above else (0.0, number.high)
-            by = replace(number, low=limits[0], high=limits[1])
+            # More than 40 is not 40 itself.
+            beyond = _BEYOND if word in ("above", "below") else 0.0
+            limits = (number.low + beyond, _UNLIMITED) if above else (0.0, number.high - beyond)
+            by = replace(number, low=limits[0], high=limits[1], decimals=LIMIT)
             spread = last.word in ("erratic", "ranging", "stable")  # "varied by no more than 9"
             self._now.predicates[-1] = Predicate("spread", first=by) if spread else replace(last, by=by)
             self._now.end = max(self._now.end, token.end)
@@ -255,8 +282,18 @@ class SegmentBuilder:
                 return
             least = last.kind == "extreme" and (last.word, word) in (("min", "above"), ("max", "below"))
             self._now.stays = self._now.stays or least
+        passed = last is not None and last.kind == "trend" and last.first is None
+        moved = passed and last is not None and (last.word, word) in _PASSES
         self._begin(token)
-        self._now.predicates.append(Predicate("compare", word, number))
+        bounding = last is None and word in ("at_least", "at_most")
+        self._now.predicates.append(Predicate("compare", word, number, moved=moved, bounding=bounding))
+
+    def _is_amount(self, last: Predicate, number: Quantity, token: Token) -> bool:
+        """ "dropped more than 60 points", "fell more than 40 mmHg": by so much, not to so much."""
+        if last.word not in ("rising", "falling") or last.first is not None or self._compared not in _AMOUNTS:
+            return False
+        points = token.text.lower().endswith(("point", "points"))
+        return points or (self._compared in _OF_AMOUNTS and (number.unit is not None or last.word == "falling"))
 
     def _add_span(self, token: Token, both: tuple[Quantity, ...], last: Predicate | None) -> None:
         kind, word = "between", ""

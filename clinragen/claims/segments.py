@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from clinragen.claims.clauses import NUMBERS, QUALIFIERS, Clause, Part
-from clinragen.claims.segment import Segment, begin_late, begin_there, by_then, is_complete, spanned
+from clinragen.claims.segment import Segment, begin_late, begin_there, by_then, is_complete, spanned, take_time
 from clinragen.claims.segment_builder import SegmentBuilder
 from clinragen.claims.sequences import in_sequence
 from clinragen.claims.shapes import composed
@@ -46,10 +46,15 @@ def segments_of(clause: Clause) -> list[Segment]:
         if segment.reversed or shared.reversed:
             segment.negation = "" if segment.negation else "plain"
         segment.only = segment.only or shared.only
+        segment.episode = segment.episode or shared.episode
         segment.lasting = segment.lasting or shared.lasting
+        segment.taking = segment.taking or shared.taking
+        take_time(segment)
         segment.unread = segment.unread or shared.unread
         if not segment.times or any(when.kind == "outside" for when in shared.times):
             segment.times = [*shared.times, *segment.times]
+        if segment.level and any(when.kind == "admission" for when in segment.times):
+            _state(segment)
         if segment.ended or shared.ended:
             segment.times = [by_then(when) for when in segment.times] or [When("end")]
         if segment.onset or shared.onset:
@@ -71,6 +76,13 @@ def segments_of(clause: Clause) -> list[Segment]:
             segment.unread = segment.unread or all(one.kind == "trend" for one in segment.predicates)
     in_sequence(segments)
     return segments
+
+
+def _state(segment: Segment) -> None:
+    """ "On admission the saturation was reduced": nothing changes at the beginning, it is a level."""
+    last = segment.predicates[-1:]
+    if last and last[0].kind == "trend" and last[0].first is last[0].second is last[0].by is None:
+        segment.predicates[-1] = Predicate("level", segment.level)
 
 
 def _describe(predicates: list[Predicate], token: Token, clause: Clause) -> None:

@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
-from clinragen.claims.courses import check_course, check_factor, check_spread, check_versus, numbered_change
+from clinragen.claims.coincidences import coincide, is_universal, moments
+from clinragen.claims.courses import (
+    check_course,
+    check_factor,
+    check_spread,
+    check_versus,
+    is_numbered_change,
+    numbered_change,
+)
 from clinragen.claims.levels import Outcome, check_readings
 from clinragen.claims.lexicon import Lexicon
 from clinragen.claims.readings import Readings, split_readings, subtract, window_of
@@ -169,6 +177,8 @@ class SeriesChecker:
 
     def _outcomes(self, statement: Statement, readings: Readings) -> list[Outcome]:
         outcomes = self._read(statement, readings)
+        if statement.beside[1]:
+            outcomes = self._at_the_time(statement, readings, outcomes)
         certain = statement.predicate.kind in _OCCURRENCES and not is_absence(statement.predicate)
         certain = certain and not (
             statement.negation or statement.quantifier or statement.times or statement.persistent
@@ -185,6 +195,34 @@ class SeriesChecker:
         return [
             replace(one, verdict=UNVERIFIABLE, evidence=replace(one.evidence, reason=_UNREAD))
             if one.verdict == SUPPORTED or not certain
+            else one
+            for one in outcomes
+        ]
+
+    def _at_the_time(self, statement: Statement, readings: Readings, outcomes: list[Outcome]) -> list[Outcome]:
+        """ "135 when the SBP was 77": what is supported has to be so at the time of the other statement."""
+        relation, others = statement.beside
+        universal = is_universal(statement)
+        said = replace(statement, negation="plain" if statement.negation else "")
+        mine = moments(said, readings, self._lexicon)
+        if mine is None or (universal and relation not in ("when", "while")):
+            return outcomes
+        found = set()
+        for other in others:
+            half = self._halves(other)[0] if other.predicate.kind == "pair" else other
+            for key in half.subject.variables:
+                theirs = moments(half, self._readings[key], self._lexicon) if other.scope == "now" else None
+                if theirs is not None:
+                    hours = self._readings[key].hours
+                    found.add(coincide("whenever" if universal else relation, mine, readings.hours, theirs, hours))
+        if not found:
+            return outcomes
+        order = (SUPPORTED, CONTRADICTED, UNVERIFIABLE)
+        verdict = min(found, key=order.index)
+        reason = f"at the time of the other statement it is {verdict}"
+        return [
+            replace(one, verdict=verdict, evidence=replace(one.evidence, reason=reason))
+            if one.verdict == SUPPORTED != verdict or (universal and one.verdict == CONTRADICTED != verdict)
             else one
             for one in outcomes
         ]
@@ -215,12 +253,14 @@ class SeriesChecker:
 
     def _lasting(self, statement: Statement, readings: Readings) -> Outcome:
         """ "fell from 0.8 to 0.2 over 28 hours": the change, and how long it took."""
+        assert statement.lasting is not None
         (found,) = self._read(replace(statement, lasting=None), readings)
-        ends = found.evidence.hours
-        if found.verdict != SUPPORTED or statement.lasting is None or len(ends) < 2:
-            return found
         said, took = (statement.lasting, numbered_change(statement, readings, self._lexicon))
         slack = self._lexicon.limits["at_hours"]
+        if is_numbered_change(statement) and took and found.verdict == CONTRADICTED:
+            found = replace(found, verdict=SUPPORTED)  # both values are there, wherever in the course
+        if found.verdict != SUPPORTED or len(found.evidence.hours) < 2:
+            return found
         if any(said.first - slack <= hours <= said.last + slack for hours in took):
             return found
         verdict = CONTRADICTED if took else UNVERIFIABLE
@@ -231,7 +271,7 @@ class SeriesChecker:
         agrees = total > 0
         quantifier: Quantifier | None = statement.quantifier
         if quantifier is not None and quantifier.count is not None:
-            wanted = quantifier.count
+            wanted = quantifier.count if quantifier.count >= 0 else self._rows + quantifier.count
             agrees = {">=": total >= wanted, "<=": total <= wanted}.get(quantifier.operator, total == wanted)
         if quantifier is not None and quantifier.name == "every":
             # "at all eight time points", "at every time point"

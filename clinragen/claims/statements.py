@@ -13,6 +13,7 @@ from clinragen.claims.types import Predicate, Quantifier, Statement, Subject, Wh
 # Times that are points: two of them are two statements.
 _POINTS = frozenset(("at", "start", "admission", "end"))
 _OF_CHANGES = frozenset(("every", "persistent", "monotonic"))
+_KEPT_ON = frozenset(("every", "persistent"))
 _VALUES = frozenset(("near", "pair", "between", "range"))
 # Statements about several readings at once: a count of readings says nothing about them.
 _WHOLE = frozenset(("trend", "extreme", "range", "spread", "course", "versus", "factor"))
@@ -100,7 +101,9 @@ def _statement(
             by = meaning.says.word in ("rising", "falling")  # "weight gain of 4 kg", "defervesced to 36.8"
             predicate = replace(meaning.says, by=number) if by else replace(meaning.says, second=number)
         elif meaning.says.kind != "compare":
-            predicate = replace(meaning.says, first=predicate.first)
+            # "became febrile at hour 16"
+            began = own is not None and own.joined == "became" and any(when.kind == "at" for when in segment.times)
+            predicate = replace(meaning.says, first=predicate.first, moved=began and meaning.says.kind == "level")
         else:
             predicate = meaning.says  # "on room air"
     elif own is not None and own.meaning is not None and own.meaning.says is not None and _is_limit(own.meaning.says):
@@ -136,10 +139,11 @@ def _statement(
             persistent=segment.stays,
             hedged=segment.hedged,
             scope=_scope(clause, segment),
-            unread=segment.unread or _is_recounted(quantifier, predicate),
+            unread=segment.unread or _is_recounted(quantifier, predicate) or _is_led(clause, predicate, times),
             unknown=clause.unknown,
             lasting=segment.lasting,
             only=segment.only,
+            episode=segment.episode,
             within=within,
             by_name=own is not None and _has_own(segment) and predicate.kind == "level" and not negation,
         )
@@ -149,6 +153,9 @@ def _statement(
 def _counted(quantifier: Quantifier | None, predicate: Predicate, segment: Segment) -> Quantifier | None:
     """The count of readings, where it is said of this predicate."""
     if predicate.kind in _WHOLE:
+        kept_on = segment.steady or (quantifier is not None and quantifier.name in _KEPT_ON)
+        if kept_on and predicate.kind == "trend" and not _is_monotonic(quantifier):
+            return Quantifier("steady")  # "fell continuously"
         return quantifier if _is_monotonic(quantifier) else None
     limits = {one.kind for one in segment.predicates} & {"compare", "level", "own"}
     if quantifier is not None and quantifier.count is not None and predicate.kind == "near" and limits:
@@ -161,8 +168,15 @@ def _is_limit(predicate: Predicate) -> bool:
 
 
 def _is_recounted(quantifier: Quantifier | None, predicate: Predicate) -> bool:
-    """Whether a change is said to have happened so many times, which is not counted."""
+    """Whether a change, or an extreme, is said to have happened so many times, which is not counted."""
+    if predicate.kind == "extreme":
+        return quantifier is not None and quantifier.count not in (None, 1)
     return predicate.kind == "trend" and quantifier is not None and quantifier.name not in _OF_CHANGES
+
+
+def _is_led(clause: Clause, predicate: Predicate, times: tuple[When, ...]) -> bool:
+    """Whether a change or an extreme has its point of time from the clause before, whose alone it may be."""
+    return clause.led and predicate.kind in _WHOLE and any(when.kind in _POINTS for when in times)
 
 
 def _is_monotonic(quantifier: Quantifier | None) -> bool:

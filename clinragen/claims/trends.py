@@ -11,7 +11,17 @@ import numpy as np
 from clinragen.claims.levels import Outcome, is_sign
 from clinragen.claims.lexicon import Lexicon
 from clinragen.claims.readings import HALF_HOUR, Band, Readings, evidence, flipped, near, read_band, window_of
-from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Evidence, Quantity, Statement, When
+from clinragen.claims.steadiness import kept_on, never_went
+from clinragen.claims.types import (
+    CONTRADICTED,
+    LIMIT,
+    SUPPORTED,
+    UNVERIFIABLE,
+    Evidence,
+    Quantity,
+    Statement,
+    When,
+)
 from modeling_clinragen.series_statistics_clinragen import theil_sen_slope
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Scale, Variable
 
@@ -23,6 +33,7 @@ _STATISTICS: Mapping[str, Callable[[np.ndarray], Any]] = {
     "mean": np.mean,
     "median": np.median,
 }
+_EXACT = 1e-4  # readings are float32
 _UNIT = Evidence("the unit is not one of this variable's")
 
 
@@ -98,18 +109,47 @@ def check_trend(statement: Statement, readings: Readings, range_set: RangeSet, l
     if len(values) < 2 and statement.predicate.word != "resolving":
         return Outcome("trend", UNVERIFIABLE, Evidence("there are fewer than two readings"))
     verdict, reason = _trend(statement, readings, hours, values, range_set, lexicon)
-    if statement.quantifier is not None and _turns_back(statement.predicate.word, values):
-        verdict = CONTRADICTED  # "monotonically"
-    ends = np.zeros(len(readings), dtype=np.bool_)
+    sign = _sign(statement.predicate.word, readings.variable, values, range_set)
+    if statement.quantifier is not None and sign:
+        ends = (statement.predicate.first, statement.predicate.second)
+        scale, numbered = readings.variable.scale, ends != (None, None)
+        verdict = kept_on(verdict, statement.quantifier.name, sign * values, scale, numbered=numbered)
+    then = _goes_then(statement, readings, sign, lexicon) if sign else None
+    if then is False and verdict == SUPPORTED:
+        verdict, reason = CONTRADICTED, f"not so at that hour; {reason}"
+    elif then and verdict == CONTRADICTED and statement.predicate.word in ("rising", "falling"):
+        verdict, reason = UNVERIFIABLE, f"so at that hour only; {reason}"
+    outcome = _negated(statement, Outcome("trend", verdict, Evidence(reason)))
+    if statement.negation == "never" and sign and statement.predicate.first is None is statement.predicate.second:
+        verdict = never_went(outcome.verdict, sign * values, readings.variable.scale)
+        outcome = replace(outcome, verdict=verdict)
+    shown = np.zeros(len(readings), dtype=np.bool_)
     places = np.flatnonzero(window.mask)
-    ends[[places[0], places[-1], places[int(values.argmin())], places[int(values.argmax())]]] = True
-    return _negated(statement, Outcome("trend", verdict, evidence(reason, readings, ends, lexicon)))
+    shown[[places[0], places[-1], places[int(values.argmin())], places[int(values.argmax())]]] = True
+    return replace(outcome, evidence=evidence(reason, readings, shown, lexicon))
 
 
-def _turns_back(word: str, values: np.ndarray) -> bool:
-    """Whether any reading goes against a change that is said to go one way only."""
-    steps = np.diff(values) * {"rising": 1, "falling": -1}.get(word, 0)
-    return bool((steps < 0).any())
+def _goes_then(statement: Statement, readings: Readings, sign: int, lexicon: Lexicon) -> bool | None:
+    """Whether a change without numbers goes its way at the hour named ("still rising at hour 24").
+
+    None where no hour is named.
+    """
+    points = [when for when in statement.times if when.kind == "at"]
+    numbers = (statement.predicate.first, statement.predicate.second, statement.predicate.by)
+    if not points or numbers != (None, None, None) or len(readings) < 2:
+        return None
+    then = window_of(readings, points, lexicon).mask
+    steps = sign * np.diff(readings.values) > 0
+    return bool((steps & (then[:-1] | then[1:])).any())
+
+
+def _sign(word: str, variable: Variable, values: np.ndarray, range_set: RangeSet) -> int:
+    """The direction of a change, 0 where it has none."""
+    if word in ("rising", "falling"):
+        return 1 if word == "rising" else -1
+    if word not in ("improving", "worsening", "resolving"):
+        return 0
+    return _toward_normal(variable, values, range_set) * (-1 if word == "worsening" else 1)
 
 
 def _negated(statement: Statement, outcome: Outcome) -> Outcome:
@@ -145,9 +185,8 @@ def _trend(
         if swing >= scale.swing or min(abs(ends), abs(slope)) >= scale.change:
             return CONTRADICTED, reason
         return (SUPPORTED if max(abs(ends), abs(slope)) < scale.change else UNVERIFIABLE), reason
-    sign = {"rising": 1, "falling": -1}.get(word, 0)
-    if not sign:
-        sign = _toward_normal(readings.variable, values, range_set) * (-1 if word == "worsening" else 1)
+    sign = _sign(word, readings.variable, values, range_set)
+    if word not in ("rising", "falling"):
         if word == "improving" and sign:
             # It was worse before: what counts is the time from the worst reading on.
             worst = int((sign * values).argmin())
@@ -167,8 +206,11 @@ def _trend(
         if band is None:
             return UNVERIFIABLE, _UNIT.reason
         changes = np.array([sign * ends, values.max() - values.min()])
-        slack = Band(band.low, band.high, max(2 * band.tolerance, scale.step / 2))
-        return (SUPPORTED if slack.holds(changes).any() and sign * ends > 0 else CONTRADICTED), reason
+        if predicate.by.decimals == LIMIT:  # "by over 40" is a limit, "by 40" a rounded number
+            fits = (changes >= band.low - _EXACT) & (changes <= band.high + _EXACT)
+        else:
+            fits = Band(band.low, band.high, max(2 * band.tolerance, scale.step / 2)).holds(changes)
+        return (SUPPORTED if fits.any() and sign * ends > 0 else CONTRADICTED), reason
     if predicate.first is None and predicate.second is None:
         verdict = _direction(sign, ends, slope, scale.change / 2)
         if verdict == CONTRADICTED and sign * ends > 0 and (sign * np.diff(values) >= 0).all():

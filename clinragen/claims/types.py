@@ -8,6 +8,8 @@ SUPPORTED, CONTRADICTED, UNVERIFIABLE = "supported", "contradicted", "unverifiab
 VERDICTS = (SUPPORTED, CONTRADICTED, UNVERIFIABLE)
 KINDS = ("level", "normality", "value", "extreme", "trend", "timing", "count", "measurement", "note", "tie", "absence")
 
+LIMIT = -2
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -58,7 +60,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number as written: `low` equals `high` except for "in the 120s". `decimals` is -1 for tens."""
+    """A number as written: `low` equals `high` except for "in the 120s".
+
+    `decimals` is -1 for tens, and `LIMIT` where it bounds a change ("by more than 40").
+    """
 
     low: float
     high: float
@@ -83,8 +88,8 @@ class Subject:
 class Quantifier:
     """In how many readings: a `name` of the shares or counts in claims.yaml, or a number of readings, or a share.
 
-    `operator` is "=", ">=", "<=" or "~", of a share also ">" or "<"; `total` is the 12 of "five of 12"; with `runs`,
-    episodes count as well.
+    `operator` is "=", ">=", "<=" or "~", of a share also ">" or "<"; a negative `count` is "all but" so many; `total`
+    is the 12 of "five of 12"; with `runs`, episodes count as well.
     """
 
     name: str = ""
@@ -101,12 +106,14 @@ class When:
     "until then" (the last reading up to hour `first`), "nth" (the reading at place `first`, negative from the last),
     "first readings" and "last readings" (so many), "stay" (a span of `first` hours that is the whole stay),
     "until max", "since max" and the same of "min" (up to the extreme reading, from it on), or a key of `times` in
-    claims.yaml ("start", "admission", "end", "now", "early", "later", "whole", "outside", "future").
+    claims.yaml ("start", "admission", "end", "now", "early", "later", "first half", "second half", "whole", "outside",
+    "future").
 
     What is said of a `whole` window is said of all of it ("from hour 4 to hour 20"), not of some moment in it ("in the
     first 24 hours"); with `by`, something is so at its end ("by hour 36"), and a "from" is a beginning only
-    ("developed at hour 4"). Two kinds say nothing about when: "lasting" (a duration of `first` to `last` hours) and
-    "unread" (a time that the checker does not understand, so that nothing can be supported by it).
+    ("developed at hour 4"). Three kinds say nothing about when: "lasting" (a duration of `first` to `last` hours),
+    "taking" (the same, of a change) and "unread" (a time that the checker does not understand, so that nothing can be
+    supported by it).
     """
 
     kind: str
@@ -138,7 +145,8 @@ class Predicate:
     time, each with or without its own time: `points`; `word` is the trend), "versus" (the first of two `points` is
     above, below or the same as the second, by its number), "factor" (`word` is how many times the first value,
     with "~" about so many, with ">" or "<" changed by more or less than that), "against" (above or below the `other`
-    variable at the same time).
+    variable at the same time). With `moved`, a limit was passed ("fell below 90"): it was not so before. With
+    `bounding`, it is said of all readings ("no higher than 129").
     """
 
     kind: str
@@ -148,6 +156,8 @@ class Predicate:
     by: Quantity | None = None
     points: tuple[Point, ...] = ()
     other: str = ""
+    moved: bool = False
+    bounding: bool = False
 
 
 def is_absence(predicate: Predicate) -> bool:
@@ -162,9 +172,10 @@ class Statement:
     `negation` is "", "plain" or "never"; `scope` "now", "past", "hypothetical", "open" (a question) or "unread" (a
     word beside it was not understood). `unread`: it holds a number, a time or a comparison that was not understood, so
     that it can't be supported; `unknown`: the same of a word, so that it can be wrong but not right. `lasting` is for
-    how long it is said to hold; with `only`, it holds at no other time. A value that is part of a condition is one of
-    the readings `within` it ("tachycardic at 130"). `by_name`: the name of a condition says it ("tachycardic"), which
-    a value in the same clause may specify.
+    how long it is said to hold; with `only`, it holds at no other time, as an `episode` not right before or behind
+    it. A value that is part of a condition is one of the readings `within` it ("tachycardic at 130"). `by_name`: the
+    name of a condition says it ("tachycardic"), which a value in the same clause may specify. `beside`: it is said to
+    be so "when", "while", "whenever", "only when", "before" or "after" one of the other statements holds.
     """
 
     subject: Subject
@@ -180,5 +191,7 @@ class Statement:
     unknown: bool = False
     lasting: When | None = None
     only: bool = False
+    episode: bool = False
     within: Predicate | None = None
     by_name: bool = False
+    beside: tuple[str, tuple[Statement, ...]] = ("", ())
