@@ -18,11 +18,14 @@ _TOLERANT_FROM = 5
 """Words of fewer letters must be spelled right: too many short ones differ in one letter."""
 
 _KNOWN_BY = ("illness", "complaint", "past", "personal", "allergy", "review", "home_medications")
-_IN_ENTRIES = frozenset({"past", "personal", "before", "inner", "allergy", "review", "home_medications"})
+_IN_ENTRIES = frozenset({"past", "personal", "before", "home", "inner", "allergy", "review", "home_medications"})
 """With one of these, a history is a list of what was, not the story of what happened now."""
 
 _FINDINGS = ("physical", "finding", "results", "arrival_test", "any_results")
-_EARLIER = ("arrival", "emergency", "elsewhere", "before")
+_LATER_IF_ALONE = frozenset({"later_if_alone", "now", "given", "stay"})
+_AFTERWARDS = frozenset({"later", "since", "transfer", "day"})
+_NOT_BEFORE = _AFTERWARDS | frozenset({"event", "course", "plan", "stay", "judgement"})
+_EARLIER = ("arrival", "emergency", "elsewhere", "before", "home", "until")
 
 
 class Kind(Enum):
@@ -49,6 +52,9 @@ class Kind(Enum):
 
     LISTED = "listed"
     """Diagnoses and procedures: from the whole stay, but often named at the top of a note."""
+
+    EITHER = "either"
+    """Known at admission where it stands in the history (immunisations, a child's development), else written later."""
 
     ADDENDUM = "addendum"
     TITLE = "title"
@@ -165,8 +171,8 @@ def _spelled(word: str) -> str | None:
     return None
 
 
-_CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z])")
-_INITIALS = re.compile(r"\b(?:[a-z]\.){2,6}(?![a-z]{2})")
+_CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[a-z])(?=[A-Z][a-z]{2})")
+_INITIALS = re.compile(r"\b(?:[a-z]\.){2,6}(?![a-z]{2})|\b[a-z](?:\.[a-z]{1,3}){1,4}\b\.?")
 _PAIR = re.compile(r"\b([a-z])[/&]([a-z])\b")
 _DAY = re.compile(
     r"\b(?:hospital |h\.?|post-?(?:op(?:erative)? )?)?(?:day|d)[ #-]*(?:no\.? ?)?"
@@ -175,19 +181,39 @@ _DAY = re.compile(
 _STAY_DAY = re.compile(r"\b(hd|pod|dol)[ #-]*\d{1,3}\b")
 _NUMERIC_DATE = re.compile(r"\W*\d{1,4}[/.-]\d{1,2}(?:[/.-]\d{2,4})?\b")
 _FIRST_WORD = re.compile(r"\W*([A-Za-z]+)")
+_LONGEST_WORD = 20
 _LETTERS_ONLY = re.compile(r"[a-z ]*$")
 _WORD = re.compile(r"[a-z0-9]+")
 
 
 def words_of(heading: str) -> list[str]:
     """The words of a heading in lower case; figures and dates are left out, days of a stay are "hospital day"."""
-    text = _CAMEL.sub(" ", heading.replace("_", " ").replace("’", "'")).lower()
+    text = heading.replace("_", " ").replace("’", "'")
+    if not (text.islower() or text.isupper() or text.istitle()):
+        text = _CAMEL.sub(" ", text)
+    text = text.lower()
     if not _LETTERS_ONLY.match(text):
         text = _INITIALS.sub(lambda found: found.group().replace(".", ""), text)
         text = _PAIR.sub(r"\1\2", text.replace("h/o", "history"))
         text = text.replace("'s", "").replace("&", " and ")
     text = _STAY_DAY.sub(r"\1", _DAY.sub("hospital day", text)) if "d" in text else text
     return [word for word in _WORD.findall(text) if not word[0].isdigit() or word in _terms().words or word == "0"]
+
+
+def joined_letters(heading: str) -> str:
+    """The words of a heading whose letters stand apart: as few known words as give its letters, else all of them."""
+    letters = "".join(heading.split()).lower()
+    terms = _terms()
+    # The fewest words that give the letters up to each place.
+    best: list[tuple[str, ...] | None] = [(), *[None] * len(letters)]
+    for end in range(1, len(letters) + 1):
+        for start in range(max(0, end - _LONGEST_WORD), end):
+            before, shortest, word = best[start], best[end], letters[start:end]
+            known = _singular(word) in terms.words or (word,) in terms.alone
+            if before is not None and known and (shortest is None or len(before) + 1 < len(shortest)):
+                best[end] = (*before, word)
+    words = best[-1]
+    return letters if words is None else " ".join(words)
 
 
 def is_filler(word: str) -> bool:
@@ -252,26 +278,43 @@ def _tags(words: tuple[str | None, ...]) -> tuple[frozenset[str], int]:
 def _weigh(tags: frozenset[str]) -> tuple[Kind, frozenset[str], bool]:
     """The kind of a heading with these tags, the tags, and whether they name an earlier time; later ones win."""
     earlier = any(tag in tags for tag in _EARLIER)
-    if "reason" in tags and earlier:
+    if ("reason" in tags and earlier) or tags == {"reason"}:
         tags |= {"complaint"}
+    if "rx" in tags:
+        tags |= {"medications"}
+    if "course_at" in tags:
+        tags |= {"course"}
+    if "until" in tags and not tags & {"later_if_alone", "given"}:
+        tags = (tags - _NOT_BEFORE) | {"before"}
+        earlier = True
     known = any(tag in tags for tag in _KNOWN_BY)
     kind = Kind.UNKNOWN
     if "addendum" in tags:
         kind = Kind.ADDENDUM
     elif "title" in tags and not known:
         kind = Kind.TITLE
-    elif "later" in tags:
+    elif "earlier_stay" in tags:
+        kind = Kind.HISTORY
+    elif tags & _AFTERWARDS:
         kind = Kind.LATER
     elif "course" in tags:
-        kind = Kind.ILLNESS if tags & {"elsewhere", "emergency", "before"} else Kind.LATER
+        kind = Kind.ILLNESS if tags & {"elsewhere", "emergency", "before", "home"} else Kind.LATER
+    elif "event" in tags:
+        kind = Kind.ILLNESS if earlier or "illness" in tags else Kind.LATER
     elif "plan" in tags:
-        kind = Kind.ILLNESS if "elsewhere" in tags else Kind.LATER
+        kind = Kind.ILLNESS if tags & {"elsewhere", "before"} else Kind.LATER
+    elif "able" in tags:
+        kind = Kind.HISTORY if tags & {"arrival", "before", "elsewhere"} else Kind.LATER
     elif known:
         kind = Kind.HISTORY if tags & _IN_ENTRIES or not tags & {"illness", "complaint"} else Kind.ILLNESS
+    elif "either" in tags:
+        kind = Kind.HISTORY if earlier else Kind.LATER if tags & _LATER_IF_ALONE else Kind.EITHER
     elif "judgement" in tags:
         kind = Kind.EXAM if earlier else Kind.LATER
     elif tags & {"therapy", "diagnosis"}:
-        kind = Kind.HISTORY if tags & ({"elsewhere", "emergency", "before"} | _admitting(tags)) else Kind.LISTED
+        kind = (
+            Kind.HISTORY if tags & ({"elsewhere", "emergency", "before", "home"} | _admitting(tags)) else Kind.LISTED
+        )
     elif "medications" in tags:
         kind = _undated(tags, earlier, Kind.MEDICATIONS)
         kind = Kind.HISTORY if earlier else kind
@@ -281,8 +324,8 @@ def _weigh(tags: frozenset[str]) -> tuple[Kind, frozenset[str], bool]:
     elif "header" in tags:
         kind = Kind.HEADER
     elif earlier:
-        kind = Kind.ILLNESS
-    elif tags & {"later_if_alone", "stay"}:
+        kind = Kind.EXAM if "inner" in tags and tags & {"arrival", "emergency"} else Kind.ILLNESS
+    elif tags & _LATER_IF_ALONE:
         kind = Kind.LATER
     elif "inner" in tags:
         kind = Kind.INNER
@@ -299,4 +342,4 @@ def _of_tests(tags: frozenset[str]) -> bool:
 
 
 def _undated(tags: frozenset[str], earlier: bool, kind: Kind) -> Kind:
-    return kind if earlier or not tags & {"later_if_alone", "stay"} else Kind.LATER
+    return kind if earlier or not tags & _LATER_IF_ALONE else Kind.LATER

@@ -21,6 +21,7 @@ KNOWN_AT_ADMISSION = "known at admission"
 """What a policy shows whose text is chosen by `dataset_builder.cohort.admission_notes`."""
 
 _HEADING_LENGTH = 70
+_MOST_READINGS = 8
 _LINE_HEADING = re.compile(rf"^[ \t]*([^\W\d_][^\n:]{{0,{_HEADING_LENGTH}}}):", re.MULTILINE)
 # Transcribed reports run on: "… no fever.,PAST MEDICAL HISTORY: , Asthma". There only capitals make a heading.
 _INNER_HEADING = re.compile(rf"(?<=[,.;])[ \t]*([A-Z][A-Z0-9 &/'()\-]{{2,{_HEADING_LENGTH}}}):")
@@ -73,7 +74,7 @@ def apply_policy(text: str, policy: str) -> str:
     if "sections" not in rule:
         return text
     if rule["sections"] == KNOWN_AT_ADMISSION:
-        return clean_note(admission_part(text))
+        return _settled(text)
     shown, open_section = [], False
     for section in parse_sections(text):
         # Anything may follow an unlisted heading: it stays with the section above.
@@ -81,6 +82,20 @@ def apply_policy(text: str, policy: str) -> str:
         if open_section:
             shown.append(section.heading + section.body)
     return clean_note("\n".join(part.strip() for part in shown))
+
+
+def _settled(text: str) -> str:
+    """The admission part of a note, which is its own admission part.
+
+    Text that is left out may have shown how to read the rest: "/COMPLAIN00" was below a heading that is gone, and it
+    would now be a heading itself. What every reading reads otherwise is dropped.
+    """
+    for _ in range(_MOST_READINGS):
+        shown = clean_note(admission_part(text))
+        if shown == text:
+            return shown
+        text = shown
+    return ""
 
 
 def _heading_starts(text: str) -> list[tuple[int, int, str]]:

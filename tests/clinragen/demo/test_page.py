@@ -255,6 +255,29 @@ def test_what_makes_an_answer_less_reliable_stands_above_it(
     assert explain(OWN, note, None)[WARNINGS] == f"- **The note is longer than the model reads: {report.sentence}.**"
 
 
+def test_what_was_done_to_the_rows_of_a_csv_stands_above_the_answer(
+    save_model: Callable[..., Path],
+    vocabulary: Vocabulary,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_tokenizer: Any,
+) -> None:
+    let_write(monkeypatch, tiny_tokenizer, drafted(["Essential hypertension"], HELD))
+    folder = save_model(vocabulary)
+    explainer = Explainer.from_pretrained(folder)
+    explain = functions_of(open_page(folder))["explain"]
+    table = tmp_path / "labs.csv"
+    minutes = "".join(f"2150-03-01 {hour:02d}:{minute:02d},80\n" for hour in range(24) for minute in range(60))
+    table.write_text(f"time,heart rate (bpm)\n{minutes}")
+    remarks = explainer.read_labs(table).remarks
+    assert any("1,440 rows" in remark for remark in remarks)
+    # As `clinragen predict` prints them.
+    assert explainer.explain(NOTE, explainer.read_labs(table)).warnings == remarks
+    shown = "\n".join(f"- **{remark}**" for remark in remarks)
+    assert explain(OWN, NOTE, str(table))[WARNINGS] == shown
+    assert explain(OWN, NOTE, None, table.read_text())[WARNINGS] == shown
+
+
 def test_a_cohort_of_another_vocabulary_is_refused(
     save_model: Callable[..., Path], vocabulary: Vocabulary, tmp_path: Path
 ) -> None:

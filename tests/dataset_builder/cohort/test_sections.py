@@ -7,7 +7,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dataset_builder.cohort.note_sections import apply_policy, parse_sections, policies
@@ -170,6 +170,10 @@ def test_sections_joined_are_the_note(text: str) -> None:
 
 
 @given(texts, st.sampled_from(["admission", "brief_hospital_course", "full"]))
+# Without the heading, "/COMPLAIN00" is one itself, and has no section.
+@example("B:/COMPLAIN00", "admission")
+# A form of few lines is one only as long as most of them are known.
+@example("HPI cough\nPMH gout\nOwn drugs none\nCourse better\nDispo home", "admission")
 @settings(max_examples=300, deadline=None)
 def test_a_policy_applied_twice_changes_nothing_more(text: str, policy: str) -> None:
     once = apply_policy(text, policy)
