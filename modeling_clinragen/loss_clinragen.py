@@ -72,17 +72,17 @@ def disease_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def evidence_loss(weights: torch.Tensor, evidence: torch.Tensor) -> torch.Tensor:
-    """How far the queries of the diseases are from attending to the evidence that rationales cite for them.
+    """How far the first head of the diseases' queries is from attending to the evidence that rationales cite for them.
 
     Mean over the patients of the sum, over the diseases that have evidence, of the negative logarithm of the attention
-    that falls on it.
+    that falls on it. The other heads stay free: what a rationale cites is not all that speaks for a disease.
 
     Args:
         weights: What each query attends to, `(batch, heads, diseases, positions)`.
         evidence: Where evidence for a disease stands, `(batch, positions, diseases)`.
     """
     found = evidence.transpose(1, 2)
-    share = (weights.mean(dim=1) * found).sum(dim=-1)
+    share = (weights[:, 0] * found).sum(dim=-1)
     return (-(share + LEAST_SHARE).log() * found.any(dim=-1)).sum(dim=1).mean()
 
 

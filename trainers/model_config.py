@@ -75,8 +75,8 @@ class ModelConfig:
     disease_loss_weight: float = setting(1.0, help="Weight of the disease head's loss.", at_least=0)
     evidence_loss_weight: float = setting(
         0.0,
-        help="Weight of the loss by which the head's queries learn to attend to the evidence that the rationales cite "
-        "for each disease: words of the note and, with lab_summary, variables.",
+        help="Weight of the loss by which one attention head of the disease head learns to attend to the evidence "
+        "that the rationales cite for each disease: words of the note and, with lab_summary, variables.",
         at_least=0,
     )
     list_from: str = setting(
