@@ -39,6 +39,9 @@ from trainers.tokenizer import CohortTokenizer, train_tokenizer
 
 logger = logging.getLogger(__name__)
 
+_REFUSALS = (ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError, StrictDataclassError)
+"""How transformers and PyTorch fail on a config that cannot work."""
+
 TEXTS = ("note", "lab_summary", "rationale_note", "rationale_lab")
 """Columns of a cohort that a tokenizer is trained on."""
 
@@ -293,7 +296,7 @@ def _shape_named(file: Path) -> Iterator[None]:
     """Name the file where transformers refuses what a language model's config says, such as heads that do not fit."""
     try:
         yield
-    except (ValueError, TypeError, RuntimeError, ArithmeticError, StrictDataclassError) as error:
+    except _REFUSALS as error:
         if isinstance(error, ClinRaGenError):
             raise
         known = user_error(error)
@@ -303,6 +306,8 @@ def _shape_named(file: Path) -> Iterator[None]:
             raise
         # PyTorch adds where in its own code it was.
         fault = " ".join(str(error).split()).partition(" Exception raised from ")[0][:300]
+        # Of a look-up that failed, the words are only what was looked for.
+        fault = f"there is no {fault}" if isinstance(error, LookupError) else fault
         raise SettingsError(f"{file}: no language model can be built of it ({fault}); correct its keys") from error
 
 

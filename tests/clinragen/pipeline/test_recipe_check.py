@@ -221,6 +221,8 @@ def test_a_faulty_model_file_is_named(recipe: Path, changed: dict[str, Any], par
         ("num_layers", 10**6, "the language model's num_layers is 1000000; give at most 256"),
         ("d_ff", 10**30, r"t5\.json: no language model can be built of it"),
         ("d_kv", "wide", r"t5\.json: no language model can be built of it.*d_kv"),
+        ("dense_act_fn", "nope", r"t5\.json: no language model can be built of it \(there is no 'nope'\)"),
+        ("dtype", "nope", r"t5\.json: no language model can be built of it.*nope"),
     ],
 )
 def test_a_language_model_that_cannot_be_built_is_named(recipe: Path, key: str, value: Any, part: str) -> None:
