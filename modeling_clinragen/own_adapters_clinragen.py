@@ -13,6 +13,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from .errors import SettingsError
+from .export_clinragen import checks_values
 
 REFUSED = (
     "this model has LoRA adapters of its own, which PEFT's would replace or switch off; call model.merge_adapters() "
@@ -86,10 +87,15 @@ def untrained_adapters_idle(language_model: Any) -> Iterator[None]:
 
 
 def with_idle_adapters(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A model's method that skips its adapters while they have no effect; what it gives is the same to the bit."""
+    """A model's method that skips its adapters while they have no effect; what it gives is the same to the bit.
+
+    An exported program keeps them.
+    """
 
     @wraps(method)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not checks_values():
+            return method(self, *args, **kwargs)
         with untrained_adapters_idle(self.language_model):
             return method(self, *args, **kwargs)
 
