@@ -189,7 +189,7 @@ def test_ten_times_the_text_takes_about_ten_times_as_long(piece: str) -> None:
 
     seconds(1000)
     long = seconds(10_000)
-    assert long < 0.3  # 0.1 s on an idle machine
+    assert long < 2  # 0.1 s on an idle machine
     assert seconds(40_000) < 10 * max(long, 0.01)
 
 
