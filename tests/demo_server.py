@@ -175,7 +175,7 @@ def write_cohort(folder: Path, vocabulary: Vocabulary, *, credentialed: bool = F
     return folder
 
 
-def wait_until(holds: Any, seconds: float = 30) -> None:
+def wait_until(holds: Any, seconds: float = 60) -> None:
     """Wait until `holds()` is true."""
     until = time.monotonic() + seconds
     while not holds():

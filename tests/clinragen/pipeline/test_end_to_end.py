@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from command_line import ROOT, SCRIPT, command, fails_with_one_line, in_process, start, wait_for
 
+from clinragen.evaluation.systems import OTHER_LISTS
 from clinragen.pipeline.plan import plan_stages
 from clinragen.pipeline.recipe import load_recipe
 from dataset_builder.contract.lab_csv import write_lab_csv
@@ -25,6 +26,7 @@ def test_the_run_leaves_what_a_reader_needs(tiny_run: Path) -> None:
     metrics = read_json(tiny_run / "evaluation" / "metrics.json")
     assert set(metrics["systems"]) == {
         "full",
+        OTHER_LISTS[read_json(tiny_run / "model" / "config.json")["list_from"]][0],
         "note_only",
         "labs_only",
         "gradient_boosting",
