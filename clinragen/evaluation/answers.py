@@ -165,30 +165,24 @@ class _Work:
     def _diagnosed(self, system: System, model: Any, processor: Any) -> tuple[np.ndarray, list[tuple[str, ...]]]:
         """Probabilities of all examples by the model's head, and the diseases that it lists."""
         patients = self._shown(system)
-
-        def diagnose(rows: Sequence[int]) -> list[list[float]]:
-            found: list[list[float]] = []
-            for start in range(0, len(rows), self.config.batch_size):
-                shown = [patients[row] for row in rows[start : start + self.config.batch_size]]
-                found += diagnose_patients(model, processor, shown).tolist()
-            return found
-
-        probabilities = np.array(self._shared(sizes_of(self.cohort["test"]), diagnose))
+        found = self._by_batch(patients, lambda batch: diagnose_patients(model, processor, batch).tolist())
+        probabilities = np.array(found)
         modality = [processor.modality(*one) for one in patients]
         return probabilities, model.listed(torch.tensor(probabilities, dtype=torch.float32), modality)
 
     def _listed_by_decoder(self, system: System, model: Any, processor: Any) -> list[tuple[str, ...]]:
-        test = self.cohort["test"]
-        patients = self._shown(system)
+        found = self._by_batch(self._shown(system), lambda batch: write_lists(model, processor, batch))
+        return [tuple(names) for names in found]
 
-        def write(rows: Sequence[int]) -> list[list[str]]:
-            found: list[list[str]] = []
-            for start in range(0, len(rows), self.config.batch_size):
-                shown = [patients[row] for row in rows[start : start + self.config.batch_size]]
-                found += map(list, write_lists(model, processor, shown))
-            return found
+    def _by_batch(self, patients: Sequence[Any], work: Callable[[list[Any]], Sequence[Any]]) -> list[Any]:
+        """The results (JSON-able) of `work`, batch by batch, for all examples of the test split."""
 
-        return [tuple(names) for names in self._shared(sizes_of(test), write)]
+        def run(rows: Sequence[int]) -> list[Any]:
+            size = self.config.batch_size
+            batches = ([patients[row] for row in rows[start : start + size]] for start in range(0, len(rows), size))
+            return [result for batch in batches for result in work(batch)]
+
+        return self._shared(sizes_of(self.cohort["test"]), run)
 
     def _shown(self, system: System) -> list[tuple[str | None, Any]]:
         """Note and series of every example as the system is shown them."""
