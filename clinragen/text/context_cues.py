@@ -22,7 +22,7 @@ from clinragen.text.context_rules import (
     SplitCues,
     StatementRules,
 )
-from clinragen.text.term_index import TermIndex, fold_word, split_words
+from clinragen.text.term_index import ANY_YEAR, TermIndex, fold_word, split_words
 from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.errors import InputDataError
 
@@ -39,7 +39,6 @@ TERMINATORS = (
     "past_goes_on",
     "history_ends",
 )
-YEARS = tuple(map(str, range(1930, 2030)))
 STATUSES = ("negated", "affirmed", "uncertain")
 
 _CHOICE = re.compile(r"\(([^()]*)\)")
@@ -53,7 +52,7 @@ def load_context_rules(path: Path | None = None) -> ContextRules:
     source = path if path is not None else RESOURCES / "context_cues.yaml"
     content: dict[str, Any] = read_yaml(source)
     try:
-        words = {"YEAR": YEARS} | {name: _texts(texts) for name, texts in content.get("words", {}).items()}
+        words = {"YEAR": (ANY_YEAR,)} | {name: _texts(texts) for name, texts in content.get("words", {}).items()}
         cues = [pair for group in content["forward"] for pair in _cues(group, True, words)]
         cues += [pair for group in content["backward"] for pair in _cues(group, False, words)]
         relatives = _texts(content["relatives"])

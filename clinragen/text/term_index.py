@@ -15,12 +15,17 @@ _WORD = re.compile(r"\d+\.\d+|[A-Za-z0-9]+")
 _GAP = re.compile(r"[ \t\-–/'’+%<>~=^]*(?:\n[ \t]*)?")
 _SHORT = ("neg", "pos")
 _KEPT_PLURALS = ("ss", "us", "is")
+YEARS = range(1930, 2030)
+ANY_YEAR = "1999"
+"""Any year of `YEARS` in a phrase: no phrase is about a single one."""
 
 
 @lru_cache(maxsize=65536)
 def fold_word(word: str) -> str:
-    """A word in lower case and without a plural s."""
+    """A word in lower case and without a plural s; all years are one word, `ANY_YEAR`."""
     word = word.lower()
+    if len(word) == 4 and word.isdecimal():
+        return ANY_YEAR if int(word) in YEARS else word
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(_KEPT_PLURALS) else word
 
 
@@ -62,7 +67,7 @@ def _capitals(word: str) -> int:
 class TermIndex(Generic[T]):
     """Phrases with their owners. Finds the longest phrase at each place, from left to right, without overlap.
 
-    Case and plural do not matter, and hyphen, slash and line break count as a space. One exception: an abbreviation of
+    Case, plural and year do not matter, and hyphen, slash and line break count as a space. One exception: an abbreviation of
     up to three capitals ("MI", "PAF") needs at least two capitals in the text, since in lower case it is often
     another word.
     """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,19 @@ def test_predict_shows_the_free_output_where_that_is_asked_for(folder: Path) -> 
     printed = in_process("predict", folder, "--note", folder / "note.txt", "--raw").stdout
     assert "malformed" in printed
     assert "%" not in printed
+
+
+def test_predict_loads_no_library_that_only_training_needs(folder: Path) -> None:
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print({'datasets', 'pandas', 'trl', 'matplotlib', 'gradio'} & set(sys.modules)))\n"
+        "from clinragen.cli.main import main\n"
+        "main()"
+    )
+    words = ["predict", str(folder), "--note", str(folder / "note.txt")]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert done.stdout.splitlines()[-1] == "set()"
 
 
 def test_the_beams_of_predict_reach_the_search(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
