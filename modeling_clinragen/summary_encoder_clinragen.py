@@ -8,6 +8,8 @@ from transformers import initialization as init
 
 from .configuration_clinragen import ClinRaGenConfig
 
+QUARTERS = 4
+QUARTER_STATISTICS = ("share", "mean", "minimum", "maximum", "deviation")
 SUMMARY_STATISTICS = (
     "log_count",
     "share_observed",
@@ -25,8 +27,16 @@ SUMMARY_STATISTICS = (
     "day_last",
     "day_minimum",
     "day_maximum",
+    "step_mean",
+    "step_maximum",
+    *(f"{name}_{quarter}" for quarter in range(1, QUARTERS + 1) for name in QUARTER_STATISTICS),
 )
-"""Of one variable's series: values in standard deviations of the training split, times in days since admission."""
+"""Of one variable's series: values in standard deviations of the training split, times in days since admission.
+
+A step is the distance from one reading to the next. The quarters of the time from admission to the stay's last
+reading have statistics of their own, as sub-periods have in Harutyunyan et al. 2019 (mimic3-benchmarks): "share" is
+that of the readings that lie in the quarter.
+"""
 SLOPE_LIMIT = 8.0
 NO_BOUND = 1e4
 """Farther than any normalised value: the bound of a variable without a range, finite as all weights must be."""
@@ -45,8 +55,8 @@ def summary_statistics(lab_features: torch.Tensor, lab_mask: torch.Tensor, bound
         `(batch, variables, len(SUMMARY_STATISTICS))`, in the order of `SUMMARY_STATISTICS`; 0 where a variable was
         not measured, but for "missing", which is then 1.
     """
-    # One more padded step, so that there is one also where no patient of the batch has a series.
-    lab_features, lab_mask = nn.functional.pad(lab_features, (0, 0, 0, 0, 0, 1)), nn.functional.pad(lab_mask, (0, 1))
+    # Two more padded steps, so that there are two also where no patient of the batch has a series.
+    lab_features, lab_mask = nn.functional.pad(lab_features, (0, 0, 0, 0, 0, 2)), nn.functional.pad(lab_mask, (0, 2))
     values, days = lab_features[..., 0], lab_features[..., 3]
     seen = lab_features[..., 1].bool() & lab_mask.bool()[:, :, None]
     weight = seen.to(values.dtype)
@@ -70,7 +80,7 @@ def summary_statistics(lab_features: torch.Tensor, lab_mask: torch.Tensor, bound
     def at(source: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         return source.gather(1, place[:, None]).squeeze(1)
 
-    columns = (
+    columns = [
         torch.log1p(count),
         count / steps,
         (~some).to(values.dtype),
@@ -87,11 +97,36 @@ def summary_statistics(lab_features: torch.Tensor, lab_mask: torch.Tensor, bound
         at(days, at_last),
         at(days, at_least),
         at(days, at_greatest),
-    )
+    ]
+    # Where a variable was not measured, its last value stands on: from step to step it changes with a reading only.
+    again = seen[:, 1:] & (weight.cumsum(1)[:, :-1] > 0)
+    steps_taken = (values[:, 1:] - values[:, :-1]).abs() * again
+    columns += [steps_taken.sum(1) / again.sum(1).clamp(min=1), steps_taken.amax(1)]
+    columns += _of_quarters(values, seen, days, total)
     table = torch.stack(columns, dim=-1)
     missing = torch.zeros(len(SUMMARY_STATISTICS), device=table.device, dtype=table.dtype)
     missing[SUMMARY_STATISTICS.index("missing")] = 1.0
     return torch.where(some[..., None], table, missing)
+
+
+def _of_quarters(
+    values: torch.Tensor, seen: torch.Tensor, days: torch.Tensor, total: torch.Tensor
+) -> list[torch.Tensor]:
+    """`QUARTER_STATISTICS` of each quarter; values, seen and days `(batch, steps, variables)`."""
+    last = (days * seen.any(-1, keepdim=True)).amax((1, 2), keepdim=True).clamp(min=1e-6)
+    quarters = (days * QUARTERS / last).long().clamp(max=QUARTERS - 1)
+    infinite = torch.finfo(values.dtype).max
+    columns: list[torch.Tensor] = []
+    for quarter in range(QUARTERS):
+        here = seen & (quarters == quarter)
+        count = here.to(values.dtype).sum(1)
+        divisor = count.clamp(min=1)
+        mean = (values * here).sum(1) / divisor
+        squares = ((values - mean[:, None]) ** 2 * here).sum(1)
+        extremes = (values.masked_fill(~here, infinite).amin(1), values.masked_fill(~here, -infinite).amax(1))
+        low, high = (torch.where(count > 0, extreme, 0.0) for extreme in extremes)
+        columns += [count / total, mean, low, high, (squares / divisor).sqrt()]
+    return columns
 
 
 class ClinRaGenSummaryEncoder(nn.Module):

@@ -10,13 +10,18 @@ import pytest
 import torch
 
 from modeling_clinragen.errors import SettingsError
-from modeling_clinragen.summary_encoder_clinragen import NO_BOUND, SUMMARY_STATISTICS, summary_statistics
+from modeling_clinragen.summary_encoder_clinragen import (
+    NO_BOUND,
+    QUARTER_STATISTICS,
+    SUMMARY_STATISTICS,
+    summary_statistics,
+)
 
 Series = dict[str, np.ndarray]
 
 
-def by_hand(hours: np.ndarray, values: np.ndarray, low: float, high: float) -> dict[str, float]:
-    """The statistics of one variable; `values` are normalised, NaN where not measured."""
+def by_hand(hours: np.ndarray, values: np.ndarray, low: float, high: float, end: float) -> dict[str, float]:
+    """The statistics of one variable; `values` are normalised, NaN where not measured; `end` is the last hour."""
     seen = ~np.isnan(values)
     if not seen.any():
         return {name: float(name == "missing") for name in SUMMARY_STATISTICS}
@@ -39,7 +44,24 @@ def by_hand(hours: np.ndarray, values: np.ndarray, low: float, high: float) -> d
         "day_last": x[-1],
         "day_minimum": x[y.argmin()],
         "day_maximum": x[y.argmax()],
+        "step_mean": np.abs(np.diff(y)).mean() if len(y) > 1 else 0.0,
+        "step_maximum": np.abs(np.diff(y)).max() if len(y) > 1 else 0.0,
+        **of_quarters(hours[seen] / end, y),
     }
+
+
+def of_quarters(place: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """The statistics of the readings in each quarter; `place` runs from 0 to 1, where the stay's last reading is."""
+    found = {}
+    for number in range(4):
+        inside = y[(place >= number / 4) & ((place < (number + 1) / 4) | (number == 3))]
+        table = (
+            (len(inside) / len(y), inside.mean(), inside.min(), inside.max(), inside.std())
+            if len(inside)
+            else 5 * (0,)
+        )
+        found |= {f"{name}_{number + 1}": value for name, value in zip(QUARTER_STATISTICS, table, strict=True)}
+    return found
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -55,7 +77,8 @@ def test_statistics_are_those_of_the_measurements(
     found = summary_statistics(features["lab_features"].double(), features["lab_mask"], bounds.double())[0]
     scaled = np.clip((series["values"] - extractor.means) / extractor.stds, -8, 8)
     for column in range(width):
-        expected = by_hand(series["hours"], scaled[:, column], *bounds[column].tolist())
+        end = series["hours"][(~np.isnan(series["values"])).any(axis=1)].max()
+        expected = by_hand(series["hours"], scaled[:, column], *bounds[column].tolist(), end)
         for name, value in zip(SUMMARY_STATISTICS, found[column].tolist(), strict=True):
             assert value == pytest.approx(expected[name], abs=2e-5), (column, name)
 
