@@ -130,6 +130,14 @@ class PhaseConfig(Seq2SeqTrainingArguments):
         at_least=0,
         at_most=1,
     )
+    average_share: float = setting(
+        0.0,
+        help="The trained model has the mean of the weights over this share of the steps, the last ones; 0 for the "
+        "weights of the last step alone. It suits a learning rate that stays high (lr_scheduler_type: "
+        "constant_with_warmup).",
+        at_least=0,
+        at_most=1,
+    )
     attn_implementation: str | None = setting(
         None,
         help="Attention implementation during training (sdpa, eager, ...); the model's own by default. For a small "
@@ -294,6 +302,8 @@ def _impossible(config: PhaseConfig) -> Iterator[tuple[str, str]]:
         yield "metric_for_best_model", f"expected loss, which is all that a phase measures; got '{best}'"
     if config.max_steps <= 0 and config.num_train_epochs <= 0:
         yield "num_train_epochs", "no step would be trained; give it, or max_steps, a value above 0"
+    if config.average_share and config.load_best_model_at_end:
+        yield "load_best_model_at_end", "is the model of one step, and average_share the mean of many; leave one out"
     if config.label_smoothing_factor:
         yield "label_smoothing_factor", "needs logits, which no phase computes; leave it at 0"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ from trainers.phase_config import PhaseConfig
 from trainers.phases import Phase
 from trainers.reading import profile_inputs
 from trainers.sampling import EpochSeededLengthSampler
+from trainers.weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
 
@@ -151,16 +153,30 @@ class PhaseTrainer(Seq2SeqTrainer):
         )
         self._meter = LossMeter(self._mean_of_processes)
         self.add_callback(self._meter)
+        self._average = WeightAverage(model, args.average_share)
+        if args.average_share:
+            self.add_callback(self._average)
 
     def _mean_of_processes(self, value: torch.Tensor) -> float:
         return float(self.accelerator.gather(value.to(self.args.device)).mean().item())
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers. While the backbone itself is trained, its untrained adapters are skipped."""
-        if not self.args.train_backbone:
-            return super().train(*args, **kwargs)
-        with untrained_adapters_idle(self.model.language_model):
-            return super().train(*args, **kwargs)
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers; at the end the model has the mean of the weights, where `average_share` asks for it.
+
+        While the backbone itself is trained, its untrained adapters are skipped.
+        """
+        if isinstance(resume_from_checkpoint, str):
+            self._average.load(Path(resume_from_checkpoint))
+        idle = untrained_adapters_idle(self.model.language_model) if self.args.train_backbone else nullcontext()
+        with idle:
+            output = super().train(resume_from_checkpoint, *args, **kwargs)
+        self._average.give()
+        return output
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """As in transformers, of the weights that the model would have if the training ended here."""
+        with self._average.given():
+            return super().evaluate(*args, **kwargs)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """As in transformers. Raises `StageError` where the loss is not a finite number."""
@@ -187,7 +203,9 @@ class PhaseTrainer(Seq2SeqTrainer):
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             folder = Path(self._get_output_dir(trial=trial))
-            seal_checkpoint(folder / f"{CHECKPOINT}{self.state.global_step}")
+            checkpoint = folder / f"{CHECKPOINT}{self.state.global_step}"
+            self._average.save(checkpoint)
+            seal_checkpoint(checkpoint)
             best = self.state.best_model_checkpoint
             remove_older(folder, limit, None if best is None else Path(best))
 

@@ -103,6 +103,35 @@ def test_the_curve_of_a_killed_training_is_that_of_a_straight_one(train: Train, 
     same(train(killed), straight)
 
 
+AVERAGED = ("--average_share", "0.5", "--lr_scheduler_type", "constant")
+
+
+def test_an_averaged_model_has_the_mean_of_the_last_weights(train: Train, tmp_path: Path) -> None:
+    ends = [train(tmp_path / f"steps-{steps}", *AVERAGED[2:], "--max_steps", str(steps)) for steps in range(5, 10)]
+    averaged = load_file(train(tmp_path / "averaged", *AVERAGED) / "model.safetensors")
+    weights = [load_file(folder / "model.safetensors") for folder in ends]
+    moved = 0
+    for name, mean in averaged.items():
+        expected = torch.stack([one[name].float() for one in weights]).mean(0)
+        assert torch.allclose(mean.float(), expected, atol=1e-6), name
+        moved += not torch.allclose(mean, weights[-1][name], atol=1e-4)
+    assert moved > 10
+
+
+def test_a_killed_training_averages_as_a_straight_one(train: Train, tmp_path: Path) -> None:
+    straight = train(tmp_path / "straight", *AVERAGED)
+    for stop in (4, 8):  # before and behind the first step that counts
+        with pytest.raises(StopError):
+            train(tmp_path / f"killed-{stop}", *AVERAGED, stop=stop)
+        same(train(tmp_path / f"killed-{stop}", *AVERAGED), straight)
+
+
+def test_the_best_step_and_the_mean_of_steps_exclude_each_other(train: Train, tmp_path: Path) -> None:
+    best = ("--load_best_model_at_end", "--save_steps", "4")
+    with pytest.raises(SettingsError, match=r"load_best_model_at_end: .*average_share"):
+        train(tmp_path / "model", *AVERAGED, *best)
+
+
 def halve(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
