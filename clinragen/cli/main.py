@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clinragen.cli import check, download, knowledge, recipe
+from clinragen.cli import ablate, check, download, knowledge, recipe
 from clinragen.cli.explain import add_explain_commands
 from clinragen.cli.failures import fail, fail_if_known
 from clinragen.cli.run_stage import OUTPUT_HELP
@@ -82,6 +82,7 @@ def _run(
     run_recipe(recipe, output or Path("runs") / recipe.stem, seed, root=root)
 
 
+ablate.add_command(app)
 add_stage_commands(app)
 download.add_command(app)
 knowledge.add_commands(app)

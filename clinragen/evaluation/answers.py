@@ -124,11 +124,14 @@ class _Work:
         if model.disease_head is not None:
             probabilities, by_head = self._diagnosed(system, model, processor)
         listed = by_head if model.config.list_from == "head" else None
-        if len(self.rows) < len(self.cohort["test"]) and model.config.list_from != "head":
-            raise SettingsError(
-                f"texts is {self.config.texts}, but the lists of {system.folder} are not its head's, so the other "
-                "patients have none; leave texts out"
-            )
+        others = listed
+        if listed is None and len(self.rows) < len(self.cohort["test"]):
+            if processor.layout != "diagnosis-first":
+                raise SettingsError(
+                    f"texts is {self.config.texts}, but {system.folder} lists the diseases after the rationale, so "
+                    "the other patients have no list; leave texts out"
+                )
+            others = self._listed_by_decoder(system, model, processor)
         texts = self._texts(system, model, processor, shares(0, passes))
         parsed = [processor.parse(text) for text in texts]
         rationales = [answer.rationale if answer.problem is None else None for answer in parsed]
@@ -137,7 +140,7 @@ class _Work:
         if not self.config.raw:
             written, verified = self._verified(system, model, processor, rationales, shares(1, passes))
         test = self.cohort["test"]
-        diagnoses: list[tuple[str, ...]] = [()] * len(test) if listed is None else list(listed)
+        diagnoses: list[tuple[str, ...]] = [()] * len(test) if others is None else list(others)
         for row, names in zip(self.rows, written, strict=True):
             diagnoses[row] = names
         diseases = self.cohort.vocabulary.diseases

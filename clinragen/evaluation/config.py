@@ -33,7 +33,7 @@ class EvaluateConfig:
     texts: int | None = setting(
         None,
         help="Patients whose rationales are written and scored, drawn from the test split; all by default. The others "
-        "are diagnosed by the disease head alone.",
+        "get a list of diseases alone.",
         unit="patients",
         at_least=1,
     )

@@ -152,6 +152,8 @@ def score_answers(
     texts = {name: _of_all(answer, answer.texts) for name, answer in answers.items()}
     shown = {name: _of_all(answer, [one.shown for one in answer.verified]) for name, answer in answers.items()}
     scored = {name: [list(names) for names in answer.diagnoses] for name, answer in answers.items()}
+    diseases = np.array(cohort.vocabulary.disease_names)
+    scored |= {name: [diseases[row > 0].tolist() for row in answer.predictions] for name, answer in baselines.items()}
     write_json(
         folder / "predictions.json",
         {"example_id": test["example_id"][:], **texts, "shown": shown, "diagnoses": scored},

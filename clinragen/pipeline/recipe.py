@@ -76,7 +76,7 @@ def load_recipe(path: Path) -> Recipe:
             raise SettingsError(f"{path}: {section}: seed: not expected in a recipe; give the run's seed as --seed")
     folder = path.resolve().parent
     try:
-        recipe = make_config(Recipe, _located(Recipe, content, folder), str(path))
+        recipe = make_config(Recipe, located(Recipe, content, folder), str(path))
     except InputDataError as error:  # a vocabulary or a split of the user's that is missing or faulty
         raise SettingsError(f"{path}: {error}") from error
     paths = {name: folder / file for name, file in recipe.train.items()}
@@ -115,7 +115,7 @@ def _read(path: Path) -> dict[str, Any]:
     return kept
 
 
-def _located(kind: type, content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def located(kind: type, content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Settings of a config as written in a file in `folder`, with relative paths taken from there.
 
     A text that may be a name or a path is taken as the path of a folder (a local corpus) or file (a source) that lies
@@ -127,7 +127,7 @@ def _located(kind: type, content: Mapping[str, Any], folder: Path) -> dict[str, 
         options = get_args(types.get(name)) or (types.get(name),)
         nested = next((option for option in options if is_dataclass(option)), None)
         if isinstance(nested, type) and isinstance(value, Mapping):
-            found[name] = _located(nested, value, folder)
+            found[name] = located(nested, value, folder)
         elif Path in options and isinstance(value, str) and value:
             found[name] = str(folder / value)
         elif name in getattr(kind, "MAY_BE_FOLDERS", ()) or (kind is LLMConfig and _runs_here(name, content)):

@@ -100,12 +100,28 @@ def test_the_decoder_s_own_lists_are_scored_beside_those_of_the_head(
     assert found["note_only"].other_list is None
 
 
-def test_without_a_head_everybody_needs_a_text(
+def test_without_a_head_the_others_get_the_decoder_s_list(
     make_model: Any, make_processor: Any, vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
     make_model("t5").save_pretrained(tmp_path)
     make_processor().save_pretrained(tmp_path)
-    with pytest.raises(SettingsError, match=r"texts is 3, but the lists of .* are not its head's"):
+    cohort, systems = make_cohort(vocabulary), systems_of({"full": tmp_path})
+    found = answer_systems(cohort, systems, EvaluateConfig(texts=3), checking=checking_of(vocabulary))["full"]
+    model, processor = load_parent(tmp_path)
+    lists = write_lists(
+        model, processor, list(zip(cohort["test"]["note"], series_column(cohort["test"]), strict=True))
+    )
+    others = [row for row in range(len(lists)) if row not in found.rows]
+    assert len(found.rows) == 3
+    assert [found.diagnoses[row] for row in others] == [lists[row] for row in others]
+
+
+def test_without_a_head_a_list_behind_the_rationale_needs_the_text(
+    make_model: Any, make_processor: Any, vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    make_model("t5").save_pretrained(tmp_path)
+    make_processor(layout="rationale-first").save_pretrained(tmp_path)
+    with pytest.raises(SettingsError, match=r"texts is 3, but .* lists the diseases after the rationale"):
         answer_systems(
             make_cohort(vocabulary),
             systems_of({"full": tmp_path}),
