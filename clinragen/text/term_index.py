@@ -67,9 +67,9 @@ def _capitals(word: str) -> int:
 class TermIndex(Generic[T]):
     """Phrases with their owners. Finds the longest phrase at each place, from left to right, without overlap.
 
-    Case, plural and year do not matter, and hyphen, slash and line break count as a space. One exception: an abbreviation of
-    up to three capitals ("MI", "PAF") needs at least two capitals in the text, since in lower case it is often
-    another word.
+    Case, plural and year do not matter, and hyphen, slash and line break count as a space. One exception: an
+    abbreviation of up to three capitals ("MI", "PAF") needs at least two capitals in the text, since in lower case it
+    is often another word.
     """
 
     def __init__(self, phrases: Iterable[tuple[str, T]]) -> None:
