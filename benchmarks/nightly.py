@@ -26,8 +26,12 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], Path | None]] = {
     "quickstart": (("quickstart.py", "--seed", "0"), None),
     "grounding": (("grounding.py",), ROOT / "runs" / "quickstart"),
     "second-reading": (("second_reading.py",), ROOT / "runs" / "quickstart"),
-    "quickstart-seed-1": (("quickstart.py", "--seed", "1"), None),
-    "quickstart-seed-2": (("quickstart.py", "--seed", "2"), None),
+    **{f"quickstart-seed-{seed}": (("quickstart.py", "--seed", str(seed)), None) for seed in (11, 12, 13)},
+    "recommended": (("quickstart.py", "--recipe", "tiny-t5-recommended"), None),
+    **{
+        f"recommended-seed-{seed}": (("quickstart.py", "--recipe", "tiny-t5-recommended", "--seed", str(seed)), None)
+        for seed in (11, 12, 13)
+    },
     "model": (("model.py",), None),
     "teacher": (("teacher.py",), None),
     "extraction": (("extraction.py",), None),

@@ -1,10 +1,10 @@
 """Runs `clinragen quickstart` in a fresh folder and records time, peak memory and scores.
 
-    python benchmarks/quickstart.py [--seed 0] [--keep FOLDER]
+    python benchmarks/quickstart.py [--recipe quickstart] [--seed 0] [--keep FOLDER]
 
-Writes benchmarks/results/quickstart/: result.json (scores, seconds, memory, versions, commit, machine), what was
-printed and the figures of the report; with another seed than 0, result-seed-<seed>.json alone. An interrupted run
-writes nothing.
+Writes benchmarks/results/<recipe>/: result.json (scores, seconds, memory, versions, commit, machine), what was printed
+and the figures of the report; with another seed than 0, result-seed-<seed>.json alone. An interrupted run writes
+nothing. Another recipe of recipes/ that makes its own patients is given by its name, such as tiny-t5-recommended.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "quickstart"
 PACKAGES = ("torch", "transformers", "peft", "datasets", "duckdb", "scikit-learn", "lightgbm", "sacrebleu")
 
 
@@ -38,6 +37,7 @@ def processor() -> str:
 def main() -> None:
     """Run, measure, record."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipe", default="quickstart")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="keep the run here")
     chosen = parser.parse_args()
@@ -45,18 +45,18 @@ def main() -> None:
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
     folder = Path(tempfile.mkdtemp()) if chosen.keep is None else chosen.keep
-    output = folder / "quickstart"
-    words = [str(Path(sys.executable).parent / "clinragen"), "quickstart", "--output", str(output)]
+    output = folder / chosen.recipe
+    command = ["quickstart"] if chosen.recipe == "quickstart" else ["run", f"recipes/{chosen.recipe}.yaml"]
+    command += ["--seed", str(chosen.seed)]
+    words = [str(Path(sys.executable).parent / "clinragen"), *command, "--output", str(output)]
     started = time.monotonic()
     environment = {**os.environ, "COLUMNS": "100"}
-    done = subprocess.run(
-        [*words, "--seed", str(chosen.seed)], capture_output=True, text=True, check=True, env=environment
-    )
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, env=environment)
     seconds = time.monotonic() - started
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     metrics = json.loads((output / "evaluation" / "metrics.json").read_text())
     result = {
-        "command": f"clinragen quickstart --seed {chosen.seed}",
+        "command": " ".join(["clinragen", *command]),
         "seconds": round(seconds, 1),
         "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
         "peak_memory_gib": round(used.ru_maxrss / 2**20, 2),
@@ -69,16 +69,18 @@ def main() -> None:
         **{key: metrics[key] for key in ("systems", "differences", "rationale", "held_out", "training", "notices")},
         **{key: metrics[key] for key in ("logistic_regression", "gradient_boosting", "strongest")},
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    results = ROOT / "benchmarks" / "results" / chosen.recipe
+    results.mkdir(parents=True, exist_ok=True)
     name = "result.json" if chosen.seed == 0 else f"result-seed-{chosen.seed}.json"
     if chosen.seed == 0:
         for picture in (output / "evaluation").glob("*.png"):
-            shutil.copy(picture, RESULTS / picture.name)
+            shutil.copy(picture, results / picture.name)
         # As if it had run where users run it.
-        printed = "\n".join(line.rstrip() for line in done.stdout.replace(str(output), "runs/quickstart").splitlines())
-        (RESULTS / "printed.txt").write_text(printed + "\n")
-    (RESULTS / name).write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
-    print(f"{seconds:.0f} s, {result['peak_memory_gib']} GiB; written to {RESULTS}")
+        shown = done.stdout.replace(str(output), f"runs/{chosen.recipe}")
+        printed = "\n".join(line.rstrip() for line in shown.splitlines())
+        (results / "printed.txt").write_text(printed + "\n")
+    (results / name).write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
+    print(f"{seconds:.0f} s, {result['peak_memory_gib']} GiB; written to {results}")
     if chosen.keep is None:
         shutil.rmtree(folder)
 
