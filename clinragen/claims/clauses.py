@@ -100,6 +100,12 @@ class Clause:
             self.parts.append(Part(token, "", "boundary"))
 
     @property
+    def tokens(self) -> list[Token]:
+        """The tokens it has taken up, but for names that only name."""
+        owns = [own for _, own in self.subjects if own is not None]
+        return [*self.leads, *self.before, *owns, *(part.token for part in self.parts)]
+
+    @property
     def bare(self) -> bool:
         """Whether nothing but names of conditions has been read: an item of a list."""
         return self.conditions and not self.parts

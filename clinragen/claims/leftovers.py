@@ -12,6 +12,7 @@ from bisect import bisect_left
 from clinragen.claims.clauses import Clause
 from clinragen.claims.lexicon import CAUSE
 from clinragen.claims.tokens import Token
+from clinragen.claims.unread import WORDS, ZONE_ENDS, leave_unread
 
 _CHARGED = frozenset(
     (
@@ -27,9 +28,6 @@ _CHARGED = frozenset(
         "ordinal",
     )
 )
-_WORDS = frozenset(("word", "soft"))
-_NUMBERS = frozenset(("number", "pair", "span"))
-_PREPOSITIONS = frozenset(("on", "for", "in", "of", "to", "by", "from", "at", "with", "into", "within", "during"))
 # So many words a cause has at most.
 _REACH = 20
 _SAID = frozenset(("word", "soft", "blank", "name", "condition"))
@@ -37,7 +35,6 @@ _AGENT = frozenset(("word", "soft", "condition"))
 _AGENTS = frozenset(("by", "from"))
 # What may stand between "a normal temperature is" and its range.
 _BESIDE_RANGE = frozenset(("quantifier", "filler", "hedge", "approximately"))
-_ZONE_ENDS = frozenset(("stop", "break", "comma", "colon", "interpretation", "conjunction"))
 # "Other than a dip, SpO2 was normal": the rest of the sentence does not hold as it stands.
 _EXCLUSIONS = frozenset(("other than", "apart from", "aside from", "except", "except for", "excepting"))
 
@@ -53,17 +50,16 @@ def leave_open(tokens: list[Token], clauses: list[Clause]) -> None:
     _leave_other(tokens, clauses)
     _leave_exclusive(clauses)
     _leave_causes(tokens, clauses)
-    _leave_unknown(tokens, clauses)
-    _leave_numbers(tokens, clauses)
+    leave_unread(tokens, clauses)
     if not any(token.kind in _CHARGED for token in tokens):
         return
-    taken = {one.start for clause in clauses for one in _tokens_of(clause)}
+    taken = {one.start for clause in clauses for one in clause.tokens}
     if any(token.kind == "charged" and token.text.lower() in _EXCLUSIONS for token in tokens):
         for clause in clauses:
             clause.scope = "unread" if clause.scope == "now" else clause.scope
     first = 0
     for index in range(len(tokens) + 1):
-        if index < len(tokens) and tokens[index].kind not in _ZONE_ENDS:
+        if index < len(tokens) and tokens[index].kind not in ZONE_ENDS:
             continue
         zone = tokens[first:index]
         first = index + 1
@@ -109,7 +105,7 @@ def _leave_exclusive(clauses: list[Clause]) -> None:
     """ "Only the heart rate was abnormal": that nothing else was is not checked."""
     for clause in clauses:
         only = any(one.kind == "only" for one in clause.before)
-        if only and not any(one.kind in ("time", "quantifier") for one in _tokens_of(clause)):
+        if only and not any(one.kind in ("time", "quantifier") for one in clause.tokens):
             clause.unknown = True
 
 
@@ -157,97 +153,8 @@ def _leads_to_agent(tokens: list[Token], index: int) -> bool:
     )
     if before not in said or following is None or following.kind not in _AGENT:
         return False
-    known = following.kind in _WORDS and following.meaning is not None
+    known = following.kind in WORDS and following.meaning is not None
     return not known or (following.meaning is not None and following.meaning.word == "agent")
-
-
-def _leave_unknown(tokens: list[Token], clauses: list[Clause]) -> None:
-    """A clause with a word that is not known is never supported: it may say something else than it seems to."""
-    if not any(token.kind in _WORDS and token.meaning is None for token in tokens):
-        return
-    first = 0
-    for index in range(len(tokens) + 1):
-        if index < len(tokens) and tokens[index].kind not in _ZONE_ENDS:
-            continue
-        zone = tokens[first:index]
-        # "meets SIRS criteria given a temperature of 39": the words right behind the verb are its object.
-        explained = first > 0 and tokens[first - 1].kind == "interpretation"
-        first = index + 1
-        unknown = _unknown_word(zone, behind=explained)
-        if unknown is None:
-            continue
-        places = {token.start for token in zone}
-        for clause in clauses:
-            owned = [one for one in _tokens_of(clause) if one not in clause.leads]
-            if any(one.start in places for one in owned) or _stands_in(clause, zone):
-                clause.unknown = True
-
-
-def _leave_numbers(tokens: list[Token], clauses: list[Clause]) -> None:
-    """A number that no clause has taken up, and no other noun either, leaves the clause before it open."""
-    taken: set[int] | None = None
-    for index, token in enumerate(tokens):
-        if token.kind not in _NUMBERS:
-            continue
-        taken = taken if taken is not None else {one.start for clause in clauses for one in _tokens_of(clause)}
-        if token.start in taken:
-            continue
-        following = tokens[index + 1].kind if index + 1 < len(tokens) else ""
-        if following in ("word", "name") or not _is_said(tokens, index):
-            continue
-        place = bisect_left(clauses, token.start, key=_start)
-        behind = clauses[place] if place < len(clauses) else None
-        if behind is not None and _is_beside(tokens, index, behind):
-            behind.unknown = True  # "after a rise to 157 the heart rate came down"
-        elif place:
-            clauses[place - 1].unknown = True
-
-
-def _is_beside(tokens: list[Token], index: int, clause: Clause) -> bool:
-    """Whether a clause begins behind a token in the same part of the sentence."""
-    for token in tokens[index + 1 : index + 1 + _REACH]:
-        if token.kind in _ZONE_ENDS:
-            return False
-        if token.start >= clause.start:
-            return True
-    return False
-
-
-def _is_said(tokens: list[Token], index: int) -> bool:
-    """Whether a verb of change leads to a number ("then cooled off to 38.8"), not a noun that is not known."""
-    particles, said = 0, False
-    for token in reversed(tokens[:index]):
-        if token.kind in _ZONE_ENDS:
-            break
-        if token.kind in ("name", "condition"):
-            return False
-        if token.kind == "word" and token.meaning is not None and token.meaning.word == "adjunct":
-            continue  # "after a rise to 157"
-        if token.kind == "word" and said:
-            return False  # "lactate peaking at 6.2"
-        particles += token.kind == "word"
-        said = said or token.kind in ("trend", "extreme", "compare") or (token.kind == "soft" and not token.meaning)
-    return said and particles <= 1
-
-
-def _stands_in(clause: Clause, zone: list[Token]) -> bool:
-    return any(token.kind == "name" and clause.start <= token.start < clause.end for token in zone)
-
-
-def _unknown_word(zone: list[Token], *, behind: bool) -> Token | None:
-    """The first word that is neither known to change nothing nor behind a preposition, as the first one may be."""
-    for place, token in enumerate(zone):
-        if token.kind in _WORDS:
-            known = token.meaning is not None
-            behind = behind or (known and token.meaning is not None and token.meaning.word == "adjunct")
-            if not known and not behind and not token.text.lower().endswith("ly"):
-                return token
-        elif token.kind == "filler" and token.text.lower() in _PREPOSITIONS:
-            # "the heart rate of the neighbour": whose it is
-            behind = not (token.text.lower() == "of" and place > 0 and zone[place - 1].kind == "name")
-        elif token.kind not in ("filler", "foreign", "blank"):
-            behind = False
-    return None
 
 
 def _is_extreme(zone: list[Token], place: int) -> bool:
@@ -256,11 +163,6 @@ def _is_extreme(zone: list[Token], place: int) -> bool:
         return False
     following = [one.kind for one in zone[place + 1 :] if one.kind not in ("soft", "filler", "approximately")]
     return zone[place].kind == "extreme" and following[:1] == ["number"]
-
-
-def _tokens_of(clause: Clause) -> list[Token]:
-    owns = [own for _, own in clause.subjects if own is not None]
-    return [*clause.leads, *clause.before, *owns, *(part.token for part in clause.parts)]
 
 
 def _changes(zone: list[Token], place: int, clause: Clause) -> bool:

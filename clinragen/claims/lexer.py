@@ -35,7 +35,7 @@ _DECADE = re.compile(
 _PAIR = re.compile(r"(?<![\w./])(?P<a>\d{2,3}) ?/ ?(?P<b>\d{2,3})(?![\w/]|\.\d)")
 _HUNDREDS = 200
 _TENS_WORDS = ("twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties")
-_PLAIN_GROUPS = {"adjuncts": "adjunct", "body": "agent", "treatment": "agent"}
+_PLAIN_GROUPS = {"adjuncts": "adjunct", "body": "agent", "treatment": "agent", "drugs and devices": "agent"}
 _TENS = re.compile(
     rf"(?<=the )(?P<part>(?:low|lower|mid|middle|high|upper)[ -])?(?P<a>{'|'.join(_TENS_WORDS)})\b", re.IGNORECASE
 )

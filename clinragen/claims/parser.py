@@ -30,6 +30,7 @@ from clinragen.claims.rewrites import rewrite
 from clinragen.claims.scope_reader import ScopeReader, deny
 from clinragen.claims.scopes import ENDERS, Carrier, alternative_ahead, looks_forward
 from clinragen.claims.statements import statements_of
+from clinragen.claims.times_beside import take_times_beside
 from clinragen.claims.tokens import Token
 from clinragen.claims.types import Statement, When
 from clinragen.claims.wanted import leave_wanted
@@ -75,6 +76,7 @@ class Parser(ScopeReader):
         leave_wanted(self._tokens, self._clauses)
         stated = [statements_of(clause) for clause in self._clauses]
         relate(stated, link_clauses(self._tokens, self._clauses))
+        take_times_beside(self._tokens, self._clauses, stated)
         return [statement for of_clause in stated for statement in of_clause]
 
     def _read(self, index: int, token: Token) -> None:

@@ -56,6 +56,7 @@ _ELSEWHEN = {
 }
 _UNREAD = "a number, a time or a comparison in it was not understood"
 _UNKNOWN = "a word in it was not understood"
+_ELSEWHERE = "it is so, but not at the time that is named beside it"
 # So many characters may stand between a condition and the statement that specifies it.
 _BESIDE = 12
 # A statement that something occurs stays wrong, whatever else is said of it.
@@ -190,11 +191,26 @@ class SeriesChecker:
                 else one
                 for one in outcomes
             ]
+        if statement.beside_times and any(one.verdict == SUPPORTED for one in outcomes):
+            outcomes = self._at_times_beside(statement, readings, outcomes)
         if not statement.unread:
             return outcomes
         return [
             replace(one, verdict=UNVERIFIABLE, evidence=replace(one.evidence, reason=_UNREAD))
             if one.verdict == SUPPORTED or not certain
+            else one
+            for one in outcomes
+        ]
+
+    def _at_times_beside(self, statement: Statement, readings: Readings, outcomes: list[Outcome]) -> list[Outcome]:
+        """ "hypotensive at hour 6 (82/42, MAP 55)": what is supported has to be so at a time beside it as well."""
+        for times in statement.beside_times:
+            found = self._outcomes(replace(statement, times=times, beside_times=()), readings)
+            if all(one.verdict == SUPPORTED for one in found):
+                return outcomes
+        return [
+            replace(one, verdict=UNVERIFIABLE, evidence=replace(one.evidence, reason=_ELSEWHERE))
+            if one.verdict == SUPPORTED
             else one
             for one in outcomes
         ]

@@ -14,6 +14,7 @@ from clinragen.claims.types import Predicate, Quantifier, Statement, Subject, Wh
 _POINTS = frozenset(("at", "start", "admission", "end"))
 _OF_CHANGES = frozenset(("every", "persistent", "monotonic"))
 _KEPT_ON = frozenset(("every", "persistent"))
+_AT_ONCE = frozenset(("near", "pair", "between", "compare"))
 _VALUES = frozenset(("near", "pair", "between", "range"))
 # Statements about several readings at once: a count of readings says nothing about them.
 _WHOLE = frozenset(("trend", "extreme", "range", "spread", "course", "versus", "factor"))
@@ -121,6 +122,9 @@ def _statement(
         return [one for part in parts for one in _statement(clause, part, predicate, subject, None)]
     times = tuple(_dated(when, predicate, negation) for when in segment.times)
     span = (clause.start, max(clause.end if segment.end < 0 else segment.end, clause.start + 1))
+    # "now 110": a value that was there at another time only is not supported
+    plain = not (negation or quantifier) and predicate.kind in _AT_ONCE
+    now = plain and [when.kind for when in times] == ["now"]
     times = tuple(when for when in times if when.kind != "now")
     if clause.again:
         times = tuple(When("window", when.first, whole=True) if when.kind == "from" else when for when in times)
@@ -141,6 +145,7 @@ def _statement(
             scope=_scope(clause, segment),
             unread=segment.unread or _is_recounted(quantifier, predicate) or _is_led(clause, predicate, times),
             unknown=clause.unknown,
+            beside_times=((When("end"),),) if now else (),
             lasting=segment.lasting,
             only=segment.only,
             episode=segment.episode,

@@ -175,7 +175,8 @@ class Statement:
     how long it is said to hold; with `only`, it holds at no other time, as an `episode` not right before or behind
     it. A value that is part of a condition is one of the readings `within` it ("tachycardic at 130"). `by_name`: the
     name of a condition says it ("tachycardic"), which a value in the same clause may specify. `beside`: it is said to
-    be so "when", "while", "whenever", "only when", "before" or "after" one of the other statements holds.
+    be so "when", "while", "whenever", "only when", "before" or "after" one of the other statements holds. A value
+    without a time of its own has to be so at one of the `beside_times` as well, where there are any.
     """
 
     subject: Subject
@@ -195,3 +196,4 @@ class Statement:
     within: Predicate | None = None
     by_name: bool = False
     beside: tuple[str, tuple[Statement, ...]] = ("", ())
+    beside_times: tuple[tuple[When, ...], ...] = ()

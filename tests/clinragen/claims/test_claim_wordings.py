@@ -178,8 +178,10 @@ def test_an_unknown_word_leaves_a_statement_open(sentence: str, true: str, false
     assert by_variable(check(sentence.format(word, false).capitalize())) in ({"heart_rate": "C"}, {"heart_rate": "U"})
 
 
-@pytest.mark.parametrize("end", ["on vraxol", "despite two quonks", "in a zorbic man", "amid blenting", "clearly"])
-def test_an_unknown_word_behind_a_preposition_changes_nothing(end: str) -> None:
+@pytest.mark.parametrize(
+    "end", ["on norepinephrine", "despite two quonks", "in a young man", "amid sedation", "clearly"]
+)
+def test_a_known_word_behind_a_preposition_changes_nothing(end: str) -> None:
     assert by_variable(check(f"The heart rate peaked at 130 {end}.")) == {"heart_rate": "S"}
 
 
