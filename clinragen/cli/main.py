@@ -98,6 +98,9 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Every shape of a batch has its own compiled kernels; keeping the usual thousand of them takes gigabytes.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    # Threads that wait for each other sleep. By default they keep their cores busy, and where another process needs one
+    # of these, a step takes twice as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     interrupted = "interrupted; run the same command again to go on where it stopped"
     try:
         # Typer turns Ctrl-C into this exit code, or, in other versions, into an Abort.
