@@ -15,7 +15,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 
 from .errors import InputDataError, SettingsError
-from .loading_clinragen import load_part, load_weights
+from .loading_clinragen import is_gguf, load_part, load_weights
 from .own_adapters_clinragen import forget_adapters, keep_own_adapters, require_no_adapters
 from .provenance_clinragen import is_credentialed, recorded_in
 
@@ -33,7 +33,7 @@ def build_language_model(config: PreTrainedConfig, *, tied: bool) -> PreTrainedM
 
 
 def load_language_model(backbone: str | Path | PreTrainedModel) -> PreTrainedModel:
-    """A pretrained language model from its folder or `hf://owner/name`; a loaded one is returned unchanged.
+    """A pretrained language model from its folder, `hf://owner/name` or GGUF file; a loaded one is returned unchanged.
 
     It is loaded in single precision: most decoder-only models are published in bfloat16, which loses small steps of
     the optimizer. One whose folder records credentialed data is marked so in its config.
@@ -48,6 +48,8 @@ def load_language_model(backbone: str | Path | PreTrainedModel) -> PreTrainedMod
         found = load_part(AutoConfig, backbone)
         auto = AutoModelForSeq2SeqLM if found.is_encoder_decoder else AutoModelForCausalLM
         model = load_weights(auto, backbone, dtype=torch.float32)
+        if is_gguf(backbone):
+            model = _dequantised(model)
     except InputDataError as error:
         raise SettingsError(f"backbone '{backbone}'{str(error).removeprefix(str(backbone))}") from error
     except (OSError, ValueError) as error:
@@ -59,6 +61,16 @@ def load_language_model(backbone: str | Path | PreTrainedModel) -> PreTrainedMod
     if record is not None and is_credentialed(record):
         model.config.credentialed = True
     return model
+
+
+def _dequantised(model: PreTrainedModel) -> PreTrainedModel:
+    """An ordinary model with the weights of one that was read from a GGUF file, which could not be saved otherwise."""
+    content = model.config.to_dict()
+    content.pop("quantization_config", None)
+    fresh = type(model)(type(model.config).from_dict(content))
+    fresh.load_state_dict(model.state_dict())
+    fresh.generation_config = model.generation_config
+    return fresh
 
 
 def has_tied_head(language_model: PreTrainedModel) -> bool:

@@ -111,6 +111,12 @@ TABLE = (
     # Libraries that are not installed.
     Known(
         "builtins.ImportError",
+        "gguf",
+        "a GGUF file is read by the package gguf; run: pip install 'clinragen[gguf]'",
+        "transformers",
+    ),
+    Known(
+        "builtins.ImportError",
         r"The '([\w.-]+)[^']*' distribution was not found",
         "{0} is not installed; install it, or choose a setting that does not need it",
     ),

@@ -1,7 +1,8 @@
 """The one way in which models, tokenizers and configurations are loaded: no foreign code, no pickles, no surprises.
 
 A name is a folder. One that does not exist is an error and is not looked up on the Hub, where whoever owns that name
-would decide what is loaded. A model on the Hub is asked for by `hf://owner/name`, or `hf://owner/name@revision`.
+would decide what is loaded. A model on the Hub is asked for by `hf://owner/name`, or `hf://owner/name@revision`. A
+language model may also be a single file with its tokenizer, in the format GGUF.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from .errors import GovernanceError, InputDataError
 from .library_errors import raised_in, user_error
 
 HUB = "hf://"
+GGUF = ".gguf"
 AIR_GAP = "CLINRAGEN_AIR_GAP"
 """Environment variable: where it is neither empty nor a no (0, false), this process reaches no other machine."""
 # A `Path` writes a double slash as a single one.
@@ -44,13 +47,13 @@ def locate(name: str | Path) -> tuple[str, dict[str, Any]]:
     """Where a model is.
 
     Args:
-        name: A folder, or `hf://owner/name`.
+        name: A folder, `hf://owner/name`, or a GGUF file.
 
     Returns:
         The folder or Hub id as `from_pretrained` takes it, and the arguments that keep it there.
 
     Raises:
-        InputDataError: There is no such folder, or this is not how a Hub id is written.
+        InputDataError: There is no such folder or file, or this is not how a Hub id is written.
         GovernanceError: It is on the Hub, and the air gap is closed.
     """
     text = str(name)
@@ -62,11 +65,18 @@ def locate(name: str | Path) -> tuple[str, dict[str, Any]]:
             raise GovernanceError(f"{text}: is on the Hub, but the air gap is closed; give a folder on this machine")
         chosen = {} if found["revision"] is None else {"revision": found["revision"]}
         return found["name"], {"local_files_only": False, **chosen}
+    if is_gguf(name):
+        return str(Path(name).parent), {"local_files_only": True, "gguf_file": Path(name).name}
     if not Path(name).is_dir():
         raise InputDataError(
             f"{text}: there is no such folder; check the path, or write {HUB}owner/name for a model on the Hub"
         )
     return text, {"local_files_only": True}
+
+
+def is_gguf(name: str | Path) -> bool:
+    """Whether this is a file in the format GGUF, by its name."""
+    return Path(name).suffix.lower() == GGUF and Path(name).is_file()
 
 
 def load_part(kind: Any, name: str | Path, **settings: Any) -> Any:
@@ -107,9 +117,9 @@ def _damage_named(name: str | Path) -> Iterator[None]:
             raise InputDataError(f"{file}: is not a readable JSON object; copy it anew, or make the folder again")
     try:
         yield
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, AttributeError, RuntimeError, struct.error) as error:
         # What our own code raises is a fault of it.
-        if user_error(error) is not None or not raised_in(error, "transformers", "tokenizers", "safetensors"):
+        if user_error(error) is not None or not raised_in(error, "transformers", "tokenizers", "safetensors", "gguf"):
             raise
         raise InputDataError(
             f"{name}: its files are damaged, or do not belong together; copy the folder anew, or make it again"

@@ -31,7 +31,7 @@ from .language_model_clinragen import (
     merge_lora,
     reorder_written,
 )
-from .loading_clinragen import HUB, load_part, locate
+from .loading_clinragen import HUB, is_gguf, load_part, locate
 from .provenance_clinragen import recorded_in
 from .summary_encoder_clinragen import ClinRaGenSummaryEncoder
 
@@ -335,7 +335,7 @@ class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
             raise InputDataError(f"{folder}: has no {ADAPTER_FILE}; give a folder made by save_adapter")
         config = load_part(ClinRaGenConfig, folder)
         name, expected = config.base_model_name_or_path, config.base_model_digest
-        if backbone is None and not Path(name).is_dir():
+        if backbone is None and not (Path(name).is_dir() or is_gguf(name)):
             # Whoever made the folder does not decide what is downloaded.
             raise InputDataError(
                 f"{folder}: its base model '{name}' is not a folder here; give its folder as the backbone, or "

@@ -23,7 +23,7 @@ from modeling_clinragen.errors import ClinRaGenError, GovernanceError, InputData
 from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
 from modeling_clinragen.knowledge_map_clinragen import term_token_ids
 from modeling_clinragen.library_errors import raised_in, user_error
-from modeling_clinragen.loading_clinragen import load_part
+from modeling_clinragen.loading_clinragen import is_gguf, load_part
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import (
     DIAGNOSIS_MARK,
@@ -267,7 +267,7 @@ def check_size(settings: ModelConfig, vocabulary: Vocabulary) -> None:
         shape = {**read_shape(settings.scratch), **special, "vocab_size": settings.vocab_size}
         with _shape_named(settings.scratch):
             require_possible_size(ClinRaGenConfig(text_config=shape, **fields))
-    elif (Path(str(settings.backbone)) / "config.json").is_file():
+    elif (Path(str(settings.backbone)) / "config.json").is_file() or is_gguf(str(settings.backbone)):
         with _backbone_named(settings.backbone):
             text_config = load_part(AutoConfig, str(settings.backbone)).to_dict()
             require_possible_size(ClinRaGenConfig(text_config=text_config, **fields))

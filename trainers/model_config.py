@@ -10,7 +10,7 @@ from typing import Any
 from dataset_builder.storage.config_fields import check_values, make_config, setting
 from dataset_builder.storage.files import read_json, read_yaml
 from modeling_clinragen.errors import InputDataError, SettingsError
-from modeling_clinragen.loading_clinragen import locate
+from modeling_clinragen.loading_clinragen import is_gguf, locate
 
 WIDEST = 65_536
 MOST_HEADS = 1024
@@ -30,7 +30,9 @@ class ModelConfig:
         SettingsError: Both or none of them are given, or a value has the wrong type or is out of its range.
     """
 
-    backbone: str | None = setting(None, help="Folder of a pretrained language model, or hf://owner/name on the Hub.")
+    backbone: str | None = setting(
+        None, help="Pretrained language model: its folder, a GGUF file, or hf://owner/name on the Hub."
+    )
     scratch: Path | None = setting(None, help="JSON file: config of a language model to build from scratch.")
     vocab_size: int = setting(
         4096,
@@ -140,8 +142,8 @@ def load_model_config(path: Path) -> ModelConfig:
     """
     content = read_settings(path)
     config = make_config(ModelConfig, content, str(path))
-    if config.backbone is not None and (folder := path.resolve().parent / config.backbone).is_dir():
-        config = replace(config, backbone=str(folder))
+    if config.backbone is not None and ((there := path.resolve().parent / config.backbone).is_dir() or is_gguf(there)):
+        config = replace(config, backbone=str(there))
     if config.scratch is None:
         return config
     return replace(config, scratch=path.resolve().parent / config.scratch)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clinragen.cli import ablate, check, download, knowledge, recipe
+from clinragen.cli import ablate, backbone, check, download, knowledge, recipe
 from clinragen.cli.explain import add_explain_commands
 from clinragen.cli.failures import fail, fail_if_known
 from clinragen.cli.run_stage import OUTPUT_HELP
@@ -85,6 +85,7 @@ def _run(
 ablate.add_command(app)
 add_stage_commands(app)
 download.add_command(app)
+backbone.add_command(app)
 knowledge.add_commands(app)
 app.add_typer(recipe.app, name="recipe")
 add_explain_commands(app)
@@ -98,8 +99,8 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Every shape of a batch has its own compiled kernels; keeping the usual thousand of them takes gigabytes.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    # Threads that wait for each other sleep. By default they keep their cores busy, and where another process needs one
-    # of these, a step takes twice as long.
+    # Threads that wait for each other sleep. By default they keep their cores busy, and where another process needs
+    # one of these, a step takes twice as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     interrupted = "interrupted; run the same command again to go on where it stopped"
     try:

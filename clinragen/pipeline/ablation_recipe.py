@@ -99,7 +99,7 @@ def _model_files(model: Mapping[str, Any], base: Path, change: Mapping[str, Any]
             continue
         if name == "scratch" and (beside / value).is_file():
             files[SHAPE], merged[name] = read_json(beside / value), SHAPE
-        elif name == "scratch" or (beside / value).is_dir():
+        elif name == "scratch" or (beside / value).exists():
             merged[name] = str(beside / value)
     return files
 

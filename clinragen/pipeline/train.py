@@ -57,8 +57,8 @@ class TrainConfig:
         if isinstance(scratch, str):
             found["scratch"] = beside / scratch
         if isinstance(backbone, str):
-            folder = next((path for path in (beside / backbone, Path(backbone)) if path.is_dir()), None)
-            found |= {} if folder is None else {"backbone": folder.resolve()}
+            there = next((path for path in (beside / backbone, Path(backbone)) if path.exists()), None)
+            found |= {} if there is None else {"backbone": there.resolve()}
         return found
 
 

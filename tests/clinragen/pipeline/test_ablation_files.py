@@ -110,7 +110,7 @@ def test_stages_are_shared_as_far_as_their_settings_are_the_same(folder: Path) -
     ("content", "parts"),
     [
         ({"change": {"model": {"lab_layer": 2}}}, ["one.yaml: model", "unknown setting 'lab_layer'"]),
-        ({"change": {"modell": {"lab_layers": 2}}}, ["one.yaml: change", "unknown setting 'modell'"]),
+        ({"change": {"models": {"lab_layers": 2}}}, ["one.yaml: change", "unknown setting 'models'"]),
         ({"change": {"train": {"note": {"max_step": 2}}}}, ["one.yaml: train: note", "unknown setting 'max_step'"]),
         ({"change": {"evaluate": {"texts": 0}}}, ["one.yaml: evaluate: texts", "at least 1"]),
         ({"change": {"model": {"lab_layers": 1}}}, ["one.yaml: change: changes nothing"]),
