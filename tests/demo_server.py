@@ -101,6 +101,8 @@ def served(
             stdout=subprocess.PIPE,
             stderr=stream,
             text=True,
+            # Under nohup, which tests may run under, it would be deaf to one.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )
     try:
         assert process.stdout is not None

@@ -33,6 +33,7 @@ CORRECT: Mapping[str, tuple[str, ...]] = {
     "cohort": ("run/rationales",),
     "config": ("recipe/phase.yaml",),
     "dataset": ("mimic-iv-demo",),
+    "files": ("recipe/ablation.yaml",),
     "full": ("run/model",),
     "knowledge": ("run/knowledge",),
     "labs": ("labs.csv",),
@@ -49,6 +50,7 @@ CORRECT: Mapping[str, tuple[str, ...]] = {
 }
 """A correct value of a parameter, by its name."""
 MORE = {
+    "ablate": ("files", "output"),
     "quickstart": ("recipe", "output"),
     "run": ("output",),
     "train": ("parent",),
@@ -112,6 +114,9 @@ def write_sandbox(folder: Path, run: Path, recipe: Path) -> None:
     """Fill a folder with what the commands read, and with files and folders that are not what they should be."""
     shutil.copytree(run, folder / "run", ignore=shutil.ignore_patterns("evaluation"))
     shutil.copytree(recipe.parent, folder / "recipe")
+    (folder / "recipe" / "ablation.yaml").write_text(
+        "format: 1\ntitle: Smaller batches\nrecipe: recipe.yaml\nchange: {evaluate: {batch_size: 3}}\n"
+    )
     (folder / "note.txt").write_text("Chief Complaint:\nFever and cough.\n")
     (folder / "labs.csv").write_text("hours,heart rate (bpm)\n0,80\n1,90\n")
     (folder / "out").mkdir()
@@ -293,7 +298,8 @@ def _written(one: Any, hint: Any, values: list[str]) -> Given:
     flag = max(one.opts, key=len)
     if _plain(hint) is bool:
         return Given((flag,), (flag,))
-    taken = (values * one.nargs)[: max(1, one.nargs)]
+    count = max(1, one.nargs)  # -1: any number
+    taken = (values * count)[:count]
     named = tuple(Path(value).name or value for value in taken)
     if one.param_type_name == "argument":
         return Given(tuple(taken), (*named, one.name.upper()))

@@ -74,16 +74,15 @@ def make_backbone(name: str, output: Path) -> Path:
     from modeling_clinragen.language_model_clinragen import load_language_model
     from modeling_clinragen.loading_clinragen import load_part
 
-    known = packaged_backbones().get(name)
-    path = known.located() if known is not None else Path(name)
-    if path.suffix.lower() != GGUF or not path.is_file():
-        names = ", ".join(packaged_backbones())
-        raise InputDataError(f"{name}: is no {GGUF} file; check the path, or give one of {names}")
-    model = load_language_model(path)
-    tokenizer = load_part(AutoTokenizer, path)
     with atomic_folder(output) as folder:
+        known = packaged_backbones().get(name)
+        path = known.located() if known is not None else Path(name)
+        if path.suffix.lower() != GGUF or not path.is_file():
+            names = ", ".join(packaged_backbones())
+            raise InputDataError(f"{name}: is no {GGUF} file; check the path, or give one of {names}")
+        model = load_language_model(path)
         model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        load_part(AutoTokenizer, path).save_pretrained(folder)
         origin = {"file": path.name, "sha256": file_digest(path)}
         if known is not None:
             origin |= {"package": f"{known.package} {version(known.package)}"}
