@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dataset_builder.storage.files import atomic_folder, faults_named, file_digest, read_yaml, write_json
 from modeling_clinragen.errors import InputDataError, SettingsError
-from modeling_clinragen.loading_clinragen import GGUF
+from modeling_clinragen.loading_clinragen import GGUF, is_gguf
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +77,9 @@ def make_backbone(name: str, output: Path) -> Path:
     with atomic_folder(output) as folder:
         known = packaged_backbones().get(name)
         path = known.located() if known is not None else Path(name)
-        if path.suffix.lower() != GGUF or not path.is_file():
+        if not is_gguf(path):
             names = ", ".join(packaged_backbones())
-            raise InputDataError(f"{name}: is no {GGUF} file; check the path, or give one of {names}")
+            raise InputDataError(f"{name}: is not a {GGUF} file; check the path, or give one of {names}")
         model = load_language_model(path)
         model.save_pretrained(folder)
         load_part(AutoTokenizer, path).save_pretrained(folder)

@@ -94,7 +94,7 @@ def _require_useful_rank(language_model: nn.Module, lora: Mapping[str, Any]) -> 
         for name, module in language_model.named_modules()
         if f".{name}".endswith(targets) and isinstance(module, nn.Linear | nn.Embedding | Conv1D)
     ]
-    # Names that are no layer's are for `inject_lora` to refuse.
+    # `inject_lora` refuses names that no layer has.
     if ranks and lora["r"] > max(ranks):
         raise SettingsError(
             f"lora_r is {lora['r']}, but no layer of lora_targets ({', '.join(lora['target_modules'])}) has a rank "

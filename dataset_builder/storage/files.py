@@ -249,7 +249,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise InputDataError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except (ValueError, RecursionError) as error:
-        # Not only a JSONDecodeError: bytes that are no text, or a number with thousands of digits.
+        # Not only a JSONDecodeError: bytes that are not text, or a number with thousands of digits.
         raise InputDataError(f"{path}: is not readable JSON; correct it, or make it again") from error
 
 
