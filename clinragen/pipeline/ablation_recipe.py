@@ -14,7 +14,8 @@ import yaml
 from clinragen.pipeline.ablation_file import REFERENCE, Ablation
 from clinragen.pipeline.recipe import Recipe, load_recipe, located
 from dataset_builder.storage.files import atomic_file, read_json, read_yaml
-from modeling_clinragen.errors import InputDataError, SettingsError
+from modeling_clinragen.errors import SettingsError
+from trainers.model_config import load_model_config, read_settings
 
 RECIPE, MODEL, SHAPE = "recipe.yaml", "model.yaml", "shape.json"
 FILE = "file"
@@ -126,10 +127,7 @@ def _changed_phases(phases: Mapping[str, Any], ablation: Ablation) -> dict[str, 
 def _file_of(named: Any, path: Path, where: str) -> Any:
     if not isinstance(named, str) or not (path.parent / named).is_file():
         raise SettingsError(f"{where}: {FILE}: {named} is missing; check the path")
-    try:
-        return read_yaml(path.parent / named) or {}
-    except InputDataError as error:
-        raise SettingsError(str(error)) from error
+    return read_settings(path.parent / named) or {}
 
 
 def _merged(settings: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,8 +146,6 @@ def _merged(settings: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str,
 
 def _checked(written: WrittenRecipe, ablation: Ablation) -> Any:
     """All settings of a recipe with their defaults, to be compared with another's, after it has been checked."""
-    from trainers.model_config import load_model_config
-
     with TemporaryDirectory() as folder:
         path = written.write(Path(folder).resolve())
         try:
@@ -164,11 +160,11 @@ def _checked(written: WrittenRecipe, ablation: Ablation) -> Any:
             recipe.notices,
             model,
             written.files.get(SHAPE),
-            {name: _with_defaults(written.files[file.name]) for name, file in recipe.train.items()},
+            {name: _unlike_defaults(written.files[file.name]) for name, file in recipe.train.items()},
         )
 
 
-def _with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _unlike_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     """A phase's settings that have another value than by default, by name."""
     from trainers.phase_config import PhaseConfig
 
