@@ -119,6 +119,9 @@ def _enter(place: _Place, heading: Heading, body: str, following: Meaning | None
         place.shown, place.zone = True, "illness"
     elif kind is Kind.LATER and emergency and said.tags <= _DONE_THERE:
         place.shown, place.emergency = True, True
+    elif "illness_course" in said.tags and place.examined:
+        place.shown, place.zone = False, "later"
+        place.begun = place.course = True
     elif kind in (Kind.HISTORY, Kind.ILLNESS):
         _enter_history(place, heading, body)
     elif kind is Kind.EITHER or (place.history_seen and _is_vague(said)):

@@ -284,6 +284,8 @@ def _weigh(tags: frozenset[str]) -> tuple[Kind, frozenset[str], bool]:
         tags |= {"medications"}
     if "course_at" in tags:
         tags |= {"course"}
+    if "illness_course" in tags:
+        tags |= {"illness"}
     if "until" in tags and not tags & {"later_if_alone", "given"}:
         tags = (tags - _NOT_BEFORE) | {"before"}
         earlier = True
@@ -302,7 +304,7 @@ def _weigh(tags: frozenset[str]) -> tuple[Kind, frozenset[str], bool]:
     elif "event" in tags:
         kind = Kind.ILLNESS if earlier or "illness" in tags else Kind.LATER
     elif "plan" in tags:
-        kind = Kind.ILLNESS if tags & {"elsewhere", "before"} else Kind.LATER
+        kind = Kind.ILLNESS if tags & {"elsewhere", "before", "arrival"} else Kind.LATER
     elif "able" in tags:
         kind = Kind.HISTORY if tags & {"arrival", "before", "elsewhere"} else Kind.LATER
     elif known:
