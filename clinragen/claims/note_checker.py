@@ -81,7 +81,8 @@ class NoteChecker:
                 allowed[sentence] = self._allows_history(text[slice(*sentence)])
             before = text[max(start, found.start() - MAX_BEFORE) : found.start()]
             denied = bool(patterns.denied.search(before))
-            history = True if patterns.past.search(before) else allowed[sentence]
+            told_as_past = patterns.past.search(before) or patterns.past_behind.match(text, found.end(), end)
+            history = True if told_as_past else allowed[sentence]
             verdict, evidence = self._verdict(found["words"].strip(" .,;:\t"), denied, history)
             claims.append(Claim(found.group(), found.span(), None, "note", verdict, evidence, negated=denied))
         return claims

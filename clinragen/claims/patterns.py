@@ -76,6 +76,7 @@ class Patterns:
     rate: re.Pattern[str]
     denied: re.Pattern[str]
     past: re.Pattern[str]
+    past_behind: re.Pattern[str]
 
 
 @lru_cache(maxsize=4)
@@ -102,6 +103,7 @@ def load_patterns(path: Path | None = None) -> Patterns:
             rate=_compile(content["rate"], parts),
             denied=_compile(content["quotation"]["denied"], parts),
             past=_compile(content["quotation"]["past"], parts),
+            past_behind=_compile(content["quotation"]["past_behind"], parts),
         )
 
 

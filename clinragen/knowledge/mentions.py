@@ -24,7 +24,10 @@ VALUE_WORDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A quote from a note that supports a disease. `rank` orders mentions: the lowest is the strongest."""
+    """A quote from a note that supports a disease. `rank` orders mentions: the lowest is the strongest.
+
+    `past` tells that the note has it as history, which is evidence for some diseases.
+    """
 
     disease: str
     term: str
@@ -32,6 +35,7 @@ class Mention:
     end: int
     quote: str
     rank: tuple[int, int, int]
+    past: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +108,16 @@ class MentionFinder:
             for owner in match.owners:
                 if not owner.cited:
                     continue
-                if "historical" in effects and (not self._history_counts[owner.disease] or owner.kind == _DRUG):
+                past = "historical" in effects
+                if past and (not self._history_counts[owner.disease] or owner.kind == _DRUG):
                     continue
                 span = self._span(note, words, by_start[match.start], match, owner, context)
                 if span is None:
                     continue
                 quote = _SPACES.sub(" ", note[slice(*span)])
                 rank = (owner.kind, len(match.owners), match.start)
-                found.setdefault(owner.disease, []).append(Mention(owner.disease, owner.term, *span, quote, rank))
+                one = Mention(owner.disease, owner.term, *span, quote, rank, past)
+                found.setdefault(owner.disease, []).append(one)
         return {disease: sorted(mentions, key=lambda item: item.rank) for disease, mentions in found.items()}
 
     def known(self, text: str) -> list[Known]:

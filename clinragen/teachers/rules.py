@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from clinragen.claims.rationale import Complaint, Rationale
@@ -100,7 +101,10 @@ class RuleTeacher:
         if not note.strip():
             return writer.note_part("no_note")
         if not diseases:
-            return writer.undiagnosed(_strongest(mentions)) if mentions else writer.note_part("healthy")
+            if not mentions:
+                return writer.note_part("healthy")
+            strongest = min(chain(*mentions.values()), key=lambda mention: (mention.past, mention.rank))
+            return writer.undiagnosed(strongest.quote, past=strongest.past)
         quotes = {key: [mentions[key][0]] for key in diseases if key in mentions}
         sentences = self._note_sentences(quotes, diseases, writer)
         for key in quotes:
@@ -203,11 +207,6 @@ def _shared(
         widest = max(signs, key=lambda sign: sum(sign in present[key] for key in left))
         result.update({key: [widest] for key in left if widest in present[key]})
     return {key: result[key] for key in chosen}
-
-
-def _strongest(mentions: Mapping[str, Sequence[Mention]]) -> str:
-    """The quote of the strongest mention of any disease."""
-    return min((found[0] for found in mentions.values()), key=lambda mention: mention.rank).quote
 
 
 def _another(mentions: Sequence[Mention], chosen: Sequence[Mention]) -> Mention | None:

@@ -16,7 +16,7 @@ from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 RESOURCES = files("clinragen.teachers") / "resources"
 
-_NOTE_PARTS = ("support", "none", "no_note", "healthy", "undiagnosed")
+_NOTE_PARTS = ("support", "none", "no_note", "healthy", "undiagnosed", "undiagnosed_past")
 _LAB_PARTS = (
     *("high", "low", "rising", "falling", "erratic", "support", "support_meaning", "none"),
     *("nothing_measured", "normal", "unexplained"),
@@ -85,9 +85,9 @@ class Writer:
         """One of the other sentences about the note."""
         return self._note[part].format(diseases=join(diseases, "or") if diseases else "")
 
-    def undiagnosed(self, quote: str) -> str:
-        """The sentence about a note that mentions something, of a patient without any of the diseases."""
-        return self._note["undiagnosed"].format(quote=f'"{quote}"')
+    def undiagnosed(self, quote: str, *, past: bool) -> str:
+        """The sentence about a note that mentions something, now or as history, of a patient without the diseases."""
+        return self._note["undiagnosed_past" if past else "undiagnosed"].format(quote=f'"{quote}"')
 
     def lab_part(self, part: str, diseases: Sequence[str] = ()) -> str:
         """One of the sentences about the series that do not need a finding."""

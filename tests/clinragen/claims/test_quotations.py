@@ -120,3 +120,23 @@ def test_a_name_of_a_disease_may_break_a_line_for_every_reader() -> None:
 
 def test_the_cases_have_quotations_of_their_own() -> None:
     assert sum('"' in case["say"] for case in CASES["sentences"]) >= 5
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        'The note mentions "AV block" only as history.',
+        'The note has "AV block" as past history.',
+        '"AV block" is history.',
+        'It mentions "AV block" in the past.',
+        'The patient had "AV block" years ago.',
+        'The note mentions a history of "AV block".',
+    ],
+)
+def test_what_is_told_as_history_may_be_history(sentence: str) -> None:
+    note = "Past Medical History:\n- h/o transient AV block in ___, no recurrence"
+    (claim,) = check_rationale(sentence, SERIES["quiet"], note)
+    assert claim.verdict == SUPPORTED
+    # It must be in the note all the same, and told as now it is not true.
+    assert check_rationale(sentence, SERIES["quiet"], "No such words.")[0].verdict == CONTRADICTED
+    assert check_rationale('The note mentions "AV block".', SERIES["quiet"], note)[0].verdict == CONTRADICTED

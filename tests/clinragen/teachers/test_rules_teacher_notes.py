@@ -16,6 +16,8 @@ from hypothesis import example as tried
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinragen.claims.check import SUPPORTED, Checking
+from clinragen.claims.filter import filter_rationale
 from clinragen.knowledge import load_knowledge
 from clinragen.teachers.rules import RuleTeacher
 from clinragen.text.context import load_context_rules
@@ -209,6 +211,25 @@ def test_no_disease_and_no_note(teacher: RuleTeacher) -> None:
     assert '"' not in healthy.note
     assert not any(name in healthy.note for name in KEYS)
     assert healthy.note_support == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("note", "quote", "past"),
+    [
+        ("Past Medical History:\n- h/o transient AV block in ___, no recurrence\n", "AV block", True),
+        ("Social History: Former smoker, quit ___.", "smoker", True),
+        ("Past Medical History:\n- h/o MI ___, no recurrence\nHPI: melena since Monday.", "melena", False),
+    ],
+)
+def test_without_a_disease_history_is_told_as_history(teacher: RuleTeacher, note: str, quote: str, past: bool) -> None:
+    row = example(note, [])
+    written = teacher.write(row)
+    assert f'"{quote}"' in written.note
+    assert ("a history of" in written.note) == past
+    checking = Checking(VOCABULARY, VOCABULARY.range_set("clinical"), KNOWLEDGE)
+    found = filter_rationale((written.note, written.lab), row, checking)
+    assert found.reasons == ()
+    assert all(claim.verdict == SUPPORTED for claim in found.claims if claim.kind == "note")
 
 
 def test_unknown_diagnosis_is_refused(teacher: RuleTeacher) -> None:
