@@ -1,4 +1,4 @@
-"""How well probabilities rank examples, on the split itself and on every resample of its subjects."""
+"""How well probabilities rank examples, and how true they are, on the split itself and on every resample of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from modeling_clinragen.errors import InputDataError
 
 WEIGHTS_AT_ONCE = 2**18
 """Resamples are taken a few at a time: their weights then stay in the processor's cache."""
+BINS = 15
+"""Bins of equal width in which probabilities are compared with what is true."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class Ranked:
 
     Args:
         labels: bool `(examples, diseases)`.
-        probabilities: float `(examples, diseases)`; only their order counts.
+        probabilities: float `(examples, diseases)`, from 0 to 1; for the areas only their order counts.
         bootstrap: The resamples.
 
     Raises:
@@ -69,6 +71,21 @@ class Ranked:
             for labels, scores in zip(self.labels.T, self.probabilities.T, strict=True)
         ]
         return Areas(np.stack([one.auroc for one in found], axis=1), np.stack([one.auprc for one in found], axis=1))
+
+    @cached_property
+    def calibration_error(self) -> np.ndarray:
+        """Expected calibration error of all decisions together, `(resamples + 1,)`.
+
+        The mean over the decisions of the distance, in their bin, between the mean probability and the share that is
+        true (Naeini et al. 2015).
+        """
+        examples, diseases = self.labels.shape
+        bins = np.clip((self.probabilities * BINS).astype(int), 0, BINS - 1)
+        missing = np.zeros((examples, BINS))
+        rows = np.repeat(np.arange(examples), diseases)
+        np.add.at(missing, (rows, bins.ravel()), (self.labels - self.probabilities).ravel())
+        decisions = self.bootstrap.sums(np.full(examples, diseases, dtype=float))
+        return ratio(np.abs(self.bootstrap.sums(missing)).sum(axis=1), decisions)
 
     def _areas(self, labels: np.ndarray, scores: np.ndarray, examples: np.ndarray) -> Areas:
         """Areas of decisions `(decisions,)`, each about one of the `examples`."""

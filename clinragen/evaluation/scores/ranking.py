@@ -1,4 +1,4 @@
-"""AUROC and AUPRC of probabilities: of all decisions pooled (micro), and their mean over the diseases (macro)."""
+"""AUROC and AUPRC of probabilities, pooled (micro) and as mean over the diseases (macro), and how true they are."""
 
 from __future__ import annotations
 
@@ -20,4 +20,5 @@ RANKING = (
     RankingScore("macro_auroc", "macro AUROC", lambda ranked: _mean(ranked.by_disease.auroc)),
     RankingScore("micro_auprc", "micro AUPRC", lambda ranked: ranked.pooled.auprc),
     RankingScore("macro_auprc", "macro AUPRC", lambda ranked: _mean(ranked.by_disease.auprc)),
+    RankingScore("calibration_error", "calibration error", lambda ranked: ranked.calibration_error),
 )

@@ -1,4 +1,4 @@
-"""AUROC and AUPRC equal scikit-learn's, on the split and on every resample."""
+"""AUROC and AUPRC equal scikit-learn's, the calibration error plain loops', on the split and on every resample."""
 
 from __future__ import annotations
 
@@ -26,10 +26,22 @@ def random_case(seed: int, examples: int, diseases: int) -> tuple[np.ndarray, np
     return labels, probabilities, rng.integers(0, max(examples // 2, 1), size=examples)
 
 
-def by_sklearn(labels: np.ndarray, probabilities: np.ndarray, rows: np.ndarray) -> dict[str, float | None]:
-    """The four scores by scikit-learn on some rows; macro over the diseases that are defined."""
+def calibration_error(truth: np.ndarray, given: np.ndarray) -> float:
+    """Bin by bin, decision by decision."""
+    bins: dict[int, list[tuple[bool, float]]] = {}
+    for true, probability in zip(truth.ravel(), given.ravel(), strict=True):
+        bins.setdefault(min(int(probability * 15), 14), []).append((true, probability))
+    distances = [
+        abs(np.mean([true for true, _ in own]) - np.mean([probability for _, probability in own])) * len(own)
+        for own in bins.values()
+    ]
+    return float(sum(distances) / truth.size)
+
+
+def independently(labels: np.ndarray, probabilities: np.ndarray, rows: np.ndarray) -> dict[str, float | None]:
+    """The scores by scikit-learn and plain loops on some rows; macro over the diseases that are defined."""
     truth, given = labels[rows], probabilities[rows]
-    found: dict[str, float | None] = {}
+    found: dict[str, float | None] = {"calibration_error": calibration_error(truth, given)}
     for name, judge in JUDGES.items():
 
         def score(one: np.ndarray, other: np.ndarray, name: str = name, judge: object = judge) -> float | None:
@@ -45,10 +57,10 @@ def by_sklearn(labels: np.ndarray, probabilities: np.ndarray, rows: np.ndarray) 
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10_000), st.integers(1, 40), st.integers(1, 8))
-def test_the_scores_equal_sklearn(seed: int, examples: int, diseases: int) -> None:
+def test_the_scores_equal_independent_ones(seed: int, examples: int, diseases: int) -> None:
     labels, probabilities, subjects = random_case(seed, examples, diseases)
     scores = system_scores(labels, labels, Bootstrap(subjects, resamples=100), probabilities)
-    for name, expected in by_sklearn(labels, probabilities, np.arange(examples)).items():
+    for name, expected in independently(labels, probabilities, np.arange(examples)).items():
         assert scores[name]["value"] == (None if expected is None else pytest.approx(expected, abs=1e-12))
         if expected is not None:
             assert 0 <= scores[name]["low"] <= scores[name]["high"] <= 1
@@ -62,7 +74,7 @@ def test_the_intervals_equal_explicit_resampling(at_once: int, monkeypatch: pyte
     drawn: dict[str, list[float]] = {score.name: [] for score in RANKING_SCORES}
     for weights in bootstrap.weights[1:]:
         rows = np.repeat(np.arange(len(subjects)), weights[bootstrap.membership].astype(int))
-        for name, value in by_sklearn(labels, probabilities, rows).items():
+        for name, value in independently(labels, probabilities, rows).items():
             assert value is not None
             drawn[name].append(value)
     scores = system_scores(labels, labels, bootstrap, probabilities)
@@ -77,7 +89,9 @@ def test_a_constant_ranks_nothing_and_a_perfect_ranking_everything() -> None:
     constant = Ranked(labels, np.full(labels.shape, 0.3), bootstrap)
     assert constant.pooled.auroc[0] == pytest.approx(0.5)
     assert constant.pooled.auprc[0] == pytest.approx(labels.mean())
+    assert constant.calibration_error[0] == pytest.approx(abs(labels.mean() - 0.3))
     perfect = Ranked(labels, labels.astype(float), bootstrap)
+    assert perfect.calibration_error == pytest.approx(0.0)
     assert perfect.pooled.auroc == pytest.approx(1.0)
     assert perfect.by_disease.auprc[0] == pytest.approx(1.0)
 
