@@ -236,7 +236,7 @@ def draw_batches(settings: Settings) -> tuple[list[list[Example]], list[list[Exa
     """
     count = GROUPED * settings.batch
     pool = draw_examples(MEGABATCHES * count, settings.limits, settings.seed)
-    lengths = [len(example.note) for example in pool]
+    lengths = [(len(example.note), 0) for example in pool]
     order = list(EpochSeededLengthSampler(lengths, settings.batch, settings.seed))[:count]
     batches = split([pool[row] for row in order], settings.batch)
     kept = settings.examples // settings.batch

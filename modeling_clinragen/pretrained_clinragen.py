@@ -71,7 +71,7 @@ class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
     input_modalities = ("text", "time")
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ("PatchTSTEncoderLayer",)
+    _no_split_modules = ("ClinRaGenLabEncoder",)
 
     def __init__(self, config: ClinRaGenConfig) -> None:
         super().__init__(config)

@@ -22,7 +22,8 @@ from trainers.phases import Phase
 
 logger = logging.getLogger(__name__)
 
-CHARACTERS_PER_TOKEN = 4
+ROWS = "rows"
+"""Key of a batch that the model is not given: the rows of the split that its examples are."""
 MODALITY_COLUMNS = {"note": "rationale_note", "labs": "rationale_lab"}
 """The rationale that each modality gives."""
 
@@ -72,14 +73,19 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
         examples: A cohort split (see `dataset_builder.contract.schema`) with rationales.
         phase: What is read and which rationales are targets.
         processor: The model's processor.
+        rationale: Whether rationales are learned; without, an example needs none.
 
     Raises:
         StageError: There are examples, but none has a rationale.
     """
 
-    def __init__(self, examples: Dataset, phase: Phase, processor: ClinRaGenProcessor) -> None:
+    def __init__(
+        self, examples: Dataset, phase: Phase, processor: ClinRaGenProcessor, *, rationale: bool = True
+    ) -> None:
         columns = {name: list(examples[name]) for name in phase.rationales}
-        complete = [all(texts) for texts in zip(*columns.values(), strict=True)]
+        complete = (
+            [all(texts) for texts in zip(*columns.values(), strict=True)] if rationale else [True] * len(examples)
+        )
         if complete and not any(complete):
             raise StageError(
                 f"no example has a text in {' and in '.join(columns)}; run `clinragen rationales` first, and see its "
@@ -98,6 +104,7 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
                 "diagnoses": diagnoses,
                 "subject": subjects[row],
                 "rationales": {name: column[row] for name, column in columns.items()},
+                "row": row,
             }
             for row, diagnoses in enumerate(examples["diagnoses"])
             if complete[row]
@@ -109,12 +116,15 @@ class PhaseExamples(torch.utils.data.Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self.items[index]
 
-    def lengths(self, processor: ClinRaGenProcessor) -> list[int]:
-        """Approximate number of positions of each example, to group examples of similar length."""
-        patches = processor.feature_extractor.num_positions
+    def lengths(self, collate: PhaseCollator) -> list[tuple[int, int]]:
+        """Positions of each example's input and of its target, as a collator reads them whole."""
+        patches = collate.processor.feature_extractor.num_positions
         return [
-            min(len(item["note"]) // CHARACTERS_PER_TOKEN, processor.max_source_tokens)
-            + (0 if item["series"] is None else patches(len(item["series"]["hours"])))
+            (
+                len(collate.cache.reading(item, item["note"], item["series"]).ids)
+                + (0 if item["series"] is None else patches(len(item["series"]["hours"]))),
+                len(collate.cache.target_ids(item, collate.target(item))),
+            )
             for item in self.items
         ]
 
@@ -151,13 +161,15 @@ class PhaseCollator:
         token_dropout: Probability that a token of the note is masked.
         modality_dropout: Probability that an example loses its note or, as often, its labs; its target is then the
             rationale of what is left.
+        rationale: Whether a target has the rationale behind the list of diseases.
+        rows: Whether a batch also says which rows of the split it is of, as `ROWS`.
 
     Raises:
         SettingsError: Examples are to be without a target, but there is no head that could learn from them, or a
             modality is to be dropped in a phase that has only one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (settings of a phase)
         self,
         processor: ClinRaGenProcessor,
         phase: Phase,
@@ -168,6 +180,8 @@ class PhaseCollator:
         text_share: float = 1.0,
         token_dropout: float = 0.0,
         modality_dropout: float = 0.0,
+        rationale: bool = True,
+        rows: bool = False,
     ) -> None:
         if text_share < 1 and diseases is None:
             raise SettingsError("text_share below 1 needs a model with a disease head; set it to 1")
@@ -183,6 +197,8 @@ class PhaseCollator:
         self.text_share = text_share
         self.token_dropout = token_dropout
         self.modality_dropout = modality_dropout
+        self.rationale = rationale
+        self.rows = rows
         self.cache = EncodingCache(processor)
 
     def __call__(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
@@ -219,12 +235,18 @@ class PhaseCollator:
             kept = mask * (torch.rand(mask.shape) >= self.token_dropout)
             # At least one token stays where there was one.
             batch["attention_mask"] = torch.where(kept.any(dim=1, keepdim=True), kept, mask)
+        if self.rows:
+            batch[ROWS] = torch.tensor([item["row"] for item in items])
         return batch
 
     def whole(self) -> PhaseCollator:
         """The same without anything left out, for evaluation; both keep encodings within one limit."""
         made = PhaseCollator(
-            self.processor, self.phase, diagnosis_weight=self.diagnosis_weight, diseases=self.diseases
+            self.processor,
+            self.phase,
+            diagnosis_weight=self.diagnosis_weight,
+            diseases=self.diseases,
+            rationale=self.rationale,
         )
         made._cited = self._cited
         made.cache = self.cache
@@ -241,8 +263,13 @@ class PhaseCollator:
             for item, draw in zip(items, draws, strict=True)
         ]
 
+    def target(self, item: dict[str, Any]) -> str:
+        """The target of an item of which nothing is left out."""
+        return self._target(item, set(MODALITY_COLUMNS))
+
     def _target(self, item: dict[str, Any], shown: set[str]) -> str:
-        return self.processor.target(item["diagnoses"], *_rationales(item, shown).values())
+        rationales = _rationales(item, shown).values() if self.rationale else ()
+        return self.processor.target(item["diagnoses"], *rationales)
 
     def _evidence(
         self,

@@ -17,7 +17,7 @@ from dataset_builder.storage.governance import (
 )
 from trainers.formatting import format_difference, format_score
 from trainers.model_card_claims import about_claims
-from trainers.phases import phase_named
+from trainers.phases import DEPARTURES, phase_named
 from trainers.tokens_report import read_tokens_report
 
 SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1", "micro_auroc", "micro_auprc")
@@ -52,6 +52,8 @@ def write_model_card(
                     size *= length
                 parameters += size
     full = metrics["rationale"]["full"]
+    # The provenance that training wrote includes all parents; the cohort's is the fallback.
+    trained_on = read_provenance(folder) if (folder / PROVENANCE).is_file() else provenance
     rows = [
         f"| {system} | " + " | ".join(format_score(scores.get(score)) for score in SCORES) + " |"
         for system, scores in metrics["systems"].items()
@@ -76,9 +78,7 @@ def write_model_card(
                 f"{name} ({unit})" for name, unit in zip(extractor["variables"], extractor["units"], strict=True)
             ),
             data=_data(metrics, provenance),
-            phases="\n".join(
-                f"{number}. {phase_named(phase).sentence}" for number, phase in enumerate(phases, start=1)
-            ),
+            phases=_phases(phases, trained_on),
             backbone=f"`{config['text_config']['model_type']}`",
             parameters=f"{parameters:,}",
             patch_steps=config["lab_patch_steps"],
@@ -99,12 +99,23 @@ def write_model_card(
     )
     with atomic_file(folder / "README.md") as beside:
         beside.write_text(f"---\n{card.to_yaml()}\n---\n\n{text}", encoding="utf-8")
-    # The provenance that training wrote includes all parents; the cohort's is the fallback.
-    trained_on = read_provenance(folder) if (folder / PROVENANCE).is_file() else provenance
     carried = carry_provenance([trained_on], "publish", {"phases": list(phases)})
     write_provenance(folder, carried)
     if is_credentialed(carried):
         make_private(folder)
+
+
+def _phases(phases: Sequence[str], provenance: Mapping[str, Any]) -> str:
+    """A numbered list of what each phase taught, with the settings that made it another training than that."""
+    steps = {step["step"]: step for step in provenance.get("steps", ())}
+    lines = []
+    for number, name in enumerate(phases, start=1):
+        step = steps.get(f"train {name}", {})
+        changed = "; ".join(f"{setting}: {step[setting]}" for setting in DEPARTURES if setting in step)
+        lines.append(
+            f"{number}. {phase_named(name).sentence}{f' **Changed by settings: {changed}.**' if changed else ''}"
+        )
+    return "\n".join(lines)
 
 
 def _strongest(metrics: Mapping[str, Any]) -> str:

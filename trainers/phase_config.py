@@ -22,7 +22,7 @@ from dataset_builder.storage.config_fields import LARGEST_SEED, check_mapping, e
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.library_errors import user_error
 from trainers.model_config import read_settings
-from trainers.phases import phase_named
+from trainers.phases import Learns, phase_named
 
 PARSED_METADATA = ("help", "aliases")
 """Of a field's metadata, the entries that transformers' parser passes on to argparse."""
@@ -143,6 +143,29 @@ class PhaseConfig(Seq2SeqTrainingArguments):
         help="Attention implementation during training (sdpa, eager, ...); the model's own by default. For a small "
         "model on a CPU, eager is faster.",
     )
+    class_balance: float = setting(
+        0.0,
+        help="How much more often examples with rare diseases are drawn: with the power of how rare the rarest of "
+        "their diseases is; 0 draws each once an epoch, 1 each disease about equally often.",
+        at_least=0,
+        at_most=1,
+    )
+    early_stopping: int | None = setting(
+        None,
+        help="Measurements of the validation loss without a lower one after which the training ends; the model of the "
+        "lowest loss is kept. Needs eval_strategy, and save_strategy the same.",
+        unit="measurements",
+        at_least=1,
+    )
+    learns: list[str] | None = setting(
+        None,
+        help="Parts that learn instead of the phase's own (ablations): all four, with allow_skipped_phases in the "
+        "multimodal phase, are end-to-end training.",
+        choices=tuple(part.name for part in fields(Learns)),
+    )
+    rationale: bool = setting(
+        True, help="Learn to write rationales; without, targets are lists of diseases alone (ablations)."
+    )
     allow_skipped_phases: bool = setting(
         False, help="Accept a parent model that has not been through the previous phase (ablations)."
     )
@@ -151,6 +174,9 @@ class PhaseConfig(Seq2SeqTrainingArguments):
         # Before transformers' own checks, which convert values. The inherited fields are transformers' to check.
         own = {name: getattr(self, name) for name in PhaseConfig.__annotations__}
         check_mapping(PhaseConfig, own, "phase settings", partial=True)
+        if self.early_stopping is not None:
+            # The lowest loss is looked for, and its checkpoint loaded at the end.
+            self.load_best_model_at_end = True
         super().__post_init__()
 
 
@@ -304,6 +330,8 @@ def _impossible(config: PhaseConfig) -> Iterator[tuple[str, str]]:
         yield "num_train_epochs", "no step would be trained; give it, or max_steps, a value above 0"
     if config.average_share and config.load_best_model_at_end:
         yield "load_best_model_at_end", "is the model of one step, and average_share the mean of many; leave one out"
+    if config.class_balance and config.train_sampling_strategy == "group_by_length":
+        yield "class_balance", "draws examples by their diseases and group_by_length by their length; leave one out"
     if config.label_smoothing_factor:
         yield "label_smoothing_factor", "needs logits, which no phase computes; leave it at 0"
 

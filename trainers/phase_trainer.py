@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
-from transformers import Seq2SeqTrainer
+from transformers import EarlyStoppingCallback, Seq2SeqTrainer
 
 from dataset_builder.storage.files import write_json
 from dataset_builder.storage.governance import UNRECORDED, is_credentialed, require_local_trackers
@@ -20,14 +21,15 @@ from modeling_clinragen.own_adapters_clinragen import untrained_adapters_idle
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.checkpoints import CHECKPOINT, remove_older, seal_checkpoint
-from trainers.data import PhaseCollator, PhaseExamples, check_split
+from trainers.data import ROWS, PhaseCollator, PhaseExamples, check_split, disease_targets
+from trainers.division import require_division_possible
 from trainers.finite import require_finite_loss, require_finite_weights
 from trainers.loss_meter import LossMeter
 from trainers.muon import MuonWithAdamW, split_parameters
 from trainers.phase_config import PhaseConfig
-from trainers.phases import Phase
+from trainers.phases import Learns, Phase
 from trainers.reading import profile_inputs
-from trainers.sampling import EpochSeededLengthSampler
+from trainers.sampling import EpochSeededLengthSampler, EpochSeededWeightedSampler, balanced_weights
 from trainers.weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
@@ -103,13 +105,14 @@ class PhaseTrainer(Seq2SeqTrainer):
                 check_split(split, own)
         if args.label_smoothing_factor:
             raise SettingsError("label_smoothing_factor needs logits, which no phase computes; leave it at 0")
+        require_division_possible(args)
         if is_credentialed(UNRECORDED if provenance is None else provenance):
             model.mark_credentialed()
         if model.config.credentialed is not False:
             require_local_trackers(args.report_to or ())
         if args.push_to_hub:
             model.require_publishable("push_to_hub")
-        learns = self.phase.learns
+        learns = self.phase.learns if args.learns is None else Learns.only(args.learns)
         model.set_trainable(
             backbone=learns.language_model and args.train_backbone,
             adapter=learns.language_model and not args.train_backbone,
@@ -130,9 +133,10 @@ class PhaseTrainer(Seq2SeqTrainer):
         logger.info("Phase %s starts from %s; %d of %d parameters learn", self.phase.name, parent, trainable, total)
         # The collator needs notes, series and targets, none of which is an argument of the model.
         args.remove_unused_columns = False
-        train_examples = PhaseExamples(train_dataset, self.phase, processing_class)
+        own_examples = partial(PhaseExamples, phase=self.phase, processor=processing_class, rationale=args.rationale)
+        train_examples = own_examples(train_dataset)
         processing_class.profile = profile_inputs(processing_class, train_examples.items)
-        eval_examples = PhaseExamples(eval_dataset, self.phase, processing_class) if eval_dataset is not None else None
+        eval_examples = own_examples(eval_dataset) if eval_dataset is not None else None
         super().__init__(
             model=model,
             args=args,
@@ -145,6 +149,8 @@ class PhaseTrainer(Seq2SeqTrainer):
                 text_share=args.text_share,
                 token_dropout=args.token_dropout,
                 modality_dropout=args.modality_dropout,
+                rationale=args.rationale,
+                rows=True,
             ),
             train_dataset=train_examples,
             eval_dataset=eval_examples,
@@ -156,6 +162,8 @@ class PhaseTrainer(Seq2SeqTrainer):
         self._average = WeightAverage(model, args.average_share)
         if args.average_share:
             self.add_callback(self._average)
+        if args.early_stopping is not None:
+            self.add_callback(EarlyStoppingCallback(args.early_stopping))
 
     def _mean_of_processes(self, value: torch.Tensor) -> float:
         return float(self.accelerator.gather(value.to(self.args.device)).mean().item())
@@ -178,10 +186,11 @@ class PhaseTrainer(Seq2SeqTrainer):
         with self._average.given():
             return super().evaluate(*args, **kwargs)
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """As in transformers. Raises `StageError` where the loss is not a finite number."""
-        loss: torch.Tensor = super().training_step(*args, **kwargs)
-        require_finite_loss(float(loss), self.state.global_step + 1)
+        rows = inputs.pop(ROWS).tolist()
+        loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
+        require_finite_loss(float(loss), self.state.global_step + 1, self._get_learning_rate(), rows)
         self._meter.add(loss)
         return loss
 
@@ -220,6 +229,9 @@ class PhaseTrainer(Seq2SeqTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        if self.args.class_balance:
+            labels = disease_targets(self.train_dataset.items, self.model.config.diseases)
+            return EpochSeededWeightedSampler(balanced_weights(labels, self.args.class_balance), self._data_seed())
         by_length = self._by_length(self.train_dataset, batch_size)
         return super()._get_train_sampler(train_dataset) if by_length is None else by_length
 
@@ -231,8 +243,10 @@ class PhaseTrainer(Seq2SeqTrainer):
         # transformers can group tokenised examples only; notes are tokenised batch by batch.
         if self.args.train_sampling_strategy != "group_by_length":
             return None
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return EpochSeededLengthSampler(examples.lengths(self.processing_class), batch_size, seed)
+        return EpochSeededLengthSampler(examples.lengths(self.data_collator), batch_size, self._data_seed())
+
+    def _data_seed(self) -> int:
+        return self.args.seed if self.args.data_seed is None else self.args.data_seed
 
     def create_optimizer(self, model: Any = None) -> Any:
         """AdamW, or Muon with AdamW where `muon_learning_rate` is set."""

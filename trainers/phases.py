@@ -6,9 +6,13 @@ needs a trainer class too, which its row then names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, fields
 
 from modeling_clinragen.errors import SettingsError
+
+DEPARTURES = ("learns", "rationale", "class_balance", "allow_skipped_phases")
+"""Settings that make a phase another training than its row says. The provenance has those that are set."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,11 @@ class Learns:
     lab_encoder: bool = False
     knowledge_attention: bool = False
     disease_head: bool = True
+
+    @classmethod
+    def only(cls, parts: Collection[str]) -> Learns:
+        """These parts and no others, by the names above."""
+        return cls(**{part.name: part.name in parts for part in fields(cls)})
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,12 @@ from modeling_clinragen.registration import register_auto_classes
 from trainers.build_model import build_model, cohort_tokenizer, require_splits
 from trainers.calibration import calibrate_head
 from trainers.checkpoints import last_whole_checkpoint
+from trainers.division import require_division_possible, whole_model
 from trainers.finite import require_finite_weights
 from trainers.model_config import ModelConfig, check_model_config, load_model_config
-from trainers.phase_config import check_phase_config, parse_phase_config
+from trainers.phase_config import PhaseConfig, check_phase_config, parse_phase_config
 from trainers.phase_trainer import PhaseTrainer
-from trainers.phases import Phase, phase_named
+from trainers.phases import DEPARTURES, Phase, phase_named
 from trainers.tokenizer import CohortTokenizer
 from trainers.tokens_report import TOKENS_REPORT
 
@@ -127,9 +128,14 @@ def train_phase(
         fixed |= {"use_cpu": True, "bf16": cpu_runs_bf16(), "dataloader_pin_memory": False}
     args = parse_phase_config(config, overrides, **fixed)
     args.disable_tqdm = True
+    try:
+        require_division_possible(args)
+    except SettingsError as error:
+        raise SettingsError(f"{config}: {error}") from error
     first = args.process_index == 0
     provenances = [require_splits(cohort).provenance]
     done: dict[str, Any] = {"config": file_digest(config), "overrides": list(overrides), "seed": seed}
+    done |= {name: value for name in DEPARTURES if (value := getattr(args, name)) != getattr(PhaseConfig, name)}
     made = None
     if isinstance(start, NewModel):
         tokenizer: PreTrainedTokenizerBase | None = None
@@ -141,7 +147,13 @@ def train_phase(
                 "min_patients": made.report.min_patients,
             }
         model, processor = build_model(
-            start.config, cohort, start.terms, seed, tokenizer, disease_terms=start.disease_terms
+            start.config,
+            cohort,
+            start.terms,
+            seed,
+            tokenizer,
+            disease_terms=start.disease_terms,
+            device=args.device,
         )
     else:
         model, processor = load_parent(start)
@@ -176,13 +188,15 @@ def train_phase(
         trainer.train(resume_from_checkpoint=last[0] or None)
         if trainer.state.global_step == 0:
             raise StageError(f"phase '{phase}' has trained no step; see its max_steps and num_train_epochs")
-        require_finite_weights(model, f"the model after phase '{phase}'")
-        if model.disease_head is not None:
-            # In every process: each has the whole model.
-            calibrate_head(model, processor, trainer.eval_dataset.items, chosen, args.per_device_eval_batch_size)
-        if first:
+        whole = whole_model(trainer)
+        if whole is not None:
+            require_finite_weights(whole, f"the model after phase '{phase}'")
+            if whole.disease_head is not None:
+                # In every process that has the whole model.
+                calibrate_head(whole, processor, trainer.eval_dataset.items, chosen, args.per_device_eval_batch_size)
+        if first and whole is not None:
             trainer.write_curve(folder / CURVE)
-            _save(model, processor, folder)
+            _save(whole, processor, folder)
             _keep_report(made, start, folder)
     if first:
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Two real processes that train together end with the weights of one process with the same global batch."""
+"""Two real processes that train together, each with the whole model or a half of it, end with the weights of one."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from datasets import Dataset, Features, load_from_disk
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 
 from dataset_builder.contract.schema import example_features
-from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+from modeling_clinragen.modeling_clinragen import IGNORED, ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.registration import register_auto_classes
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
+from trainers.data import PhaseCollator, PhaseExamples
 from trainers.multimodal_trainer import MultimodalConfig, MultimodalTrainer
+from trainers.phases import phase_named
 
 PROCESSES = 2
 GLOBAL_BATCH = 4
@@ -35,22 +41,21 @@ RUNS: dict[str, dict[str, Any]] = {
     "accumulating": {"gradient_accumulation_steps": 2},
     "checkpointing": {"gradient_checkpointing": True},
     "bf16": {"bf16": True},
+    "stopped": {"max_steps": 2, "save_strategy": "steps", "save_steps": 2, "lr_scheduler_type": "constant"},
 }
 # The run of one process, the runs of two processes that must equal it, and the tolerance.
 COMPARED = (("plain", ("plain", "accumulating", "checkpointing"), 1e-6), ("bf16", ("bf16",), 1e-3))
 Trained = tuple[list[float], dict[str, torch.Tensor]]
 
 
-def train(folder: Path, run: str, processes: int) -> Trained:
+def train(folder: Path, run: str, processes: int, *, resumed: bool = False, **changes: Any) -> Trained:
     """Losses by step and all weights after a few steps of the multimodal phase from a saved model."""
-    settings = PLAIN_STEPS | RUNS[run]
+    settings = {"max_steps": 3, "save_strategy": "no", **PLAIN_STEPS, **RUNS[run], **changes}
     args = MultimodalConfig(
         output_dir=str(folder / "out"),
         per_device_train_batch_size=GLOBAL_BATCH // processes // settings.get("gradient_accumulation_steps", 1),
-        max_steps=3,
         logging_steps=1,
         use_cpu=True,
-        save_strategy="no",
         disable_tqdm=True,
         dataloader_pin_memory=False,
         allow_skipped_phases=True,
@@ -62,18 +67,63 @@ def train(folder: Path, run: str, processes: int) -> Trained:
     examples = load_from_disk(str(folder / "train"))
     vocabulary = processor.require_vocabulary()
     trainer = MultimodalTrainer(model, args, examples, processing_class=processor, vocabulary=vocabulary)
-    trainer.train()
+    trainer.train(resume_from_checkpoint=str(folder / "out" / "checkpoint-2") if resumed else None)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return losses, {name: value.contiguous().clone() for name, value in model.state_dict().items()}
+
+
+def train_in_parts(folder: Path, processes: int, rank: int = 0) -> Trained:
+    """The same of plain gradient steps; of several processes each keeps its part of the weights (PyTorch's FSDP).
+
+    accelerate, and so the Trainer, divides models between GPUs only.
+    """
+    register_auto_classes()
+    model = ClinRaGenForConditionalGeneration.from_pretrained(folder)
+    processor = ClinRaGenProcessor.from_pretrained(folder)
+    phase = phase_named("multimodal")
+    model.set_trainable(backbone=True, adapter=True, lab_encoder=True, knowledge_attention=True)
+    items = PhaseExamples(load_from_disk(str(folder / "train")), phase, processor).items
+    if processes > 1:
+        mesh = init_device_mesh("cpu", (processes,))
+        # As accelerate chooses them.
+        for part in [part for part in model.modules() if type(part).__name__ in model._no_split_modules]:
+            fully_shard(part, mesh=mesh)
+        fully_shard(model, mesh=mesh)
+        assert all(isinstance(weight, DTensor) for weight in model.parameters())
+    optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
+    collate, losses, own = PhaseCollator(processor, phase), [], GLOBAL_BATCH // processes
+    for start in range(0, len(items), GLOBAL_BATCH):
+        batch = collate(items[start + rank * own : start + (rank + 1) * own])
+        tokens = (batch["labels"] != IGNORED).sum().float()
+        if processes > 1:
+            dist.all_reduce(tokens)
+        # The gradients of the processes are averaged.
+        loss = model.train()(**batch, num_items_in_batch=tokens / processes).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        whole = loss.detach() / processes
+        if processes > 1:
+            dist.all_reduce(whole)
+        losses.append(float(whole))
+    weights = model.state_dict()
+    return losses, {
+        name: (value.full_tensor() if isinstance(value, DTensor) else value).contiguous().clone()
+        for name, value in weights.items()
+    }
 
 
 def main(folders: list[str]) -> None:
     """The work of each process: every run from every folder, with its result beside the model."""
     rank = int(os.environ["RANK"])
+
+    def keep(folder: Path, run: str, trained: Trained) -> None:
+        save_file(trained[1], folder / f"{run}-{rank}.safetensors", {"losses": json.dumps(trained[0])})
+
     for folder in map(Path, folders):
         for run in RUNS:
-            losses, weights = train(folder, run, PROCESSES)
-            save_file(weights, folder / f"{run}-{rank}.safetensors", {"losses": json.dumps(losses)})
+            keep(folder, run, train(folder, run, PROCESSES))
+        keep(folder, "parts", train_in_parts(folder, PROCESSES, rank))
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +204,28 @@ def test_two_processes_learn_what_one_does(kind: str, starts: dict[str, Path], t
             their_losses, their_weights = together(kind, run, rank)
             assert their_losses == pytest.approx(losses, rel=tolerance)
             torch.testing.assert_close(their_weights, weights, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_process_goes_on_where_two_were_stopped(kind: str, starts: dict[str, Path], together: Any) -> None:
+    losses, weights = train(starts[kind], "stopped", 1, max_steps=3, save_strategy="no")
+    together(kind, "stopped", 0)
+    their_losses, their_weights = train(starts[kind], "stopped", 1, resumed=True, max_steps=3, save_strategy="no")
+    assert len(losses) == 3
+    assert their_losses == pytest.approx(losses, rel=1e-6)
+    torch.testing.assert_close(their_weights, weights, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_divided_between_processes_learns_what_a_whole_one_does(
+    kind: str, starts: dict[str, Path], together: Any
+) -> None:
+    losses, weights = train_in_parts(starts[kind], 1)
+    assert losses[0] > losses[-1]
+    for rank in range(PROCESSES):
+        their_losses, their_weights = together(kind, "parts", rank)
+        assert their_losses == pytest.approx(losses, rel=1e-5)
+        torch.testing.assert_close(their_weights, weights, rtol=0, atol=1e-5)
 
 
 if __name__ == "__main__":

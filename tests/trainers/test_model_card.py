@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tiny_examples import OPEN
 
-from dataset_builder.storage.governance import read_provenance
+from dataset_builder.storage.governance import read_provenance, write_provenance
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.model_card import write_model_card
@@ -53,6 +53,16 @@ def test_a_card_states_phases_vocabulary_and_scores(folder: Path) -> None:
     ):
         assert part in card
     assert read_provenance(folder)["steps"][-1] == {"step": "publish", "phases": phases}
+
+
+def test_a_card_says_what_settings_made_of_a_phase(folder: Path) -> None:
+    steps = [{"step": "train note", "learns": ["lab_encoder"], "rationale": False}, {"step": "train lab"}]
+    write_provenance(folder, {**PROVENANCE, "steps": steps})
+    write_model_card(folder, metrics=METRICS, provenance=PROVENANCE, phases=["note", "lab"])
+    card = (folder / "README.md").read_text()
+    assert card.count("**Changed by settings: ") == 1
+    (line,) = (line for line in card.splitlines() if line.startswith("1. Note:"))
+    assert line.endswith(" **Changed by settings: learns: ['lab_encoder']; rationale: False.**")
 
 
 SHARE = {"value": 0.25, "low": 0.2, "high": 0.3, "count": 1, "of": 4}

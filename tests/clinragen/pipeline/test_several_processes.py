@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,26 @@ from dataset_builder.storage.files import read_json
 from dataset_builder.storage.processes import Processes, processes_of
 from modeling_clinragen.errors import SettingsError, StageError
 
+LAUNCH = Path(__file__).parents[3] / "recipes" / "launch"
 PROCESSES = 2
 PROBE = "PROBED_WEIGHTS"
 
 
-def torchrun(*words: object, expected: int = 0, **environment: str) -> str:
+TORCHRUN = (
+    *("torch.distributed.run", "--nproc-per-node", PROCESSES, "--rdzv-backend", "c10d"),
+    *("--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
+)
+# The shipped file of data parallel training, as far as there can be without a GPU.
+ACCELERATE = (
+    *("accelerate.commands.launch", "--config_file", LAUNCH / "ddp.yaml", "--num_processes", PROCESSES),
+    *("--cpu", "--mixed_precision", "no", "--main_process_port", 0),
+)
+
+
+def torchrun(*words: object, expected: int = 0, launcher: Sequence[object] = TORCHRUN, **environment: str) -> str:
     """Run this file's `main` in two processes; returns what they wrote to standard output and error."""
-    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", PROCESSES, "--rdzv-backend", "c10d")
-    rendezvous = ("--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1")
     done = subprocess.run(
-        [sys.executable, *map(str, (*launcher, *rendezvous, __file__, *words))],
+        [sys.executable, "-m", *map(str, (*launcher, __file__, *words))],
         env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -81,8 +91,8 @@ def test_a_phase_trained_by_two_processes_is_one_model(tiny_run: Path, tiny_reci
         assert torch.equal(second[name], value)
     assert any(not torch.equal(value, before[name]) for name, value in saved.items())
     assert [point["step"] for point in read_json(output / "curve.json") if "loss" in point] == [1, 2, 3, 4]
-    # What is up to date is not trained again.
-    again = torchrun(*words, **{PROBE: str(tmp_path / "none")})
+    # What is up to date is not trained again, however the processes are started.
+    again = torchrun(*words, launcher=ACCELERATE, **{PROBE: str(tmp_path / "none")})
     assert again.count(f"train note: {output}") == 1
 
 

@@ -38,7 +38,7 @@ INCOMPLETE = {
     *("mimic2-brackets-surgery", "on-adm-on-dc-oneline", "other-hospital-stay-hpi", "mimic-transitional"),
     *("epic-style-7", "signout-day-headings", "canada-gim-letter", "dictated-narrative-noheads", "denmark-epikrise"),
     *("cards-tavi-headings-no-colon", "maternal-death-lmic", "copy-forward-letter-nephrology-uk", "italian-lettera"),
-    *("spain-informe-alta", "burn-centre", "greek-cardiology", "rehab-spinal", "sickle-cell-teen"),
+    *("spain-report", "burn-centre", "greek-cardiology", "rehab-spinal", "sickle-cell-teen"),
 }
 # And this one shows an operation that it names beside the date of admission, and what followed without a heading.
 LEAKING = {"ent-day-letter"}
