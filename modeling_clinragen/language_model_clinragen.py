@@ -19,6 +19,8 @@ from .loading_clinragen import is_gguf, load_part, load_weights
 from .own_adapters_clinragen import forget_adapters, keep_own_adapters, require_no_adapters
 from .provenance_clinragen import is_credentialed, recorded_in
 
+PARTS = {"gemma3": {r"^language_model\.lm_head": "lm_head", r"^(model\.)?language_model\.(model\.)?": "model."}}
+"""Types of models that also see, such as MedGemma: names of their language model's weights, and what it calls them."""
 LORA_FIELDS = ("r", "lora_alpha", "lora_dropout", "target_modules")
 
 
@@ -30,6 +32,20 @@ def build_language_model(config: PreTrainedConfig, *, tied: bool) -> PreTrainedM
     if not tied:
         _separate_head(language_model)
     return language_model
+
+
+def load_language_config(backbone: str | Path) -> PreTrainedConfig:
+    """The configuration of a pretrained language model; where that is a part of a model that also sees, of this part.
+
+    Raises:
+        InputDataError: There is no such folder or file, or it is damaged.
+        OSError, ValueError: It cannot be loaded, or only with foreign code.
+    """
+    return _language_part(load_part(AutoConfig, backbone))
+
+
+def _language_part(config: PreTrainedConfig) -> PreTrainedConfig:
+    return config.text_config if config.model_type in PARTS else config
 
 
 def load_language_model(backbone: str | Path | PreTrainedModel) -> PreTrainedModel:
@@ -45,9 +61,11 @@ def load_language_model(backbone: str | Path | PreTrainedModel) -> PreTrainedMod
     if isinstance(backbone, PreTrainedModel):
         return backbone
     try:
-        found = load_part(AutoConfig, backbone)
+        whole = load_part(AutoConfig, backbone)
+        found = _language_part(whole)
         auto = AutoModelForSeq2SeqLM if found.is_encoder_decoder else AutoModelForCausalLM
-        model = load_weights(auto, backbone, dtype=torch.float32)
+        part = {} if found is whole else {"config": found, "key_mapping": PARTS[whole.model_type]}
+        model = load_weights(auto, backbone, dtype=torch.float32, **part)
         if is_gguf(backbone):
             model = _dequantised(model)
     except InputDataError as error:
@@ -115,6 +133,8 @@ def is_adapter_parameter(name: str) -> bool:
 def inject_lora(language_model: PreTrainedModel, lora: dict[str, Any]) -> None:
     """Add untrained LoRA adapters, which have no effect yet, to the layers named by `lora["target_modules"]`.
 
+    These are names, a pattern, or "all-linear" for every linear layer but the head.
+
     Raises:
         SettingsError: Settings are missing or unknown, no layer has one of these names, peft refuses a value, or there
             are adapters already.
@@ -124,14 +144,17 @@ def inject_lora(language_model: PreTrainedModel, lora: dict[str, Any]) -> None:
         raise SettingsError(f"lora needs exactly the settings {', '.join(LORA_FIELDS)}")
     kind, targets = language_model.config.model_type, lora["target_modules"]
     modules = dict(language_model.named_modules())
-    # A string is a pattern. Of several names, peft ignores those that match nothing as long as one matches.
-    for target in [] if isinstance(targets, str) else targets:
-        if not any(f".{name}".endswith(f".{target}") for name in modules):
-            layers = {name.rpartition(".")[2] for name, module in modules.items() if isinstance(module, nn.Linear)}
-            raise SettingsError(
-                f"lora's target_modules name '{target}', but no layer of this {kind} has that name; its linear layers "
-                f"are {', '.join(sorted(layers))}"
-            )
+    # A string is a pattern, or "all-linear". Of several names, peft ignores those that match nothing as long as one
+    # matches.
+    names = [] if isinstance(targets, str) else targets
+    unknown = [target for target in names if not any(f".{name}".endswith(f".{target}") for name in modules)]
+    if unknown:
+        layers = {name.rpartition(".")[2] for name, module in modules.items() if isinstance(module, nn.Linear)}
+        named = ", ".join(f"'{target}'" for target in unknown)
+        raise SettingsError(
+            f"lora's target_modules name {named}, but no layer of this {kind} has "
+            f"{'that name' if len(unknown) == 1 else 'these names'}; its linear layers are {', '.join(sorted(layers))}"
+        )
     try:
         inject_adapter_in_model(LoraConfig(**lora), language_model)
     except ValueError as error:

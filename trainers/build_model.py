@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from datasets import DatasetDict
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase, set_seed
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 
 from dataset_builder.contract.arrays import label_matrix, series_column
 from dataset_builder.contract.cohort_splits import CohortSplits
@@ -22,6 +22,7 @@ from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
 from modeling_clinragen.errors import ClinRaGenError, GovernanceError, InputDataError, SettingsError
 from modeling_clinragen.feature_extraction_clinragen import ClinRaGenLabFeatureExtractor
 from modeling_clinragen.knowledge_map_clinragen import term_token_ids
+from modeling_clinragen.language_model_clinragen import load_language_config
 from modeling_clinragen.library_errors import raised_in, user_error
 from modeling_clinragen.loading_clinragen import is_gguf, load_part
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
@@ -33,8 +34,9 @@ from modeling_clinragen.processing_clinragen import (
 )
 from modeling_clinragen.summary_encoder_clinragen import NO_BOUND
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
+from trainers.backbone_fit import require_enough_positions, require_usable_tokenizer
 from trainers.model_config import ModelConfig, read_shape
-from trainers.model_size import require_possible_size
+from trainers.model_size import require_free_memory, require_possible_size
 from trainers.tokenizer import CohortTokenizer, train_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -144,6 +146,7 @@ def build_model(
     tokenizer: PreTrainedTokenizerBase | None = None,
     *,
     disease_terms: Mapping[str, Sequence[str]] | None = None,
+    device: torch.device | None = None,
 ) -> tuple[ClinRaGenForConditionalGeneration, ClinRaGenProcessor]:
     """Build model and processor for a cohort.
 
@@ -155,32 +158,24 @@ def build_model(
         seed: Seed of the random initialisation.
         tokenizer: That of a backbone from scratch, where it has been made already (see `cohort_tokenizer`).
         disease_terms: Terms by key of the disease, which the queries of a disease head start from beside the names.
+        device: Where the model will be trained, which must have memory for it; None stands for the CPU.
 
     Raises:
         GovernanceError: As `cohort_tokenizer`.
-        SettingsError: The cohort has no vocabulary, there is no such backbone, or the longest example does not fit
-            into it.
+        SettingsError: The cohort has no vocabulary, there is no such backbone, the longest example does not fit into
+            it, its tokenizer lacks what targets are made of, or there is too little memory. All of these are found
+            before any weights are loaded.
     """
     vocabulary = require_splits(cohort).vocabulary
     set_seed(seed)
     diseases = list(vocabulary.disease_names)
-    variables = vocabulary.variables
     if settings.scratch is not None:
         tokenizer = tokenizer if tokenizer is not None else cohort_tokenizer(settings, cohort).tokenizer
     else:
         with _backbone_named(settings.backbone):
             tokenizer = load_part(AutoTokenizer, str(settings.backbone))
     means, stds = normalisation(cohort)
-    extractor = ClinRaGenLabFeatureExtractor(
-        variables=[variable.key for variable in variables],
-        units=[variable.unit for variable in variables],
-        means=means,
-        stds=stds,
-        max_steps=settings.lab_max_steps,
-        patch_steps=settings.lab_patch_steps,
-        lab_layout=settings.lab_layout,
-        fills=[variable.fill for variable in variables] if settings.lab_layout == "paper" else (),
-    )
+    extractor = _extractor(settings, vocabulary, means, stds)
     processor = ClinRaGenProcessor(
         extractor,
         tokenizer,
@@ -199,9 +194,18 @@ def build_model(
     fields["credentialed"] = is_credentialed(cohort.provenance)
     if settings.backbone is not None:
         with _backbone_named(settings.backbone):
-            text_config = load_part(AutoConfig, settings.backbone).to_dict()
-            require_possible_size(ClinRaGenConfig(text_config=text_config, **fields))
+            text_config = load_language_config(settings.backbone).to_dict()
+            config = ClinRaGenConfig(text_config=text_config, **fields)
+            require_usable_tokenizer(processor, config, settings.backbone)
+            sizes = require_possible_size(config)
+            require_enough_positions(settings, config)
+            require_free_memory(sizes, device)
             model = ClinRaGenForConditionalGeneration.from_backbone(settings.backbone, **fields)
+        if tokenizer.chat_template:
+            logger.info(
+                "The backbone's chat template is not used: its adapters learn the prompt of this project "
+                "(docs/training.md, Chat templates)"
+            )
     else:
         special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
         # T5 has no default for the token that a decoder starts with; its authors start with padding.
@@ -210,19 +214,10 @@ def build_model(
         shape = read_shape(settings.scratch)
         with _shape_named(settings.scratch):
             config = ClinRaGenConfig(text_config={**shape, **special, "vocab_size": len(tokenizer)}, **fields)
-            require_possible_size(config)
+            require_free_memory(require_possible_size(config), device, pretrained=False)
+        require_enough_positions(settings, config)
         with _shape_named(settings.scratch):
             model = ClinRaGenForConditionalGeneration(config)
-    positions = settings.max_source_tokens + extractor.num_positions(settings.lab_max_steps)
-    positions += len(extractor.variables) if settings.lab_summary else 0
-    positions += len(knowledge) if settings.knowledge_fusion == "tokens" else 0
-    positions += 0 if model.config.is_encoder_decoder else settings.max_target_tokens
-    limit = model.config.text_max_positions
-    if limit is not None and positions > limit:
-        raise SettingsError(
-            f"the longest example needs {positions} positions but this {model.config.text_config.model_type} has "
-            f"{limit}; lower max_source_tokens"
-        )
     model.set_knowledge_tokens(knowledge)
     if model.summary_encoder is not None:
         model.summary_encoder.bounds.copy_(scaled_bounds(extractor, vocabulary.range_set(cohort.range_set)))
@@ -231,6 +226,22 @@ def build_model(
     model.generation_config.max_new_tokens = settings.max_target_tokens
     logger.info("Built a model of %d parameters, %d knowledge tokens", model.num_parameters(), len(knowledge))
     return model, processor
+
+
+def _extractor(
+    settings: ModelConfig, vocabulary: Vocabulary, means: Sequence[float], stds: Sequence[float]
+) -> ClinRaGenLabFeatureExtractor:
+    variables = vocabulary.variables
+    return ClinRaGenLabFeatureExtractor(
+        variables=[variable.key for variable in variables],
+        units=[variable.unit for variable in variables],
+        means=list(means),
+        stds=list(stds),
+        max_steps=settings.lab_max_steps,
+        patch_steps=settings.lab_patch_steps,
+        lab_layout=settings.lab_layout,
+        fills=[variable.fill for variable in variables] if settings.lab_layout == "paper" else (),
+    )
 
 
 def check_size(settings: ModelConfig, vocabulary: Vocabulary) -> None:
@@ -243,19 +254,11 @@ def check_size(settings: ModelConfig, vocabulary: Vocabulary) -> None:
         vocabulary: Of the cohort that it would be built for.
 
     Raises:
-        SettingsError: As `require_possible_size`, or the language model's config cannot work.
+        SettingsError: As `require_possible_size` and `require_enough_positions`, or the language model's config cannot
+            work.
     """
-    variables = vocabulary.variables
-    extractor = ClinRaGenLabFeatureExtractor(
-        variables=[variable.key for variable in variables],
-        units=[variable.unit for variable in variables],
-        means=[0.0] * len(variables),
-        stds=[1.0] * len(variables),
-        max_steps=settings.lab_max_steps,
-        patch_steps=settings.lab_patch_steps,
-        lab_layout=settings.lab_layout,
-        fills=[variable.fill for variable in variables] if settings.lab_layout == "paper" else (),
-    )
+    count = len(vocabulary.variables)
+    extractor = _extractor(settings, vocabulary, [0.0] * count, [1.0] * count)
     # How many tokens the knowledge has is not known yet; it has one at least.
     fields = config_fields(
         settings, list(vocabulary.disease_names), extractor, int(settings.knowledge_fusion != "none")
@@ -266,11 +269,15 @@ def check_size(settings: ModelConfig, vocabulary: Vocabulary) -> None:
         special = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
         shape = {**read_shape(settings.scratch), **special, "vocab_size": settings.vocab_size}
         with _shape_named(settings.scratch):
-            require_possible_size(ClinRaGenConfig(text_config=shape, **fields))
+            config = ClinRaGenConfig(text_config=shape, **fields)
+            require_possible_size(config)
+        require_enough_positions(settings, config)
     elif (Path(str(settings.backbone)) / "config.json").is_file() or is_gguf(str(settings.backbone)):
         with _backbone_named(settings.backbone):
-            text_config = load_part(AutoConfig, str(settings.backbone)).to_dict()
-            require_possible_size(ClinRaGenConfig(text_config=text_config, **fields))
+            text_config = load_language_config(str(settings.backbone)).to_dict()
+            config = ClinRaGenConfig(text_config=text_config, **fields)
+            require_possible_size(config)
+        require_enough_positions(settings, config)
 
 
 @contextmanager
@@ -317,6 +324,7 @@ def config_fields(
     """The fields of a `ClinRaGenConfig` that the settings determine: all but the language model's own config."""
     patch = settings.lab_patch_steps * extractor.step_features
     patches = -(-settings.lab_max_steps // settings.lab_patch_steps)
+    targets = settings.lora_targets
     return {
         "lab_config": {
             "num_input_channels": len(extractor.variables),
@@ -353,6 +361,6 @@ def config_fields(
             "r": settings.lora_r,
             "lora_alpha": settings.lora_alpha,
             "lora_dropout": settings.lora_dropout,
-            "target_modules": list(settings.lora_targets),
+            "target_modules": targets if isinstance(targets, str) else list(targets),
         },
     }

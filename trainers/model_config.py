@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dataset_builder.storage.config_fields import check_values, make_config, setting
 from dataset_builder.storage.files import read_json, read_yaml
@@ -101,7 +101,10 @@ class ModelConfig:
     lora_r: int = setting(8, help="Rank of the LoRA adapters.", at_least=1, at_most=WIDEST)
     lora_alpha: int = setting(16, help="Scale of the LoRA adapters.", at_least=1, at_most=LARGEST_SCALE)
     lora_dropout: float = setting(0.05, help="Dropout of the LoRA adapters.", at_least=0, at_most=1)
-    lora_targets: list[str] = setting(["q", "v"], help="Names of the layers that get adapters.")
+    lora_targets: list[str] | Literal["all-linear"] = setting(
+        ["q", "v"],
+        help="Names of the layers that get adapters; all-linear: every linear layer but the head.",
+    )
     instruction: str = setting("Diagnose disease from the medical note:", help="Text before the note.")
     lab_marker: str = setting("Lab tests:", help="Text before the lab vectors.")
     layout: str = setting(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
 from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+from trainers.memory import free_gpu_memory, free_memory, in_words, machine_memory
 from trainers.model_config import MOST_LAYERS
 
 CURES = {
@@ -25,19 +25,65 @@ CURES = {
 }
 """For each part of a model, what makes it smaller."""
 
-_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
-_THOUSAND = 1000
 
-
-def require_possible_size(config: ClinRaGenConfig) -> None:
+def require_possible_size(config: ClinRaGenConfig) -> dict[str, int]:
     """Refuse a configuration of which no model could be built on this machine, or whose adapters are absurd.
 
-    Nothing is built: the parts are laid out on PyTorch's meta device, which takes less than a second.
+    Nothing is built: the parts are laid out on PyTorch's meta device, which takes a second or two.
+
+    Returns:
+        The bytes of each part, by its name in the model.
 
     Raises:
-        SettingsError: There are too many layers, the adapters fit no layer (see `inject_lora`) or their rank is above
-            that of every layer, or the weights alone, in single precision, are more than this machine's memory; the
-            message names the setting to lower.
+        SettingsError: As `laid_out`, or the weights alone, in single precision, are more than this machine's memory;
+            the message names the setting to lower.
+        ValueError, TypeError, RuntimeError, ArithmeticError: As the library of a part refuses its settings.
+    """
+    sizes = {name: _bytes(part) for name, part in laid_out(config).named_children()}
+    needed, there = sum(sizes.values()), machine_memory()
+    if needed > there:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise SettingsError(
+            f"the model's weights need {in_words(needed)} of memory, and this machine has {in_words(there)}; "
+            f"most is for the {largest.replace('_', ' ')}: lower {CURES[largest]}"
+        )
+    return sizes
+
+
+def require_free_memory(
+    sizes: Mapping[str, int], device: torch.device | None = None, *, pretrained: bool = True
+) -> None:
+    """Refuse to load a model for which there is no memory at present, before a byte of it is loaded.
+
+    Args:
+        sizes: Bytes of each part, as `require_possible_size` counts them.
+        device: Where the model is trained; None stands for the CPU.
+        pretrained: Whether the language model is loaded: it is in memory twice until its weights are copied.
+
+    Raises:
+        SettingsError: There is too little memory; of the GPU's, for the weights alone.
+    """
+    weights = sum(sizes.values())
+    needed, there = weights + (sizes["language_model"] if pretrained else 0), free_memory()
+    cure = "choose a smaller backbone, end other programs, or use a machine with more"
+    if needed > there:
+        raise SettingsError(
+            f"to load the model takes {in_words(needed)} of memory (its weights are {in_words(weights)}), and "
+            f"{in_words(there)} are free; {cure}"
+        )
+    if device is not None and device.type == "cuda" and weights > (there := free_gpu_memory(device)):
+        raise SettingsError(
+            f"the model's weights need {in_words(weights)} of the GPU's memory, of which {in_words(there)} are free; "
+            f"{cure}"
+        )
+
+
+def laid_out(config: ClinRaGenConfig) -> ClinRaGenForConditionalGeneration:
+    """A model of a configuration on PyTorch's meta device: names and shapes without weights.
+
+    Raises:
+        SettingsError: There are too many layers, the adapters fit no layer (see `inject_lora`), or their rank is above
+            that of every layer.
         ValueError, TypeError, RuntimeError, ArithmeticError: As the library of a part refuses its settings.
     """
     if config.text_width < 1:
@@ -53,23 +99,10 @@ def require_possible_size(config: ClinRaGenConfig) -> None:
     # Initialisation draws no number on this device, but that is PyTorch's to change.
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         model = ClinRaGenForConditionalGeneration(plain)
-    if config.lora is not None:
-        _require_useful_rank(model.language_model, config.lora)
-        with torch.device("meta"):
+        if config.lora is not None:
             model.add_lora(config.lora)
-    sizes = {name: _bytes(part) for name, part in model.named_children()}
-    needed, there = sum(sizes.values()), machine_memory()
-    if needed > there:
-        largest = max(sizes, key=lambda name: sizes[name])
-        raise SettingsError(
-            f"the model's weights need {_in_words(needed)} of memory, and this machine has {_in_words(there)}; "
-            f"most is for the {largest.replace('_', ' ')}: lower {CURES[largest]}"
-        )
-
-
-def machine_memory() -> int:
-    """The physical memory of this machine, in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            _require_useful_rank(model.language_model, config.lora)
+    return model
 
 
 def _counts_of_layers(content: Mapping[Any, Any]) -> Iterator[tuple[str, int]]:
@@ -88,22 +121,12 @@ def _bytes(part: nn.Module) -> int:
 
 def _require_useful_rank(language_model: nn.Module, lora: Mapping[str, Any]) -> None:
     """Refuse a rank above every adapted layer's own: what it changes has at most that, the rest is memory."""
-    targets = tuple(f".{name}" for name in lora["target_modules"])
-    ranks = [
-        min(module.weight.shape)
-        for name, module in language_model.named_modules()
-        if f".{name}".endswith(targets) and isinstance(module, nn.Linear | nn.Embedding | Conv1D)
-    ]
-    # `inject_lora` refuses names that no layer has.
-    if ranks and lora["r"] > max(ranks):
+    layers = [module.get_base_layer() for module in language_model.modules() if isinstance(module, LoraLayer)]
+    largest = max(min(layer.weight.shape) for layer in layers)
+    if lora["r"] > largest:
+        targets = lora["target_modules"]
+        named = targets if isinstance(targets, str) else ", ".join(targets)
         raise SettingsError(
-            f"lora_r is {lora['r']}, but no layer of lora_targets ({', '.join(lora['target_modules'])}) has a rank "
-            f"above {max(ranks)}; give at most {max(ranks)}"
+            f"lora_r is {lora['r']}, but no layer of lora_targets ({named}) has a rank above {largest}; give at most "
+            f"{largest}"
         )
-
-
-def _in_words(number: int) -> str:
-    value, unit = float(number), 0
-    while value >= _THOUSAND and unit < len(_UNITS) - 1:
-        value, unit = value / _THOUSAND, unit + 1
-    return f"{value:,.0f} {_UNITS[unit]}"

@@ -315,6 +315,8 @@ def _type_in_words(hint: Any) -> str:
         elif _is_mapping(option):
             entries = PLURALS.get(arguments[1], "") if arguments else ""
             parts.append(f"a mapping of names to {entries}" if entries else "a mapping")
+        elif get_origin(option) is Literal:
+            parts += map(str, arguments)
         elif isinstance(option, type) and is_dataclass(option):
             parts.append(f"settings ({', '.join(setting_types(option))})")
         else:

@@ -14,8 +14,8 @@ from transformers import T5Config, T5ForConditionalGeneration
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.build_model import build_model, check_size
+from trainers.memory import machine_memory
 from trainers.model_config import ModelConfig
-from trainers.model_size import machine_memory
 
 SHAPE = {
     "model_type": "t5",

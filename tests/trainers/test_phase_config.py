@@ -134,7 +134,7 @@ def test_checking_a_shipped_recipe_leaves_nothing_behind(tmp_path: Path, monkeyp
         ("scratch: t5.json\nvocab_size: 1000000000\n", "vocab_size: expected a whole number from 1 to 1000000, got"),
         ("scratch: t5.json\nlora_dropout: 2\n", "lora_dropout: expected a number from 0 to 1, got 2"),
         ("scratch: t5.json\nlayout: sideways\n", "layout: expected one of diagnosis-first, rationale-first"),
-        ("scratch: t5.json\nlora_targets: q\n", "lora_targets: expected a list of texts, got 'q'"),
+        ("scratch: t5.json\nlora_targets: q\n", "lora_targets: expected a list of texts or all-linear, got 'q'"),
         ("scratch: t5.json\nlab_with: 8\n", "unknown setting 'lab_with'"),
         ("scratch: t5.json\nlab_width: 33\n", "lab_width: 33 is not an even multiple of the 4 of lab_heads"),
         ("scratch: t5.json\nlab_width: 9\nlab_heads: 3\n", "lab_width: 9 .* for example 12"),

@@ -1,0 +1,78 @@
+"""The memory of this machine and of its GPU: how much there is, and how much of it is free."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
+_THOUSAND = 1000
+_KIBI = 1024
+
+
+def machine_memory() -> int:
+    """The physical memory of this machine, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """The memory that this process can still get, in bytes: what is available, within the limit of its container.
+
+    Where the system does not say (it is not Linux), all of the machine's memory.
+
+    Args:
+        root: Where `proc` and `sys` are.
+    """
+    return min([_available(root / "proc" / "meminfo"), *_left_in_groups(root)])
+
+
+def free_gpu_memory(device: torch.device) -> int:
+    """The free memory of a CUDA device, in bytes; what PyTorch keeps for itself counts as free."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def in_words(number: int) -> str:
+    """A number of bytes for a message, such as "16 GB"."""
+    value, unit = float(number), 0
+    while value >= _THOUSAND and unit < len(_UNITS) - 1:
+        value, unit = value / _THOUSAND, unit + 1
+    return f"{value:,.0f} {_UNITS[unit]}"
+
+
+def _available(meminfo: Path) -> int:
+    for line in _lines(meminfo):
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return int(value.split()[0]) * _KIBI
+    return machine_memory()
+
+
+def _left_in_groups(root: Path) -> Iterator[int]:
+    """The memory that the control groups (version 2) that this process is in leave it: a container's limit, or a batch job's."""
+    mounted = root / "sys" / "fs" / "cgroup"
+    for line in _lines(root / "proc" / "self" / "cgroup"):
+        if not line.startswith("0::"):
+            continue
+        group = mounted / line.removeprefix("0::").strip().lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(mounted):
+                break
+            limit, used = _lines(folder / "memory.max"), _lines(folder / "memory.current")
+            if limit and used and limit[0].isdigit():
+                # Files that the system keeps in memory make room.
+                files = [row.split()[1] for row in _lines(folder / "memory.stat") if row.startswith("inactive_file ")]
+                yield max(0, int(limit[0]) - int(used[0]) + sum(map(int, files)))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+__all__ = ["free_gpu_memory", "free_memory", "in_words", "machine_memory"]
