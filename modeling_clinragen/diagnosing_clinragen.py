@@ -113,24 +113,39 @@ def write_targets(model: Any, processor: Any, patients: Sequence[tuple[str | Non
         model, processor, patients: As for `diagnose_patients`; the head is needed only where it lists.
         kwargs: Options of `generate`.
     """
-    inputs, tokenizer = _inputs_of(model, processor, patients), processor.tokenizer
+    found = write_tokens(model, processor, patients, **kwargs)
+    return [processor.tokenizer.decode([*given, *ids], skip_special_tokens=True).strip() for given, ids in found]
+
+
+@torch.no_grad()
+def write_tokens(
+    model: Any, processor: Any, patients: Sequence[tuple[str | None, Any]], copies: int = 1, **kwargs: Any
+) -> list[tuple[list[int], list[int]]]:
+    """As `write_targets`, in tokens: those given by the head (none where the decoder lists), and those written.
+
+    Args:
+        model, processor, patients, kwargs: As for `write_targets`.
+        copies: Targets of each patient, which follow one another; useful where they are sampled.
+    """
+    states, mask = model.encode(**_inputs_of(model, processor, patients))
+    skipped = 1 if model.config.is_encoder_decoder else 0
+    rows = torch.arange(len(patients), device=states.device).repeat_interleave(copies)
     if model.config.list_from == "decoder":
-        generated = model.generate(**inputs, **kwargs)
-        return [text.strip() for text in tokenizer.batch_decode(generated, skip_special_tokens=True)]
-    states, mask = model.encode(**inputs)
+        generated = model.generate(encoded=(states[rows], mask[rows]), **kwargs)
+        return [([], ids[skipped:]) for ids in generated.tolist()]
     modality = [processor.modality(*one) for one in patients]
     listed = model.listed(model.diagnose(encoded=(states, mask), modality=modality), modality)
-    tokens = [processor.list_ids(names) for names in listed]
-    written = [""] * len(listed)
-    for rows in _groups(tokens, padded=prefixes_can_be_padded(model.language_model)):
-        own = [tokens[row] for row in rows]
-        prefix, known = (part.to(model.device) for part in pad_prefixes(own, tokenizer.eos_token_id))
-        chosen = torch.tensor(rows, device=states.device)
+    tokens = [ids for ids in map(processor.list_ids, listed) for _ in range(copies)]
+    written: list[tuple[list[int], list[int]]] = [([], [])] * len(tokens)
+    for group in _groups(tokens, padded=prefixes_can_be_padded(model.language_model)):
+        own = [tokens[row] for row in group]
+        prefix, known = (part.to(model.device) for part in pad_prefixes(own, processor.tokenizer.eos_token_id))
+        chosen = rows[torch.tensor(group, device=states.device)]
         generated = model.generate(
             encoded=(states[chosen], mask[chosen]), target_prefix=prefix, target_prefix_mask=known, **kwargs
         )
-        for row, before, ids in zip(rows, own, generated.tolist(), strict=True):
-            written[row] = tokenizer.decode([*before, *ids], skip_special_tokens=True).strip()
+        for row, before, ids in zip(group, own, generated.tolist(), strict=True):
+            written[row] = before, ids[skipped:]
     return written
 
 
@@ -200,4 +215,4 @@ def _rows_of(modality: str | Sequence[str], patients: int) -> torch.Tensor:
     return torch.tensor([MODALITIES.index(one) for one in each])
 
 
-__all__ = ["WithDiseaseHead", "diagnose_patients", "write_lists", "write_targets"]
+__all__ = ["WithDiseaseHead", "diagnose_patients", "write_lists", "write_targets", "write_tokens"]

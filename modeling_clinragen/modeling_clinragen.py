@@ -252,6 +252,17 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
             An encoder's hidden states, or a decoder-only model's input embeddings, `(batch, positions, width)`, and
             their mask `(batch, positions)`.
         """
+        return self.context(input_ids, attention_mask, lab_features, lab_mask, inputs_embeds)
+
+    def context(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        lab_features: torch.Tensor | None = None,
+        lab_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `encode`, with the gradient: for losses of several texts of a patient (see `losses_behind`)."""
         embeds, mask, _ = self._embed_inputs(input_ids, attention_mask, lab_features, lab_mask, inputs_embeds)
         return self._encode(embeds, mask) if self.config.is_encoder_decoder else (embeds, mask)
 
@@ -327,26 +338,34 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         Returns:
             Sums of the tokens' log-probabilities, `(batch, candidates)`.
         """
-        embeds, mask, _ = self._embed_inputs(input_ids, attention_mask, lab_features, lab_mask)
+        states, mask = self.context(input_ids, attention_mask, lab_features, lab_mask)
         batch, count, _ = candidates.shape
-        if batch != embeds.shape[0]:
-            raise ModelInputError(f"candidates are for {batch} patients but the batch has {embeds.shape[0]}")
-        context = embeds
-        if self.config.is_encoder_decoder:
-            context, mask = self._encode(embeds, mask)
+        if batch != states.shape[0]:
+            raise ModelInputError(f"candidates are for {batch} patients but the batch has {states.shape[0]}")
         patient = torch.arange(batch, device=candidates.device).repeat_interleave(count)
         flat = candidates.flatten(0, 1)
         scores = []
         for rows in torch.arange(len(flat), device=flat.device).split(sequences):
-            labels, own, own_mask = flat[rows], context[patient[rows]], mask[patient[rows]]
-            if self.config.is_encoder_decoder:
-                inputs = {"encoder_outputs": BaseModelOutput(last_hidden_state=own), "attention_mask": own_mask}
-                inputs["decoder_input_ids"] = self.prepare_decoder_input_ids_from_labels(labels=labels)
-                targets = labels
-            else:
-                inputs, targets = self.continued(own, own_mask, labels)
-            scores.append(-target_losses(self.language_model, inputs, targets)[0].sum(dim=1))
+            context = states[patient[rows]], mask[patient[rows]]
+            scores.append(-self.losses_behind(context, flat[rows]).sum(dim=1))
         return torch.cat(scores).view(batch, count)
+
+    def losses_behind(self, context: tuple[torch.Tensor, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        """Negative log-likelihood of each token of targets `(batch, target_tokens)`, 0 where the label is -100.
+
+        Args:
+            context: The outcome of `context`, or without its gradient of `encode`, one row for each target.
+            labels: `(batch, target_tokens)`, padding as -100.
+        """
+        states, mask = context
+        if self.config.is_encoder_decoder:
+            inputs = {"encoder_outputs": BaseModelOutput(last_hidden_state=states), "attention_mask": mask}
+            inputs["decoder_input_ids"] = self.prepare_decoder_input_ids_from_labels(labels=labels)
+            return target_losses(self.language_model, inputs, labels)[0]
+        inputs, targets = self.continued(states, mask, labels)
+        losses = target_losses(self.language_model, inputs, targets)[0]
+        # Packing keeps the order of the counted targets.
+        return losses.new_zeros(labels.shape).masked_scatter(labels != IGNORED, losses[targets != IGNORED])
 
 
 # Generation helpers, grounded decoding, export, knowledge map and series statistics are not used here: an imported

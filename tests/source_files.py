@@ -48,7 +48,9 @@ def where(name: str, node: ast.AST) -> str:
 def texts() -> dict[Path, str]:
     """Every text file that the project ships or is written in, by its path below the root."""
     found = {}
-    folders = [ROOT / name for name in (*PACKAGES, *HIDDEN_BUT_OURS, "benchmarks", "docs", "recipes", "tests")]
+    folders = [
+        ROOT / name for name in (*PACKAGES, *HIDDEN_BUT_OURS, "benchmarks", "docs", "examples", "recipes", "tests")
+    ]
     candidates = [path for path in ROOT.iterdir() if path.is_file()]
     candidates += [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
     for path in candidates:

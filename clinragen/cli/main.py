@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clinragen.cli import ablate, backbone, check, download, knowledge, recipe
+from clinragen.cli import ablate, backbone, check, download, knowledge, prefer, recipe
 from clinragen.cli.explain import add_explain_commands
 from clinragen.cli.failures import fail, fail_if_known
 from clinragen.cli.run_stage import OUTPUT_HELP
@@ -87,6 +87,7 @@ add_stage_commands(app)
 download.add_command(app)
 backbone.add_command(app)
 knowledge.add_commands(app)
+prefer.add_command(app)
 app.add_typer(recipe.app, name="recipe")
 add_explain_commands(app)
 check.add_command(app)

@@ -27,8 +27,10 @@ OTHER_STAGES = {
 def sections() -> list[tuple[str, str, type]]:
     """The tables of the page: title, what it is about, and the config."""
     from clinragen.explain_config import ExplainConfig
+    from clinragen.pipeline.prefer import PREFER
     from clinragen.pipeline.recipe import Recipe
     from clinragen.pipeline.stages import STAGES
+    from clinragen.preference.config import ClinicalPreferenceConfig
     from trainers.build_model import ModelConfig
     from trainers.phase_trainer import PhaseConfig
 
@@ -45,6 +47,8 @@ def sections() -> list[tuple[str, str, type]]:
         *listed,
         ("Model", "the YAML file that `model:` names", ModelConfig),
         ("Phase", "the YAML files that `train:` names", PhaseConfig),
+        ("Stage `prefer`", "`clinragen prefer`; a recipe has no such stage", PREFER.config),
+        ("Preference", "the YAML file that `clinragen prefer --config` names", ClinicalPreferenceConfig),
         ("Explanation", "`clinragen predict`, `clinragen demo` and `clinragen.Explainer`", ExplainConfig),
     ]
 

@@ -40,18 +40,26 @@ def strongest_variables(findings: Iterable[Finding]) -> list[str]:
     return sorted(strength, key=lambda variable: -strength[variable])[:STRONGEST]
 
 
+def mentioned_findings(rationale: CheckedRationale, listed: frozenset[str]) -> dict[str, tuple[int, int]]:
+    """For one rationale and the keys of the listed diseases: by `COUNTED`, how many are mentioned, and of how many."""
+    own = rationale.given.checker.evidence
+    noted = [_quotes(rationale, key, own.mentions[key]) for key in listed & own.mentions.keys()]
+    signed = [
+        bool({finding.variable for finding in own.signs[key]} & rationale.variables(key))
+        for key in listed & own.signs.keys()
+    ]
+    strongest = strongest_variables(own.findings.values())
+    mentioned = {claim.variable for claim in rationale.claims if is_finding(claim)}
+    return {
+        "note": (sum(noted), len(noted)),
+        "series": (sum(signed), len(signed)),
+        "strongest": (len(mentioned.intersection(strongest)), len(strongest)),
+    }
+
+
 def _score(rationales: Sequence[CheckedRationale], written: WrittenRationales) -> dict[str, Any]:
-    counts = {name: np.zeros((2, len(rationales))) for name in COUNTED}
-    for row, (rationale, listed) in enumerate(zip(rationales, written.listed, strict=True)):
-        own = rationale.given.checker.evidence
-        for key in listed & own.mentions.keys():
-            counts["note"][:, row] += (_quotes(rationale, key, own.mentions[key]), 1)
-        for key in listed & own.signs.keys():
-            signs = {finding.variable for finding in own.signs[key]}
-            counts["series"][:, row] += (bool(signs & rationale.variables(key)), 1)
-        strongest = strongest_variables(own.findings.values())
-        mentioned = {claim.variable for claim in rationale.claims if is_finding(claim)}
-        counts["strongest"][:, row] = (len(mentioned.intersection(strongest)), len(strongest))
+    found = [mentioned_findings(*pair) for pair in zip(rationales, written.listed, strict=True)]
+    counts = {name: np.array([row[name] for row in found], dtype=float).T for name in COUNTED}
     return {name: written.bootstrap.quotient(*counts[name]) for name in COUNTED}
 
 

@@ -1,0 +1,141 @@
+"""The command `prefer`: from a model folder to a model folder that learned by the checker's preferences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from command_line import fails_with_one_line, in_process
+
+from clinragen.inference import Explainer
+from clinragen.pipeline.prefer import PreferConfig, run
+from clinragen.preference import rewards
+from clinragen.preference import run as preference_run
+from dataset_builder.storage.progress import Progress, no_report
+from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+
+SETTINGS: dict[str, Any] = {
+    "train_backbone": True,
+    "patients": 6,
+    "curve_patients": 3,
+    "group_size": 3,
+    "max_new_tokens": 16,
+    "max_steps": 4,
+    "per_device_train_batch_size": 2,
+    "learning_rate": 1e-3,
+    "save_steps": 2,
+    "eval_strategy": "steps",
+    "eval_steps": 2,
+    "eval_on_start": True,
+    "logging_steps": 1,
+}
+DPO = {**SETTINGS, "loss": "dpo", "rounds": 2, "verified": True, "length_tolerance": 1.0, "chosen_weight": 0.5}
+GRPO = {**SETTINGS, "loss": "grpo", "beta": 0.05}
+
+
+@pytest.fixture(autouse=True)
+def fewer_letters_are_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four steps teach a model no claims that could be told apart, so that texts are ranked by something simpler."""
+
+    def fewest_false(self: Any, texts: Sequence[str], patients: Any) -> list[float]:
+        return [-float(len(text)) for text in texts]
+
+    monkeypatch.setattr(rewards.ClinicalRewards, "fewest_false", fewest_false)
+
+
+def written(folder: Path, settings: dict[str, Any]) -> Path:
+    file = folder / "prefer.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    return file
+
+
+@pytest.mark.parametrize("settings", [DPO, GRPO], ids=["dpo", "grpo"])
+def test_a_model_folder_becomes_another_one(settings: dict[str, Any], tiny_run: Path, tmp_path: Path) -> None:
+    parent, output = tiny_run / "model", tmp_path / "preferred"
+    words = ["prefer", parent, "--cohort", tiny_run / "rationales", "--output", output]
+    words += ["--config", written(tmp_path, settings)]
+    done = in_process(*words)
+    assert done.returncode == 0, done.stderr[-1500:]
+    before, after = (json.loads((folder / "config.json").read_text()) for folder in (parent, output))
+    assert before["phase"] == after["phase"]
+    assert before["diseases"] == after["diseases"]
+    step = json.loads((output / "provenance.json").read_text())["steps"][-1]
+    assert (step["step"], step["loss"], step["seed"]) == ("prefer", settings["loss"], 0)
+    curve = json.loads((output / "preference_curve.json").read_text())
+    shown = [entry for entry in curve if "eval_length" in entry]
+    rounds = settings.get("rounds", 1)
+    assert [entry["step"] for entry in shown][:3] == [0, 2, 4]
+    assert {entry["round"] for entry in curve} == set(range(1, rounds + 1))
+    for name in ("nothing_contradicted", "evidence_recall", "diagnosis_f1", "length_in_bounds", "claims", "supported"):
+        assert f"eval_{name}" in shown[-1]
+    assert not (output / "checkpoints").exists()
+    assert (output / "knowledge.json").read_bytes() == (parent / "knowledge.json").read_bytes()
+    # The head lists as before, since what it reads was frozen; what is written is not what it was.
+    one, other = (ClinRaGenForConditionalGeneration.from_pretrained(folder) for folder in (parent, output))
+    moved = {name for name, value in one.state_dict().items() if not torch.equal(value, other.state_dict()[name])}
+    assert moved
+    assert all("decoder." in name and "embed_tokens" not in name for name in moved)
+    assert shown[0]["eval_diagnosis_f1"] == shown[-1]["eval_diagnosis_f1"]
+    assert Explainer.from_pretrained(output).vocabulary == Explainer.from_pretrained(parent).vocabulary
+    # Nothing is left to do.
+    stamp = (output / "stage.json").stat().st_mtime_ns
+    assert in_process(*words).returncode == 0
+    assert (output / "stage.json").stat().st_mtime_ns == stamp
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("settings", "stops"), [(DPO, 7), (GRPO, 3)], ids=["dpo", "grpo"])
+def test_an_interrupted_training_ends_where_a_straight_one_does(
+    settings: dict[str, Any], stops: int, tiny_run: Path, tmp_path: Path
+) -> None:
+    """The second round of DPO is stopped after a checkpoint, as is the one of GRPO."""
+    config = PreferConfig(config=written(tmp_path, settings))
+    inputs = {"model": tiny_run / "model", "cohort": tiny_run / "rationales"}
+    steps = 0
+
+    def stop(progress: Progress) -> None:
+        nonlocal steps
+        steps += progress.unit == "steps"
+        if steps == stops:
+            raise StopError
+
+    run(config, inputs, tmp_path / "straight", no_report)
+    with pytest.raises(StopError):
+        run(config, inputs, tmp_path / "broken", stop)
+    made: list[int] = []
+    original = preference_run.ClinRaGenPreferenceTrainer.make_pairs
+
+    def counted(self: Any, *args: Any) -> Any:
+        made.append(1)
+        return original(self, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preference_run.ClinRaGenPreferenceTrainer, "make_pairs", counted)
+        run(config, inputs, tmp_path / "broken", no_report)
+    assert not made, "the pairs of the interrupted round are on the disk"
+    one, other = (
+        ClinRaGenForConditionalGeneration.from_pretrained(tmp_path / name).state_dict()
+        for name in ("straight", "broken")
+    )
+    for name, value in one.items():
+        torch.testing.assert_close(other[name], value, rtol=1e-4, atol=1e-5, msg=name)
+    curves = [json.loads((tmp_path / name / "preference_curve.json").read_text()) for name in ("straight", "broken")]
+    steps_of = [[(entry["step"], "loss" in entry) for entry in curve] for curve in curves]
+    assert steps_of[0] == steps_of[1], steps_of
+
+
+def test_what_is_wrong_is_said_in_one_line(tiny_run: Path, tmp_path: Path) -> None:
+    words = ["prefer", str(tiny_run / "model"), "--output", str(tmp_path / "out")]
+    words += ["--config", str(written(tmp_path, {**SETTINGS, "looses": "dpo"}))]
+    done = in_process(*words, "--cohort", tiny_run / "rationales")
+    fails_with_one_line(done, "unknown setting 'looses'")
+    done = in_process(*words, "--cohort", tmp_path / "none")
+    fails_with_one_line(done, "is not a folder; give the cohort folder")
