@@ -42,6 +42,8 @@ def let_write(monkeypatch: pytest.MonkeyPatch, tokenizer: Any, text: str) -> Non
         if "target_prefix" in settings:
             return generate(self, *args, **settings)
         rows = len(settings["encoded"][0]) if "encoded" in settings else len(settings["input_ids"])
-        return torch.tensor([tokenizer(text, add_special_tokens=False)["input_ids"]] * rows)
+        # An encoder-decoder's output begins with the token that its decoder starts with.
+        start = [self.language_model.config.decoder_start_token_id] if self.config.is_encoder_decoder else []
+        return torch.tensor([[*start, *tokenizer(text, add_special_tokens=False)["input_ids"]]] * rows)
 
     monkeypatch.setattr(ClinRaGenForConditionalGeneration, "generate", scripted)

@@ -88,7 +88,9 @@ def test_saved_and_loaded_it_is_the_same(
     expected = model(**inputs).logits
     model.save_pretrained(tmp_path)
     loaded = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path).eval()
-    torch.testing.assert_close(loaded(**inputs).logits, expected)
+    # Where in memory a weight lies may change the last bits of what is computed with it.
+    torch.testing.assert_close(loaded(**inputs).logits, expected, rtol=1e-5, atol=5e-5)
+    torch.testing.assert_close(loaded.state_dict(), model.state_dict(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -235,7 +235,7 @@ def test_an_evaluation_in_between_has_a_loss(
     curve = trainer.write_curve(tmp_path / "curve.json")
     assert any("eval_loss" in entry for entry in curve)
     # The logged loss is the training objective.
-    batch = trainer.data_collator(list(trainer.eval_dataset))
+    batch = trainer.data_collator.whole()(list(trainer.eval_dataset))
     assert trainer.evaluate()["eval_loss"] == pytest.approx(model.eval()(**batch).loss.item(), rel=0.02)
 
 
