@@ -14,6 +14,8 @@ WEIGHTS_AT_ONCE = 2**18
 """Resamples are taken a few at a time: their weights then stay in the processor's cache."""
 BINS = 15
 """Bins of equal width in which probabilities are compared with what is true."""
+DECIMALS = 6
+"""Of what is computed with the probabilities themselves: their last bits depend on who computed them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ class Ranked:
         rows = np.repeat(np.arange(examples), diseases)
         np.add.at(missing, (rows, bins.ravel()), (self.labels - self.probabilities).ravel())
         decisions = self.bootstrap.sums(np.full(examples, diseases, dtype=float))
-        return ratio(np.abs(self.bootstrap.sums(missing)).sum(axis=1), decisions)
+        return np.round(ratio(np.abs(self.bootstrap.sums(missing)).sum(axis=1), decisions), DECIMALS)
 
     def _areas(self, labels: np.ndarray, scores: np.ndarray, examples: np.ndarray) -> Areas:
         """Areas of decisions `(decisions,)`, each about one of the `examples`."""

@@ -15,6 +15,7 @@ from clinragen.evaluation.ranking import Ranked
 from clinragen.evaluation.scores import RANKING_SCORES
 from modeling_clinragen.errors import InputDataError
 
+TOLERANCE = {"calibration_error": 1e-6}
 JUDGES = {"auroc": roc_auc_score, "auprc": average_precision_score}
 
 
@@ -61,7 +62,9 @@ def test_the_scores_equal_independent_ones(seed: int, examples: int, diseases: i
     labels, probabilities, subjects = random_case(seed, examples, diseases)
     scores = system_scores(labels, labels, Bootstrap(subjects, resamples=100), probabilities)
     for name, expected in independently(labels, probabilities, np.arange(examples)).items():
-        assert scores[name]["value"] == (None if expected is None else pytest.approx(expected, abs=1e-12))
+        assert scores[name]["value"] == (
+            None if expected is None else pytest.approx(expected, abs=TOLERANCE.get(name, 1e-12))
+        )
         if expected is not None:
             assert 0 <= scores[name]["low"] <= scores[name]["high"] <= 1
 
@@ -80,7 +83,9 @@ def test_the_intervals_equal_explicit_resampling(at_once: int, monkeypatch: pyte
     scores = system_scores(labels, labels, bootstrap, probabilities)
     for name, values in drawn.items():
         low, high = np.percentile(values, [2.5, 97.5])
-        assert (scores[name]["low"], scores[name]["high"]) == pytest.approx((low, high), abs=1e-12)
+        assert (scores[name]["low"], scores[name]["high"]) == pytest.approx(
+            (low, high), abs=TOLERANCE.get(name, 1e-12)
+        )
 
 
 def test_a_constant_ranks_nothing_and_a_perfect_ranking_everything() -> None:
@@ -89,7 +94,7 @@ def test_a_constant_ranks_nothing_and_a_perfect_ranking_everything() -> None:
     constant = Ranked(labels, np.full(labels.shape, 0.3), bootstrap)
     assert constant.pooled.auroc[0] == pytest.approx(0.5)
     assert constant.pooled.auprc[0] == pytest.approx(labels.mean())
-    assert constant.calibration_error[0] == pytest.approx(abs(labels.mean() - 0.3))
+    assert constant.calibration_error[0] == pytest.approx(abs(labels.mean() - 0.3), abs=1e-6)
     perfect = Ranked(labels, labels.astype(float), bootstrap)
     assert perfect.calibration_error == pytest.approx(0.0)
     assert perfect.pooled.auroc == pytest.approx(1.0)
