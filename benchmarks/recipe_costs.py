@@ -201,7 +201,9 @@ def recipe_costs(backbone: str, kind: str, cards: Sequence[Card], utilisation: f
 def check(backbone: str, kind: str) -> dict[str, Any]:
     """One step of the third phase on this machine, with random weights: how much the process grew, and an estimate."""
     command = [sys.executable, str(Path(__file__).resolve()), "--grow", backbone, kind]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    # Freed memory goes back to the system at once; otherwise its gaps would be counted too.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 16)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     grown = int(done.stdout.split()[-1])
     settings, config, trained = _checked(backbone, kind)
     phase = phase_named("multimodal")
@@ -244,10 +246,10 @@ def grow(backbone: str, kind: str) -> int:
         model.gradient_checkpointing_enable()
     limits = Limits(vocabulary=config.text_config.vocab_size, steps=settings.lab_max_steps)
     rng = np.random.default_rng(SEED)
-    lengths = CHECK_SIZES["source"], CHECK_SIZES["steps"], CHECK_SIZES["target"]
-    batch = our_batch(
-        [draw_example(*lengths, limits, rng) for _ in range(2)], make_extractor(settings.lab_layout, limits)
-    )
+    source, *others = CHECK_SIZES.values()
+    # Without any padding transformers makes no masks.
+    examples = [draw_example(source - shorter, *others, limits, rng) for shorter in (0, 8)]
+    batch = our_batch(examples, make_extractor(settings.lab_layout, limits))
     if config.disease_head:
         batch["disease_targets"] = torch.zeros(2, len(config.diseases))
     model.train()
@@ -269,8 +271,9 @@ def table(result: Mapping[str, Any]) -> str:
     head = ["recipe", "weights (million)", "learned (million): note, lab, multimodal", "memory (GB)"]
     head += [f"hours on {card.name} ({card.memory:g} GB)" for card in cards]
     rows = [head, ["---"] * len(head)]
-    for one in result["recipes"]:
-        learned = ", ".join(f"{phase['learned'] / 1e6:.1f}" for phase in one["phases"].values())
+    weights = {one["backbone"]: one["parameters"]["all"] for one in result["recipes"]}
+    for one in sorted(result["recipes"], key=lambda one: (weights[one["backbone"]], one["recipe"])):
+        learned = ", ".join(f"{one['phases'][phase]['learned'] / 1e6:.1f}" for phase in ("note", "lab", "multimodal"))
         fits = {card.name: one["memory"] + OVERHEAD < GIGA * card.memory for card in cards}
         hours = [_rounded(one["hours"][card.name]) if fits[card.name] else "does not fit" for card in cards]
         name = f"[{one['backbone']}/{one['recipe']}](../recipes/{one['backbone']}/{one['recipe']}.yaml)"
