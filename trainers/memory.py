@@ -52,7 +52,7 @@ def _available(meminfo: Path) -> int:
 
 
 def _left_in_groups(root: Path) -> Iterator[int]:
-    """The memory that the control groups (version 2) that this process is in leave it: a container's limit, or a batch job's."""
+    """The memory that this process's control groups (version 2) leave it: a container's limit, or a batch job's."""
     mounted = root / "sys" / "fs" / "cgroup"
     for line in _lines(root / "proc" / "self" / "cgroup"):
         if not line.startswith("0::"):
