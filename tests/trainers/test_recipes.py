@@ -127,6 +127,19 @@ def test_the_recommended_recipe_has_what_we_add(backbone: str) -> None:
     assert trained["multimodal"].modality_dropout > 0
 
 
+def test_the_synthetic_recipe_is_the_recommended_one_made_small() -> None:
+    folder = RECIPES / "smollm2-135m"
+    recipe, recommended = (load_recipe(folder / f"{name}.yaml") for name in ("synthetic", "recommended"))
+    quick = load_recipe(RECIPES / "quickstart.yaml")
+    assert recipe.synthesize == quick.synthesize
+    assert recipe.build == quick.build == recommended.build
+    assert list(recipe.train) == list(PHASES)
+    own, other = content(recipe.model), content(recommended.model)
+    lengths = {"max_source_tokens", "max_target_tokens"}
+    smaller = {"lab_width", "lab_layers", "lab_heads", "lab_dropout", "lora_dropout", "knowledge_dropout"}
+    assert {key for key in {*own, *other} if own.get(key) != other.get(key)} == lengths | smaller
+
+
 @pytest.mark.parametrize("name", PHASES)
 @pytest.mark.parametrize("kind", ["", "paper-"])
 def test_large_backbones_learn_the_same_batch_in_parts(kind: str, name: str) -> None:
