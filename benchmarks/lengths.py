@@ -29,7 +29,7 @@ from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.contract.schema import load_examples
 from dataset_builder.storage.files import write_json
 from modeling_clinragen import ClinRaGenLabFeatureExtractor, ClinRaGenProcessor
-from trainers.build_model import knowledge_token_ids
+from trainers.knowledge_choice import knowledge_token_ids
 
 ROOT = Path(__file__).resolve().parent.parent
 LENGTHS = ROOT / "benchmarks" / "lengths.json"

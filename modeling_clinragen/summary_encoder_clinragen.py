@@ -35,9 +35,13 @@ SUMMARY_STATISTICS = (
 
 A step is the distance from one reading to the next. The quarters of the time from admission to the stay's last
 reading have statistics of their own, as sub-periods have in Harutyunyan et al. 2019 (mimic3-benchmarks): "share" is
-that of the readings that lie in the quarter.
+that of the readings that lie in the quarter; mean, minimum and maximum are distances from the mean of the whole
+series, so that a course shows however small it is beside the differences between patients.
 """
+MISSING = SUMMARY_STATISTICS.index("missing")
 SLOPE_LIMIT = 8.0
+STATISTIC_LIMIT = 6.0
+"""Beyond as many standard deviations of the training split a statistic says no more."""
 NO_BOUND = 1e4
 """Farther than any normalised value: the bound of a variable without a range, finite as all weights must be."""
 
@@ -102,17 +106,17 @@ def summary_statistics(lab_features: torch.Tensor, lab_mask: torch.Tensor, bound
     again = seen[:, 1:] & (weight.cumsum(1)[:, :-1] > 0)
     steps_taken = (values[:, 1:] - values[:, :-1]).abs() * again
     columns += [steps_taken.sum(1) / again.sum(1).clamp(min=1), steps_taken.amax(1)]
-    columns += _of_quarters(values, seen, days, total)
+    columns += _of_quarters(values - mean[:, None], seen, days, total)
     table = torch.stack(columns, dim=-1)
     missing = torch.zeros(len(SUMMARY_STATISTICS), device=table.device, dtype=table.dtype)
-    missing[SUMMARY_STATISTICS.index("missing")] = 1.0
+    missing[MISSING] = 1.0
     return torch.where(some[..., None], table, missing)
 
 
 def _of_quarters(
     values: torch.Tensor, seen: torch.Tensor, days: torch.Tensor, total: torch.Tensor
 ) -> list[torch.Tensor]:
-    """`QUARTER_STATISTICS` of each quarter; values, seen and days `(batch, steps, variables)`."""
+    """`QUARTER_STATISTICS` of each quarter; values (their mean is 0), seen and days `(batch, steps, variables)`."""
     last = (days * seen.any(-1, keepdim=True)).amax((1, 2), keepdim=True).clamp(min=1e-6)
     quarters = (days * QUARTERS / last).long().clamp(max=QUARTERS - 1)
     infinite = torch.finfo(values.dtype).max
@@ -133,28 +137,49 @@ class ClinRaGenSummaryEncoder(nn.Module):
     """Turns the statistics of each variable into one language-model-width vector.
 
     Every variable has its own first layer, since a level means something else in each; the second layer is shared.
+    Each statistic is standardised: a gain of two kilograms is a tenth of the differences in weight between patients,
+    but several standard deviations of what patients gain.
 
     Attributes:
         bounds: Normal range of each variable, `(variables, 2)`, normalised as its values are.
+        centre, scale: Mean and standard deviation of each statistic over the training split, `(variables,
+            len(SUMMARY_STATISTICS))`.
     """
 
     bounds: torch.Tensor
+    centre: torch.Tensor
+    scale: torch.Tensor
 
     def __init__(self, config: ClinRaGenConfig) -> None:
         super().__init__()
         variables, hidden = config.lab_config.num_input_channels, config.lab_summary_width
+        statistics = len(SUMMARY_STATISTICS)
         self.register_buffer("bounds", torch.zeros(variables, 2))
-        self.weight = nn.Parameter(torch.empty(variables, len(SUMMARY_STATISTICS), hidden))
+        self.register_buffer("centre", torch.zeros(variables, statistics))
+        self.register_buffer("scale", torch.ones(variables, statistics))
+        self.weight = nn.Parameter(torch.empty(variables, statistics, hidden))
         self.bias = nn.Parameter(torch.empty(variables, hidden))
         self.output = nn.Linear(hidden, config.text_width)
         self.variable = nn.Parameter(torch.empty(variables, config.text_width))
 
     def reset_parameters(self) -> None:
-        """Initialise all but the linear layer; without ranges no reading is low or high."""
+        """Initialise all but the linear layer; without ranges no reading is low or high, no statistic is scaled."""
         init.normal_(self.weight, mean=0.0, std=self.weight.shape[1] ** -0.5)
         init.zeros_(self.bias)
         init.normal_(self.variable, mean=0.0, std=1.0)
         init.copy_(self.bounds, torch.tensor([-NO_BOUND, NO_BOUND]).expand_as(self.bounds))
+        init.zeros_(self.centre)
+        init.ones_(self.scale)
+
+    def standardised(self, statistics: torch.Tensor) -> torch.Tensor:
+        """What the first layer reads, `(batch, variables, len(SUMMARY_STATISTICS))`; 0 where nothing was measured.
+
+        The flag "missing" stays as it is.
+        """
+        missing = statistics[..., MISSING, None]
+        scaled = ((statistics - self.centre) / self.scale).clamp(-STATISTIC_LIMIT, STATISTIC_LIMIT)
+        scaled = torch.where(missing > 0, 0.0, scaled)
+        return torch.cat([scaled[..., :MISSING], missing, scaled[..., MISSING + 1 :]], dim=-1)
 
     def forward(self, lab_features: torch.Tensor, lab_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Summarise a batch of series.
@@ -165,10 +190,10 @@ class ClinRaGenSummaryEncoder(nn.Module):
         Returns:
             Vectors `(batch, variables, width)` and their mask `(batch, variables)`: false only where there is no step.
         """
-        statistics = summary_statistics(lab_features.float(), lab_mask, self.bounds.float())
+        statistics = self.standardised(summary_statistics(lab_features.float(), lab_mask, self.bounds.float()))
         hidden = torch.einsum("bvs,vsh->bvh", statistics.to(self.weight.dtype), self.weight) + self.bias
         vectors = self.output(nn.functional.gelu(hidden)) + self.variable
         return vectors, lab_mask.bool().any(1, keepdim=True).expand(-1, vectors.shape[1])
 
 
-__all__ = ["NO_BOUND", "SUMMARY_STATISTICS", "ClinRaGenSummaryEncoder", "summary_statistics"]
+__all__ = ["MISSING", "NO_BOUND", "SUMMARY_STATISTICS", "ClinRaGenSummaryEncoder", "summary_statistics"]

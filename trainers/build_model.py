@@ -35,8 +35,10 @@ from modeling_clinragen.processing_clinragen import (
 from modeling_clinragen.summary_encoder_clinragen import NO_BOUND
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 from trainers.backbone_fit import require_enough_positions, require_usable_tokenizer
+from trainers.knowledge_choice import choose_knowledge
 from trainers.model_config import ModelConfig, read_shape
 from trainers.model_size import require_free_memory, require_possible_size
+from trainers.summary_scaling import summary_scaling
 from trainers.tokenizer import CohortTokenizer, train_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -108,14 +110,6 @@ def _start_head(
     model.disease_head.start_from(queries, labels.mean(dim=0))
 
 
-def knowledge_token_ids(terms: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Unique token ids of the knowledge terms, in order of appearance: the paper's V_k."""
-    ids: dict[int, None] = {}
-    for term in terms:
-        ids.update(dict.fromkeys(term_token_ids(term, tokenizer)))
-    return list(ids)
-
-
 def cohort_tokenizer(settings: ModelConfig, cohort: CohortSplits) -> CohortTokenizer:
     """Train the tokenizer of a backbone from scratch on the texts of the training split.
 
@@ -163,8 +157,8 @@ def build_model(
     Raises:
         GovernanceError: As `cohort_tokenizer`.
         SettingsError: The cohort has no vocabulary, there is no such backbone, the longest example does not fit into
-            it, its tokenizer lacks what targets are made of, or there is too little memory. All of these are found
-            before any weights are loaded.
+            it, its tokenizer lacks what targets are made of, there is too little memory, or the choice of knowledge
+            cannot be made. All of these are found before any weights are loaded.
     """
     vocabulary = require_splits(cohort).vocabulary
     set_seed(seed)
@@ -188,8 +182,8 @@ def build_model(
         max_target_tokens=settings.max_target_tokens,
         note_cut=settings.note_cut,
     )
-    knowledge = knowledge_token_ids(terms, tokenizer) if settings.knowledge_fusion != "none" else []
-    fields = config_fields(settings, diseases, extractor, len(knowledge))
+    knowledge = choose_knowledge(settings, terms, disease_terms or {}, tokenizer, seed)
+    fields = config_fields(settings, diseases, extractor, len(knowledge.tokens))
     # Also before any training: statistics and tokenizer are made from the cohort.
     fields["credentialed"] = is_credentialed(cohort.provenance)
     if settings.backbone is not None:
@@ -218,13 +212,17 @@ def build_model(
         require_enough_positions(settings, config)
         with _shape_named(settings.scratch):
             model = ClinRaGenForConditionalGeneration(config)
-    model.set_knowledge_tokens(knowledge)
+    model.set_knowledge_tokens(knowledge.tokens)
     if model.summary_encoder is not None:
-        model.summary_encoder.bounds.copy_(scaled_bounds(extractor, vocabulary.range_set(cohort.range_set)))
+        bounds = scaled_bounds(extractor, vocabulary.range_set(cohort.range_set))
+        centre, scale = summary_scaling(cohort, extractor, bounds)
+        model.summary_encoder.bounds.copy_(bounds)
+        model.summary_encoder.centre.copy_(centre)
+        model.summary_encoder.scale.copy_(scale)
     if model.disease_head is not None:
-        _start_head(model, tokenizer, cohort, disease_terms or {})
+        _start_head(model, tokenizer, cohort, knowledge.disease_terms)
     model.generation_config.max_new_tokens = settings.max_target_tokens
-    logger.info("Built a model of %d parameters, %d knowledge tokens", model.num_parameters(), len(knowledge))
+    logger.info("Built a model of %d parameters, %d knowledge tokens", model.num_parameters(), len(knowledge.tokens))
     return model, processor
 
 

@@ -98,6 +98,18 @@ class ModelConfig:
         "(all of V_k as extra input) or none.",
         choices=("attention", "gated", "tokens", "none"),
     )
+    knowledge_share: float = setting(
+        1.0,
+        help="Share of the knowledge base's terms that the model is built with (ablations).",
+        at_least=0.01,
+        at_most=1,
+    )
+    knowledge_terms: str = setting(
+        "own",
+        help="Which terms those are (ablations); random: as many tokens that are in no term; swapped: each disease "
+        "has another one's.",
+        choices=("own", "random", "swapped"),
+    )
     lora_r: int = setting(8, help="Rank of the LoRA adapters.", at_least=1, at_most=WIDEST)
     lora_alpha: int = setting(16, help="Scale of the LoRA adapters.", at_least=1, at_most=LARGEST_SCALE)
     lora_dropout: float = setting(0.05, help="Dropout of the LoRA adapters.", at_least=0, at_most=1)

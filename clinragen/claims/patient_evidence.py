@@ -47,7 +47,8 @@ class KnowledgeEvidence:
         """Keys of the diseases with a cited term that the note leaves open or mentions as history only."""
         if self.finder is None or not self.has_note:
             return frozenset()
-        return frozenset(one.disease for one in self.finder.known(self.note) if one.cited and one.fault in _OPEN)
+        known = self.finder.known(self.note, self.context)
+        return frozenset(one.disease for one in known if one.cited and one.fault in _OPEN)
 
     @cached_property
     def context(self) -> NoteContext:

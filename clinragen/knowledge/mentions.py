@@ -120,16 +120,16 @@ class MentionFinder:
                 found.setdefault(owner.disease, []).append(one)
         return {disease: sorted(mentions, key=lambda item: item.rank) for disease, mentions in found.items()}
 
-    def known(self, text: str) -> list[Known]:
-        """Everything that the knowledge base knows in a short text, such as a quotation, read by itself.
+    def known(self, text: str, context: NoteContext | None = None) -> list[Known]:
+        """Everything that the knowledge base knows in a text, such as a quotation, read by itself.
 
-        Terms that a program extracted are not among it: no person has judged them.
+        Terms that a program extracted are not among it: no person has judged them. `context` is as in `find`.
         """
-        words = split_words(text)
+        words = split_words(text) if context is None else context.words
         matches = self._index.find(text, words)
         if not matches:
             return []
-        context = read_context(text, self._rules, words)
+        context = read_context(text, self._rules, words) if context is None else context
         by_start = {word.start: number for number, word in enumerate(words)}
         found = []
         for match in matches:

@@ -36,6 +36,11 @@ class RationalesConfig:
     range_set: str | None = setting(
         None, help="What is low and high, for teacher, filter and evaluation [default: as the cohort was built]."
     )
+    filter: bool = setting(
+        True,
+        help="Keep only rationales without a contradiction; without, everything that the teacher writes is learned "
+        "(ablations).",
+    )
     seed: int = setting(
         0, help="Seed of the rules' wording, and of what a language model samples.", at_least=0, at_most=LARGEST_SEED
     )
@@ -116,7 +121,14 @@ def ask_shard(output: Path, inputs: Mapping[str, Any], config: RationalesConfig,
     async def ask() -> int:
         journal = f"shard-{part.number}-of-{part.of}"
         async with _session(config, inputs, output, journal, report) as (session, relay):
-            written = await distill(Path(inputs["cohort"]), session.teacher, session.judge, shard=part, report=relay)
+            written = await distill(
+                Path(inputs["cohort"]),
+                session.teacher,
+                session.judge,
+                shard=part,
+                filtering=config.filter,
+                report=relay,
+            )
         return len(written)
 
     return asyncio.run(ask())

@@ -74,18 +74,20 @@ async def distill(
     judge: Judge[V],
     *,
     shard: Shard = WHOLE,
+    filtering: bool = True,
     report: Report = no_report,
 ) -> dict[str, Rationale]:
     """Write the rationales of a cohort's examples.
 
     A rationale that the judge does not keep gets one repair by the teacher; if that is not kept either, it is
-    rejected.
+    rejected. Without filtering the judge only counts: every rationale is what the teacher first wrote.
 
     Args:
         cohort: Folder of the cohort.
         teacher: Writes the rationales.
         judge: Decides which of them may be distilled.
         shard: The examples to work on.
+        filtering: Whether the judge decides.
         report: Called after every example.
 
     Returns:
@@ -105,7 +107,7 @@ async def distill(
     async def work() -> None:
         # The workers share one iterator: each takes the next example when it has finished one.
         for example in examples:
-            rationales[example["example_id"]] = await _distill_example(example, teacher, judge)
+            rationales[example["example_id"]] = await _distill_example(example, teacher, judge, filtering)
             report(Progress(len(rationales), total, "examples"))
             # A teacher that never waits would delay an interruption until after the last example.
             await asyncio.sleep(0)
@@ -120,15 +122,17 @@ async def distill(
     return rationales
 
 
-async def _distill_example(example: Mapping[str, Any], teacher: Teacher, judge: Judge[V]) -> Rationale:
+async def _distill_example(
+    example: Mapping[str, Any], teacher: Teacher, judge: Judge[V], filtering: bool
+) -> Rationale:
     rationale = await teacher.rationale(example)
     first = final = judge.judge(example, rationale)
-    if not first.kept:
+    if filtering and not first.kept:
         again = await teacher.repaired(example, rationale, first.complaints)
         if again is not None:
             rationale, final = again, judge.judge(example, again)
     judge.settle(example, first, final)
-    return rationale if final.kept else REJECTED
+    return rationale if final.kept or not filtering else REJECTED
 
 
 def _examples(paths: Iterable[Path], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

@@ -37,6 +37,7 @@ async def fill_rationales(
     judge: Judge[V],
     *,
     knowledge: Path | None = None,
+    filtering: bool = True,
     report: Report = no_report,
 ) -> dict[str, Any]:
     """Fill `folder` with the cohort and the rationales of its examples.
@@ -57,6 +58,7 @@ async def fill_rationales(
         judge: Decides which of them may be distilled; its range set is recorded as that of the rationales.
         knowledge: Folder of the teacher's knowledge base, whose sources become sources of the rationales; None for the
             shipped one.
+        filtering: Whether the judge decides; without, every rationale is kept as the teacher first wrote it.
         report: Called after every example.
 
     Raises:
@@ -70,7 +72,7 @@ async def fill_rationales(
     provenance = read_json(cohort / PROVENANCE)
     parents = [provenance, *([] if knowledge is None else [read_provenance(knowledge)])]
     inputs = _digests(paths)
-    rationales = await distill(cohort, teacher, judge, report=report)
+    rationales = await distill(cohort, teacher, judge, filtering=filtering, report=report)
     if _digests(paths) != inputs:
         raise InputDataError(f"{cohort}: has changed while its rationales were written; run again")
     private = any(map(is_credentialed, parents))
@@ -85,7 +87,7 @@ async def fill_rationales(
     write_definitions(folder, definitions)
     if (cohort / CARD).is_file():
         shutil.copyfile(cohort / CARD, folder / CARD)
-    made_by = {"teacher": teacher.name, "settings": teacher.settings}
+    made_by = {"teacher": teacher.name, "settings": teacher.settings, "filtered": filtering}
     content = {**made_by, **counts.report(), "filter": judge.report(), "usage": dict(teacher.usage)}
     services = [dict(service) for service in teacher.services]
     step = {"teacher": teacher.name, "range_set": judge.range_set, "services": services}

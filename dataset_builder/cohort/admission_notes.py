@@ -9,6 +9,7 @@ Within a section, the sentences decide: the text ends where a hospital course be
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dataset_builder.cohort.course_cues import CourseReader, has_cue, sentences
@@ -66,9 +67,12 @@ class _Place:
     divided: bool = False
 
 
-def admission_part(text: str) -> str:
-    """Keep of a cleaned note what it tells of the time up to the admission, section by section; "" if nothing."""
-    headings = find_headings(text)
+def admission_part(text: str, says: Callable[[str], Meaning] | None = None) -> str:
+    """Keep of a cleaned note what it tells of the time up to the admission, section by section; "" if nothing.
+
+    `says` reads headings, see `find_headings`.
+    """
+    headings = find_headings(text, says)
     place = _Place()
     parts = [_unheaded(text[: headings[0].start if headings else len(text)], place)]
     for number, heading in enumerate(headings):

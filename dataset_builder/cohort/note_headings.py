@@ -25,16 +25,24 @@ _MOSTLY = 0.66
 do where nearly all are such."""
 
 
-def find_headings(text: str) -> list[Heading]:
-    """The headings of a cleaned note, in order and apart from each other."""
+def heading_reader() -> Callable[[str], Meaning]:
+    """Reads headings, each of them once: much of a note repeats, and is met by several ways to find them.
+
+    It keeps what it has read; make one for a note.
+    """
     known: dict[str, Meaning] = {}
 
     def says(written: str) -> Meaning:
-        # Read once: much of a note repeats, and is met by several of these.
         if written not in known:
             known[written] = meaning(written)
         return known[written]
 
+    return says
+
+
+def find_headings(text: str, says: Callable[[str], Meaning] | None = None) -> list[Heading]:
+    """The headings of a cleaned note, in order and apart from each other, read by `says` (see `heading_reader`)."""
+    says = heading_reader() if says is None else says
     found = list(in_lines(text, says))
     found.extend(_in_unmarked_form(text, len(found), says))
     found.extend(_in_running_text(text, says))

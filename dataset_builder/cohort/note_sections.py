@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 from dataset_builder.cohort.admission_notes import admission_part
+from dataset_builder.cohort.note_headings import heading_reader
 from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.note_clinragen import clean_note
 
@@ -90,8 +91,9 @@ def _settled(text: str) -> str:
     Text that is left out may have shown how to read the rest: "/COMPLAIN00" was below a heading that is gone, and it
     would now be a heading itself. What every reading reads otherwise is dropped.
     """
+    says = heading_reader()
     for _ in range(_MOST_READINGS):
-        shown = clean_note(admission_part(text))
+        shown = clean_note(admission_part(text, says))
         if shown == text:
             return shown
         text = shown

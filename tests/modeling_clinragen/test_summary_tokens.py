@@ -46,7 +46,7 @@ def by_hand(hours: np.ndarray, values: np.ndarray, low: float, high: float, end:
         "day_maximum": x[y.argmax()],
         "step_mean": np.abs(np.diff(y)).mean() if len(y) > 1 else 0.0,
         "step_maximum": np.abs(np.diff(y)).max() if len(y) > 1 else 0.0,
-        **of_quarters(hours[seen] / end, y),
+        **of_quarters(hours[seen] / end, y - y.mean()),
     }
 
 

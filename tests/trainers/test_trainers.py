@@ -18,9 +18,10 @@ from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.storage.progress import Progress, no_report
 from modeling_clinragen.errors import ClinRaGenError, SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
-from trainers.build_model import ModelConfig, build_model, knowledge_token_ids, normalisation
+from trainers.build_model import ModelConfig, build_model, normalisation
 from trainers.checkpoints import last_whole_checkpoint
 from trainers.data import PhaseExamples
+from trainers.knowledge_choice import knowledge_token_ids
 from trainers.lab_trainer import LabConfig, LabTrainer
 from trainers.multimodal_trainer import MultimodalConfig, MultimodalTrainer
 from trainers.muon import MuonWithAdamW, split_parameters

@@ -99,6 +99,23 @@ def test_one_repair_is_asked_for_with_the_faults_and_judged_again(cohort: Path, 
     assert report["filter"]["repairs"] == {"rewritten": len(everyone), "succeeded": len(everyone) - hopeless}
 
 
+def test_without_the_filter_everything_is_learned_as_first_written_and_still_counted(
+    cohort: Path, tmp_path: Path
+) -> None:
+    def repairs(example: Mapping[str, Any], complaints: Sequence[Complaint]) -> Rationale:
+        raise AssertionError("nothing is repaired without a filter")
+
+    teacher = ScriptedTeacher(lambda example: wrong(example) if odd(example) else right(example), repairs)
+    report = with_rationales(cohort, tmp_path / "out", teacher, judge=judge(), filtering=False)
+    for row in rows(tmp_path / "out"):
+        expected = wrong(row) if odd(row) else right(row)
+        assert (row["rationale_note"], row["rationale_lab"]) == (expected.note, expected.lab)
+    assert report["filtered"] is False
+    assert report["kept"] == len(rows(cohort))
+    assert report["filter"]["final"]["rejected"] == sum(map(odd, rows(cohort)))
+    assert load_examples(tmp_path / "out").provenance["rationales"]["filtered"] is False
+
+
 def test_the_rules_pass_their_own_filter(cohort: Path, tmp_path: Path) -> None:
     report = with_rationales(cohort, tmp_path / "out", rule_teacher(), judge=judge())
     assert report["kept"] == report["examples"] == len(rows(cohort))
