@@ -52,8 +52,26 @@ def test_the_shipped_ablations_are_recipes_that_differ_from_the_quickstart() -> 
     assert {recipe.files["recipe.yaml"]["evaluate"]["texts"] for recipe in recipes.values()} == {100}
     assert list(recipes["paper"].files["recipe.yaml"]["train"]) == ["backbone", "note", "lab", "multimodal"]
     assert "muon_learning_rate" not in recipes["no-muon"].files["backbone.yaml"]
+    recipe = recipes["half-knowledge"].files["model.yaml"]
+    assert (recipe["knowledge_share"], recipe["knowledge_fusion"]) == (0.5, "gated")
     # An installed package has them beside its recipes.
     assert len(list(shipped_recipe("quickstart").parent.glob("ablations/*.yaml"))) == len(paths) >= 10
+
+
+def test_the_shipped_ablations_of_the_phases_change_the_paper_s_recipe() -> None:
+    paths = sorted((ROOT / "recipes" / "ablations" / "phases").glob("*.yaml"))
+    lines = read_ablations(paths)
+    assert {line.recipe.resolve() for line in lines} == {ROOT / "recipes" / "tiny-t5-paper.yaml"}
+    recipes = written_recipes(lines, 100)
+    phases = {name: list(recipe.files["recipe.yaml"]["train"]) for name, recipe in recipes.items()}
+    assert phases["reference"] == ["backbone", "note", "lab", "multimodal"]
+    assert phases["skip-note"] == ["backbone", "lab", "multimodal"]
+    assert phases["skip-lab"] == ["backbone", "note", "multimodal"]
+    assert phases["end-to-end"] == ["backbone", "multimodal"]
+    shares = [recipes[f"knowledge-{share}"].files["model.yaml"]["knowledge_share"] for share in (25, 50, 75)]
+    assert shares == [0.25, 0.5, 0.75]
+    assert recipes["unfiltered-teacher"].files["recipe.yaml"]["rationales"]["filter"] is False
+    assert len(list(shipped_recipe("quickstart").parent.glob("ablations/phases/*.yaml"))) == len(paths) >= 15
 
 
 def test_a_changed_recipe_is_an_ordinary_one_wherever_it_lies(folder: Path) -> None:
