@@ -83,7 +83,10 @@ class Chooser:
         """
         bound = self.reader.following(row, grounding)
         if bound is not None:
-            return self._possible(row, grounding, scores.ordered(place, bound), self.width) if bound else []
+            ordered = scores.ordered(place, bound) if bound else []
+            if row.rationale.literals:
+                ordered = self._prescribed(ordered, row, scores, place)
+            return self._possible(row, grounding, ordered, self.width)
         if not self.reader.runs(row):
             found = self._possible(row, grounding, scores.likely[place], self.width)
             if len(found) < self.width:
@@ -104,6 +107,23 @@ class Chooser:
             improbable = [token for token in self._stops if own[token] < least]
             found += self._possible(row, grounding, improbable, self.width - len(found))
         return found
+
+    def _prescribed(self, tokens: Sequence[int], row: Row, scores: Scores, place: int) -> list[int]:
+        """Tokens of prescribed texts in the order in which they are tried.
+
+        A model has learned to write with the longest tokens there are, and does not know how to go on behind shorter
+        ones. So first come those that hold a whole text and more, then the longest part of one, and last those that go
+        beyond a text in a way that the model would not.
+        """
+        own, least, texts = scores.own[place], scores.least[place], row.rationale.literals
+
+        def rank(token: int) -> tuple[int, int]:
+            written = self.reader.texts[token]
+            if any(text.startswith(written) for text in texts):
+                return 1, -len(written)
+            return (0 if own[token] >= least else 2), 0
+
+        return sorted(tokens, key=rank)
 
     def _possible(self, row: Row, grounding: Grounding, tokens: Iterable[int], wanted: int) -> list[Candidate]:
         found: list[Candidate] = []

@@ -23,12 +23,14 @@ from .support_clinragen import DiseaseNames, Support
 NOT_MEASURED = (" was not measured", " were not measured", " was never measured", " is not measured")
 _SENTENCE_END = ".!?"
 _WORDS = re.compile(r"(?:(?![\d_])[\w \-,;:()/'])+")
-# Words in running text behind which something has to be looked at: they ask for a number or a disease, or state a
-# share or a level.
+# Words in running text behind which something has to be looked at: they ask for a number or a disease, state a share
+# or a level, or may be the unit of a number.
 _WATCHED = re.compile(
     r"(?:hours?|about|near|around|approximately|roughly|every|each|all|most|some|few|several|once|high|low"
-    r"|fits?|points?\s+to|supports?|keeping\s+with|consistent\s+with|suggestive\s+of|indicative\s+of|and\b|or\b)"
+    r"|fits?|points?\s+to|supports?|keeping\s+with|consistent\s+with|suggestive\s+of|indicative\s+of|and\b|or\b"
+    r"|(?<=\d) ?(?:[^\W\d_]+|[%°]))"
 )
+_SIGNS = ("%", "°")
 # Letters that may begin a name, and misplaced marks.
 _SHARP = re.compile(r"[A-Z]|[ ,;:(.][,;:]|  ")
 # How far back one of the words may end.
@@ -266,6 +268,8 @@ class Grounding:
                 "over" if said in state.finished else "free", "", finished, state.listed, literals=state.literals
             )
         if before.isalnum() and not character.isalnum() and self.numbers.overstates(sentence):
+            return None
+        if (before.isalpha() or before in _SIGNS) and not character.isalnum() and self.numbers.misnames(sentence):
             return None
         asked, asks = self.numbers.demand(sentence), self.numbers.demand(state.sentence)
         # "from hour" goes on with a blank, or an s, and then with a number.

@@ -19,6 +19,7 @@ import numpy as np
 from .errors import SettingsError
 from .sentences_clinragen import QUOTATION
 from .series_statistics_clinragen import low_and_high
+from .unit_names_clinragen import UnitNames, behind_number
 from .vocabulary_clinragen import RangeSet, Scale, Variable, Vocabulary
 
 NUMBERS = ("statistic", "readings", "free")
@@ -127,6 +128,7 @@ class VariableNames:
                 self.phrases.setdefault(_folded(words), Phrase(number, words, says))
         self._longest = max((len(words.split()) for words in self.phrases), default=0)
         self._endings = frozenset(words.split()[-1] for words in self.phrases if words)
+        self.units = UnitNames(vocabulary)
 
     def last(self, text: str) -> tuple[Phrase, int] | None:
         """The variable named last and where its name ends."""
@@ -265,6 +267,12 @@ class SeriesNumbers:
         count = readings.counts(direction)[0]
         share = count / len(readings.values)
         return not (least <= share <= greatest and fewest <= count <= most)
+
+    def misnames(self, sentence: str) -> bool:
+        """Whether the words end with a number and the unit of another variable than that which they speak of."""
+        unit = behind_number(sentence) if self._numbers == "statistic" else ""
+        named = self._names.last(QUOTATION.sub(" ", sentence)) if unit else None
+        return named is not None and self._names.units.is_another_s(unit, named[0].variable)
 
     def _cue(self, said: str) -> _Cue:
         for name, pattern in _PATTERNS:

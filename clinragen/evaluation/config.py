@@ -42,6 +42,9 @@ class EvaluateConfig:
         help="How much work the baselines do: full, or light, which takes about a third of the time.",
         choices=tuple(BOOSTING),
     )
+    gru: bool = setting(
+        False, help="Also train a GRU on the series, which the paper compares with: a few minutes without a GPU."
+    )
     notices: tuple[str, ...] = setting(
         (), help="Sentences that every output must carry, besides those of the cohort's provenance."
     )

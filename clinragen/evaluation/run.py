@@ -82,7 +82,7 @@ def evaluate_systems(
         InputDataError: The test split is empty, or the truth is another hospital's.
     """
     answers = answer_systems(cohort, systems, config, checking=checking, truth=truth, report=report)
-    baselines = fit_baselines(cohort, checking.range_set, config.baselines, report=report)
+    baselines = fit_baselines(cohort, checking.range_set, config.baselines, gru=config.gru, report=report)
     results = Results(answers, baselines)
     return score_answers(folder, cohort, results, config, checking=checking, truth=truth, curves=curves, report=report)
 
@@ -130,6 +130,7 @@ def score_answers(
         "names": {name: answer.matched.counts() for name, answer in answers.items()},
         "logistic_regression": baselines["logistic_regression"].choices,
         "gradient_boosting": {inputs: baselines[name].choices for name, inputs in BOOSTED.items()},
+        **({"gru": baselines["gru"].choices} if "gru" in baselines else {}),
         "training": {"examples": len(cohort["train"]), "validation_examples": len(cohort["validation"])},
         "notices": [
             *config.notices,

@@ -43,6 +43,7 @@ BASELINES = (
     Baseline("gradient_boosting", "Gradient boosting", reads_note=True, reads_labs=True),
     Baseline("gradient_boosting_note", "Boosting (note only)", reads_note=True, reads_labs=False),
     Baseline("gradient_boosting_labs", "Boosting (labs only)", reads_note=False, reads_labs=True),
+    Baseline("gru", "GRU (labs only)", reads_note=False, reads_labs=True),
     Baseline("logistic_regression", "Logistic regression", reads_note=True, reads_labs=True),
     Baseline("prevalence", "Prevalence guess", reads_note=False, reads_labs=False),
 )

@@ -60,6 +60,8 @@ def run(
     )
     if processes.first:
         kept = kept_beside(output, ".baselines")
-        baselines = fit_baselines(cohort, checking.range_set, config.baselines, kept=kept, report=report)
+        baselines = fit_baselines(
+            cohort, checking.range_set, config.baselines, gru=config.gru, kept=kept, report=report
+        )
         results = Results(answers, baselines)
         score_answers(output, cohort, results, config, checking=checking, truth=truth, curves=curves, report=report)

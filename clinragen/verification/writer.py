@@ -182,7 +182,11 @@ class Writer:
         return GroundedWriting(self._chooser, lines, self._config.temperature, more=more if self._padded else None)
 
     def _tokens_of(self, text: str, line: Line, given: list[int]) -> int | None:
-        """How many of a line's first tokens, behind those that are given, are a text; None where it is another one."""
+        """How many of a line's first tokens, behind those that are given, are a text; None where it is another one.
+
+        A blank behind it is not kept: what follows would begin with a shorter token than the model has learned.
+        """
+        fewest = None
         for kept in range(len(line.ids), -1 if given else 0, -1):
             row = line.row(kept)
             if row is not None and (
@@ -190,10 +194,10 @@ class Writer:
             ):
                 found = self._decoded([[*given, *line.ids[:kept]]])[0].strip()
                 if found == text:
-                    return kept
+                    fewest = kept
                 if len(found) < len(text):
                     break
-        return None
+        return fewest
 
     def opened(self, text: str, grounding: Grounding) -> Row | None:
         """Where a target stands behind a text that has been written under the constraint.
@@ -273,8 +277,11 @@ def _begun(row: Row | None, following: Next) -> Row | None:
     """Where a text stands of which something is asked."""
     if row is None or following.ask is None:
         return row
-    ask = following.ask
-    return row._replace(rationale=row.rationale._replace(listed=frozenset((ask.disease,)), literals=ask.begins))
+    ask, state = following.ask, row.rationale
+    # The blank that ends a sentence is not part of the next one.
+    spaced = state.sentence[-1:].isspace() or (bool(state.finished) and not state.sentence)
+    begins = tuple(text.lstrip() for text in ask.begins) if spaced else ask.begins
+    return row._replace(rationale=state._replace(listed=frozenset((ask.disease,)), literals=begins))
 
 
 def _finished(row: Row | None) -> int:

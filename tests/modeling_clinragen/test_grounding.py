@@ -68,6 +68,8 @@ def possible(text: str, about: Grounding | None = None) -> bool:
         "pH is low, lowest near 7.20.",
         "Tachycardia (up to 131).",
         "FiO2 up to 60 % or 0.6.",
+        "Heart rate was 118 bpm at hour 8 and 131 beats per minute at hour 12.",
+        "Heart rate peaked at 131 in the morning.",
         "SpO2 was not measured.",
         "Temperature was never measured. No measurement points to Shock.",
         "Heart rate is high in 4 of 6 readings.",
@@ -100,6 +102,12 @@ def test_true_sentences_are_possible(text: str) -> None:
         "Lactate was 4.",
         "Given 2 litres.",
         "Heart rate is high in 5 of 6 readings.",
+        # The unit is that of another variable.
+        "Heart rate is high, peaking near 130 mmHg.",
+        "Heart rate is high, peaking near 130 mg/dL, in keeping with Shock.",
+        "Heart rate was 131 %.",
+        "Heart rate was 131% at hour 12.",
+        "pH is low, lowest near 7.20 C and 7.22 at hour 12.",
     ],
 )
 def test_what_the_data_do_not_hold_is_not_possible(text: str) -> None:
@@ -188,7 +196,7 @@ def test_every_part_of_the_note_between_words_can_be_quoted(data: st.DataObject)
     assert possible(f'"{" ".join(words[first : last + 1])}" fits.')
 
 
-@given(text=st.text(alphabet='ab1.,\n "hourHR%-', max_size=40))
+@given(text=st.text(alphabet='ab1.,\n "hourHR%-mgHC', max_size=40))
 @settings(max_examples=200, deadline=None)
 def test_reading_a_text_at_once_or_by_characters_is_the_same(text: str) -> None:
     about, reached = grounding(), State()

@@ -15,10 +15,11 @@ from clinragen.evaluation.baselines.boosting import SEED, BoostedTrees
 from clinragen.evaluation.baselines.boosting_inputs import BoostingColumns, BoostingReader
 from clinragen.evaluation.baselines.boosting_settings import BOOSTING
 from clinragen.evaluation.baselines.examples import COLUMNS, Inputs
+from clinragen.evaluation.baselines.gru import RecurrentBaseline
 from clinragen.evaluation.baselines.kept import KeptProbabilities, Probabilities, cohort_digest
 from clinragen.evaluation.baselines.logistic import C_GRIDS, LogisticBaseline
 from clinragen.evaluation.baselines.prevalence import PrevalenceGuess
-from dataset_builder.contract.arrays import label_matrix
+from dataset_builder.contract.arrays import label_matrix, series_column
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.schema import SPLITS
 from dataset_builder.storage.code_fingerprint import code_fingerprint
@@ -56,6 +57,7 @@ def fit_baselines(
     range_set: RangeSet,
     setting: str = "full",
     *,
+    gru: bool = False,
     kept: Path | None = None,
     report: Report = no_report,
 ) -> dict[str, BaselineAnswers]:
@@ -65,13 +67,14 @@ def fit_baselines(
         cohort: Splits of the data contract. Labels of the test split are not read.
         range_set: The normal ranges, for the shares of measurements below and above them.
         setting: How much work the baselines do: "full" or "light".
+        gru: Whether a recurrent network on the series is one of them.
         kept: Folder with the probabilities of gradient boosting from an earlier call, or for a later one. They are
             used where cohort, setting, code and libraries are the same.
         report: Called before each baseline, and with the number of boosted models that are fitted.
 
     Returns:
         Answers by system: "gradient_boosting", "gradient_boosting_note" and "gradient_boosting_labs" (which read one
-        modality), "logistic_regression" and "prevalence".
+        modality), "gru" where it is asked for, "logistic_regression" and "prevalence".
 
     Raises:
         SettingsError: The setting is unknown, or LightGBM cannot be loaded.
@@ -85,6 +88,9 @@ def fit_baselines(
     work = _Work(cohort, range_set, setting, None if kept is None else KeptProbabilities(kept), report)
     report(Progress(0, None, "baselines", "gradient boosting"))
     found = {name: work.boosted(name) for name in BOOSTED}
+    if gru:
+        report(Progress(0, None, "baselines", "GRU"))
+        found["gru"] = work.recurrent()
     report(Progress(0, None, "baselines", "logistic regression"))
     found["logistic_regression"] = work.regression()
     found["prevalence"] = work.prevalence()
@@ -129,20 +135,26 @@ class _Work:
             probabilities = self._boost(name)
             if self.kept is not None:
                 self.kept.write(name, self.stamp, probabilities)
-        validation = self.cohort["validation"]
-        thresholds, kind, reached = choose_thresholds(
-            label_matrix(validation), probabilities.validation, validation["subject_id"][:]
-        )
         choices = {
             "features": BOOSTED[name],
             "setting": self.setting,
             "columns": int(probabilities.columns[0]),
             "trees": probabilities.trees.tolist(),
-            "thresholds": kind,
-            "validation_micro_f1": reached,
         }
-        given = (probabilities.test >= thresholds).astype(np.int8)
-        return BaselineAnswers(given, probabilities.test, choices)
+        return self._decided(probabilities.validation, probabilities.test, choices)
+
+    def recurrent(self) -> BaselineAnswers:
+        parts = {name: (series_column(self.cohort[name]), label_matrix(self.cohort[name])) for name in SPLITS}
+        model = RecurrentBaseline().fit(parts["train"], parts["validation"], report=self.report)
+        validation, test = (model.probabilities(parts[name][0]) for name in ("validation", "test"))
+        return self._decided(validation, test, {"epochs": model.epochs})
+
+    def _decided(self, validation: np.ndarray, test: np.ndarray, choices: Mapping[str, Any]) -> BaselineAnswers:
+        """Decisions of a baseline from its probabilities, with thresholds from the validation split."""
+        held_out = self.cohort["validation"]
+        thresholds, kind, reached = choose_thresholds(label_matrix(held_out), validation, held_out["subject_id"][:])
+        chosen = {**choices, "thresholds": kind, "validation_micro_f1": reached}
+        return BaselineAnswers((test >= thresholds).astype(np.int8), test, chosen)
 
     def regression(self) -> BaselineAnswers:
         model = LogisticBaseline(self.cohort.vocabulary, self.range_set, c_grid=C_GRIDS[self.setting])

@@ -167,10 +167,10 @@ def test_a_patient_gets_the_same_alone_in_any_order_and_in_any_batch(
 
 def test_the_seed_decides_what_is_written_again(write: Callable[..., list[VerifiedRationale]]) -> None:
     patients = list(PATIENTS.values())
-    found = write(patients, "bart", share=3.0, draws=0)
-    assert write(patients, "bart", share=3.0, draws=0) == found
+    found = write(patients, "bart", seed=1, share=3.0, draws=0)
+    assert write(patients, "bart", seed=1, share=3.0, draws=0) == found
     assert sum(one.rewritten for one in found)
-    others = [write(patients, "bart", share=3.0, draws=draws) for draws in (1, 2)]
+    others = [write(patients, "bart", seed=1, share=3.0, draws=draws) for draws in (1, 2)]
     assert any(other != found for other in others)
     for other in others:
         # Drafts are not drawn.
