@@ -172,7 +172,7 @@ class ClinRaGenSummaryEncoder(nn.Module):
         init.ones_(self.scale)
 
     def standardised(self, statistics: torch.Tensor) -> torch.Tensor:
-        """What the first layer reads, `(batch, variables, len(SUMMARY_STATISTICS))`; 0 where nothing was measured.
+        """The first layer's input, `(batch, variables, len(SUMMARY_STATISTICS))`: 0 where nothing was measured.
 
         The flag "missing" stays as it is.
         """

@@ -68,10 +68,7 @@ class _Place:
 
 
 def admission_part(text: str, says: Callable[[str], Meaning] | None = None) -> str:
-    """Keep of a cleaned note what it tells of the time up to the admission, section by section; "" if nothing.
-
-    `says` reads headings, see `find_headings`.
-    """
+    """Keep of a cleaned note what it tells of the time up to the admission; `says` is as for `find_headings`."""
     headings = find_headings(text, says)
     place = _Place()
     parts = [_unheaded(text[: headings[0].start if headings else len(text)], place)]
