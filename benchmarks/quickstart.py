@@ -5,6 +5,8 @@
 Writes benchmarks/results/<recipe>/: result.json (scores, seconds, memory, versions, commit, machine), what was printed
 and the figures of the report; with another seed than 0, result-seed-<seed>.json alone. An interrupted run writes
 nothing. Another recipe of recipes/ that makes its own patients is given by its name, such as tiny-t5-recommended.
+A run that was kept and is given again goes on: only the stages that have changed are made again, and the result has no
+time or memory.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ def main() -> None:
     ).stdout.strip()
     folder = Path(tempfile.mkdtemp()) if chosen.keep is None else chosen.keep
     output = folder / chosen.recipe
+    again = output.exists()
     command = ["quickstart"] if chosen.recipe == "quickstart" else ["run", f"recipes/{chosen.recipe}.yaml"]
     command += ["--seed", str(chosen.seed)]
     words = [str(Path(sys.executable).parent / "clinragen"), *command, "--output", str(output)]
@@ -55,11 +58,14 @@ def main() -> None:
     seconds = time.monotonic() - started
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     metrics = json.loads((output / "evaluation" / "metrics.json").read_text())
-    result = {
-        "command": " ".join(["clinragen", *command]),
+    measured = {
         "seconds": round(seconds, 1),
         "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
         "peak_memory_gib": round(used.ru_maxrss / 2**20, 2),
+    }
+    result = {
+        "command": " ".join(["clinragen", *command]),
+        **({} if again else measured),
         "commit": commit,
         "seed": chosen.seed,
         "cores": os.cpu_count(),
@@ -80,7 +86,7 @@ def main() -> None:
         printed = "\n".join(line.rstrip() for line in shown.splitlines())
         (results / "printed.txt").write_text(printed + "\n")
     (results / name).write_text(json.dumps(result, indent=2, sort_keys=True) + "\n")
-    print(f"{seconds:.0f} s, {result['peak_memory_gib']} GiB; written to {results}")
+    print(f"{seconds:.0f} s, {measured['peak_memory_gib']} GiB; written to {results}")
     if chosen.keep is None:
         shutil.rmtree(folder)
 
