@@ -20,7 +20,8 @@ from modeling_clinragen.errors import InputDataError
 
 
 def test_every_phrase_stands_in_its_section(hospital: Hospital) -> None:
-    book = load_phrasebook(None, load_world(None, SHIPPED))
+    world = load_world(None, SHIPPED)
+    book = load_phrasebook(None, world)
     phrases = {key: {phrase.text for phrase in words.evidence} for key, words in book.diseases.items()}
     for record in hospital.truth:
         sections = hospital.sections(record["hadm_id"])
@@ -28,8 +29,7 @@ def test_every_phrase_stands_in_its_section(hospital: Hospital) -> None:
             assert (disease["phrase"] is None) == (disease["evidence"] == "labs")
             assert bool(disease["effects"]) == (disease["evidence"] != "note")
             if disease["phrase"] is not None:
-                group = load_world(None, SHIPPED).diseases[key].group
-                shared = {phrase.text for phrase in book.groups.get(group, ())}
+                shared = {phrase.text for phrase in book.groups.get(world.diseases[key].group, ())}
                 assert disease["phrase"] in (shared if disease["evidence"] == "ambiguous" else phrases[key])
                 for mark in (disease, *disease["more_phrases"]):
                     assert mark["phrase"] in sections[mark["section"]]

@@ -1,0 +1,142 @@
+"""Writes docs/results.md from the ablation tables in benchmarks/results/ablations/.
+
+    clinragen ablate recipes/ablations/*.yaml --seed 0 --texts 100 --output runs/ablations
+    python benchmarks/results_page.py --take runs/ablations        # keep its table under the recipe's name
+    python benchmarks/results_page.py                              # write the page again
+
+With --take the table of finished runs is copied to benchmarks/results/ablations/<recipe>.json and its figure beside it,
+with the versions, commits and processors of the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quickstart import processor
+
+from clinragen.pipeline.ablation_table import RATIONALE_COLUMNS, overview
+from trainers.formatting import NOTHING, format_difference, markdown_table
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = ROOT / "benchmarks" / "results" / "ablations"
+PAGE = ROOT / "docs" / "results.md"
+PARTS = {
+    "quickstart": (
+        "The recommended recipe",
+        "`recipes/quickstart.yaml`, which adds to the paper a disease head, summary tokens and ways to train, and each of "
+        "its parts taken away: `clinragen ablate recipes/ablations/*.yaml`.",
+    ),
+    "tiny-t5-paper": (
+        "The paper's method",
+        "`recipes/tiny-t5-paper.yaml`: three phases, attention to the knowledge, the decoder lists the diseases; and each "
+        "of its parts changed: `clinragen ablate recipes/ablations/phases/*.yaml`.",
+    ),
+}
+"""By recipe, the heading and what stands below it."""
+QUESTIONS = (
+    ("Does knowledge help?", ("no-knowledge", "half-knowledge", "knowledge-25", "knowledge-50", "knowledge-75")),
+    ("Does it have to be the right knowledge?", ("random-terms", "swapped-terms")),
+    ("Do the phases help?", ("skip-note", "skip-lab", "end-to-end", "frozen")),
+    (
+        "Do rationales help the diagnosis?",
+        ("no-rationale", "rationale-first", "no-evidence-loss", "unfiltered-teacher"),
+    ),
+)
+"""Questions, and the lines of the tables that answer them."""
+
+
+def main() -> None:
+    """Keep a table, if one is given, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--take", type=Path, help="Output folder of an ablation.")
+    if (folder := parser.parse_args().take) is not None:
+        take(folder)
+    tables = {name: json.loads(path.read_text()) for name in PARTS if (path := KEPT / f"{name}.json").is_file()}
+    PAGE.write_text(page(tables), encoding="utf-8")
+
+
+def take(folder: Path) -> None:
+    """Copy the table and the figure of an ablation, with what its runs say of themselves."""
+    table = json.loads((folder / "ablations.json").read_text())
+    records = [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*/*/run.json"))]
+    commits = sorted({record["commit"] for record in records})
+    made = {"commits": commits, "versions": records[0]["versions"], "processor": processor()}
+    KEPT.mkdir(parents=True, exist_ok=True)
+    name = table["recipe"]
+    (KEPT / f"{name}.json").write_text(json.dumps({**table, "made_with": made}, indent=2, sort_keys=True) + "\n")
+    if (folder / "ablations.png").is_file():
+        shutil.copy(folder / "ablations.png", KEPT / f"{name}.png")
+
+
+def page(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page as Markdown."""
+    parts = [
+        "# Results",
+        "What each part of the method is worth on the synthetic hospital, and what it costs. This page is written by "
+        "`python benchmarks/results_page.py` from the tables in [benchmarks/results/ablations]"
+        "(../benchmarks/results/ablations), which [`clinragen ablate`](ablations.md) makes: a line's difference is the "
+        "line minus the recipe, on the same patients, with the 95 % interval over the patients. The language model is "
+        "the tiny T5 of the quickstart, built from scratch: nothing here says what a pretrained model gains.",
+    ]
+    answers = [answer for question in QUESTIONS for answer in _answer(*question, tables)]
+    if answers:
+        parts += ["## In short", "\n".join(answers)]
+    for name, table in tables.items():
+        parts += _section(name, table)
+    return "\n\n".join(parts) + "\n"
+
+
+def _answer(question: str, names: tuple[str, ...], tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    found = []
+    for table in tables.values():
+        lines = {line["name"]: line for line in table["lines"]}
+        for name in names:
+            difference = lines.get(name, {}).get("differences", {}).get("full")
+            if difference is None or difference["micro_f1"]["value"] is None:
+                continue
+            one = difference["micro_f1"]
+            sure = "worse" if one["high"] < 0 else "better" if one["low"] > 0 else "not told apart"
+            found.append(f"{lines[name]['title']} ({table['recipe']}): {sure}, {format_difference(one)} micro F1.")
+    return [f"- **{question}** {' '.join(found)}"] if found else []
+
+
+def _section(name: str, table: Mapping[str, Any]) -> list[str]:
+    heading, words = PARTS[name]
+    made = table["made_with"]
+    seeds = ", ".join(map(str, table["seeds"]))
+    systems = [system for system in table["systems"] if any(line["scores"].get(system) for line in table["lines"])]
+    parts = [
+        f"## {heading}",
+        f"{words} Seeds {seeds}; commit {', '.join(made['commits'])}, {made['processor']}.",
+        markdown_table(*overview(table, tuple(systems))),
+        f"![Differences to the recipe, with intervals](../benchmarks/results/ablations/{name}.png)",
+        "Rationales of the full model, and seconds of processor time:",
+        _texts_and_cost(table),
+    ]
+    if table["unfinished"]:
+        parts.append("Not finished: " + ", ".join(one["title"] for one in table["unfinished"]) + ".")
+    return parts
+
+
+def _texts_and_cost(table: Mapping[str, Any]) -> str:
+    rows = []
+    for line in table["lines"]:
+        if "processor_seconds" not in line:
+            continue
+        row = [line["title"]]
+        for name, (_, show) in RATIONALE_COLUMNS.items():
+            mean = line["rationale"].get("full", {}).get(name, {}).get("mean")
+            row.append(NOTHING if mean is None else show(mean))
+        row += [f"{line['processor_seconds'][kind]['mean']:.0f}" for kind in ("train", "evaluate")]
+        rows.append(row)
+    header = ["", *(title for title, _ in RATIONALE_COLUMNS.values()), "training, s", "evaluation, s"]
+    return markdown_table(header, rows)
+
+
+if __name__ == "__main__":
+    main()
