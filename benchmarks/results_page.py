@@ -4,8 +4,8 @@
     python benchmarks/results_page.py --take runs/ablations        # keep its table under the recipe's name
     python benchmarks/results_page.py                              # write the page again
 
-With --take the table of finished runs is copied to benchmarks/results/ablations/<recipe>.json and its figure beside it,
-with the versions, commits and processors of the runs.
+With --take the table of finished runs is copied to benchmarks/results/ablations/<recipe>.json and its figure beside
+it, with the versions, commits and processors of the runs.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ PAGE = ROOT / "docs" / "results.md"
 PARTS = {
     "quickstart": (
         "The recommended recipe",
-        "`recipes/quickstart.yaml`, which adds to the paper a disease head, summary tokens and ways to train, and each of "
-        "its parts taken away: `clinragen ablate recipes/ablations/*.yaml`.",
+        "`recipes/quickstart.yaml`, which adds to the paper a disease head, summary tokens and ways to train, and each "
+        "of its parts taken away: `clinragen ablate recipes/ablations/*.yaml`.",
     ),
     "tiny-t5-paper": (
         "The paper's method",
-        "`recipes/tiny-t5-paper.yaml`: three phases, attention to the knowledge, the decoder lists the diseases; and each "
-        "of its parts changed: `clinragen ablate recipes/ablations/phases/*.yaml`.",
+        "`recipes/tiny-t5-paper.yaml`: three phases, attention to the knowledge, the decoder lists the diseases; and "
+        "each of its parts changed: `clinragen ablate recipes/ablations/phases/*.yaml`.",
     ),
 }
 """By recipe, the heading and what stands below it."""
-QUESTIONS = (
+QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Does knowledge help?", ("no-knowledge", "half-knowledge", "knowledge-25", "knowledge-50", "knowledge-75")),
     ("Does it have to be the right knowledge?", ("random-terms", "swapped-terms")),
     ("Do the phases help?", ("skip-note", "skip-lab", "end-to-end", "frozen")),
@@ -79,7 +79,7 @@ def page(tables: Mapping[str, Mapping[str, Any]]) -> str:
         "# Results",
         "What each part of the method is worth on the synthetic hospital, and what it costs. This page is written by "
         "`python benchmarks/results_page.py` from the tables in [benchmarks/results/ablations]"
-        "(../benchmarks/results/ablations), which [`clinragen ablate`](ablations.md) makes: a line's difference is the "
+        "(../benchmarks/results/ablations), made by [`clinragen ablate`](ablations.md): a line's difference is the "
         "line minus the recipe, on the same patients, with the 95 % interval over the patients. The language model is "
         "the tiny T5 of the quickstart, built from scratch: nothing here says what a pretrained model gains.",
     ]
