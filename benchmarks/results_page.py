@@ -28,8 +28,8 @@ PAGE = ROOT / "docs" / "results.md"
 PARTS = {
     "quickstart": (
         "The recommended recipe",
-        "`recipes/quickstart.yaml`, which adds to the paper a disease head, summary tokens and ways to train, and each "
-        "of its parts taken away: `clinragen ablate recipes/ablations/*.yaml`.",
+        "`recipes/quickstart.yaml`, which adds a disease head, summary tokens and ways to train to the paper, and each "
+        "of them taken away: `clinragen ablate recipes/ablations/*.yaml`.",
     ),
     "tiny-t5-paper": (
         "The paper's method",
