@@ -28,7 +28,7 @@ PAGE = ROOT / "docs" / "results.md"
 PARTS = {
     "quickstart": (
         "The recommended recipe",
-        "`recipes/quickstart.yaml`, which adds a disease head, summary tokens and ways to train to the paper, and each "
+        "`recipes/quickstart.yaml`, the paper with a disease head, summary tokens and ways to train, and each "
         "of them taken away: `clinragen ablate recipes/ablations/*.yaml`.",
     ),
     "tiny-t5-paper": (
