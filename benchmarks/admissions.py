@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -26,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from admissions_set import ADMISSIONS, KINDS, Admission, load_admissions
-from quickstart import processor
+from machine import commit, processor
 
 from clinragen.claims.types import VERDICTS, Claim
 from clinragen.evaluation.baselines.fit import fit_baselines
@@ -293,9 +292,6 @@ def main() -> None:
     parser.add_argument("--admissions", type=Path, default=ADMISSIONS, help="another file of the same form")
     parser.add_argument("--output", type=Path, default=RESULT)
     chosen = parser.parse_args()
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
     try:
         found = measure(chosen.models, chosen.boosting, device=chosen.device, seed=chosen.seed, path=chosen.admissions)
     except ClinRaGenError as error:
@@ -304,7 +300,7 @@ def main() -> None:
     result = {
         "command": f"python benchmarks/admissions.py {' '.join(words)} --seed {chosen.seed}",
         "seed": chosen.seed,
-        "commit": commit,
+        "commit": commit(),
         "cores": os.cpu_count(),
         "processor": processor(),
         "python": platform.python_version(),

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from machine import commit
 from planted_errors import ARGUED, RANGES, VOCABULARY, Planted, Planter
 
 from clinragen.claims.check import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Checking, check_rationale
@@ -98,9 +98,6 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
     with tempfile.TemporaryDirectory() as folder:
         rows = synthetic_rows(Path(folder), chosen.patients, chosen.seed)
     planted = list(Planter(rows, chosen.seed).all())
@@ -109,7 +106,7 @@ def main() -> None:
     seconds = time.process_time() - started
     result = {
         "command": f"python benchmarks/claims.py --patients {chosen.patients} --seed {chosen.seed}",
-        "commit": commit,
+        "commit": commit(),
         "seed": chosen.seed,
         "patients": chosen.patients,
         "examples": len(rows),

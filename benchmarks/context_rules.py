@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from machine import commit
+
 from clinragen.text.context import load_context_rules, read_context
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -167,7 +169,7 @@ def main() -> int:
         "labelled": {effect: sum(case.labels[effect] for case in cases) for effect in EFFECTS},
         "systems": systems,
         "microseconds_per_case": round(microseconds, 1),
-        "commit": run(["git", "-C", ROOT, "describe", "--always", "--dirty"], READ_SECONDS).strip(),
+        "commit": commit(),
         "python": platform.python_version(),
         "machine": platform.machine(),
     }

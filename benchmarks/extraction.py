@@ -26,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
+from machine import commit
 
 from dataset_builder.engines.duckdb import MEMORY, THREADS
 
@@ -73,6 +74,7 @@ import sys
 from pathlib import Path
 from dataset_builder.cohort.build import build_cohort
 from dataset_builder.cohort.config import CohortConfig
+
 config = CohortConfig(note_policy="structured", window="stay")
 build_cohort("mimic-iv", Path(sys.argv[1]), Path(sys.argv[2]), config)
 """
@@ -158,15 +160,12 @@ def main() -> None:
     parser.add_argument("--format", choices=("csv.gz", "parquet"), default="csv.gz")
     parser.add_argument("--folder", type=Path, help="where the tables are made [default: a temporary folder]")
     chosen = parser.parse_args()
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         sizes = [measure(Path(folder), millions, chosen.runs, chosen.format) for millions in sorted(chosen.events)]
     result = {
         "command": f"python benchmarks/extraction.py --events {' '.join(f'{size:g}' for size in chosen.events)} "
         f"--runs {chosen.runs} --format {chosen.format}",
-        "commit": commit,
+        "commit": commit(),
         "timed": "from the start of Python until the result is there, alternating; the tables were made before",
         "cores": os.cpu_count(),
         "python": platform.python_version(),

@@ -17,7 +17,6 @@ import argparse
 import json
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import commit
 
 from clinragen.claims.check import Checking
 from clinragen.claims.sentences import Patient, check_sentences
@@ -88,7 +88,7 @@ def main() -> None:
         },
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("torch", "transformers", "clinragen")},
-        "commit": _commit(),
+        "commit": commit(),
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
     }
     values.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -177,13 +177,6 @@ def _ratio(explainer: Explainer, turns: Sequence[Sequence[Patient]], batch: int)
         "free_seconds_per_patient": statistics.median(seconds),
         **{name: {"median": statistics.median(found), "all": found} for name, found in ratios.items()},
     }
-
-
-def _commit() -> str:
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=7"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return described.stdout.strip()
 
 
 if __name__ == "__main__":

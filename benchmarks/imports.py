@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from quickstart import processor
+from machine import commit, processor
 
 from dataset_builder.storage.files import write_json
 
@@ -76,13 +76,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--output", type=Path, default=RESULT)
     chosen = parser.parse_args()
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
     imports = measure(chosen.runs)
     result = {
         "command": f"python benchmarks/imports.py --runs {chosen.runs}",
-        "commit": commit,
+        "commit": commit(),
         "cores": os.cpu_count(),
         "processor": processor(),
         "python": platform.python_version(),

@@ -17,7 +17,6 @@ import copy
 import os
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,8 +39,8 @@ from drawn_examples import (
     our_batch,
     split,
 )
+from machine import commit, processor
 from model_flops import TRAINING, forward_flops, peak_flops
-from quickstart import processor
 from torch import nn
 from transformers import PreTrainedModel, T5Config, set_seed
 
@@ -341,13 +340,10 @@ def measure_utilisation(settings: Settings, device: str) -> dict[str, Any]:
 
 def measure_all(settings: Settings) -> dict[str, Any]:
     """All measurements that this machine supports, and a description of it."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
     set_seed(settings.seed)
     large = replace(settings, shape=FLAN | LARGE, batch=CUDA_BATCH)
     return {
-        "commit": commit,
+        "commit": commit(),
         "cores": os.cpu_count(),
         "processor": processor(),
         "python": platform.python_version(),

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -26,6 +25,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import yaml
+from machine import commit
 
 from dataset_builder.cohort.build import build_cohort
 from dataset_builder.cohort.config import CohortConfig
@@ -237,15 +237,13 @@ def main() -> int:
         if not folder.is_dir():
             print(f"{folder}: does not exist; name the folders with --root and --oracle, or set CLINRAGEN_SHARED")
             return 2
-    describe = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     with tempfile.TemporaryDirectory() as folder:
         cohort = Path(folder) / "cohort"
         # All rows: the original does not stop at the paper's first 1,000.
         config = CohortConfig(note_policy="structured", window="stay", max_steps=None)
         provenance = build_cohort("mimic-iii", chosen.root, cohort, config)
         result = {
-            "commit": commit,
+            "commit": commit(),
             "python": platform.python_version(),
             "versions": {name: version(name) for name in PACKAGES},
             "settings": provenance["settings"],

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import commit
 from second_reading import _lasting, read_systems
 from second_reading_grammar import Grammar
 from second_reading_rationale import Reader
@@ -102,7 +102,7 @@ def main() -> None:
         "curve": [entry for entry in curve if "eval_claims" in entry],
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "clinragen")},
-        "commit": _commit(),
+        "commit": commit(),
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
     }
     write_json(values.output, result)
@@ -225,13 +225,6 @@ def _written(
         bootstrap=Bootstrap(examples["subject_id"]),
         truth=truth,
     )
-
-
-def _commit() -> str:
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=7"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return described.stdout.strip()
 
 
 if __name__ == "__main__":

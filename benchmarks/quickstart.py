@@ -25,17 +25,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import yaml
+from machine import commit, processor
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "transformers", "peft", "datasets", "duckdb", "scikit-learn", "lightgbm", "sacrebleu")
-
-
-def processor() -> str:
-    """The processor's name, as Linux gives it."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 def main() -> None:
@@ -46,9 +39,6 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="keep the run here")
     parser.add_argument("--evaluate", action="store_true", help="only evaluate the run that was kept there")
     chosen = parser.parse_args()
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
     folder = Path(tempfile.mkdtemp()) if chosen.keep is None else chosen.keep
     output = folder / chosen.recipe
     command = ["quickstart"] if chosen.recipe == "quickstart" else ["run", f"recipes/{chosen.recipe}.yaml"]
@@ -72,7 +62,7 @@ def main() -> None:
     result = {
         "command": " ".join(["clinragen", *command]).replace(str(output), f"runs/{chosen.recipe}"),
         **({"trained_at": trained_at(chosen.recipe, chosen.seed)} if chosen.evaluate else measured),
-        "commit": commit,
+        "commit": commit(),
         "seed": chosen.seed,
         "cores": os.cpu_count(),
         "processor": processor(),

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from quickstart import processor
+from machine import processor
 
 from clinragen.pipeline.ablation_table import RATIONALE_COLUMNS, overview
 from trainers.formatting import NOTHING, format_difference, markdown_table

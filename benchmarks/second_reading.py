@@ -19,13 +19,13 @@ import argparse
 import json
 import math
 import platform
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from machine import commit
 from second_reading_grammar import KINDS, Claim, Grammar
 from second_reading_note import Note
 from second_reading_rationale import REPEATS, PatientData, Reader, ReadSentence, agreement
@@ -63,7 +63,7 @@ def main() -> None:
         "systems": read_systems(predictions, cohort, truth, reader),
         "command": "python benchmarks/second_reading.py RUN",
         "versions": {name: version(name) for name in ("numpy", "clinragen")},
-        "commit": _commit(),
+        "commit": commit(),
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
     }
     write_json(chosen.output, result)
@@ -199,13 +199,6 @@ def _lasting(folder: Path) -> list[str]:
     definitions = read_definitions(folder)
     names = definitions.vocabulary.name_of_disease
     return [names[key] for key, entry in definitions.diseases.items() if entry.get("history_counts")]
-
-
-def _commit() -> str:
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=7"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return described.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +23,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from machine import commit
 
 from clinragen.llm.client import ClientStatus, LLMClient
 from clinragen.llm.journal import Journal
@@ -107,15 +108,12 @@ def main() -> None:
     parser.add_argument("--latency", type=float, nargs="+", default=[0.25, 1.0], help="seconds")
     parser.add_argument("--runs", type=int, default=5)
     chosen = parser.parse_args()
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
     measured = run(chosen.concurrency, chosen.latency, chosen.runs)
     latencies = " ".join(f"{latency:g}" for latency in chosen.latency)
     result = {
         "command": f"python benchmarks/teacher.py --concurrency {chosen.concurrency} --latency {latencies} "
         f"--runs {chosen.runs}",
-        "commit": commit,
+        "commit": commit(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "openai": version("openai"),

@@ -21,7 +21,6 @@ import argparse
 import json
 import platform
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -33,8 +32,9 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
+from machine import commit
+from machine import processor as processor_name
 from peft import LoraConfig, get_peft_model
-from quickstart import processor as processor_name
 from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
 from dataset_builder.contract.cohort_splits import CohortSplits
@@ -89,9 +89,7 @@ def main() -> None:
         "loading": loading(chosen.run / "rationales", parent, chosen.repeats),
         "against_seq2seq_trainer": against_plain(cohort, parent, chosen.steps, chosen.repeats),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft", "datasets")},
-        "commit": subprocess.run(
-            ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.strip(),
+        "commit": commit(),
         "machine": f"{processor_name()}, {platform.system()}, Python {platform.python_version()}, one thread",
     }
     chosen.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
