@@ -50,9 +50,9 @@ def choose_knowledge(
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(terms))[: math.ceil(settings.knowledge_share * len(terms))]
     kept = [terms[index] for index in sorted(order)]
-    given = set(kept)
+    dropped = set(terms) - set(kept)
     by_disease: Mapping[str, Sequence[str]] = {
-        key: [term for term in own if term in given] for key, own in disease_terms.items()
+        key: [term for term in own if term not in dropped] for key, own in disease_terms.items()
     }
     tokens = knowledge_token_ids(kept, tokenizer)
     if settings.knowledge_terms == "swapped":

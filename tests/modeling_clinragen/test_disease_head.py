@@ -161,7 +161,7 @@ def test_lists_alone_are_those_of_whole_texts(
     batch = processor(NOTES, stays, [processor.target(names, f"It is case {len(names)}.") for names in listed])
     # Learned by heart.
     optimizer = torch.optim.Adam(model.train().parameters(), lr=5e-3)
-    for _ in range(80):
+    for _ in range(120):
         optimizer.zero_grad()
         model(**batch).loss.backward()
         optimizer.step()
