@@ -110,7 +110,7 @@ class RecurrentBaseline:
                     network([train[0][row] for row in rows.tolist()]), train[1][rows]
                 )
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                 optimizer.step()
             reached = float(
@@ -142,4 +142,4 @@ class _Network(nn.Module):
         """Logits `(examples, diseases)` of sequences `(steps, width)`."""
         packed: Any = nn.utils.rnn.pack_sequence(inputs, enforce_sorted=False)
         _, state = self.recurrent(packed)
-        return self.output(self.dropout(state[-1]))  # type: ignore[no-any-return]
+        return self.output(self.dropout(state[-1]))
