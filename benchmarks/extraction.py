@@ -74,7 +74,6 @@ import sys
 from pathlib import Path
 from dataset_builder.cohort.build import build_cohort
 from dataset_builder.cohort.config import CohortConfig
-
 config = CohortConfig(note_policy="structured", window="stay")
 build_cohort("mimic-iv", Path(sys.argv[1]), Path(sys.argv[2]), config)
 """

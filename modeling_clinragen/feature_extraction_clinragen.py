@@ -20,6 +20,16 @@ from .vocabulary_clinragen import Vocabulary
 CLIP = 8.0
 
 
+def last_measured(observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For every step whether a variable has been measured by then, and the step of its last measurement, else 0.
+
+    Args:
+        observed: Whether it was measured at the step, `(steps, variables)`.
+    """
+    last = np.maximum.accumulate(np.where(observed, np.arange(len(observed))[:, None], -1), axis=0)
+    return last >= 0, np.maximum(last, 0)
+
+
 class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
     r"""Describes every variable at every step by four numbers, and gives the number of positions of a series.
 
@@ -153,11 +163,7 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
             return self._filled(values)
         observed = ~np.isnan(values)
         scaled = self._scaled(values)
-        # Index of the step at which each variable was last measured, -1 before its first measurement.
-        steps = np.arange(len(hours))[:, None]
-        last = np.maximum.accumulate(np.where(observed, steps, -1), axis=0)
-        seen = last >= 0
-        source = np.maximum(last, 0)
+        seen, source = last_measured(observed)
         described = np.zeros((*values.shape, self.step_features), dtype=np.float32)
         described[..., 0] = np.where(seen, np.take_along_axis(scaled, source, axis=0), 0.0)
         described[..., 1] = observed
@@ -201,6 +207,6 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         return BatchFeature({"lab_features": features, "lab_mask": mask}, tensor_type=return_tensors)
 
 
-__all__ = ["ClinRaGenLabFeatureExtractor"]
+__all__ = ["ClinRaGenLabFeatureExtractor", "last_measured"]
 
 ClinRaGenLabFeatureExtractor.register_for_auto_class("AutoFeatureExtractor")

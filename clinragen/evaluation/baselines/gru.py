@@ -12,6 +12,7 @@ from torch import nn
 from dataset_builder.contract.arrays import SeriesArrays
 from dataset_builder.storage.progress import Progress, Report, no_report
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.feature_extraction_clinragen import last_measured
 
 HIDDEN = 64
 LAYERS = 1
@@ -88,8 +89,7 @@ class RecurrentBaseline:
             return torch.zeros(1, 3 * len(self._means))
         scaled = ((values - self._means) / self._stds).clip(-LIMIT, LIMIT)
         observed = ~np.isnan(scaled)
-        last = np.maximum.accumulate(np.where(observed, np.arange(len(hours))[:, None], -1), axis=0)
-        seen, source = last >= 0, np.maximum(last, 0)
+        seen, source = last_measured(observed)
         held = np.where(seen, np.take_along_axis(scaled, source, axis=0), 0.0)
         age = np.where(seen, (hours[:, None] - hours[source]) / HOURS, 1.0).clip(0, 2)
         return torch.as_tensor(np.concatenate([held, observed, age], axis=1), dtype=torch.float32)
