@@ -158,7 +158,7 @@ def phase_costs(
         "batch": batch,
         "parts": parts,
         "precision": "bf16" if trained.bf16 else "fp32",
-        "gradient_checkpointing": trained.gradient_checkpointing,
+        "activation_checkpointing": trained.activation_checkpointing,
         "epochs": trained.num_train_epochs,
         "steps": int(steps),
         "usual_sizes": asdict(sizes),
@@ -242,8 +242,8 @@ def grow(backbone: str, kind: str) -> int:
         knowledge_attention=learns.knowledge_attention,
         disease_head=learns.disease_head,
     )
-    if trained.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
+    if trained.activation_checkpointing:
+        model.activation_checkpointing_enable()
     limits = Limits(vocabulary=config.text_config.vocab_size, steps=settings.lab_max_steps)
     rng = np.random.default_rng(SEED)
     source, *others = CHECK_SIZES.values()

@@ -176,9 +176,11 @@ class CountedModel:
             disease_head=learns.disease_head,
         )
         model.zero_grad(set_to_none=True)
-        if settings.gradient_checkpointing != self._recomputes:
-            self._recomputes = settings.gradient_checkpointing
-            switch = model.gradient_checkpointing_enable if self._recomputes else model.gradient_checkpointing_disable
+        if settings.activation_checkpointing != self._recomputes:
+            self._recomputes = settings.activation_checkpointing
+            switch = (
+                model.activation_checkpointing_enable if self._recomputes else model.activation_checkpointing_disable
+            )
             switch()
         return model
 

@@ -180,7 +180,7 @@ TABLE = (
     Known(
         "builtins.ValueError",
         r"Unexpected keyword arguments: ([\w, ]+)",
-        "gradient_checkpointing_kwargs: torch takes no {0}; leave it out",
+        "activation_checkpointing_kwargs: torch takes no {0}; leave it out",
         "torch.utils.checkpoint",
     ),
 )

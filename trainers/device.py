@@ -1,8 +1,10 @@
-"""Where a model computes: the GPU where there is one, or what is asked for."""
+"""Where a model computes: the GPU where there is one, or what is asked for, and on how many threads of the CPU."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from modeling_clinragen.errors import SettingsError
@@ -42,3 +44,19 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     if index >= gpus:
         raise SettingsError(f"device: '{name}' is not there: torch finds {gpus} GPUs; give {AUTO} or cpu")
     return torch.device("cuda", index)
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Let torch compute with so many threads inside; None leaves it torch's choice, which is every core.
+
+    The layers of a tiny model are too small to share: a second thread costs processor time and gains nothing.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

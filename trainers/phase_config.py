@@ -143,6 +143,13 @@ class PhaseConfig(Seq2SeqTrainingArguments):
         help="Attention implementation during training (sdpa, eager, ...); the model's own by default. For a small "
         "model on a CPU, eager is faster.",
     )
+    cpu_threads: int | None = setting(
+        None,
+        help="Threads that torch computes with where there is no GPU; every core by default. A tiny model is as fast "
+        "with one.",
+        unit="threads",
+        at_least=1,
+    )
     class_balance: float = setting(
         0.0,
         help="How much more often examples with rare diseases are drawn: with the power of how rare the rarest of "

@@ -81,14 +81,15 @@ class PreferenceConfig(Seq2SeqTrainingArguments):
                 f"temperature: is {self.temperature}, but GRPO learns from what the model itself would write; set it "
                 "to 1"
             )
-        if self.gradient_checkpointing:
-            raise SettingsError(
-                "gradient_checkpointing: needs the model in training mode, with its dropout, which would make policy "
-                "and reference differ; leave it out"
-            )
         if self.label_smoothing_factor:
             raise SettingsError("label_smoothing_factor: there are no labels to smooth; leave it at 0")
         super().__post_init__()
+        # Behind transformers' own checks, which take its older name for it too.
+        if self.activation_checkpointing:
+            raise SettingsError(
+                "activation_checkpointing: needs the model in training mode, with its dropout, which would make "
+                "policy and reference differ; leave it out"
+            )
 
 
 Config = TypeVar("Config", bound=PreferenceConfig)

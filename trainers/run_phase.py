@@ -29,6 +29,7 @@ from modeling_clinragen.registration import register_auto_classes
 from trainers.build_model import build_model, cohort_tokenizer, require_splits
 from trainers.calibration import calibrate_head
 from trainers.checkpoints import last_whole_checkpoint
+from trainers.device import cpu_threads
 from trainers.division import require_division_possible, whole_model
 from trainers.finite import require_finite_weights
 from trainers.model_config import ModelConfig, check_model_config, load_model_config
@@ -167,7 +168,7 @@ def train_phase(
         # Before the first checkpoint: a folder that must be private is private from the start.
         write_provenance(folder, carried)
     # A setting that cannot work shows itself here at the latest, and a full disk.
-    with library_errors_named(folder, config):
+    with library_errors_named(folder, config), cpu_threads(args.cpu_threads):
         trainer = _trainer_class(chosen)(
             model=model,
             args=args,

@@ -21,6 +21,14 @@ class EvaluateConfig:
     device: str = setting(
         AUTO, help="Device of the models: auto (a GPU where there is one), cpu, cuda or cuda:N.", decides=False
     )
+    cpu_threads: int | None = setting(
+        None,
+        help="Threads that torch computes with where there is no GPU; every core by default. A tiny model is as fast "
+        "with one.",
+        unit="threads",
+        at_least=1,
+        decides=False,
+    )
     num_beams: int = setting(1, help="Beams of the search; 1 is greedy.", unit="beams", at_least=1)
     raw: bool = setting(
         False, help="Show what the models write freely: nothing is grounded, checked, written again or withheld."

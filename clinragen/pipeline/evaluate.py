@@ -41,6 +41,7 @@ def run(
     from dataset_builder.contract.definitions import read_definitions
     from dataset_builder.contract.schema import load_examples
     from dataset_builder.contract.truth import read_truth
+    from trainers.device import cpu_threads
 
     folder = Path(inputs["cohort"])
     cohort = load_examples(folder)
@@ -55,9 +56,10 @@ def run(
     if config.alone and MAIN in systems:
         systems = dict(in_order(systems_alone(systems[MAIN]) | systems))
     truth = read_truth(tables_of(inputs["truth"])) if "truth" in inputs else None
-    answers = answer_systems(
-        cohort, systems, config, checking=checking, truth=truth, processes=processes, report=report
-    )
+    with cpu_threads(config.cpu_threads):
+        answers = answer_systems(
+            cohort, systems, config, checking=checking, truth=truth, processes=processes, report=report
+        )
     if processes.first:
         kept = kept_beside(output, ".baselines")
         baselines = fit_baselines(

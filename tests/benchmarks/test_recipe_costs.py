@@ -30,7 +30,7 @@ SIZES = Sizes(batch=4, source=40, patches=16, target=128)
 
 def settings(**values: Any) -> Any:
     return SimpleNamespace(
-        **{"bf16": False, "gradient_checkpointing": False, "train_backbone": False, "average_share": 0.0, **values}
+        **{"bf16": False, "activation_checkpointing": False, "train_backbone": False, "average_share": 0.0, **values}
     )
 
 
@@ -119,13 +119,13 @@ def test_memory_is_about_that_of_a_real_step(kind: str, config: Any) -> None:
 def test_what_needs_less_memory_is_counted_so(config: Any) -> None:
     counted, phase = CountedModel(config("llama")), phase_named("multimodal")
     plain = counted.memory(phase, settings(), SIZES)
-    again = counted.memory(phase, settings(gradient_checkpointing=True), SIZES)
+    again = counted.memory(phase, settings(activation_checkpointing=True), SIZES)
     half = counted.memory(phase, settings(bf16=True), SIZES)
     assert again.activations < 0.8 * plain.activations
     assert half.activations < plain.activations
     one = counted.memory(phase, settings(), Sizes(1, SIZES.source, SIZES.patches, SIZES.target))
     assert 3 < plain.activations / one.activations <= 4
-    more = counted.operations(phase, settings(gradient_checkpointing=True), SIZES)
+    more = counted.operations(phase, settings(activation_checkpointing=True), SIZES)
     less = counted.operations(phase, settings(), SIZES)
     assert more.forward == less.forward
     # But for the head, which is large in so small a model.
@@ -180,7 +180,7 @@ def test_the_result_is_of_the_recipes_there_are() -> None:
             assert found["parts"] == trained.gradient_accumulation_steps
             assert found["epochs"] == trained.num_train_epochs
             assert found["precision"] == ("bf16" if trained.bf16 else "fp32")
-            assert found["gradient_checkpointing"] == trained.gradient_checkpointing
+            assert found["activation_checkpointing"] == trained.activation_checkpointing
         assert one["memory"] == max(found["memory"]["all"] for found in one["phases"].values())
     for one in result["checks"]:
         assert 0.8 < one["ratio"] < 1.25

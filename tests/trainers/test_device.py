@@ -8,7 +8,7 @@ import torch
 from clinragen.evaluation.config import EvaluateConfig
 from clinragen.explain_config import ExplainConfig
 from modeling_clinragen.errors import SettingsError
-from trainers.device import resolve_device
+from trainers.device import cpu_threads, resolve_device
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,17 @@ def test_a_device_that_is_not_there_is_refused(name: str, gpus: int, monkeypatch
 def test_what_names_no_device_is_refused(kind: type, name: str) -> None:
     with pytest.raises(SettingsError, match="device: expected auto, cpu, cuda or cuda:N"):
         kind(device=name)
+
+
+def test_threads_are_set_for_a_while() -> None:
+    torch.set_num_threads(2)
+    try:
+        with cpu_threads(1):
+            assert torch.get_num_threads() == 1
+        with cpu_threads(None):
+            assert torch.get_num_threads() == 2
+        with pytest.raises(SettingsError), cpu_threads(1):
+            raise SettingsError("a fault inside")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)

@@ -39,7 +39,7 @@ PLAIN_STEPS: dict[str, Any] = {"optim": "sgd", "learning_rate": 0.1, "warmup_ste
 RUNS: dict[str, dict[str, Any]] = {
     "plain": {},
     "accumulating": {"gradient_accumulation_steps": 2},
-    "checkpointing": {"gradient_checkpointing": True},
+    "checkpointing": {"activation_checkpointing": True},
     "bf16": {"bf16": True},
     "stopped": {"max_steps": 2, "save_strategy": "steps", "save_steps": 2, "lr_scheduler_type": "constant"},
 }

@@ -426,7 +426,8 @@ def test_a_file_of_settings(tmp_path: Path) -> None:
         ("lost: dpo\n", "unknown setting 'lost'"),
         ("beta: strong\n", "beta: expected a number"),
         ("push_to_hub: true\n", "push_to_hub: leave it out"),
-        ("gradient_checkpointing: true\n", "gradient_checkpointing: needs"),
+        ("activation_checkpointing: true\n", "activation_checkpointing: needs"),
+        ("gradient_checkpointing: true\n", "activation_checkpointing: needs"),
     ):
         file.write_text(content)
         with pytest.raises(SettingsError, match=message):

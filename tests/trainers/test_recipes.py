@@ -149,7 +149,7 @@ def test_large_backbones_learn_the_same_batch_in_parts(kind: str, name: str) -> 
         "per_device_train_batch_size",
         "per_device_eval_batch_size",
         "gradient_accumulation_steps",
-        "gradient_checkpointing",
+        "activation_checkpointing",
     }
     assert {key for key in {*whole, *parts} if whole.get(key) != parts.get(key)} == divided
     for backbone in BACKBONES:

@@ -154,6 +154,24 @@ def test_a_resumed_run_ends_where_a_straight_one_does(order: str, cohort: Cohort
         torch.testing.assert_close(resumed[name], value, rtol=1e-5, atol=1e-6, msg=name)
 
 
+def test_a_phase_computes_on_as_many_threads_as_it_says(cohort: CohortSplits, tmp_path: Path) -> None:
+    (tmp_path / "t5.json").write_text(json.dumps(SHAPE))
+    (tmp_path / "note.yaml").write_text(f"{PHASE_YAML}cpu_threads: 2\n")
+    start = NewModel(ModelConfig(scratch=tmp_path / "t5.json", **SETTINGS), TERMS)
+    seen = set()
+    torch.set_num_threads(1)
+    train_phase(
+        "note",
+        tmp_path / "model",
+        cohort=cohort,
+        start=start,
+        config=tmp_path / "note.yaml",
+        report=lambda progress: seen.add(torch.get_num_threads()),
+    )
+    assert seen == {2}
+    assert torch.get_num_threads() == 1
+
+
 def test_muon_and_adamw_split_all_that_learns_and_restore(built: tuple[Any, Any]) -> None:
     model, _ = built
     model.set_trainable(backbone=True, adapter=False, lab_encoder=True, knowledge_attention=True)

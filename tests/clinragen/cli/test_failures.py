@@ -65,8 +65,8 @@ def training(tiny_run: Path, tiny_recipe: Path, tmp_path: Path) -> Case:
             ("metric_for_best_model", "expected loss", "got 'beauty'"),
         ),
         (
-            {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": '{"speed": 1}'},
-            ("gradient_checkpointing_kwargs", "speed"),
+            {"activation_checkpointing": True, "activation_checkpointing_kwargs": '{"speed": 1}'},
+            ("activation_checkpointing_kwargs", "speed"),
         ),
     ],
 )
