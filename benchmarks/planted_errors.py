@@ -20,8 +20,8 @@ from clinragen.teachers.rules import RuleTeacher
 from clinragen.teachers.wording import Writer, load_wording
 from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.lab_summary import number_in_words
 from dataset_builder.contract.series_signs import Finding, find_signs, load_sign_rules
+from modeling_clinragen.lab_words_clinragen import number_in_words
 from modeling_clinragen.numbers_clinragen import round_to_step
 
 PHRASES = Path(__file__).resolve().parent.parent / "dataset_builder" / "synthetic" / "phrases.yaml"

@@ -131,14 +131,30 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         return hours[np.minimum(steps, min(len(hours), self.max_steps) - 1)]
 
     def describe(self, hours: Any, values: Any) -> np.ndarray:
-        """Describe one series.
+        """Describe one series, as `checked` takes it: `(steps, variables, step_features)` float32.
+
+        Raises:
+            ModelInputError: As `checked`.
+        """
+        hours, values = self.checked(hours, values)
+        if self.lab_layout == "paper":
+            return self._filled(values)
+        observed = ~np.isnan(values)
+        scaled = self._scaled(values)
+        seen, source = last_measured(observed)
+        described = np.zeros((*values.shape, self.step_features), dtype=np.float32)
+        described[..., 0] = np.where(seen, np.take_along_axis(scaled, source, axis=0), 0.0)
+        described[..., 1] = observed
+        described[..., 2] = np.where(seen, np.exp(-(hours[:, None] - hours[source]) / self.freshness_hours), 0.0)
+        described[..., 3] = hours[:, None] / 24.0
+        return described
+
+    def checked(self, hours: Any, values: Any) -> tuple[np.ndarray, np.ndarray]:
+        """One series as arrays of float64, `(steps,)` and `(steps, variables)`.
 
         Args:
             hours: `(steps,)` hours since ICU admission, in ascending order.
             values: `(steps, variables)` in `units`; NaN or None where not measured.
-
-        Returns:
-            `(steps, variables, step_features)` float32.
 
         Raises:
             ModelInputError: Shapes disagree, hours are not ascending numbers, values are infinite, or there are too
@@ -159,17 +175,7 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
             raise ModelInputError("hours must be numbers in ascending order; sort the series by time")
         if np.isinf(values).any():
             raise ModelInputError("values must be finite; give NaN or None where nothing was measured")
-        if self.lab_layout == "paper":
-            return self._filled(values)
-        observed = ~np.isnan(values)
-        scaled = self._scaled(values)
-        seen, source = last_measured(observed)
-        described = np.zeros((*values.shape, self.step_features), dtype=np.float32)
-        described[..., 0] = np.where(seen, np.take_along_axis(scaled, source, axis=0), 0.0)
-        described[..., 1] = observed
-        described[..., 2] = np.where(seen, np.exp(-(hours[:, None] - hours[source]) / self.freshness_hours), 0.0)
-        described[..., 3] = hours[:, None] / 24.0
-        return described
+        return hours, values
 
     def _scaled(self, values: np.ndarray) -> np.ndarray:
         return np.clip((values - np.array(self.means)) / np.array(self.stds), -CLIP, CLIP)
@@ -184,7 +190,7 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         """Describe and pad a batch.
 
         Args:
-            series: For each stay a mapping with `hours` and `values` (see `describe`), or None for no series.
+            series: For each stay a mapping with `hours` and `values` (see `checked`), or None for no series.
             return_tensors: As everywhere in transformers ("pt", "np").
 
         Returns:
@@ -193,7 +199,7 @@ class ClinRaGenLabFeatureExtractor(FeatureExtractionMixin):
         return self.pad([self.describe_one(one) for one in series], return_tensors)
 
     def describe_one(self, series: Mapping[str, Any] | None) -> np.ndarray:
-        """Describe a series with `hours` and `values`, or the absence of one (see `describe`)."""
+        """Describe a series with `hours` and `values`, or the absence of one (see `checked`)."""
         return self.describe((), ()) if series is None else self.describe(series["hours"], series["values"])
 
     def pad(self, described: Sequence[np.ndarray], return_tensors: str | None = None) -> BatchFeature:

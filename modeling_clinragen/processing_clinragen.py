@@ -11,6 +11,7 @@ from transformers import BatchFeature, ProcessorMixin
 
 from .errors import ModelInputError, SettingsError
 from .governed_clinragen import GovernedProcessor
+from .lab_words_clinragen import lab_words
 from .note_clinragen import clean_note, find_spans
 from .profile_clinragen import Cut, InputProfile, unlike
 from .reading_clinragen import (
@@ -38,8 +39,10 @@ from .vocabulary_clinragen import DEFAULT_RANGE_SET, Vocabulary
 
 logger = logging.getLogger(__name__)
 
-FORMAT_VERSION = 2
-"""Format of processor_config.json; 1 is the first that holds the vocabulary, 2 the first with `note_cut`."""
+FORMAT_VERSION = 3
+"""Format of processor_config.json; 1 is the first that holds the vocabulary, 2 the first with `note_cut`, 3 with
+`lab_input`."""
+LAB_INPUTS = ("vectors", "words")
 IGNORED = -100
 
 
@@ -53,7 +56,9 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
             holds. None is a bare processor, which lays out texts and series but cannot be trained with or explain.
         range_set: Name of the normal ranges that the model's rationales are written with.
         instruction: Text before the note (may be empty).
-        lab_marker: Text between the note and the lab vectors (may be empty).
+        lab_marker: Text between the note and the labs (may be empty).
+        lab_input: What the language model gets of a series: "vectors" behind its tokens, from the lab encoder, or
+            "words" as the paper's baseline, which is all of it then (see `lab_words`).
         layout: "diagnosis-first" (the paper) or "rationale-first".
         max_source_tokens: Maximum tokens of prompt and note (the paper: 1600 with the lab vectors).
         max_target_tokens: Maximum tokens of a target; longer ones are truncated.
@@ -63,7 +68,8 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
 
     Raises:
         SettingsError: The vocabulary's variables or units are not the feature extractor's (the message has both
-            lists), it has no such range set, the layout or the cut is unknown, or the profile is another version's.
+            lists), it has no such range set, the layout, the cut or the lab input is unknown, or the profile is
+            another version's.
     """
 
     def __init__(  # noqa: PLR0913 (configs of transformers' kind)
@@ -79,12 +85,15 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         max_target_tokens: int = 500,
         note_cut: str = "middle",
         profile: InputProfile | Mapping[str, Any] | None = None,
+        lab_input: str = "vectors",
     ) -> None:
         super().__init__(feature_extractor=feature_extractor, tokenizer=tokenizer)
         if layout not in LAYOUTS:
             raise SettingsError(f"unknown target layout '{layout}'; choose one of {', '.join(LAYOUTS)}")
         if note_cut not in NOTE_CUTS:
             raise SettingsError(f"unknown note_cut '{note_cut}'; choose one of {', '.join(NOTE_CUTS)}")
+        if lab_input not in LAB_INPUTS:
+            raise SettingsError(f"unknown lab_input '{lab_input}'; choose one of {', '.join(LAB_INPUTS)}")
         if isinstance(vocabulary, Mapping):
             vocabulary = Vocabulary.from_dict(vocabulary, "the processor's vocabulary")
         if vocabulary is not None:
@@ -94,6 +103,7 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         self.range_set = range_set
         self.instruction = instruction
         self.lab_marker = lab_marker
+        self.lab_input = lab_input
         self.layout = layout
         self.max_source_tokens = max_source_tokens
         self.max_target_tokens = max_target_tokens
@@ -180,7 +190,8 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
             warn: Whether to log once how many notes are longer than is read.
 
         Returns:
-            `input_ids`, `attention_mask`, and as given `lab_features`, `lab_mask`, `labels` (padding is -100).
+            `input_ids`, `attention_mask`, and as given `lab_features`, `lab_mask`, `labels` (padding is -100). With
+            labs in words there are no lab features.
 
         Raises:
             ModelInputError: Nothing is given, the numbers of notes, series and targets differ, a note is too long, or
@@ -199,11 +210,10 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
                 f"{0 if targets is None else len(targets)} targets; give as many of one as of the others"
             )
         size = sizes.pop()
-        given = batch or [None] * size
-        around = {labs: self._surroundings(labs) for labs in {one is not None for one in given}}
+        batch = None if batch is None else [self.standard_series(one) for one in batch]
         readings = [
-            self._read(self._tokenized(text), around[one is not None])
-            for text, one in zip(notes or [""] * size, given, strict=True)
+            self._read(self._tokenized(text), around)
+            for text, around in zip(notes or [""] * size, self._surroundings(batch or [None] * size), strict=True)
         ]
         cut = Cut.of_counts((len(reading.ids), reading.total) for reading in readings)
         if warn and cut.examples:
@@ -226,10 +236,9 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         """
         series = None if series is None else [self.standard_series(one) for one in series]
         given = series or [None] * len(readings)
-        around = {labs: self._surroundings(labs) for labs in {one is not None for one in given}}
-        pairs = zip(readings, given, strict=True)
-        encoded = self._pad([self._source_ids(reading, around[one is not None], one) for reading, one in pairs])
-        if series is not None:
+        sources = zip(readings, self._surroundings(given), given, strict=True)
+        encoded = self._pad([self._source_ids(reading, around, one) for reading, around, one in sources])
+        if series is not None and self.lab_input == "vectors":
             extractor = self.feature_extractor
             encoded.update(extractor(series) if described is None else extractor.pad(described))
         return BatchFeature(encoded, tensor_type=return_tensors)
@@ -248,17 +257,17 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         return standard_series(series, self.feature_extractor.variables, self.vocabulary)
 
     def reading(self, note: str | None, series: Any) -> Reading:
-        """The part of a note that the model reads beside this series, whose marker takes some of the room.
+        """The part of a note that the model reads beside this series, whose marker or words take some of the room.
 
         Raises:
             ModelInputError: The note is too long to be one.
             SettingsError: `max_source_tokens` leaves no room for a note.
         """
-        return self._read(self._tokenized(note), self._surroundings(series is not None))
+        return self._read(self._tokenized(note), self._surroundings([self.standard_series(series)])[0])
 
-    def note_start(self, series: Any) -> int:
-        """How many tokens of a source stand before its note, beside this series or without one."""
-        return len(self._surroundings(series is not None)[0])
+    def note_start(self) -> int:
+        """How many tokens of a source stand before its note."""
+        return len(self._surroundings([None])[0][0])
 
     def read_report(self, note: str | None, series: Any) -> ReadReport:
         """How much the model reads of a patient, and how well its tokenizer knows the words; see `unlike`.
@@ -273,13 +282,12 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
 
     def read_reports(self, notes: Sequence[str | None], batch: Sequence[Any]) -> list[ReadReport]:
         """The same for many patients."""
-        around = {labs: self._surroundings(labs) for labs in {one is not None for one in batch}}
         unknown, variables = self.tokenizer.unk_token_id, self.feature_extractor.variables
+        given = [self.standard_series(one) for one in batch]
         reports = []
-        for note, series in zip(notes, batch, strict=True):
+        for note, series, around in zip(notes, given, self._surroundings(given), strict=True):
             tokenized = self._tokenized(note)
-            reading = self._read(tokenized, around[series is not None])
-            reports.append(read_report(tokenized, reading, unknown, variables, self.standard_series(series)))
+            reports.append(read_report(tokenized, self._read(tokenized, around), unknown, variables, series))
         return reports
 
     def unlike(self, report: ReadReport) -> tuple[str, ...]:
@@ -297,7 +305,7 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         room = self.max_source_tokens - sum(map(len, around))
         if room < 1:
             raise SettingsError(
-                f"max_source_tokens is {self.max_source_tokens}: too few for the prompt alone; raise it"
+                f"max_source_tokens is {self.max_source_tokens}: too few for what stands around a note; raise it"
             )
         return read_note(tokenized, self.tokenizer, room, self.note_cut)
 
@@ -308,11 +316,22 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         empty = not ids and (series is None or not len(series["hours"]))
         return [self.tokenizer.eos_token_id] if empty else ids
 
-    def _surroundings(self, labs: bool) -> tuple[list[int], list[int]]:
-        # Around the note the same tokens stand in all examples, except for the marker where no labs follow.
+    def _surroundings(self, batch: Sequence[Mapping[str, Any] | None]) -> list[tuple[list[int], list[int]]]:
+        """The tokens before and behind the note of each example; behind it is no marker where no labs follow."""
         opening, closing = self._special_ids()
-        marker = self._ids(self.lab_marker) if labs else []
-        return [*opening, *self._ids(self.instruction)], [*marker, *closing]
+        before = [*opening, *self._ids(self.instruction)]
+        texts = ["" if one is None else self._lab_text(one) for one in batch]
+        behind = {text: [*self._ids(text), *closing] for text in set(texts)}
+        return [(before, behind[text]) for text in texts]
+
+    def _lab_text(self, series: Mapping[str, Any]) -> str:
+        if self.lab_input == "vectors":
+            return self.lab_marker
+        vocabulary = self.require_vocabulary()
+        _, values = self.feature_extractor.checked(series["hours"], series["values"])
+        # As the cohort has them: a value at a bound is on the same side.
+        words = lab_words(values.astype(np.float32), vocabulary, vocabulary.range_set(self.range_set))
+        return " ".join(filter(None, (self.lab_marker, words)))
 
     def labels(self, targets: Sequence[Sequence[int]]) -> np.ndarray:
         """Tokens of targets as the model's labels, `(batch, target_tokens)`, padding as -100."""

@@ -177,6 +177,7 @@ def build_model(
         range_set=cohort.range_set,
         instruction=settings.instruction,
         lab_marker=settings.lab_marker,
+        lab_input=settings.lab_input,
         layout=settings.layout,
         max_source_tokens=settings.max_source_tokens,
         max_target_tokens=settings.max_target_tokens,

@@ -227,7 +227,7 @@ class PhaseCollator:
         if self.diseases is not None:
             batch["disease_targets"] = disease_targets(items, self.diseases)
             if self._cited is not None:
-                batch["disease_evidence"] = self._evidence(pairs, series, readings, batch, self._cited)
+                batch["disease_evidence"] = self._evidence(pairs, readings, batch, self._cited)
         if self.text_share < 1:
             batch["labels"][torch.randperm(len(items))[round(self.text_share * len(items)) :]] = IGNORED
         if self.token_dropout:
@@ -274,7 +274,6 @@ class PhaseCollator:
     def _evidence(
         self,
         pairs: Sequence[tuple[dict[str, Any], set[str]]],
-        series: Sequence[Any],
         readings: Sequence[Reading],
         batch: Mapping[str, torch.Tensor],
         cited: CitedEvidence,
@@ -283,12 +282,12 @@ class PhaseCollator:
         tokens = batch["input_ids"].shape[1]
         variables = len(self.processor.feature_extractor.variables) if "lab_mask" in batch else 0
         found = torch.zeros(len(pairs), tokens + variables, len(self.diseases or ()), dtype=torch.bool)
-        starts = {one is None: self.processor.note_start(one) for one in series}
+        before = self.processor.note_start()
         first = batch["attention_mask"].argmax(dim=1).tolist()
         marks: list[tuple[int, int, int]] = []
-        for row, ((item, shown), one, reading) in enumerate(zip(pairs, series, readings, strict=True)):
+        for row, ((item, shown), reading) in enumerate(zip(pairs, readings, strict=True)):
             quoted, named = self.cache.evidence(item, reading, _rationales(item, shown), cited)
-            start = first[row] + starts[one is None]
+            start = first[row] + before
             marks += [(row, start + place, disease) for place, disease in quoted]
             marks += [(row, tokens + place, disease) for place, disease in named] if variables else []
         if marks:

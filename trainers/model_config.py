@@ -118,7 +118,13 @@ class ModelConfig:
         help="Names of the layers that get adapters; all-linear: every linear layer but the head.",
     )
     instruction: str = setting("Diagnose disease from the medical note:", help="Text before the note.")
-    lab_marker: str = setting("Lab tests:", help="Text before the lab vectors.")
+    lab_marker: str = setting("Lab tests:", help="Text before the labs.")
+    lab_input: str = setting(
+        "vectors",
+        help="What the language model gets of the labs: vectors (paper), or words that say which variables were above "
+        "or below normal and how often (a baseline); words need neither lab encoder nor knowledge.",
+        choices=("vectors", "words"),
+    )
     layout: str = setting(
         "diagnosis-first",
         help="Order of diagnoses and rationale in a target; the paper's is diagnosis-first.",
@@ -140,6 +146,11 @@ class ModelConfig:
         check_values(self)
         if (self.backbone is None) == (self.scratch is None):
             raise SettingsError("the model needs either a backbone or a scratch config; give exactly one of them")
+        if self.lab_input == "words" and (self.lab_summary or self.knowledge_fusion != "none"):
+            raise SettingsError(
+                "lab_input: labs in words reach neither summary tokens nor knowledge attention; set lab_summary: "
+                "false and knowledge_fusion: none"
+            )
         # Positions are pairs of a sine and a cosine, and each head gets its share of the width.
         if self.lab_width % 2 or self.lab_width % self.lab_heads:
             raise SettingsError(

@@ -113,6 +113,11 @@ class PhaseTrainer(Seq2SeqTrainer):
         if args.push_to_hub:
             model.require_publishable("push_to_hub")
         learns = self.phase.learns if args.learns is None else Learns.only(args.learns)
+        if processing_class.lab_input == "words" and not learns.language_model:
+            raise SettingsError(
+                f"the phase '{self.phase.name}' trains what reads lab vectors, but with lab_input: words there are "
+                "none; leave the phase out, and set allow_skipped_phases in the next one"
+            )
         model.set_trainable(
             backbone=learns.language_model and args.train_backbone,
             adapter=learns.language_model and not args.train_backbone,

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from clinragen.claims.types import Quantifier, When
-from dataset_builder.contract.lab_summary import number_in_words
 from dataset_builder.storage.files import faults_named, read_yaml
+from modeling_clinragen.lab_words_clinragen import number_in_words
 
 PATTERNS = files("clinragen.claims") / "resources" / "claims_patterns.yaml"
 # "before hour 4" excludes what was measured at that hour.

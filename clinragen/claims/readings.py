@@ -10,7 +10,7 @@ import numpy as np
 from clinragen.claims.lexicon import Lexicon
 from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE, Evidence, Predicate, Quantity, When
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.lab_summary import count_levels
+from modeling_clinragen.lab_words_clinragen import count_levels
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Unit, Variable
 
 # Values are float32: a limit of 7.35 must not lie a rounding error beside the reading 7.35.

@@ -15,8 +15,8 @@ import numpy as np
 
 from clinragen.evaluation.systems import MAIN, system_name
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.lab_summary import count_levels
 from dataset_builder.storage.files import atomic_file
+from modeling_clinragen.lab_words_clinragen import count_levels
 from modeling_clinragen.vocabulary_clinragen import Disease, RangeSet, Variable
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from clinragen.claims.rationale import Complaint, Rationale
 from clinragen.knowledge import KnowledgeBase
 from clinragen.llm.types import Message
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.lab_summary import count_levels, summarise
+from modeling_clinragen.lab_words_clinragen import count_levels
 from modeling_clinragen.note_clinragen import clean_note
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
@@ -80,7 +80,7 @@ class Prompt:
         return PatientText(
             note=" ".join(words[: self._prompt["note_words"]]).strip() or self._prompt["no_note"],
             # The example's own `lab_summary` may be of another range set than the measurements below.
-            anomalies=summarise(series, self._range_set) or self._prompt["no_anomalies"],
+            anomalies=series.in_words(self._range_set) or self._prompt["no_anomalies"],
             diagnoses=_listed(example["diagnoses"]) or self._prompt["no_diagnoses"],
             knowledge="\n".join(lines) or self._prompt["no_knowledge"],
             measurements=self._measurements(series),

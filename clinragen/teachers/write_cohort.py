@@ -16,7 +16,6 @@ from clinragen.teachers.teacher import REJECTED, Judge, Teacher, V
 from dataset_builder.contract.cohort_splits import range_set_of
 from dataset_builder.contract.definitions import read_definitions, write_definitions
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.lab_summary import summarise
 from dataset_builder.storage.files import file_digest, make_private, private_folder, read_json, write_json
 from dataset_builder.storage.governance import ORIGIN, PROVENANCE, carry_provenance, is_credentialed, read_provenance
 from dataset_builder.storage.progress import Report, no_report
@@ -116,7 +115,7 @@ class _Summaries:
     def column(self, batch: Any) -> list[str]:
         """One text per example of an Arrow batch of the data contract."""
         examples = batch.select(["lab_hours", "lab_values", "lab_observed"]).to_pylist()
-        return [summarise(LabSeries.from_example(self._vocabulary, one), self._range_set) for one in examples]
+        return [LabSeries.from_example(self._vocabulary, one).in_words(self._range_set) for one in examples]
 
 
 def _fill(

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from dataset_builder.cohort.series_grid import Series
-from dataset_builder.contract.lab_summary import count_levels, summary_text
 from dataset_builder.contract.schema import example_schema
+from modeling_clinragen.lab_words_clinragen import count_levels, summary_text
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from modeling_clinragen.errors import InputDataError
-from modeling_clinragen.vocabulary_clinragen import Vocabulary
+from modeling_clinragen.lab_words_clinragen import lab_words
+from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,10 @@ class LabSeries:
             and np.array_equal(self.values, other.values, equal_nan=True)
             and np.array_equal(self.observed, other.observed)
         )
+
+    def in_words(self, range_set: RangeSet) -> str:
+        """Which variables are above or below `range_set`, and how many times; see `lab_words`."""
+        return lab_words(self.values, self.vocabulary, range_set)
 
     @classmethod
     def empty(cls, vocabulary: Vocabulary) -> LabSeries:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.lab_summary import count_levels
 from dataset_builder.storage.files import faults_named, read_yaml
+from modeling_clinragen.lab_words_clinragen import count_levels
 from modeling_clinragen.numbers_clinragen import round_hour, round_to_step
 from modeling_clinragen.series_statistics_clinragen import theil_sen_slope
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Scale

@@ -195,7 +195,7 @@ def test_a_processor_keeps_its_vocabulary_and_range_set(
     again = ClinRaGenProcessor.from_pretrained(tmp_path)
     assert again.vocabulary == again.require_vocabulary() == lactate_vocabulary
     assert again.range_set == "paper"
-    assert json.loads((tmp_path / "processor_config.json").read_text())["format_version"] == 2
+    assert json.loads((tmp_path / "processor_config.json").read_text())["format_version"] == 3
 
 
 def test_a_bare_processor_lays_out_texts_and_has_no_vocabulary(

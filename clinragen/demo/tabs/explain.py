@@ -9,7 +9,6 @@ from clinragen.checking.render_html import html_fragment, style
 from clinragen.demo.patient import OWN, patient_of, recorded, text_of_file
 from clinragen.demo.tab import AS_SENT, PRIVATE, PageState, Tab
 from clinragen.inference import Explanation
-from dataset_builder.contract.lab_summary import summarise
 from modeling_clinragen.errors import ClinRaGenError
 
 SHOWN_DISEASES = 10
@@ -52,7 +51,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
         except ClinRaGenError as error:
             raise gr.Error(str(error), print_exception=False) from error
         scores = None if found.probabilities is None else dict(found.probabilities)
-        measured = summarise(one.series, state.explainer.range_set) or "Nothing was measured."
+        measured = one.series.in_words(state.explainer.range_set) or "Nothing was measured."
         whose = f'<p class="whose">Answer for: <strong>{escape(one.name)}</strong></p>'
         return _warnings(found), _diagnoses(found), whose + rationale_html(found), measured, scores
 

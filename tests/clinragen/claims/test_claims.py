@@ -17,8 +17,8 @@ from clinragen.claims.check import CONTRADICTED, KINDS, SUPPORTED, UNVERIFIABLE,
 from clinragen.claims.lexicon import load_lexicon
 from clinragen.claims.patterns import load_patterns, read_number
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.lab_summary import number_in_words, summarise
 from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.lab_words_clinragen import number_in_words
 
 
 @pytest.mark.parametrize("case", CASES["sentences"], ids=lambda case: f"{case['of']}: {case['say'][:60]}")
@@ -86,7 +86,7 @@ def test_extremes_agree_with_a_search_reading_by_reading(values: list[float | No
 def test_every_summary_of_any_series_is_supported(values: list[list[float | None]]) -> None:
     table = np.array(values, dtype=np.float32).reshape(-1, len(KEYS))
     series = LabSeries.from_values(VOCABULARY, np.arange(len(table)), table)
-    text = summarise(series, RANGES)
+    text = series.in_words(RANGES)
     claims = check_rationale(text, series)
     assert all(claim.verdict == SUPPORTED for claim in claims)
     assert len({claim.variable for claim in claims}) == text.count(" is ")

@@ -17,7 +17,6 @@ from clinragen.claims.rationale import Rationale
 from clinragen.knowledge import load_knowledge
 from clinragen.teachers.prompt import Prompt, load_prompt
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.lab_summary import summarise
 from dataset_builder.contract.schema import SPLITS, load_examples
 
 KNOWLEDGE = load_knowledge(None, VOCABULARY)
@@ -125,7 +124,7 @@ def test_anomalies_and_measurements_are_of_one_range_set(cohort: Path) -> None:
     paper = VOCABULARY.range_set("paper")
     shown = 0
     for example in rows(cohort):
-        expected = summarise(LabSeries.from_example(VOCABULARY, example), paper)
+        expected = LabSeries.from_example(VOCABULARY, example).in_words(paper)
         if expected not in ("", example["lab_summary"]):
             shown += 1
             patient = Prompt(KNOWLEDGE, VOCABULARY, paper).describe(example)

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from tiny_mimic import VOCABULARY
 
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.lab_summary import number_in_words, summarise
+from modeling_clinragen.lab_words_clinragen import number_in_words
 
 VARIABLES = VOCABULARY.variables
 KEYS = [variable.key for variable in VARIABLES]
@@ -28,23 +28,23 @@ def test_wording() -> None:
     series = series_of(
         heart_rate=[80, 70, None], glucose=[200, 60, 190], temperature=[35.0, None, None], weight=[300, 300, 300]
     )
-    assert summarise(series, VOCABULARY.range_set("clinical")) == (
+    assert series.in_words(VOCABULARY.range_set("clinical")) == (
         "glucose is higher than normal two times and lower than normal one time; "
         "heart rate is normal all the time; temperature is lower than normal one time."
     )
-    assert "weight is higher than normal three times" in summarise(series, VOCABULARY.range_set("paper"))
+    assert "weight is higher than normal three times" in series.in_words(VOCABULARY.range_set("paper"))
 
 
 def test_what_was_never_measured_is_not_called_normal() -> None:
-    assert summarise(LabSeries.empty(VOCABULARY), VOCABULARY.range_set("clinical")) == ""
-    assert summarise(series_of(weight=[80.0]), VOCABULARY.range_set("clinical")) == ""
+    assert LabSeries.empty(VOCABULARY).in_words(VOCABULARY.range_set("clinical")) == ""
+    assert series_of(weight=[80.0]).in_words(VOCABULARY.range_set("clinical")) == ""
 
 
 def test_bounds_follow_the_range_set() -> None:
     at_bounds = series_of(glucose=[43, 187, 43.5])
-    assert summarise(at_bounds, VOCABULARY.range_set("paper")) == "glucose is lower than normal one time."
+    assert at_bounds.in_words(VOCABULARY.range_set("paper")) == "glucose is lower than normal one time."
     at_bounds = series_of(glucose=[70, 180], temperature=[38.0, 36.0])
-    assert summarise(at_bounds, VOCABULARY.range_set("clinical")) == (
+    assert at_bounds.in_words(VOCABULARY.range_set("clinical")) == (
         "glucose is normal all the time; temperature is normal all the time."
     )
 
@@ -83,4 +83,4 @@ def test_counts_agree_with_the_range_set_value_by_value(values: np.ndarray, name
                 parts.append(f"{word} than normal {number_in_words(count)} time{'s' * (count > 1)}")
         clauses.append(f"{variable.name} is {' and '.join(parts) or 'normal all the time'}")
     expected = "; ".join(clauses) + "." * bool(clauses)
-    assert summarise(LabSeries.from_values(VOCABULARY, np.arange(len(values)), values), ranges) == expected
+    assert LabSeries.from_values(VOCABULARY, np.arange(len(values)), values).in_words(ranges) == expected

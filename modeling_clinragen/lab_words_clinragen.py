@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataset_builder.contract.lab_series import LabSeries
-from modeling_clinragen.series_statistics_clinragen import low_and_high
-from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
+from .series_statistics_clinragen import low_and_high
+from .vocabulary_clinragen import RangeSet, Vocabulary
 
 _SMALL = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _SMALL += ["thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
@@ -52,13 +51,17 @@ def summary_text(counts: np.ndarray, vocabulary: Vocabulary) -> str:
     return "; ".join(clauses) + "." if clauses else ""
 
 
-def summarise(series: LabSeries, range_set: RangeSet) -> str:
+def lab_words(values: np.ndarray, vocabulary: Vocabulary, range_set: RangeSet) -> str:
     """Describe a series: which variables are above or below `range_set`, and how many times.
 
     A variable that was never measured, or has no range in this set, is left out: nothing is called normal unseen.
+
+    Args:
+        values: In the variables' units, `(steps, variables)`; NaN where not measured.
+        vocabulary: The variables.
+        range_set: Their normal ranges.
     """
-    counts = count_levels(series.values, series.vocabulary, range_set).sum(axis=1)
-    return summary_text(counts, series.vocabulary)
+    return summary_text(count_levels(values, vocabulary, range_set).sum(axis=1), vocabulary)
 
 
 def _times(number: int) -> str:
