@@ -35,6 +35,7 @@ from .target_layout_clinragen import (
     parse_target,
     write_target,
 )
+from .token_ids_clinragen import bare_ids, padded, special_ids
 from .vocabulary_clinragen import DEFAULT_RANGE_SET, Vocabulary
 
 logger = logging.getLogger(__name__)
@@ -237,7 +238,7 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         series = None if series is None else [self.standard_series(one) for one in series]
         given = series or [None] * len(readings)
         sources = zip(readings, self._surroundings(given), given, strict=True)
-        encoded = self._pad([self._source_ids(reading, around, one) for reading, around, one in sources])
+        encoded = padded(self.tokenizer, [self._source_ids(reading, around, one) for reading, around, one in sources])
         if series is not None and self.lab_input == "vectors":
             extractor = self.feature_extractor
             encoded.update(extractor(series) if described is None else extractor.pad(described))
@@ -317,8 +318,8 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         return [self.tokenizer.eos_token_id] if empty else ids
 
     def _surroundings(self, batch: Sequence[Mapping[str, Any] | None]) -> list[tuple[list[int], list[int]]]:
-        """The tokens before and behind the note of each example; behind it is no marker where no labs follow."""
-        opening, closing = self._special_ids()
+        """The tokens before and behind the note of each example; without labs nothing of them stands there."""
+        opening, closing = special_ids(self.tokenizer)
         before = [*opening, *self._ids(self.instruction)]
         texts = ["" if one is None else self._lab_text(one) for one in batch]
         behind = {text: [*self._ids(text), *closing] for text in set(texts)}
@@ -361,31 +362,7 @@ class ClinRaGenProcessor(GovernedProcessor, ProcessorMixin):
         return [*positions, end == len(target)]
 
     def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
-
-    def _special_ids(self) -> tuple[list[int], list[int]]:
-        # The special tokens this tokenizer puts around a text (T5: an end, OPT and Llama: a start, Qwen: none).
-        bare = self._ids("a")
-        full = self.tokenizer("a")["input_ids"]
-        start = next(index for index in range(len(full)) if full[index : index + len(bare)] == bare)
-        return full[:start], full[start + len(bare) :]
-
-    def _pad(self, rows: list[list[int]]) -> dict[str, np.ndarray]:
-        # Padding is masked, so that any token will do; Llama's tokenizer has none for it.
-        padding = self.tokenizer.pad_token_id
-        padding = self.tokenizer.eos_token_id if padding is None else padding
-        if padding is None:
-            raise ModelInputError(
-                "the tokenizer names neither a padding nor an end token; restore its tokenizer_config.json"
-            )
-        ids = np.full((len(rows), max(map(len, rows))), padding, dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for row, tokens in enumerate(rows):
-            span = slice(None, len(tokens)) if self.tokenizer.padding_side == "right" else slice(-len(tokens), None)
-            if tokens:
-                ids[row, span] = tokens
-                mask[row, span] = 1
-        return {"input_ids": ids, "attention_mask": mask}
+        return bare_ids(self.tokenizer, text)
 
     def target(self, diagnoses: Sequence[str], *rationales: str) -> str:
         """Write a target in the paper's format: diagnoses, and R_m and/or R_t as one rationale."""
