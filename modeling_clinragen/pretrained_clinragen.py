@@ -32,6 +32,7 @@ from .language_model_clinragen import (
     reorder_written,
 )
 from .loading_clinragen import HUB, is_gguf, load_part, locate
+from .low_bits_clinragen import with_whole_parts
 from .provenance_clinragen import recorded_in
 from .summary_encoder_clinragen import ClinRaGenSummaryEncoder
 
@@ -111,8 +112,13 @@ class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As in transformers, from safetensors only; parts that were frozen in the checkpoint are frozen again."""
+        """As in transformers, from safetensors only; parts that were frozen in the checkpoint are frozen again.
+
+        A `quantization_config` of bitsandbytes is for the language model alone (see `WHOLE_PARTS`).
+        """
         kwargs.setdefault("use_safetensors", True)
+        if "quantization_config" in kwargs:
+            kwargs["quantization_config"] = with_whole_parts(kwargs["quantization_config"])
         loaded = super().from_pretrained(*args, **kwargs)
         # With output_loading_info the model is the first of two.
         model = loaded[0] if isinstance(loaded, tuple) else loaded
@@ -194,13 +200,16 @@ class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
 
         The summary encoder learns with the lab encoder.
 
+        Weights in four or eight bits (`quantization_config`) can't learn and stay frozen.
+
         Raises:
             SettingsError: The adapter is to learn but the model has none.
         """
         if adapter and self.config.lora is None:
             raise SettingsError("the adapter cannot learn: this model has no LoRA adapters; give LoRA settings")
         for name, parameter in self.language_model.named_parameters():
-            parameter.requires_grad_(adapter if is_adapter_parameter(name) else backbone)
+            learns = adapter if is_adapter_parameter(name) else backbone
+            parameter.requires_grad_(learns and parameter.is_floating_point())
         for name, parameter in self.lab_encoder.named_parameters():
             # PatchTST's sine positions are constants although stored as a parameter.
             parameter.requires_grad_(lab_encoder and not name.endswith("position_enc"))

@@ -35,9 +35,10 @@ from modeling_clinragen.processing_clinragen import (
 from modeling_clinragen.summary_encoder_clinragen import NO_BOUND
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 from trainers.backbone_fit import require_enough_positions, require_usable_tokenizer
+from trainers.four_bit import bytes_saved
 from trainers.knowledge_choice import choose_knowledge
 from trainers.model_config import ModelConfig, read_shape
-from trainers.model_size import require_free_memory, require_possible_size
+from trainers.model_size import laid_out, require_free_memory, require_possible_size
 from trainers.summary_scaling import summary_scaling
 from trainers.tokenizer import CohortTokenizer, train_tokenizer
 
@@ -141,6 +142,7 @@ def build_model(
     *,
     disease_terms: Mapping[str, Sequence[str]] | None = None,
     device: torch.device | None = None,
+    load_in_4bit: bool = False,
 ) -> tuple[ClinRaGenForConditionalGeneration, ClinRaGenProcessor]:
     """Build model and processor for a cohort.
 
@@ -153,6 +155,7 @@ def build_model(
         tokenizer: That of a backbone from scratch, where it has been made already (see `cohort_tokenizer`).
         disease_terms: Terms by key of the disease, which the queries of a disease head start from beside the names.
         device: Where the model will be trained, which must have memory for it; None stands for the CPU.
+        load_in_4bit: Whether it will hold the frozen layers in four bits there.
 
     Raises:
         GovernanceError: As `cohort_tokenizer`.
@@ -194,7 +197,8 @@ def build_model(
             require_usable_tokenizer(processor, config, settings.backbone)
             sizes = require_possible_size(config)
             require_enough_positions(settings, config)
-            require_free_memory(sizes, device)
+            saved = bytes_saved(laid_out(config).language_model) if load_in_4bit else 0
+            require_free_memory(sizes, device, saved=saved)
             model = ClinRaGenForConditionalGeneration.from_backbone(settings.backbone, **fields)
         if tokenizer.chat_template:
             logger.info(

@@ -28,7 +28,7 @@ def require_division_possible(args: PhaseConfig) -> None:
             "fsdp and deepspeed divide a model between several GPUs of `torchrun` or `accelerate launch`, which are "
             "not there; leave them out"
         )
-    for name in ("muon_learning_rate", "average_share"):
+    for name in ("muon_learning_rate", "average_share", "load_in_4bit"):
         if getattr(args, name):
             raise SettingsError(f"{name} needs whole weights in each process, and fsdp or deepspeed divides them")
 

@@ -51,7 +51,7 @@ def require_possible_size(config: ClinRaGenConfig) -> dict[str, int]:
 
 
 def require_free_memory(
-    sizes: Mapping[str, int], device: torch.device | None = None, *, pretrained: bool = True
+    sizes: Mapping[str, int], device: torch.device | None = None, *, pretrained: bool = True, saved: int = 0
 ) -> None:
     """Refuse to load a model for which there is no memory at present, before a byte of it is loaded.
 
@@ -59,6 +59,7 @@ def require_free_memory(
         sizes: Bytes of each part, as `require_possible_size` counts them.
         device: Where the model is trained; None stands for the CPU.
         pretrained: Whether the language model is loaded: it is in memory twice until its weights are copied.
+        saved: How many bytes less the weights take on a GPU, because some are held in four bits there.
 
     Raises:
         SettingsError: There is too little memory; of the GPU's, for the weights alone.
@@ -71,10 +72,10 @@ def require_free_memory(
             f"to load the model takes {in_words(needed)} of memory (its weights are {in_words(weights)}), and "
             f"{in_words(there)} are free; {cure}"
         )
-    if device is not None and device.type == "cuda" and weights > (there := free_gpu_memory(device)):
+    if device is not None and device.type == "cuda" and weights - saved > (there := free_gpu_memory(device)):
         raise SettingsError(
-            f"the model's weights need {in_words(weights)} of the GPU's memory, of which {in_words(there)} are free; "
-            f"{cure}"
+            f"the model's weights need {in_words(weights - saved)} of the GPU's memory, of which {in_words(there)} "
+            f"are free; {cure}{'' if saved else ', or set load_in_4bit: true in the phases'}"
         )
 
 

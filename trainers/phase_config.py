@@ -109,6 +109,11 @@ class PhaseConfig(Seq2SeqTrainingArguments):
         False,
         help="Train the whole language model instead of its LoRA adapters; for a backbone built from scratch.",
     )
+    load_in_4bit: bool = setting(
+        False,
+        help="Hold the language model's frozen layers in four bits while its adapters learn (QLoRA), for a GPU that "
+        "is too small for it; needs bitsandbytes. The saved model is an ordinary one.",
+    )
     muon_learning_rate: float | None = setting(
         None, help="Learning rate of Muon for hidden weight matrices; without it AdamW trains everything.", at_least=0
     )
@@ -337,6 +342,8 @@ def _impossible(config: PhaseConfig) -> Iterator[tuple[str, str]]:
         yield "num_train_epochs", "no step would be trained; give it, or max_steps, a value above 0"
     if config.average_share and config.load_best_model_at_end:
         yield "load_best_model_at_end", "is the model of one step, and average_share the mean of many; leave one out"
+    if config.load_in_4bit and config.train_backbone:
+        yield "load_in_4bit", "freezes the language model, and train_backbone trains it whole; leave one out"
     if config.class_balance and config.train_sampling_strategy == "group_by_length":
         yield "class_balance", "draws examples by their diseases and group_by_length by their length; leave one out"
     if config.label_smoothing_factor:

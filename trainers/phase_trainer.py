@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +24,7 @@ from trainers.checkpoints import CHECKPOINT, remove_older, seal_checkpoint
 from trainers.data import ROWS, PhaseCollator, PhaseExamples, check_split, disease_targets
 from trainers.division import require_division_possible
 from trainers.finite import require_finite_loss, require_finite_weights
+from trainers.four_bit import FourBitLayers
 from trainers.loss_meter import LossMeter
 from trainers.muon import MuonWithAdamW, split_parameters
 from trainers.phase_config import PhaseConfig
@@ -136,6 +137,11 @@ class PhaseTrainer(Seq2SeqTrainer):
         trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         total = sum(parameter.numel() for parameter in model.parameters())
         logger.info("Phase %s starts from %s; %d of %d parameters learn", self.phase.name, parent, trainable, total)
+        self._four_bit: FourBitLayers | None = None
+        if args.load_in_4bit:
+            # Before transformers moves the model to a GPU that it may be too large for.
+            dtype = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else torch.float32
+            self._four_bit = FourBitLayers(model.language_model, args.device, dtype)
         # The collator needs notes, series and targets, none of which is an argument of the model.
         args.remove_unused_columns = False
         own_examples = partial(PhaseExamples, phase=self.phase, processor=processing_class, rationale=args.rationale)
@@ -184,6 +190,9 @@ class PhaseTrainer(Seq2SeqTrainer):
         with idle:
             output = super().train(resume_from_checkpoint, *args, **kwargs)
         self._average.give()
+        if self._four_bit is not None:
+            self._four_bit.give_back()
+            self._four_bit = None
         return output
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -222,6 +231,21 @@ class PhaseTrainer(Seq2SeqTrainer):
             seal_checkpoint(checkpoint)
             best = self.state.best_model_checkpoint
             remove_older(folder, limit, None if best is None else Path(best))
+
+    def _save(self, *args: Any, **kwargs: Any) -> None:
+        with self._whole_layers():
+            super()._save(*args, **kwargs)
+
+    def _load_from_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        with self._whole_layers():
+            super()._load_from_checkpoint(*args, **kwargs)
+
+    def _load_best_model(self) -> None:
+        with self._whole_layers():
+            super()._load_best_model()
+
+    def _whole_layers(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._four_bit is None else self._four_bit.whole()
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         """As in transformers; nothing is left out of the examples."""

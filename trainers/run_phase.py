@@ -43,6 +43,10 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
 CURVE = "curve.json"
+TENSORBOARD = "tensorboard"
+"""Folder of the event files in a model folder, where the phase reports to TensorBoard."""
+TENSORBOARD_RUNS = "runs"
+"""Where transformers writes them, below its checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ def train_phase(
     Args:
         phase: Name of a phase in `trainers.phases`.
         folder: Output. From checkpoints of an interrupted run in it the training resumes; they are removed at the end.
+            What was reported to TensorBoard stays in the folder `tensorboard`.
         cohort: Splits with rationales, as `load_examples` reads them.
         start: The parent's model folder, or what to build.
         config, overrides: The phase's YAML file and command-line style overrides.
@@ -155,6 +160,7 @@ def train_phase(
             tokenizer,
             disease_terms=start.disease_terms,
             device=args.device,
+            load_in_4bit=args.load_in_4bit,
         )
     else:
         model, processor = load_parent(start)
@@ -200,6 +206,9 @@ def train_phase(
             _save(whole, processor, folder)
             _keep_report(made, start, folder)
     if first:
+        logged = folder / CHECKPOINTS / TENSORBOARD_RUNS
+        if logged.is_dir():
+            logged.replace(folder / TENSORBOARD)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         if is_credentialed(carried):
             make_private(folder)

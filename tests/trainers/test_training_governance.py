@@ -11,13 +11,18 @@ from typing import Any
 
 import pytest
 from scripted_teacher import with_rationales
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_examples import OPEN, tiny_splits
 from tiny_mimic import crowd, make_cohort
+from tiny_training import SETTINGS, SHAPE, TERMS
 
 from dataset_builder.contract.schema import load_examples
 from dataset_builder.storage.governance import read_provenance, require_publishable
 from modeling_clinragen.errors import GovernanceError
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
+from trainers.model_config import ModelConfig
 from trainers.note_trainer import NoteConfig, NoteTrainer
-from trainers.run_phase import NewModel, load_model_config, load_parent, train_phase
+from trainers.run_phase import CURVE, TENSORBOARD, NewModel, load_model_config, load_parent, train_phase
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +40,14 @@ def open_to_others(folder: Path) -> list[Path]:
     return [path for path in (folder, *folder.rglob("*")) if stat.S_IMODE(path.stat().st_mode) & 0o077]
 
 
-PHASE = "max_steps: 1\nper_device_train_batch_size: 2\nsave_strategy: 'no'\nlogging_steps: 1\n"
+PHASE = "per_device_train_batch_size: 2\nsave_strategy: 'no'\nlogging_steps: 1\n"
 
 
 @pytest.fixture
 def recipe(tiny_recipe: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "recipe"
     shutil.copytree(tiny_recipe.parent, folder)
-    (folder / "phase.yaml").write_text(PHASE)
+    (folder / "phase.yaml").write_text(f"{PHASE}max_steps: 1\n")
     return folder
 
 
@@ -106,3 +111,23 @@ def test_training_on_credentialed_data_marks_and_closes_the_model_for_good(
     trainer = NoteTrainer(model, NoteConfig(**settings), examples["train"], **own)
     with pytest.raises(GovernanceError):
         trainer.push_to_hub()
+
+
+def test_what_went_to_tensorboard_stays_beside_the_model(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    (tmp_path / "t5.json").write_text(json.dumps(SHAPE))
+    (tmp_path / "phase.yaml").write_text(
+        "max_steps: 3\nlogging_steps: 1\ntrain_backbone: true\nreport_to: tensorboard\n"
+    )
+    # Credentialed data too: nothing leaves the disk.
+    cohort = tiny_splits(vocabulary, provenance={**OPEN, "credentialed": True})
+    config = ModelConfig(scratch=tmp_path / "t5.json", tokenizer_from_credentialed=True, **SETTINGS)
+    folder = tmp_path / "model"
+    train_phase("note", folder, cohort=cohort, start=NewModel(config, TERMS), config=tmp_path / "phase.yaml")
+    (run,) = (folder / TENSORBOARD).iterdir()
+    events = EventAccumulator(str(run)).Reload()
+    logged = {event.step: event.value for event in events.Scalars("train/loss")}
+    curve = {entry["step"]: entry["loss"] for entry in json.loads((folder / CURVE).read_text()) if "loss" in entry}
+    assert len(logged) == 3
+    assert logged == pytest.approx(curve, rel=1e-5)
+    assert not (folder / "checkpoints").exists()
+    assert open_to_others(folder) == []

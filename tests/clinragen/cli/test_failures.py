@@ -46,9 +46,9 @@ def training(tiny_run: Path, tiny_recipe: Path, tmp_path: Path) -> Case:
     ("changed", "parts"),
     [
         ({"report_to": "wandb"}, ("report_to", "wandb")),
-        ({"report_to": "tensorboard"}, ("report_to", "tensorboard")),
+        ({"report_to": "mlflow"}, ("report_to", "mlflow")),
         ({"deepspeed": "ds.json"}, ("deepspeed is not installed",)),
-        ({"optim": "adamw_bnb_8bit"}, ("bitsandbytes is not installed",)),
+        ({"optim": "galore_adamw"}, ("galore_torch is not installed",)),
         ({"use_liger_kernel": True}, ("liger-kernel is not installed",)),
         ({"learning_rate": float("nan")}, ("learning_rate", "of at least 0")),
         ({"learning_rate": -1}, ("learning_rate", "-1")),
