@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The constraints file holds the versions this project was tested with; the ranges in pyproject.toml stay wide.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# peft imports bitsandbytes wherever it is installed, which takes a second of every start: the tests that need it look
+# for it apart from the rest.
+OPTIONAL := $(VENV)/optional
 # Two test workers, one thread each: more threads than cores would only wait for each other.
 WORKERS ?= 2
 
@@ -71,6 +74,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) --target $(OPTIONAL) --no-deps --upgrade 'bitsandbytes>=0.49'
 	@touch $@ $(VENV)/.installed
 
 clean: ## Remove the virtual environment and all runs

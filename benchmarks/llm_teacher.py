@@ -2,11 +2,11 @@
 
     python benchmarks/llm_teacher.py MODEL --work runs/llm-teacher [--patients 200]
 
-MODEL is a folder (`clinragen backbone smollm2 --output FOLDER`), which `transformers serve` serves, or a GGUF file, which
-llama.cpp's server does (`pip install 'llama-cpp-python[server]'`) in a fraction of the time: it keeps what is the same
-before every patient. Builds patients of the synthetic hospital, starts the server on 127.0.0.1, and runs the stage
-`rationales` with it: R_m, R_t, and one repair where the checker contradicts something. Interrupted, the same command
-goes on: all answers are in a journal. Beside it the rule teacher writes about the same patients. Below 50 kept
+MODEL is a folder (`clinragen backbone smollm2 --output FOLDER`), which `transformers serve` serves, or a GGUF file,
+which llama.cpp's server does (`pip install 'llama-cpp-python[server]'`) in a fraction of the time: it keeps what is
+the same before every patient. Builds patients of the synthetic hospital, starts the server on 127.0.0.1, and runs the
+stage `rationales` with it: R_m, R_t, and one repair where the checker contradicts something. Interrupted, the same
+command goes on: all answers are in a journal. Beside it the rule teacher writes about the same patients. Below 50 kept
 rationales nothing could be learned from them. Writes benchmarks/results/llm_teacher.json: rates by reason, before and
 after the repair, tokens and seconds.
 """

@@ -1,10 +1,15 @@
-"""QLoRA: layers in four bits while adapters learn, and ordinary folders before, after and in between."""
+"""QLoRA: layers in four bits while adapters learn, and ordinary folders before, after and in between.
+
+bitsandbytes lies apart from the other libraries (see OPTIONAL in the Makefile), and only these tests see it.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ from tiny_examples import tiny_splits
 from tiny_training import SETTINGS, TERMS
 from torch import nn
 from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
+from transformers.utils import is_bitsandbytes_available
 
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.storage.progress import Progress, no_report
@@ -27,8 +33,7 @@ from trainers.model_config import ModelConfig
 from trainers.phase_config import check_phase_config
 from trainers.run_phase import CURVE, NewModel, train_phase
 
-bitsandbytes = pytest.importorskip("bitsandbytes")
-
+OPTIONAL = Path(sys.prefix) / "optional"
 SHAPES: dict[str, dict[str, Any]] = {
     "t5": {"model_type": "t5", "d_model": 64, "d_kv": 32, "d_ff": 64, "num_layers": 1, "num_heads": 2},
     "llama": {
@@ -53,6 +58,21 @@ Train = Callable[..., Path]
 
 class StopError(Exception):
     """Stands for a kill."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bitsandbytes() -> Iterator[Any]:
+    """The library, for as long as these tests run."""
+    assert OPTIONAL.is_dir() or find_spec("bitsandbytes"), f"{OPTIONAL} is missing; run `make install-dev`"
+    sys.path.insert(0, str(OPTIONAL))
+    is_bitsandbytes_available.cache_clear()
+    try:
+        yield import_module("bitsandbytes")
+    finally:
+        sys.path.remove(str(OPTIONAL))
+        is_bitsandbytes_available.cache_clear()
+        for name in [name for name in sys.modules if name.partition(".")[0] == "bitsandbytes"]:
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +146,7 @@ def test_a_killed_training_goes_on_as_a_straight_one(train: Train, tmp_path: Pat
         torch.testing.assert_close(others[name], value, rtol=1e-5, atol=1e-6, msg=name)
 
 
-def test_layers_are_close_to_themselves_and_come_back_to_the_bit(built: tuple[Any, Any]) -> None:
+def test_layers_are_close_to_themselves_and_come_back_to_the_bit(built: tuple[Any, Any], bitsandbytes: Any) -> None:
     language_model = built[0].language_model
     before = {name: layer.weight.clone() for name, layer in frozen_layers(language_model)}
     assert before
