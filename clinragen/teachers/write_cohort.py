@@ -15,6 +15,7 @@ from clinragen.teachers.distill import BATCH_ROWS, cohort_files, distill
 from clinragen.teachers.teacher import REJECTED, Judge, Teacher, V
 from dataset_builder.contract.cohort_splits import range_set_of
 from dataset_builder.contract.definitions import read_definitions, write_definitions
+from dataset_builder.contract.groups import GROUPS
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.storage.files import file_digest, make_private, private_folder, read_json, write_json
 from dataset_builder.storage.governance import ORIGIN, PROVENANCE, carry_provenance, is_credentialed, read_provenance
@@ -43,7 +44,8 @@ async def fill_rationales(
 
     An example whose rationale is rejected, also after the teacher's repair, keeps `rationale_note` and `rationale_lab`
     empty: no phase learns from it. Where the judge's range set is not the cohort's, `lab_summary` is written anew with
-    it, so that summary and rationales never disagree. All other columns, the vocabulary and the card are the cohort's.
+    it, so that summary and rationales never disagree. All other columns, the vocabulary, the patients' groups and the
+    card are the cohort's.
     `provenance.json` gets the key "rationales" and a step that names teacher, range set and services;
     `rationales.json` is the report that is also returned. With anything from credentialed data only the owner can open
     the folder.
@@ -84,8 +86,9 @@ async def fill_rationales(
     for path in paths.values():
         _fill(path, folder / "data" / path.name, rationales, counts, summaries)
     write_definitions(folder, definitions)
-    if (cohort / CARD).is_file():
-        shutil.copyfile(cohort / CARD, folder / CARD)
+    for name in (CARD, GROUPS):
+        if (cohort / name).is_file():
+            shutil.copyfile(cohort / name, folder / name)
     made_by = {"teacher": teacher.name, "settings": teacher.settings, "filtered": filtering}
     content = {**made_by, **counts.report(), "filter": judge.report(), "usage": dict(teacher.usage)}
     services = [dict(service) for service in teacher.services]

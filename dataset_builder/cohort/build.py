@@ -20,6 +20,7 @@ from dataset_builder.cohort.labels import extract_labels
 from dataset_builder.cohort.leakage_audit import LeakageAudit
 from dataset_builder.cohort.measurements import extract_measurements
 from dataset_builder.cohort.notes import check_note_policy, make_note_reader
+from dataset_builder.cohort.patient_groups import write_groups
 from dataset_builder.cohort.provenance import origin
 from dataset_builder.cohort.rejects import Rejects, counts_in_words
 from dataset_builder.cohort.series_grid import SeriesReader
@@ -65,8 +66,8 @@ def fill_cohort(
 ) -> dict[str, Any]:
     """Write a cohort into an existing folder and return its provenance.
 
-    Written are data/*.parquet, vocabulary.json, provenance.json and README.md. The same inputs and settings give
-    byte-identical parquet files. With credentialed data the folder becomes private before its first byte.
+    Written are data/*.parquet, groups.parquet, vocabulary.json, provenance.json and README.md. The same inputs and
+    settings give byte-identical parquet files. With credentialed data the folder becomes private before its first byte.
 
     Args:
         folder: Has no cohort yet. After an error its content is incomplete: the caller removes it.
@@ -156,6 +157,7 @@ def _write_examples(
     labels, label_counts = extract_labels(con, located, definitions, stays, rejects, all_codes=config.all_codes)
     notes = make_note_reader(con, located, config.note_policy, stays, rejects)
 
+    write_groups(folder, located.release.name, stays)
     table, patients = _with_splits(stays, config)
     range_set = vocabulary.range_set(config.range_set)
     audit = LeakageAudit(definitions)

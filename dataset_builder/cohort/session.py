@@ -123,6 +123,10 @@ def _logical(table: ibis.Table, spec: TableSpec, place: Place, forms: Sequence[s
         columns[logical] = read
         if logical in forms:
             columns[f"{logical}_form"] = form_where_unreadable(column, read)
+    for logical, physical in spec.optional_columns.items():
+        kind = spec.types.get(logical, "string")
+        there = present.get(physical.lower())
+        columns[logical] = ibis.null(kind) if there is None else typed(table[there], kind)
     for logical, constant in spec.constants.items():
         columns[logical] = ibis.literal(constant).cast(spec.types.get(logical, "string"))
     result = table.select(**columns)

@@ -27,7 +27,7 @@ def select_stays(
     Times that cannot be read are added to `rejects`.
 
     Columns: subject_id, hadm_id, stay_id, in_time, admit_time, stay_hours, age, sex, admission_type,
-    admission_location, first_unit.
+    admission_location, first_unit, race, insurance; the last two are null where the source does not say.
     """
     keys = {"stays": "stay_id", "admissions": "hadm_id", "patients": "subject_id"}
     tables = {}
@@ -80,8 +80,10 @@ def select_stays(
         if name in steps:
             stays = steps[name](stays)
             counts.append({"filter": name, "stays": count_rows(stays)})
+    said = {name: stays[name] if name in stays.columns else ibis.null("string") for name in ("race", "insurance")}
     columns = ["subject_id", "hadm_id", "stay_id", "in_time", "admit_time", "stay_hours", "age", "sex"]
-    return store(con, "cohort", stays.select(*columns, "admission_type", "admission_location", "first_unit")), counts
+    columns += ["admission_type", "admission_location", "first_unit"]
+    return store(con, "cohort", stays.select(*columns, **said)), counts
 
 
 def refuse_empty(

@@ -39,6 +39,8 @@ STAY_CHOICES = ((("subject_id",), ("subject_code",)), (("age",), ("birth_time",)
 class TableSpec:
     """One logical table: `columns` maps logical names to the file's, `constants` gives columns the file lacks.
 
+    `optional_columns` are read where the file has them; they are null where it does not.
+
     `keep` limits text columns to the listed values. `events` marks a table of measurements, `wide` one that has a
     column per item in place of an item column. `whole_days`: its times are dates without a time of day.
     `several_codes`: a cell lists diagnosis codes of both ICD versions, parted by commas, semicolons, slashes, spaces.
@@ -47,6 +49,7 @@ class TableSpec:
     name: str
     file: str
     columns: Mapping[str, str]
+    optional_columns: Mapping[str, str]
     constants: Mapping[str, Any]
     types: Mapping[str, str]
     keep: Mapping[str, tuple[str, ...]]
@@ -258,6 +261,7 @@ def _parse_table(name: str, entry: Mapping[str, Any], time_type: str, items: lis
         name=name,
         file=entry["file"],
         columns={**entry["columns"], **({item: item for item in items} if wide else {})},
+        optional_columns=dict(entry.get("optional_columns", {})),
         constants=dict(entry.get("constants", {})),
         types={**types, **(dict.fromkeys(items, "float64") if wide else {})},
         keep={column: tuple(values) for column, values in entry.get("keep", {}).items()},

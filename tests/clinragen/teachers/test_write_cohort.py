@@ -173,5 +173,5 @@ def test_only_what_belongs_to_a_cohort_is_carried_over(cohort: Path, tmp_path: P
     copied = shutil.copytree(cohort, tmp_path / "cohort")
     (copied / "stage.json").write_text("{}")
     with_rationales(copied, tmp_path / "out")
-    names = {"data", "vocabulary.json", "README.md", "provenance.json", "rationales.json"}
+    names = {"data", "groups.parquet", "vocabulary.json", "README.md", "provenance.json", "rationales.json"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names

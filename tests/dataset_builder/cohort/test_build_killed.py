@@ -114,7 +114,8 @@ def is_whole(output: Path, cohorts: Cohorts) -> bool:
     if not output.exists():
         return False
     assert digests(output) in cohorts
-    assert {path.name for path in output.iterdir()} == {"README.md", "data", "provenance.json", "vocabulary.json"}
+    names = {"README.md", "data", "groups.parquet", "provenance.json", "vocabulary.json"}
+    assert {path.name for path in output.iterdir()} == names
     load_examples(output)
     return True
 
