@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -167,10 +167,19 @@ class Explainer:
             series: The measurements in the model's vocabulary, or None where there are none.
 
         Raises:
+            ModelInputError, SettingsError: As `patient`; or the model has no diseases, or its layout does not allow to
+                score them.
+        """
+        return self.explain_many([self.patient(note, series)])[0]
+
+    def patient(self, note: str | None, series: LabSeries | None) -> Patient:
+        """One patient as the model can read it; see `explain`.
+
+        Raises:
             ModelInputError: There is neither a note nor a measurement, the note is too long, or the series is too
-                long for the model (see `ClinRaGenLabFeatureExtractor.describe`).
+                long for the model (see `ClinRaGenLabFeatureExtractor.checked`).
             SettingsError: The series has other variables than the model or another order or units of them (the message
-                has both lists); the model has no diseases, or its layout does not allow to score them.
+                has both lists).
         """
         from modeling_clinragen.reading_clinragen import require_input
 
@@ -180,21 +189,41 @@ class Explainer:
             self.vocabulary.require_same(measured, "the model", "the series")
             series = replace(series, vocabulary=self.vocabulary)
         known = series if series is not None else LabSeries.empty(self.vocabulary)
-        given = {"hours": known.hours, "values": known.values} if known.observed.any() else None
-        require_input(note, given)
-        patient = Patient(known, note or None)
-        answer = self._raw(patient, given) if self.config.raw else self._verified(patient)
-        report = self.processor.read_report(note, given)
-        part = () if report.whole else (f"The note is longer than the model reads: {report.sentence}.",)
-        scores = self._scores(patient, given, answer.diagnoses) if self.config.probabilities else None
-        knowledge = self.checking.knowledge
-        return replace(
-            answer,
-            warnings=(*known.remarks, *part, *self.processor.unlike(report)),
-            knowledge=None if knowledge is None else knowledge.origin,
-            probabilities=scores,
-            probability_of=self.probability_of,
+        require_input(note, given := _given(known))
+        if given is not None:
+            self.processor.feature_extractor.checked(**given)
+        return Patient(known, note or None)
+
+    def explain_many(self, patients: Sequence[Patient]) -> list[Explanation]:
+        """Diagnose patients in batches; each gets what it would get alone.
+
+        Args:
+            patients: As `patient` makes them.
+
+        Raises:
+            SettingsError: The model has no diseases, or its layout does not allow to score them.
+        """
+        given = [_given(patient.series) for patient in patients]
+        answers = (
+            [self._raw(*pair) for pair in zip(patients, given, strict=True)]
+            if self.config.raw
+            else self._verified(patients)
         )
+        reports = self.processor.read_reports([patient.note for patient in patients], given)
+        knowledge = self.checking.knowledge
+        found = []
+        for patient, own, answer, report in zip(patients, given, answers, reports, strict=True):
+            part = () if report.whole else (f"The note is longer than the model reads: {report.sentence}.",)
+            found.append(
+                replace(
+                    answer,
+                    warnings=(*patient.series.remarks, *part, *self.processor.unlike(report)),
+                    knowledge=None if knowledge is None else knowledge.origin,
+                    probabilities=self._scores(patient, own, answer.diagnoses) if self.config.probabilities else None,
+                    probability_of=self.probability_of,
+                )
+            )
+        return found
 
     @property
     def probability_of(self) -> str:
@@ -207,21 +236,23 @@ class Explainer:
 
         return Verifier(self.model, self.processor, self.checking, VerifyConfig(num_beams=self.config.num_beams))
 
-    def _verified(self, patient: Patient) -> Explanation:
-        found = self._verifier.generate([patient])[0]
-        return Explanation(
-            diagnoses=found.diagnoses,
-            rationale=found.rationale,
-            sentences=found.sentences,
-            withheld=found.withheld,
-            verified=True,
-            without_evidence=_without_evidence(found.diagnoses, found.sentences, self.vocabulary),
-            warnings=(),
-            text=found.draft,
-            problem=found.problem,
-            patient=patient,
-            range_set=self.range_set.name,
-        )
+    def _verified(self, patients: Sequence[Patient]) -> list[Explanation]:
+        return [
+            Explanation(
+                diagnoses=found.diagnoses,
+                rationale=found.rationale,
+                sentences=found.sentences,
+                withheld=found.withheld,
+                verified=True,
+                without_evidence=_without_evidence(found.diagnoses, found.sentences, self.vocabulary),
+                warnings=(),
+                text=found.draft,
+                problem=found.problem,
+                patient=patient,
+                range_set=self.range_set.name,
+            )
+            for patient, found in zip(patients, self._verifier.generate(patients), strict=True)
+        ]
 
     def _raw(self, patient: Patient, given: Mapping[str, Any] | None) -> Explanation:
         from modeling_clinragen.diagnosing_clinragen import write_targets
@@ -259,6 +290,11 @@ class Explainer:
         known = [name for name in listed if name in diseases]
         scores = score_diseases(self.model, self.processor, dict(self._inputs(patient, given)), [known])
         return dict(zip(diseases, scores[0].tolist(), strict=True))
+
+
+def _given(series: LabSeries) -> dict[str, Any] | None:
+    """A series as the processor takes it; None without a measurement."""
+    return {"hours": series.hours, "values": series.values} if series.observed.any() else None
 
 
 def _without_evidence(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -12,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from clinragen.checking.printable import one_line
-from clinragen.checking.render_json import SCHEMA_VERSION, sentence_result
 from clinragen.checking.render_text import print_lines, sentence_lines
 from clinragen.inference import Explanation
+from clinragen.service.render import explanation_result
 
 
 def print_explanation(explanation: Explanation, console: Console | None = None, *, details: bool = False) -> None:
@@ -90,32 +89,6 @@ def _probability_table(title: str, probabilities: Mapping[str, float]) -> Table:
     for name, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
         table.add_row(Text(name), f"{probability:.1%}")
     return table
-
-
-def explanation_result(explanation: Explanation) -> dict[str, Any]:
-    """The answer as values of JSON; sentences and claims as in `clinragen check --format json`.
-
-    Spans of sentences and claims are characters of `rationale` (those of withheld sentences of the text where they
-    were written), those of `evidence` of `note`.
-    """
-    checked = explanation.checked
-    scores = explanation.probabilities
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "diagnoses": list(explanation.diagnoses),
-        "without_evidence": list(explanation.without_evidence),
-        "rationale": explanation.rationale,
-        "verified": explanation.verified,
-        "warnings": list(explanation.warnings),
-        "sentences": [sentence_result(checked, sentence) for sentence in explanation.sentences],
-        "withheld": [sentence_result(checked, sentence) for sentence in explanation.withheld],
-        "note": explanation.patient.note,
-        "range_set": explanation.range_set,
-        "knowledge": explanation.knowledge,
-        "problem": explanation.problem,
-        "text": explanation.text,
-        "probabilities": None if scores is None else dict(scores),
-    }
 
 
 def explanation_json(explanation: Explanation) -> str:

@@ -24,20 +24,24 @@ logger = logging.getLogger(__name__)
 
 TOO_LARGE = Refusal(413, f"refused: more than {LARGEST_BODY:,} bytes; give the note and values of one stay", "size")
 BROKEN = Refusal(500, "internal error; the terminal of the page names its place", "fault")
-# Parts of paths that are the page's own words. Any other is not logged.
+# Parts of paths that are the page's, or the service's, own words. Any other is not logged.
 WORDS = frozenset(
     [
         "assets",
         "call",
         "cancel",
+        "check",
         "config",
         "data",
+        "explain",
         "favicon.ico",
         "gradio_api",
+        "healthz",
         "heartbeat",
         "info",
         "join",
         "manifest.json",
+        "openapi.json",
         "queue",
         "run",
         "startup-events",

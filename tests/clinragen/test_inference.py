@@ -100,7 +100,7 @@ def test_a_folder_of_an_older_version_must_be_made_again(make_folder: Any) -> No
     folder = make_folder()
     path = folder / "processor_config.json"
     content = json.loads(path.read_text())
-    assert content["format_version"] == 2
+    assert content["format_version"] == 3
     without = {name: content[name] for name in content if name not in ("vocabulary", "range_set", "format_version")}
     path.write_text(json.dumps(without))
     with pytest.raises(SettingsError, match="older version; train it again with `clinragen train` or `clinragen run`"):
