@@ -35,6 +35,7 @@ from clinragen.claims.check import Checking
 from clinragen.evaluation.answers import Answers, answer_systems
 from clinragen.evaluation.bootstrap import Bootstrap
 from clinragen.evaluation.config import EvaluateConfig
+from clinragen.evaluation.diagnosis import match_diagnoses
 from clinragen.evaluation.figures import BLUE, GREEN, ORANGE, PURPLE, STYLE
 from clinragen.evaluation.score_types import WrittenRationales
 from clinragen.evaluation.scores.claims import claim_scores
@@ -127,7 +128,7 @@ def measure(
     answers = answer_systems(cohort, {MAIN: system}, config, checking=checking, truth=truth)[MAIN]
     chosen = list(answers.rows)
     written = _written(answers, cohort, checking, truth)
-    labels, given = label_matrix(cohort["test"]), answers.matched.predictions
+    labels, given = label_matrix(cohort["test"]), _decisions(answers, cohort)
     hits = int((labels * given).sum())
     ids = cohort["test"].select(chosen)["example_id"]
     raw = [one.raw for one in answers.verified]
@@ -207,6 +208,11 @@ def _scored_on(split: str, cohort: CohortSplits) -> CohortSplits:
     )
 
 
+def _decisions(answers: Answers, cohort: CohortSplits) -> np.ndarray:
+    """The listed diseases, 0/1 `(examples, diseases)`."""
+    return match_diagnoses(answers.diagnoses, cohort.vocabulary.diseases).predictions
+
+
 def _written(
     answers: Answers, cohort: CohortSplits, checking: Checking, truth: HospitalTruth | None
 ) -> WrittenRationales:
@@ -217,7 +223,7 @@ def _written(
         answers=answers.verified,
         listed=[
             frozenset(key for key, given in zip(keys, row, strict=True) if given)
-            for row in answers.matched.predictions[rows]
+            for row in _decisions(answers, cohort)[rows]
         ],
         references=[""] * len(rows),
         examples=examples,

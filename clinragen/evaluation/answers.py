@@ -14,7 +14,6 @@ from datasets import Dataset
 from clinragen.claims.check import Checking
 from clinragen.claims.sentences import Patient
 from clinragen.evaluation.config import EvaluateConfig
-from clinragen.evaluation.diagnosis import MatchedDiagnoses, match_diagnoses
 from clinragen.evaluation.generate import count_cut, generate_texts, require_vocabulary, sizes_of
 from clinragen.evaluation.score_types import Verified
 from clinragen.evaluation.systems import MAIN, OTHER_LISTS, System, system_name
@@ -39,23 +38,38 @@ from trainers.run_phase import load_parent
 
 @dataclass(frozen=True)
 class Answers:
-    """One system's outputs on the test split: freely written texts, diagnoses, and these matched with the diseases.
+    """One system's outputs on the test split: freely written texts, and diagnoses.
 
     `rows` are the examples whose rationales were written, and `texts` and `verified` have these only: the rationales
     freely written, and as written and as shown. `notes_cut` is how much of the notes was read (None where the system
-    reads none). `probabilities` `(examples, diseases)` are those of a system that gives any. `other_list` has the key
-    (see `OTHER_LISTS`) and the diagnoses of the full model's decoder where its head lists, and the other way round.
+    reads none). `other_list` has the key (see `OTHER_LISTS`) and the diagnoses of the full model's decoder where its
+    head lists, and the other way round. `head` has what a disease head gives, where there is one.
     """
 
     system: System
     texts: list[str]
     diagnoses: list[tuple[str, ...]]
-    matched: MatchedDiagnoses
     verified: list[Verified]
     notes_cut: Cut | None
     rows: Sequence[int]
-    probabilities: np.ndarray | None = None
-    other_list: tuple[str, MatchedDiagnoses] | None = None
+    head: HeadAnswers | None = None
+    other_list: tuple[str, list[tuple[str, ...]]] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class HeadAnswers:
+    """The answers of a disease head.
+
+    Args:
+        test, validation: Probabilities of the two splits, `(examples, diseases)`.
+        thresholds: From which probability on a disease is listed, `(modalities, diseases)`.
+        listed: The diseases that it lists of the test split.
+    """
+
+    test: np.ndarray
+    validation: np.ndarray
+    thresholds: np.ndarray
+    listed: list[tuple[str, ...]]
 
 
 def answer_systems(
@@ -120,10 +134,8 @@ class _Work:
         passes = 1 if self.config.raw else 2
         model, processor = load_parent(system.folder)
         model.to(resolve_device(self.config.device, self.processes.local_rank))
-        probabilities, by_head = None, None
-        if model.disease_head is not None:
-            probabilities, by_head = self._diagnosed(system, model, processor)
-        listed = by_head if model.config.list_from == "head" else None
+        head = None if model.disease_head is None else self._by_head(system, model, processor)
+        listed = head.listed if head is not None and model.config.list_from == "head" else None
         others = listed
         if listed is None and len(self.rows) < len(self.cohort["test"]):
             if processor.layout != "diagnosis-first":
@@ -143,14 +155,12 @@ class _Work:
         diagnoses: list[tuple[str, ...]] = [()] * len(test) if others is None else list(others)
         for row, names in zip(self.rows, written, strict=True):
             diagnoses[row] = names
-        diseases = self.cohort.vocabulary.diseases
-        matched = match_diagnoses(diagnoses, diseases)
         other = None
-        if by_head is not None and system.name == MAIN and processor.layout == "diagnosis-first":
-            lists = by_head if listed is None else self._listed_by_decoder(system, model, processor)
-            other = OTHER_LISTS[model.config.list_from][0], match_diagnoses(lists, diseases)
+        if head is not None and system.name == MAIN and processor.layout == "diagnosis-first":
+            lists = head.listed if listed is None else self._listed_by_decoder(system, model, processor)
+            other = OTHER_LISTS[model.config.list_from][0], lists
         cut = count_cut(processor, test, labs=system.reads_labs) if system.reads_note else None
-        return Answers(system, texts, diagnoses, matched, verified, cut, self.rows, probabilities, other)
+        return Answers(system, texts, diagnoses, verified, cut, self.rows, head, other)
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
@@ -165,33 +175,42 @@ class _Work:
         test = self.cohort["test"]
         return test if len(self.rows) == len(test) else test.select(self.rows)
 
-    def _diagnosed(self, system: System, model: Any, processor: Any) -> tuple[np.ndarray, list[tuple[str, ...]]]:
-        """Probabilities of all examples by the model's head, and the diseases that it lists."""
-        patients = self._shown(system)
-        found = self._by_batch(patients, lambda batch: diagnose_patients(model, processor, batch).tolist())
-        probabilities = np.array(found)
-        modality = [processor.modality(*one) for one in patients]
-        return probabilities, model.listed(torch.tensor(probabilities, dtype=torch.float32), modality)
+    def _by_head(self, system: System, model: Any, processor: Any) -> HeadAnswers:
+        """The head's answers about the test split, and about the validation split for those who calibrate by it."""
+
+        def probabilities(split: str) -> np.ndarray:
+            patients = self._shown(system, split)
+            found = self._by_batch(patients, lambda batch: diagnose_patients(model, processor, batch).tolist(), split)
+            return np.array(found).reshape(len(patients), len(self.cohort.vocabulary.diseases))
+
+        test = probabilities("test")
+        modality = [processor.modality(*one) for one in self._shown(system)]
+        listed = model.listed(torch.tensor(test, dtype=torch.float32), modality)
+        thresholds = model.disease_head.thresholds.float().cpu().numpy()
+        return HeadAnswers(test, probabilities("validation"), thresholds, listed)
 
     def _listed_by_decoder(self, system: System, model: Any, processor: Any) -> list[tuple[str, ...]]:
         found = self._by_batch(self._shown(system), lambda batch: write_lists(model, processor, batch))
         return [tuple(names) for names in found]
 
-    def _by_batch(self, patients: Sequence[Any], work: Callable[[list[Any]], Sequence[Any]]) -> list[Any]:
-        """The results (JSON-able) of `work`, batch by batch, for all examples of the test split."""
+    def _by_batch(
+        self, patients: Sequence[Any], work: Callable[[list[Any]], Sequence[Any]], split: str = "test"
+    ) -> list[Any]:
+        """The results (JSON-able) of `work`, batch by batch, for all examples of a split."""
 
         def run(rows: Sequence[int]) -> list[Any]:
             size = self.config.batch_size
             batches = ([patients[row] for row in rows[start : start + size]] for start in range(0, len(rows), size))
             return [result for batch in batches for result in work(batch)]
 
-        return self._shared(sizes_of(self.cohort["test"]), run)
+        return self._shared(sizes_of(self.cohort[split]), run)
 
-    def _shown(self, system: System) -> list[tuple[str | None, Any]]:
-        """Note and series of every example as the system is shown them."""
-        test = self.cohort["test"]
-        notes = [note if system.reads_note else None for note in test["note"]]
-        return list(zip(notes, series_column(test) if system.reads_labs else [None] * len(test), strict=True))
+    def _shown(self, system: System, split: str = "test") -> list[tuple[str | None, Any]]:
+        """Note and series of every example of a split as the system is shown them."""
+        examples = self.cohort[split]
+        notes = [note if system.reads_note else None for note in examples["note"]]
+        series = series_column(examples) if system.reads_labs else [None] * len(examples)
+        return list(zip(notes, series, strict=True))
 
     def _texts(self, system: System, model: Any, processor: Any, report: Report) -> list[str]:
         def generate(rows: Sequence[int]) -> list[str]:

@@ -17,6 +17,8 @@ RESAMPLES = 1000
 MIN_RESAMPLES = 100
 SEED = 0
 LEVEL = 0.95
+DECIMALS = 6
+"""Of what is computed with real numbers of a model's: their last bits depend on who computed them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +93,19 @@ class Bootstrap:
         if sums[0, 1] > 0:
             found = dict(interval(defined[:, 0] / defined[:, 1]))
         return {"count": int(sums[0, 0]), "of": int(sums[0, 1]), **found}
+
+    def mean(self, values: np.ndarray, counted: np.ndarray) -> dict[str, Any]:
+        """The mean of one number per example over those examples that count, with its interval.
+
+        Args:
+            values: `(examples,)`.
+            counted: Which examples count, bool `(examples,)`.
+
+        Returns:
+            `value`, `low` and `high`, None where no example counts.
+        """
+        sums = self.sums(np.stack([np.where(counted, values, 0.0), counted.astype(float)], axis=-1))
+        return defined_interval(np.where(sums[:, 1] > 0, ratio(sums[:, 0], sums[:, 1]), np.nan))
 
     def decisions(self, labels: np.ndarray, predictions: np.ndarray) -> Decisions:
         """Count decisions on every resample.

@@ -59,7 +59,7 @@ SERIES_ROW_HEIGHT = 2.375
 
 
 @contextmanager
-def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+def new_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure of that size in inches; written to `path` as PNG, whole or not at all, when the block ends."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -92,7 +92,7 @@ def plot_curves(path: Path, curves: Mapping[str, Sequence[Mapping[str, Any]]]) -
 
     Records are those of a Trainer's `log_history`; other keys are ignored.
     """
-    with _figure(path, max(3.6 * len(curves), 5), 3.4) as figure:
+    with new_figure(path, max(3.6 * len(curves), 5), 3.4) as figure:
         panels = figure.subplots(1, len(curves), squeeze=False)[0]
         shown = {}
         for axes, (phase, records) in zip(panels, curves.items(), strict=True):
@@ -126,7 +126,7 @@ def plot_diseases(path: Path, metrics: Mapping[str, Any], diseases: Sequence[Dis
     ordered = disease_order(metrics, diseases)
     strongest = metrics.get("strongest", {}).get(MAIN)
     shift = {MAIN: -0.15, **({} if strongest is None else {strongest: 0.15})}
-    with _figure(path, 10, 1.4 + 0.45 * len(ordered)) as figure:
+    with new_figure(path, 10, 1.4 + 0.45 * len(ordered)) as figure:
         axes = figure.subplots()
         margin = blended_transform_factory(axes.transAxes, axes.transData)
         # The main systems are drawn last, on top of the small marks.
@@ -208,7 +208,7 @@ def plot_series(path: Path, series: LabSeries, range_set: RangeSet) -> None:
     end = max(float(series.hours.max(initial=0.0)) * 1.02, 1.0)
     # One panel more than variables, for the key.
     rows = math.ceil((len(variables) + 1) / SERIES_COLUMNS)
-    with _figure(path, 10.5, SERIES_ROW_HEIGHT * rows) as figure:
+    with new_figure(path, 10.5, SERIES_ROW_HEIGHT * rows) as figure:
         figure.supxlabel("hours since ICU admission", fontsize=10)
         panels = figure.subplots(rows, SERIES_COLUMNS, squeeze=False).ravel()
         for column, axes in enumerate(panels[: len(variables)]):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from clinragen.evaluation.bootstrap import LEVEL, RESAMPLES, SEED, Bootstrap, Decisions, defined_interval
+from clinragen.evaluation.paired_test import paired_tests
 from clinragen.evaluation.ranking import Ranked
 from clinragen.evaluation.score_types import WrittenRationales
 from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RANKING_SCORES, RATIONALE_SCORES
@@ -108,6 +109,7 @@ def compare_systems(
     probabilities: Mapping[str, np.ndarray] | None = None,
     resamples: int = RESAMPLES,
     seed: int = SEED,
+    bootstrap: Bootstrap | None = None,
 ) -> dict[str, Any]:
     """Score every system on the same examples and the same resamples.
 
@@ -119,12 +121,13 @@ def compare_systems(
         probabilities: `(examples, diseases)` by system, of the systems that give any. The others have no
             `RANKING_SCORES`.
         resamples, seed: Number of resamples of the patients, and their seed.
+        bootstrap: The resamples themselves, where they are drawn already.
 
     Returns:
         The keys of metrics.json: `systems`; `strongest`, by model the baseline with the highest micro F1 of those that
         read the same; `differences`, "<model>_minus_<other>" of the full model and every other system, and of each
-        other model and its strongest baseline; `per_disease` (by system, then by disease key); `held_out`;
-        `bootstrap`.
+        other model and its strongest baseline; `tests`, the p values of these differences (`paired_tests`);
+        `per_disease` (by system, then by disease key); `held_out`; `bootstrap`.
 
     Raises:
         SettingsError: There is no system "full".
@@ -132,7 +135,7 @@ def compare_systems(
     """
     if MAIN not in predictions:
         raise SettingsError(f"there is no system '{MAIN}' to compare with; score the full model")
-    bootstrap = Bootstrap(subject_ids, resamples=resamples, seed=seed)
+    bootstrap = bootstrap if bootstrap is not None else Bootstrap(subject_ids, resamples=resamples, seed=seed)
     truth, given = np.asarray(labels), probabilities or {}
     keys = [disease.key for disease in diseases]
     scored = {name: _Scored.of(truth, matrix, bootstrap, given.get(name)) for name, matrix in predictions.items()}
@@ -144,6 +147,7 @@ def compare_systems(
         "systems": systems,
         "strongest": strongest,
         "differences": {f"{one}_minus_{other}": scored[one].minus(scored[other]) for one, other in pairs},
+        "tests": paired_tests(truth, predictions, pairs, subject_ids),
         "per_disease": {
             name: dict(zip(keys, disease_scores(truth, matrix, bootstrap), strict=True))
             for name, matrix in predictions.items()
@@ -154,7 +158,7 @@ def compare_systems(
             "diagnoses": int(truth.sum()),
             "examples_without_diagnosis": int((truth.sum(axis=1) == 0).sum()),
         },
-        "bootstrap": {"resamples": resamples, "seed": seed, "level": LEVEL, "unit": "subject"},
+        "bootstrap": {"resamples": bootstrap.resamples, "seed": bootstrap.seed, "level": LEVEL, "unit": "subject"},
     }
 
 

@@ -7,15 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
-from clinragen.evaluation.bootstrap import Bootstrap, ratio
+from clinragen.evaluation.bootstrap import DECIMALS, Bootstrap, ratio
+from clinragen.evaluation.steps import StepCounts, count_steps
 from modeling_clinragen.errors import InputDataError
 
-WEIGHTS_AT_ONCE = 2**18
-"""Resamples are taken a few at a time: their weights then stay in the processor's cache."""
 BINS = 15
 """Bins of equal width in which probabilities are compared with what is true."""
-DECIMALS = 6
-"""Of what is computed with the probabilities themselves: their last bits depend on who computed them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,51 +79,42 @@ class Ranked:
         true (Naeini et al. 2015).
         """
         examples, diseases = self.labels.shape
-        bins = np.clip((self.probabilities * BINS).astype(int), 0, BINS - 1)
+        bins = bins_of(self.probabilities)
         missing = np.zeros((examples, BINS))
         rows = np.repeat(np.arange(examples), diseases)
         np.add.at(missing, (rows, bins.ravel()), (self.labels - self.probabilities).ravel())
         decisions = self.bootstrap.sums(np.full(examples, diseases, dtype=float))
         return np.round(ratio(np.abs(self.bootstrap.sums(missing)).sum(axis=1), decisions), DECIMALS)
 
+    @cached_property
+    def brier(self) -> np.ndarray:
+        """Mean squared distance of a probability to its label, over all decisions, `(resamples + 1,)` (Brier 1950)."""
+        examples, diseases = self.labels.shape
+        distances = ((self.probabilities - self.labels) ** 2).sum(axis=1)
+        decisions = self.bootstrap.sums(np.full(examples, diseases, dtype=float))
+        return np.round(ratio(self.bootstrap.sums(distances), decisions), DECIMALS)
+
     def _areas(self, labels: np.ndarray, scores: np.ndarray, examples: np.ndarray) -> Areas:
         """Areas of decisions `(decisions,)`, each about one of the `examples`."""
-        order = np.argsort(-scores, kind="stable")
-        ranked = scores[order]
-        positives = np.flatnonzero(labels[order])
-        # Decisions of equal probability are one step of both curves: it begins at `first` and ends before `end`.
-        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
-        step = np.searchsorted(starts, positives, side="right") - 1
-        first, end = starts[step], np.append(starts, len(order))[step + 1]
-        subjects = self.bootstrap.membership[examples[order]]
-        weights = np.ascontiguousarray(self.bootstrap.weights.T)
-        size = max(1, WEIGHTS_AT_ONCE // len(order))
-        parts = [
-            _weighted_areas(weights[:, start : start + size][subjects], positives, first, end)
-            for start in range(0, weights.shape[1], size)
-        ]
+        parts = [_weighted_areas(counts) for counts in count_steps(scores, labels, examples, self.bootstrap)]
         return Areas(np.concatenate([one.auroc for one in parts]), np.concatenate([one.auprc for one in parts]))
 
 
-def _weighted_areas(weights: np.ndarray, positives: np.ndarray, first: np.ndarray, end: np.ndarray) -> Areas:
-    """Areas of decisions in the order of their probabilities, highest first.
+def bins_of(probabilities: np.ndarray) -> np.ndarray:
+    """The number of the bin, from 0 to `BINS` - 1, that each probability is in."""
+    return np.clip((probabilities * BINS).astype(int), 0, BINS - 1)
 
-    Args:
-        weights: How often each resample holds each decision, `(decisions, resamples)`.
-        positives: Which decisions are about a true label, `(positives,)`.
-        first, end: The step of equal probabilities that each of these is in, `(positives,)`.
-    """
-    nothing = np.zeros((1, weights.shape[1]))
-    own = weights[positives]
-    above = np.vstack([nothing, np.cumsum(weights, axis=0)])
-    positives_above = np.vstack([nothing, np.cumsum(own, axis=0)])
-    through, positives_through = above[end], positives_above[np.searchsorted(positives, end)]
-    before, positives_before = above[first], positives_above[np.searchsorted(positives, first)]
-    all_positives = positives_above[-1]
-    all_negatives = above[-1] - all_positives
+
+def _weighted_areas(counts: StepCounts) -> Areas:
+    """Areas of decisions by steps of equal probability, in which those about a true label are marked."""
+    own = counts.marked
+    positives = np.cumsum(own, axis=0)
+    negatives = np.cumsum(counts.between + counts.beside, axis=0)
+    all_positives = own.sum(axis=0)
+    all_negatives = (counts.between + counts.beside).sum(axis=0) + counts.after
     # Pairs of a positive and a negative one in which the negative one ranks higher; equal ones count half.
-    wrong = (own * ((before - positives_before) + (through - positives_through)) / 2).sum(axis=0)
-    precision = (own * ratio(positives_through, through)).sum(axis=0)
+    wrong = (own * (negatives - counts.beside / 2)).sum(axis=0)
+    precision = (own * ratio(positives, positives + negatives)).sum(axis=0)
     return Areas(
         1 - _defined_ratio(wrong, all_positives * all_negatives),
         _defined_ratio(precision, all_positives),

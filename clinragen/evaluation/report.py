@@ -10,6 +10,7 @@ from typing import Any
 
 from clinragen.evaluation.figures import disease_order, plot_curves, plot_diseases, plot_series, with_losses
 from clinragen.evaluation.outcome import Verdict, against_strongest, verdict_sentence, verdicts
+from clinragen.evaluation.report_confidence import confidence_sections
 from clinragen.evaluation.score_types import DiagnosisScore, RankingScore
 from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RANKING_SCORES, RATIONALE_SCORES
 from clinragen.evaluation.systems import MAIN, TEACHER, system_name
@@ -18,11 +19,11 @@ from dataset_builder.storage.files import atomic_file, write_json
 from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.profile_clinragen import Cut
 from modeling_clinragen.vocabulary_clinragen import Disease, RangeSet, Vocabulary
-from trainers.formatting import NOTHING, format_difference, format_score
+from trainers.formatting import NOTHING, format_difference, format_percent, format_score
 from trainers.formatting import markdown_table as _table
 
 NOTE_EXCERPT = 1500
-SECTIONS = ("systems", "differences", "per_disease", "held_out", "rationale")
+SECTIONS = ("systems", "differences", "tests", "per_disease", "held_out", "rationale")
 PATIENT_KEYS = (
     "note",
     "lab_hours",
@@ -51,7 +52,7 @@ def write_report(
     *,
     metrics: Mapping[str, Any],
     curves: Mapping[str, Sequence[Mapping[str, Any]]],
-    patient: Mapping[str, Any],
+    patient: Mapping[str, Any] | None,
     notices: Sequence[str],
     vocabulary: Vocabulary,
     range_set: RangeSet,
@@ -65,6 +66,7 @@ def write_report(
             only.
         curves: The trainer's `log_history` by phase, in the order to show.
         patient: A row of the data contract with `predicted` (names) and `generated_rationale` (None when unparsable).
+            Without one the report is about the diagnoses alone.
         notices: Sentences that a reader must not miss, such as that the notes are structured or the hospital
             synthetic.
         vocabulary: The cohort's variables and diseases.
@@ -77,24 +79,25 @@ def write_report(
     missing = [section for section in SECTIONS if section not in metrics]
     if missing:
         raise InputDataError(f"the metrics lack {', '.join(missing)}; make them with compare_systems")
-    check_patient(patient)
-    series = LabSeries.from_example(vocabulary, patient)
-    if shown := with_losses(curves):
-        plot_curves(folder / "training_curves.png", shown)
+    if patient is not None:
+        check_patient(patient)
     plot_diseases(folder / "f1_per_disease.png", metrics, vocabulary.diseases)
-    plot_series(folder / "patient_series.png", series, range_set)
-    parts = [
-        "# Evaluation report",
-        *_notices(notices),
-        *_verdict(metrics),
-        *_held_out(metrics),
-        *_systems(metrics),
-        *_generated(metrics),
-        *_rationales(metrics),
-        *_curves(curves),
-        *_diseases(metrics, vocabulary.diseases),
-        *_patient(patient, series, range_set),
-    ]
+    parts = ["# Evaluation report", *_notices(notices), *_verdict(metrics), *_held_out(metrics), *_systems(metrics)]
+    parts += confidence_sections(folder, metrics)
+    if patient is None:
+        parts += _diseases(metrics, vocabulary.diseases)
+    else:
+        series = LabSeries.from_example(vocabulary, patient)
+        if shown := with_losses(curves):
+            plot_curves(folder / "training_curves.png", shown)
+        plot_series(folder / "patient_series.png", series, range_set)
+        parts += [
+            *_generated(metrics),
+            *_rationales(metrics),
+            *_curves(curves),
+            *_diseases(metrics, vocabulary.diseases),
+            *_patient(patient, series, range_set),
+        ]
     with atomic_file(folder / "report.md") as beside:
         beside.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     write_json(folder / "metrics.json", metrics)
@@ -108,10 +111,14 @@ def _notices(notices: Sequence[str]) -> list[str]:
 
 
 def _verdict(metrics: Mapping[str, Any]) -> list[str]:
-    measured = ["Answer", "Difference in micro F1", "Own intervals apart"]
+    tests = metrics["tests"]
+    measured = ["Answer", "Difference in micro F1", "p", "p, corrected", "Own intervals apart"]
 
     def row(item: Verdict) -> list[str]:
-        return [item.answer, format_difference(item.difference), "yes" if item.intervals_apart else "no"]
+        found = tests["differences"][f"{item.model}_minus_{item.other}"]
+        p_values = [format_p(found[key]) for key in ("p", "p_holm")]
+        apart = "yes" if item.intervals_apart else "no"
+        return [item.answer, format_difference(item.difference), *p_values, apart]
 
     strongest = [[system_name(item.model), system_name(item.other), *row(item)] for item in against_strongest(metrics)]
     strongest_parts = [
@@ -128,9 +135,20 @@ def _verdict(metrics: Mapping[str, Any]) -> list[str]:
             [[system_name(item.other), *row(item)] for item in verdicts(metrics)],
         ),
         "Differences are full model minus the other, on the same resampled patients. The answer is yes only when the "
-        "whole interval of the difference lies above zero.",
+        f"whole interval of the difference lies above zero. p is that of a paired permutation test: "
+        f"{_permuted(tests)} swaps of the two systems' decisions, patient by patient. Corrected, it is Holm's for all "
+        f"{len(tests['differences'])} comparisons of this report.",
         *(strongest_parts if strongest else []),
     ]
+
+
+def _permuted(tests: Mapping[str, Any]) -> str:
+    return f"all {tests['permutations']:,}" if tests["exact"] else f"{tests['permutations']:,} random"
+
+
+def format_p(value: float) -> str:
+    """A p value: "0.032", or "< 0.001"."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _held_out(metrics: Mapping[str, Any]) -> list[str]:
@@ -158,6 +176,29 @@ def _systems(metrics: Mapping[str, Any]) -> list[str]:
         "Macro scores of decisions leave out diseases which nobody has and nobody is given "
         f"({left_out} for the full model); all others count, with 0 where nothing is right. AUROC and AUPRC (average "
         f"precision) are of probabilities. {_without_probabilities(metrics)}".strip(),
+        *_readers(metrics.get("readers", {})),
+    ]
+
+
+def _readers(readers: Mapping[str, Any]) -> list[str]:
+    """How the two readers of generated lists differ, where both were used."""
+    if not readers:
+        return []
+    rows = [
+        [
+            system_name(name),
+            *(f"{found['micro_f1'][reader]:.3f}" for reader in ("cosine", "exact")),
+            format_percent(found["examples"]),
+            f"{found['added']} / {found['removed']}",
+        ]
+        for name, found in readers.items()
+    ]
+    header = ["System", "micro F1, by cosine", "micro F1, by name", "Examples that differ", "Diseases added / removed"]
+    return [
+        "### Two readers of the generated lists",
+        "Names in generated lists are read as in the paper: as every disease whose name's embedding has a cosine of "
+        "0.9 or more with theirs. Beside it what reading by name alone gives.",
+        _table(header, rows),
     ]
 
 

@@ -1,40 +1,29 @@
-"""The whole evaluation: every system generates, everything is scored, and the report is written."""
+"""The whole evaluation: every system answers, the answers are saved, and what was saved is scored."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from clinragen.claims.check import Checking
 from clinragen.evaluation.answers import Answers, answer_systems
-from clinragen.evaluation.baselines.fit import BOOSTED, BaselineAnswers, fit_baselines
-from clinragen.evaluation.bootstrap import Bootstrap
+from clinragen.evaluation.baselines.fit import BaselineAnswers, fit_baselines
 from clinragen.evaluation.config import EvaluateConfig
-from clinragen.evaluation.metrics import compare_systems, rationale_scores, teacher_scores
-from clinragen.evaluation.report import write_report
-from clinragen.evaluation.score_types import Verified, WrittenRationales
-from clinragen.evaluation.systems import MAIN, TEACHER, System
+from clinragen.evaluation.predictions import Predictions, SystemPredictions, read_predictions, write_predictions
+from clinragen.evaluation.scoring import score_predictions
+from clinragen.evaluation.systems import MAIN, System
 from dataset_builder.contract.arrays import label_matrix
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.truth import HospitalTruth
-from dataset_builder.storage.files import read_json, write_json
-from dataset_builder.storage.governance import carry_provenance, provenance_notices, write_provenance
-from dataset_builder.storage.progress import Progress, Report, no_report
+from dataset_builder.storage.files import read_json
+from dataset_builder.storage.governance import carry_provenance, write_provenance
+from dataset_builder.storage.progress import Report, no_report
 from trainers.phases import PHASES
 from trainers.run_phase import CURVE
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-VERIFIED_NOTICE = (
-    "The models generated under constraints: lists of diseases hold the configured names only, each once; quotations "
-    "stand in the note and numbers in the series. Sentences that the checker did not support were written again or "
-    "left out. As written, without any of this, is scored beside it."
-)
 
 
 @dataclass(frozen=True)
@@ -64,8 +53,9 @@ def evaluate_systems(
     """Score models and the baselines on the test split, and fill `folder`.
 
     Args:
-        folder: Where metrics.json, report.md with figures, predictions.json, patient.json and provenance.json go.
-            With credentialed data it becomes private before anything is written: the report shows a patient.
+        folder: Where metrics.json, report.md with figures, predictions.json, predictions.safetensors, patient.json and
+            provenance.json go. With credentialed data it becomes private before anything is written: the report shows
+            a patient.
         cohort: Splits with rationales, as `load_examples` reads them.
         systems: Models by system, "full" among them (see `systems_of`).
         config: How they generate, how much work the baselines do, and sentences that every output must carry.
@@ -98,7 +88,9 @@ def score_answers(
     curves: Mapping[str, Path] | None = None,
     report: Report = no_report,
 ) -> dict[str, Any]:
-    """The last part of `evaluate_systems`: score what the models and the baselines have answered.
+    """The last part of `evaluate_systems`: save what the models and the baselines have answered, and score it.
+
+    What is scored is what was read back from the saved files, so that `clinragen rescore` gives the same.
 
     Args:
         folder, cohort, config, checking, truth, curves: As for `evaluate_systems`.
@@ -108,135 +100,63 @@ def score_answers(
     Returns:
         The content of metrics.json.
     """
-    test, answers, baselines = cohort["test"], results.models, results.baselines
-    systems = {name: answer.system for name, answer in answers.items()}
     write_provenance(folder, carry_provenance([cohort.provenance], "evaluate", {}))
-    report(Progress(0, None, "scores"))
-    probabilities = {name: answer.probabilities for name, answer in answers.items()}
-    probabilities |= {name: answer.probabilities for name, answer in baselines.items()}
-    predictions = {name: answer.matched.predictions for name, answer in answers.items()}
-    if (other := answers[MAIN].other_list) is not None:
-        predictions[other[0]] = other[1].predictions
-    metrics = compare_systems(
-        label_matrix(test),
-        predictions | {name: answer.predictions for name, answer in baselines.items()},
-        test["subject_id"],
-        cohort.vocabulary.diseases,
-        probabilities={name: matrix for name, matrix in probabilities.items() if matrix is not None},
+    folders = curves if curves is not None else _phases_of([one.system for one in results.models.values()])
+    write_predictions(folder, _predictions(cohort, results, config, folders, truth=truth is not None))
+    return score_predictions(
+        folder, cohort, read_predictions(folder), config, checking=checking, truth=truth, report=report
     )
-    metrics |= {
-        **_score_rationales(cohort, systems, answers, checking, truth),
-        "notes_cut": {name: answer.notes_cut and asdict(answer.notes_cut) for name, answer in answers.items()},
-        "names": {name: answer.matched.counts() for name, answer in answers.items()},
-        "logistic_regression": baselines["logistic_regression"].choices,
-        "gradient_boosting": {inputs: baselines[name].choices for name, inputs in BOOSTED.items()},
-        **({"gru": baselines["gru"].choices} if "gru" in baselines else {}),
-        "training": {"examples": len(cohort["train"]), "validation_examples": len(cohort["validation"])},
-        "notices": [
-            *config.notices,
-            *provenance_notices(cohort.provenance),
-            *([] if config.raw else [VERIFIED_NOTICE]),
-        ],
-    }
-    patient = _patient_to_show(test, answers[MAIN])
-    report(Progress(0, None, "report"))
-    write_report(
-        folder,
-        metrics=metrics,
-        curves=_read_curves(curves if curves is not None else _phases_of(systems)),
-        patient=patient,
-        notices=metrics["notices"],
-        vocabulary=cohort.vocabulary,
-        range_set=checking.range_set,
-    )
-    write_json(folder / "patient.json", patient)
-    texts = {name: _of_all(answer, answer.texts) for name, answer in answers.items()}
-    shown = {name: _of_all(answer, [one.shown for one in answer.verified]) for name, answer in answers.items()}
-    scored = {name: [list(names) for names in answer.diagnoses] for name, answer in answers.items()}
+
+
+def _predictions(
+    cohort: CohortSplits, results: Results, config: EvaluateConfig, curves: Mapping[str, Path], *, truth: bool
+) -> Predictions:
+    models, baselines = results.models, results.baselines
     diseases = np.array(cohort.vocabulary.disease_names)
-    scored |= {name: [diseases[row > 0].tolist() for row in answer.predictions] for name, answer in baselines.items()}
-    write_json(
-        folder / "predictions.json",
-        {"example_id": test["example_id"][:], **texts, "shown": shown, "diagnoses": scored},
+    diagnoses = {name: answer.diagnoses for name, answer in models.items()}
+    if (other := models[MAIN].other_list) is not None:
+        diagnoses[other[0]] = other[1]
+    diagnoses |= {
+        name: [tuple(diseases[row > 0].tolist()) for row in answer.predictions] for name, answer in baselines.items()
+    }
+    heads = {name: answer.head for name, answer in models.items() if answer.head is not None}
+    thresholds = {name: head.thresholds for name, head in heads.items()}
+    thresholds |= {name: one.thresholds[None] for name, one in baselines.items() if one.thresholds is not None}
+    test = {name: one.probabilities for name, one in baselines.items() if one.probabilities is not None}
+    validation = {name: one.validation for name, one in baselines.items() if one.validation is not None}
+    return Predictions(
+        example_id=cohort["test"]["example_id"][:],
+        diseases=[disease.key for disease in cohort.vocabulary.diseases],
+        rows=models[MAIN].rows,
+        systems={
+            name: SystemPredictions(
+                reads_note=answer.system.reads_note,
+                reads_labs=answer.system.reads_labs,
+                rationales=answer.system.rationales,
+                texts=answer.texts,
+                verified=answer.verified,
+                notes_cut=None if answer.notes_cut is None else asdict(answer.notes_cut),
+            )
+            for name, answer in models.items()
+        },
+        diagnoses=diagnoses,
+        baselines={name: answer.choices for name, answer in baselines.items()},
+        probabilities={
+            "test": {name: head.test for name, head in heads.items()} | test,
+            "validation": {name: head.validation for name, head in heads.items()} | validation,
+        },
+        thresholds=thresholds,
+        validation_id=cohort["validation"]["example_id"][:],
+        validation_labels=label_matrix(cohort["validation"]),
+        curves=_read_curves(curves),
+        raw=config.raw,
+        notices=config.notices,
+        truth=truth,
     )
-    return metrics
 
 
-def _score_rationales(
-    cohort: CohortSplits,
-    systems: Mapping[str, System],
-    answers: Mapping[str, Answers],
-    checking: Checking,
-    truth: HospitalTruth | None,
-) -> dict[str, Any]:
-    """`rationale`, the scores of every system, and `teacher`, those of the rationales that the full model learned."""
-    rows = answers[MAIN].rows
-    test = cohort["test"] if len(rows) == len(cohort["test"]) else cohort["test"].select(rows)
-    bootstrap = Bootstrap(test["subject_id"])
-    keys = [disease.key for disease in cohort.vocabulary.diseases]
-
-    def written(
-        system: System, rationales: Sequence[Verified], matrix: np.ndarray, wanted: list[str]
-    ) -> WrittenRationales:
-        return WrittenRationales(
-            answers=rationales,
-            listed=[frozenset(key for key, given in zip(keys, row, strict=True) if given) for row in matrix],
-            references=wanted,
-            examples=test,
-            checking=checking,
-            bootstrap=bootstrap,
-            reads_note=system.reads_note,
-            reads_labs=system.reads_labs,
-            truth=truth,
-        )
-
-    references = {name: _references(test, system.rationales) for name, system in systems.items()}
-    taught = [Verified.unchecked(text or None) for text in references[MAIN]]
-    scores = {
-        name: rationale_scores(
-            written(systems[name], answer.verified, answer.matched.predictions[list(rows)], references[name])
-        )
-        for name, answer in answers.items()
-    }
-    if not any(references[MAIN]):
-        return {"rationale": scores}
-    teacher = teacher_scores(written(systems[MAIN], taught, label_matrix(test), references[MAIN]))
-    return {"rationale": scores, TEACHER: teacher}
-
-
-def _of_all(answer: Answers, texts: Sequence[str | None]) -> list[str | None]:
-    """The texts by example of the test split; None for an example of which no rationale was wanted."""
-    found: list[str | None] = [None] * len(answer.diagnoses)
-    for row, text in zip(answer.rows, texts, strict=True):
-        found[row] = text
-    return found
-
-
-def _references(test: Dataset, columns: Sequence[str]) -> list[str]:
-    return [" ".join(filter(None, parts)) for parts in zip(*(test[column] for column in columns), strict=True)]
-
-
-def _patient_to_show(test: Dataset, answers: Answers) -> dict[str, Any]:
-    place = _place_to_show(test, answers.rows)
-    row = answers.rows[place]
-    return {
-        **test[row],
-        "predicted": list(answers.diagnoses[row]),
-        "generated_rationale": answers.verified[place].shown,
-    }
-
-
-def _place_to_show(test: Dataset, rows: Sequence[int]) -> int:
-    # Independent of what is predicted: the first, in the split's own order, with several diagnoses and a series.
-    diagnoses, hours = test["diagnoses"][:], test["lab_hours"][:]
-    for place, row in enumerate(rows):
-        if len(diagnoses[row]) >= 3 and len(hours[row]) >= 8:
-            return place
-    return 0
-
-
-def _phases_of(systems: Mapping[str, System]) -> dict[str, Path]:
-    folders = {system.phase: system.folder for system in systems.values()}
+def _phases_of(systems: list[System]) -> dict[str, Path]:
+    folders = {system.phase: system.folder for system in systems}
     return {phase.name: folders[phase.name] for phase in PHASES if phase.name in folders}
 
 

@@ -13,6 +13,7 @@ from clinragen.claims.check import Checking
 from clinragen.evaluation.bootstrap import Bootstrap, Decisions
 from clinragen.evaluation.checked import CheckedRationale, Given, check_text
 from clinragen.evaluation.ranking import Ranked
+from clinragen.evaluation.token_encoder import TokenEncoder
 from dataset_builder.contract.truth import HospitalTruth
 from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.sentences_clinragen import sentence_spans
@@ -95,6 +96,7 @@ class WrittenRationales:
         bootstrap: Resamples of the split's subjects.
         reads_note, reads_labs: What the system is shown of an example. A claim is judged by that alone.
         truth: Of the synthetic hospital, where the patients come from one.
+        token_encoder: Whose embeddings BERTScore is computed with, where it is.
 
     Raises:
         InputDataError: The lists differ in length or are empty.
@@ -109,6 +111,7 @@ class WrittenRationales:
     reads_note: bool = True
     reads_labs: bool = True
     truth: HospitalTruth | None = None
+    token_encoder: TokenEncoder | None = None
 
     def __post_init__(self) -> None:
         require_one_each(self.answers, self.references)

@@ -45,6 +45,7 @@ BASELINES = (
     Baseline("gradient_boosting_labs", "Boosting (labs only)", reads_note=False, reads_labs=True),
     Baseline("gru", "GRU (labs only)", reads_note=False, reads_labs=True),
     Baseline("logistic_regression", "Logistic regression", reads_note=True, reads_labs=True),
+    Baseline("zero_shot", "Zero-shot language model", reads_note=True, reads_labs=True),
     Baseline("prevalence", "Prevalence guess", reads_note=False, reads_labs=False),
 )
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clinragen.evaluation.config import EvaluateConfig
-from clinragen.pipeline.kept import kept_beside
-from clinragen.pipeline.tables_folder import tables_of
+from clinragen.llm.providers import LLMConfig
+from clinragen.pipeline.kept import journal_folder, kept_beside
+from clinragen.pipeline.scored_cohort import ScoredCohort, read_scored_cohort
 from dataset_builder.storage.processes import ALONE, Processes
 from dataset_builder.storage.progress import Report
 from trainers.phases import PHASES
 
+if TYPE_CHECKING:
+    from clinragen.evaluation.baselines.fit import BaselineAnswers
+
 OTHER_INPUTS = ("cohort", "knowledge", "truth")
 """Inputs besides the models."""
+ZERO_SHOT_READS = ("note", "lab_hours", "lab_values", "lab_observed")
+"""Columns that a language model is shown."""
 
 
 def run(
@@ -27,35 +34,24 @@ def run(
     without it, from the cohort's own definitions. With the input `truth`, the folder of the synthetic hospital that
     the cohort comes from, omissions are counted against what is true; no model reads it.
 
-    What the baselines gave is kept beside `output`, and used again while cohort, setting and code are the same.
+    What the baselines gave is kept beside `output`, and used again while cohort, setting and code are the same; so are
+    the answers of a language model that is asked without training.
 
     Several `processes` share the examples; the first one scores and writes.
     """
-    from clinragen.claims.check import Checking
     from clinragen.evaluation.answers import answer_systems
     from clinragen.evaluation.baselines.fit import fit_baselines
     from clinragen.evaluation.run import Results, score_answers
     from clinragen.evaluation.systems import MAIN, in_order, systems_alone, systems_of
-    from clinragen.knowledge.assemble import base_of
-    from clinragen.knowledge.reader import load_knowledge, parse_knowledge
-    from dataset_builder.contract.definitions import read_definitions
-    from dataset_builder.contract.schema import load_examples
-    from dataset_builder.contract.truth import read_truth
     from trainers.device import cpu_threads
 
-    folder = Path(inputs["cohort"])
-    cohort = load_examples(folder)
-    if "knowledge" in inputs:
-        base = load_knowledge(Path(inputs["knowledge"]) / "knowledge.json", cohort.vocabulary)
-    else:
-        base = parse_knowledge(base_of(read_definitions(folder)), "the cohort's vocabulary", cohort.vocabulary)
-    checking = Checking(cohort.vocabulary, cohort.vocabulary.range_set(cohort.range_set), base)
+    scored = read_scored_cohort(inputs)
+    cohort, checking, truth = scored.cohort, scored.checking, scored.truth
     models = {role: Path(path) for role, path in inputs.items() if role not in OTHER_INPUTS}
     curves = {phase.name: models[role] for phase in PHASES if (role := phase.system or phase.name) in models}
     systems = systems_of(models)
     if config.alone and MAIN in systems:
         systems = dict(in_order(systems_alone(systems[MAIN]) | systems))
-    truth = read_truth(tables_of(inputs["truth"])) if "truth" in inputs else None
     with cpu_threads(config.cpu_threads):
         answers = answer_systems(
             cohort, systems, config, checking=checking, truth=truth, processes=processes, report=report
@@ -65,5 +61,25 @@ def run(
         baselines = fit_baselines(
             cohort, checking.range_set, config.baselines, gru=config.gru, kept=kept, report=report
         )
+        if config.zero_shot is not None:
+            baselines["zero_shot"] = _zero_shot(config.zero_shot, scored, journal_folder(output), report)
         results = Results(answers, baselines)
         score_answers(output, cohort, results, config, checking=checking, truth=truth, curves=curves, report=report)
+
+
+def _zero_shot(config: LLMConfig, scored: ScoredCohort, journal: Path, report: Report) -> BaselineAnswers:
+    from clinragen.evaluation.baselines.fit import BaselineAnswers
+    from clinragen.evaluation.baselines.zero_shot import ZeroShot
+    from clinragen.llm.providers import open_client
+
+    cohort = scored.cohort
+    examples = cohort["test"].select_columns(list(ZERO_SHOT_READS)).to_list()
+
+    async def ask() -> BaselineAnswers:
+        opened = open_client(config, cohort.provenance, journal, expected=len(examples), report=report)
+        async with opened as client:
+            asked = ZeroShot(client, cohort.vocabulary, scored.checking.range_set)
+            decisions, choices = await asked.diagnose(examples)
+        return BaselineAnswers(decisions, None, choices, None)
+
+    return asyncio.run(ask())

@@ -27,8 +27,11 @@ OTHER_STAGES = {
 def sections() -> list[tuple[str, str, type]]:
     """The tables of the page: title, what it is about, and the config."""
     from clinragen.explain_config import ExplainConfig
+    from clinragen.fairness.config import GroupsConfig
+    from clinragen.guarantee.config import GuaranteeConfig
     from clinragen.pipeline.prefer import PREFER
     from clinragen.pipeline.recipe import Recipe
+    from clinragen.pipeline.rescore import RESCORE
     from clinragen.pipeline.stages import STAGES
     from clinragen.preference.config import ClinicalPreferenceConfig
     from trainers.build_model import ModelConfig
@@ -48,6 +51,9 @@ def sections() -> list[tuple[str, str, type]]:
         ("Model", "the YAML file that `model:` names", ModelConfig),
         ("Phase", "the YAML files that `train:` names", PhaseConfig),
         ("Stage `prefer`", "`clinragen prefer`; a recipe has no such stage", PREFER.config),
+        ("Stage `rescore`", "`clinragen rescore`; a recipe has no such stage", RESCORE.config),
+        ("Stage `groups`", "`clinragen groups`; a recipe has no such stage", GroupsConfig),
+        ("Stage `guarantee`", "`clinragen guarantee`; a recipe has no such stage", GuaranteeConfig),
         ("Preference", "the YAML file that `clinragen prefer --config` names", ClinicalPreferenceConfig),
         ("Explanation", "`clinragen predict`, `clinragen demo` and `clinragen.Explainer`", ExplainConfig),
     ]

@@ -67,7 +67,8 @@ def fill_cohort(
     """Write a cohort into an existing folder and return its provenance.
 
     Written are data/*.parquet, groups.parquet, vocabulary.json, provenance.json and README.md. The same inputs and
-    settings give byte-identical parquet files. With credentialed data the folder becomes private before its first byte.
+    settings give byte-identical parquet files. With credentialed data the folder becomes private before its first
+    byte.
 
     Args:
         folder: Has no cohort yet. After an error its content is incomplete: the caller removes it.

@@ -14,7 +14,7 @@ from command_line import command, fails_with_one_line, in_process
 from scripted_model import save_short_model
 from yaml_files import change
 
-from clinragen.evaluation.run import VERIFIED_NOTICE
+from clinragen.evaluation.scoring import VERIFIED_NOTICE
 from clinragen.pipeline.plan import plan_stages
 from clinragen.pipeline.recipe import load_recipe
 from dataset_builder.storage.files import read_json
@@ -95,8 +95,8 @@ def test_an_evaluation_is_verified_unless_it_is_raw_and_says_so(
     processor = ClinRaGenProcessor.from_pretrained(tiny_run / "model")
     checked, free = (read_json(folder / "predictions.json") for folder in (tiny_run / "evaluation", tmp_path / "raw"))
     # What is written freely is the same, and with `--raw` that is also what is shown and scored.
-    assert checked["full"] == free["full"]
-    parsed = [processor.parse(text) for text in free["full"]]
+    assert checked["texts"]["full"] == free["texts"]["full"]
+    parsed = [processor.parse(text) for text in free["texts"]["full"]]
     assert free["diagnoses"]["full"] == [list(answer.diagnoses) for answer in parsed]
     assert free["shown"]["full"] == [None if answer.problem else answer.rationale for answer in parsed]
     assert free["shown"]["full"] != checked["shown"]["full"]

@@ -247,14 +247,14 @@ def test_a_metric(project: Path) -> None:
     cohort = load_examples(project / "runs" / "quickstart" / "rationales")
     listed = read_json(output / "predictions.json")["diagnoses"]["full"]
     given = match_diagnoses(listed, cohort.vocabulary.diseases).predictions
-    right = [list(row) == list(labels) for row, labels in zip(given, cohort["test"]["labels"], strict=True)]
+    right = [sum(row != labels) <= 1 for row, labels in zip(given, np.array(cohort["test"]["labels"]), strict=True)]
     metrics = read_json(output / "metrics.json")
-    score = metrics["systems"]["full"]["exact_match"]
+    score = metrics["systems"]["full"]["almost_right"]
     assert score["value"] == pytest.approx(sum(right) / len(right))
     assert score["low"] <= score["value"] <= score["high"]
-    assert "exact_match" in metrics["differences"]["full_minus_prevalence"]
+    assert "almost_right" in metrics["differences"]["full_minus_prevalence"]
     report = (output / "report.md").read_text(encoding="utf-8")
-    assert "| exact match |" in report
+    assert "| almost right |" in report
     rows = report.partition("## Diagnosis")[2].splitlines()
     assert f"{score['value']:.3f}" in next(row for row in rows if row.startswith("| Full model |"))
 

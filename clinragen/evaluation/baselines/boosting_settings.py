@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -29,3 +31,10 @@ BOOSTING = {
     "light": BoostingSetting(longest_phrase=2, least_notes=25, trees=200, learning_rate=0.1, bins=63),
 }
 """The settings by name."""
+
+BOOSTED: Mapping[str, Literal["both", "note", "labs"]] = {
+    "gradient_boosting": "both",
+    "gradient_boosting_note": "note",
+    "gradient_boosting_labs": "labs",
+}
+"""The systems that are gradient boosting, and what each reads."""

@@ -13,8 +13,8 @@ import numpy as np
 
 from clinragen.evaluation.baselines.boosting import SEED, BoostedTrees
 from clinragen.evaluation.baselines.boosting_inputs import BoostingColumns, BoostingReader
-from clinragen.evaluation.baselines.boosting_settings import BOOSTING
-from clinragen.evaluation.baselines.examples import COLUMNS, Inputs
+from clinragen.evaluation.baselines.boosting_settings import BOOSTED, BOOSTING
+from clinragen.evaluation.baselines.examples import COLUMNS
 from clinragen.evaluation.baselines.gru import RecurrentBaseline
 from clinragen.evaluation.baselines.kept import KeptProbabilities, Probabilities, cohort_digest
 from clinragen.evaluation.baselines.logistic import C_GRIDS, LogisticBaseline
@@ -28,12 +28,6 @@ from modeling_clinragen.errors import InputDataError, SettingsError
 from modeling_clinragen.vocabulary_clinragen import RangeSet
 from trainers.thresholds import choose_thresholds
 
-BOOSTED: Mapping[str, Inputs] = {
-    "gradient_boosting": "both",
-    "gradient_boosting_note": "note",
-    "gradient_boosting_labs": "labs",
-}
-"""The systems that are gradient boosting, and what each reads."""
 BOOSTING_CODE = "clinragen.evaluation.baselines.boosting"
 
 
@@ -43,13 +37,17 @@ class BaselineAnswers:
 
     Args:
         predictions: 0/1 decisions `(examples, diseases)`.
-        probabilities: `(examples, diseases)`.
+        probabilities: `(examples, diseases)`; None for one that gives none.
         choices: What was chosen on the validation split, JSON-able.
+        validation: Probabilities of the validation split, `(examples, diseases)`; None where there are none.
+        thresholds: The probabilities from which on diseases are given, `(diseases,)`; None where none are used.
     """
 
     predictions: np.ndarray
-    probabilities: np.ndarray
+    probabilities: np.ndarray | None
     choices: Mapping[str, Any]
+    validation: np.ndarray | None = None
+    thresholds: np.ndarray | None = None
 
 
 def fit_baselines(
@@ -154,18 +152,21 @@ class _Work:
         held_out = self.cohort["validation"]
         thresholds, kind, reached = choose_thresholds(label_matrix(held_out), validation, held_out["subject_id"][:])
         chosen = {**choices, "thresholds": kind, "validation_micro_f1": reached}
-        return BaselineAnswers((test >= thresholds).astype(np.int8), test, chosen)
+        return BaselineAnswers((test >= thresholds).astype(np.int8), test, chosen, validation, thresholds)
 
     def regression(self) -> BaselineAnswers:
         model = LogisticBaseline(self.cohort.vocabulary, self.range_set, c_grid=C_GRIDS[self.setting])
         model.fit(self.rows["train"], self.rows["validation"])
-        test = self.rows["test"]
-        return BaselineAnswers(model.predict(test), model.probabilities(test), model.choices)
+        test, validation = model.probabilities(self.rows["test"]), model.probabilities(self.rows["validation"])
+        return BaselineAnswers(model.decide(test), test, model.choices, validation, model.thresholds)
 
     def prevalence(self) -> BaselineAnswers:
         guess, examples = PrevalenceGuess().fit(label_matrix(self.cohort["train"])), len(self.cohort["test"])
         given = int(guess.given.sum())
-        return BaselineAnswers(guess.predict(examples), guess.probabilities(examples), {"diseases_given": given})
+        validation = guess.probabilities(len(self.cohort["validation"]))
+        return BaselineAnswers(
+            guess.predict(examples), guess.probabilities(examples), {"diseases_given": given}, validation
+        )
 
     def _boost(self, name: str) -> Probabilities:
         inputs = {split: columns.of(BOOSTED[name]) for split, columns in self.columns.items()}

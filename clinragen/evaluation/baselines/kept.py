@@ -65,7 +65,7 @@ class KeptProbabilities:
                 if facts["stamp"] != stamp:
                     return None
                 arrays = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118 (not a dict)
-            whole = facts["content"] == _digest_of(arrays)
+            whole = facts["content"] == digest_of(arrays)
         except (SafetensorError, OSError, ValueError, KeyError, TypeError):
             whole = False
         if not whole:
@@ -78,7 +78,7 @@ class KeptProbabilities:
         from safetensors.numpy import save_file
 
         arrays = {key: np.ascontiguousarray(value) for key, value in vars(probabilities).items()}
-        facts = {"stamp": stamp, "content": _digest_of(arrays)}
+        facts = {"stamp": stamp, "content": digest_of(arrays)}
         private_folder(self.folder)
         with atomic_file(self._path(name)) as beside:
             # One entry: safetensors keeps no order of several, and equal content shall be equal bytes.
@@ -113,7 +113,8 @@ def _add(digest: Any, parts: Sequence[bytes | np.ndarray]) -> None:
         digest.update(len(content).to_bytes(8, "little") + content)
 
 
-def _digest_of(arrays: Mapping[str, np.ndarray]) -> str:
+def digest_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """Digest of arrays by name: their types, shapes and content."""
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         _add(digest, [name.encode(), str((array.dtype.str, array.shape)).encode(), array])

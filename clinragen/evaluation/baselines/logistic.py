@@ -33,7 +33,7 @@ class LogisticBaseline:
     Lab statistics are imputed by the training median, standardised, clipped at 5 standard deviations and divided by
     the square root of their number: rows of both blocks then have about length 1, and one C suits both. C and the
     thresholds are those with the highest validation micro F1. Everything is deterministic. After `fit`, `choices` says
-    what was chosen.
+    what was chosen, and `thresholds` `(diseases,)` has the probabilities from which on a disease is given.
 
     Args:
         vocabulary: The variables of the series.
@@ -63,7 +63,7 @@ class LogisticBaseline:
         self.choices: dict[str, Any] = {}
         self._extractor: Any = None
         self._predictors: list[Predictor] = []
-        self._thresholds = np.zeros(0)
+        self.thresholds = np.zeros(0)
 
     def fit(self, train: Examples, validation: Examples) -> LogisticBaseline:
         """Fit on the training rows (of the data contract) and choose on the validation rows.
@@ -85,7 +85,7 @@ class LogisticBaseline:
             thresholds, kind, reached = choose_thresholds(wanted, probabilities, subjects)
             if reached > best:
                 best = reached
-                self._predictors, self._thresholds = predictors, thresholds
+                self._predictors, self.thresholds = predictors, thresholds
                 self.choices = {"C": c, "thresholds": kind, "validation_micro_f1": reached}
         self.choices["features"] = self.features
         self.choices["columns"] = int(inputs.shape[1])
@@ -93,7 +93,11 @@ class LogisticBaseline:
 
     def predict(self, examples: Examples) -> np.ndarray:
         """0/1 decisions, int8 `(examples, diseases)`. Raises `SettingsError` before `fit`."""
-        return (self.probabilities(examples) >= self._thresholds).astype(np.int8)
+        return self.decide(self.probabilities(examples))
+
+    def decide(self, probabilities: np.ndarray) -> np.ndarray:
+        """0/1 decisions, int8 `(examples, diseases)`, from its probabilities."""
+        return (probabilities >= self.thresholds).astype(np.int8)
 
     def probabilities(self, examples: Examples) -> np.ndarray:
         """Probabilities `(examples, diseases)`. Raises `SettingsError` before `fit`."""

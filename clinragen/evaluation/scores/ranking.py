@@ -21,4 +21,5 @@ RANKING = (
     RankingScore("micro_auprc", "micro AUPRC", lambda ranked: ranked.pooled.auprc),
     RankingScore("macro_auprc", "macro AUPRC", lambda ranked: _mean(ranked.by_disease.auprc)),
     RankingScore("calibration_error", "calibration error", lambda ranked: ranked.calibration_error),
+    RankingScore("brier", "Brier score", lambda ranked: ranked.brier),
 )

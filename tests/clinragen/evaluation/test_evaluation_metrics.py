@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score, precision_score, recall_score
+from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from clinragen.evaluation.bootstrap import Bootstrap
 from clinragen.evaluation.metrics import compare_systems, disease_scores, paired_difference, system_scores
@@ -20,7 +20,10 @@ from dataset_builder.contract.definitions import shipped_definitions
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 # Those that scikit-learn has, too.
-SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1", "macro_precision", "macro_recall")
+SCORES = (
+    *("micro_f1", "micro_precision", "micro_recall", "macro_f1", "macro_precision", "macro_recall"),
+    *("weighted_f1", "exact_match"),
+)
 JUDGES = {"f1": f1_score, "precision": precision_score, "recall": recall_score}
 
 
@@ -34,9 +37,12 @@ def random_case(seed: int, examples: int = 40, diseases: int = 25) -> tuple[np.n
 
 
 def by_sklearn(labels: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-    """The six scores by scikit-learn; macro over the diseases that somebody has or is given."""
+    """The scores by scikit-learn; macro over the diseases that somebody has or is given."""
     kept = np.flatnonzero((labels.sum(axis=0) + predictions.sum(axis=0)) > 0)
-    result = {}
+    result = {
+        "weighted_f1": f1_score(labels, predictions, average="weighted", zero_division=0),
+        "exact_match": accuracy_score(labels, predictions),
+    }
     for name, judge in JUDGES.items():
         each = [judge(labels[:, column], predictions[:, column], zero_division=0) for column in kept]
         result[f"micro_{name}"] = judge(labels.ravel(), predictions.ravel(), zero_division=0)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from clinragen.evaluation import ranking
+from clinragen.evaluation import steps
 from clinragen.evaluation.bootstrap import Bootstrap
 from clinragen.evaluation.metrics import system_scores
 from clinragen.evaluation.ranking import Ranked
 from clinragen.evaluation.scores import RANKING_SCORES
 from modeling_clinragen.errors import InputDataError
 
-TOLERANCE = {"calibration_error": 1e-6}
+TOLERANCE = {"calibration_error": 1e-6, "brier": 1e-6}
 JUDGES = {"auroc": roc_auc_score, "auprc": average_precision_score}
 
 
@@ -42,7 +42,10 @@ def calibration_error(truth: np.ndarray, given: np.ndarray) -> float:
 def independently(labels: np.ndarray, probabilities: np.ndarray, rows: np.ndarray) -> dict[str, float | None]:
     """The scores by scikit-learn and plain loops on some rows; macro over the diseases that are defined."""
     truth, given = labels[rows], probabilities[rows]
-    found: dict[str, float | None] = {"calibration_error": calibration_error(truth, given)}
+    found: dict[str, float | None] = {
+        "calibration_error": calibration_error(truth, given),
+        "brier": float(brier_score_loss(truth.ravel(), given.ravel(), pos_label=True)),
+    }
     for name, judge in JUDGES.items():
 
         def score(one: np.ndarray, other: np.ndarray, name: str = name, judge: object = judge) -> float | None:
@@ -71,7 +74,7 @@ def test_the_scores_equal_independent_ones(seed: int, examples: int, diseases: i
 
 @pytest.mark.parametrize("at_once", [1, 2**18])
 def test_the_intervals_equal_explicit_resampling(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranking, "WEIGHTS_AT_ONCE", at_once)
+    monkeypatch.setattr(steps, "COUNTS_AT_ONCE", at_once)
     labels, probabilities, subjects = random_case(5, examples=50, diseases=6)
     bootstrap = Bootstrap(subjects, resamples=100, seed=7)
     drawn: dict[str, list[float]] = {score.name: [] for score in RANKING_SCORES}

@@ -17,11 +17,14 @@ from rich.console import Console
 from written_rationales import row_with, written_by
 
 from clinragen.claims.check import Checking
+from clinragen.evaluation.bootstrap import Bootstrap
+from clinragen.evaluation.calibration import calibration_scores
 from clinragen.evaluation.metrics import compare_systems, rationale_scores
 from clinragen.evaluation.outcome import verdict_sentence, verdicts
 from clinragen.evaluation.report import note_excerpt, write_report
 from clinragen.evaluation.score_types import Verified
 from clinragen.evaluation.scores import DIAGNOSIS_SCORES, RANKING_SCORES
+from clinragen.evaluation.selective import risk_coverage
 from clinragen.evaluation.systems import system_name
 from clinragen.evaluation.terminal import print_patient, print_table
 from dataset_builder.contract.definitions import shipped_definitions
@@ -342,6 +345,50 @@ def test_figures_have_alt_text_and_content(report: Path) -> None:
         # Nothing is cut off: the outermost pixels are background.
         frame = [pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]
         assert all((edge == 255).all() for edge in frame), name
+
+
+def test_probabilities_get_figures_and_tables(
+    tmp_path: Path, metrics: dict[str, Any], patient: dict[str, Any]
+) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random((300, 4)) < 0.3
+    logits = np.where(labels, 1.5, -1.5) + rng.normal(0, 1.5, labels.shape)
+    bootstrap = Bootstrap(range(300), resamples=100)
+    given = {name: 1 / (1 + np.exp(-sharpness * logits)) for name, sharpness in (("full", 3.0), ("labs_only", 0.4))}
+    given["prevalence"] = np.full(labels.shape, 0.3)
+    more = {
+        "calibration": {
+            name: calibration_scores(labels, p, bootstrap, None if name == "prevalence" else (labels, p))
+            for name, p in given.items()
+        },
+        "risk_coverage": {name: risk_coverage(labels, p >= 0.5, p, bootstrap) for name, p in given.items()},
+    }
+    report_into(tmp_path, metrics=metrics | more, curves={}, patient=None, notices=[])
+    text = (tmp_path / "report.md").read_text()
+    rows = {row["System"]: row for row in table_after(text, "## Calibration")}
+    assert list(rows) == ["Full model", "Labs only", "Prevalence guess"]
+    for title, name in (("Full model", "full"), ("Labs only", "labs_only")):
+        found = more["calibration"][name]
+        assert float(rows[title]["Temperature"]) == pytest.approx(found["temperature"], abs=0.0006)
+        for cell, part in (("Calibration error", "before"), ("Error, scaled", "after")):
+            assert numbers(rows[title][cell])[0] == pytest.approx(found[part]["calibration_error"]["value"], abs=6e-4)
+    assert [rows["Prevalence guess"][cell] for cell in ("Temperature", "Error, scaled")] == ["–", "–"]
+    risks = {row["System"]: row for row in table_after(text, "## Risk and coverage")}
+    assert numbers(risks["Full model"]["Area, lists"])[0] == pytest.approx(
+        more["risk_coverage"]["full"]["lists"]["area"]["value"], abs=6e-4
+    )
+    assert float(risks["Labs only"]["Risk of all decisions"]) == pytest.approx(
+        more["risk_coverage"]["labs_only"]["decisions"]["risk"], abs=6e-4
+    )
+    assert not any(words in text for words in ("One patient in full", "## Training", "Generated text"))
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        *("f1_per_disease.png", "reliability.png", "risk_coverage.png")
+    }
+    for name in ("reliability.png", "risk_coverage.png"):
+        with Image.open(tmp_path / name) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        assert pixels.std() > 10
+        assert all((edge == 255).all() for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1])), name
 
 
 def test_equal_input_gives_equal_bytes(

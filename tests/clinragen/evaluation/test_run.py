@@ -20,7 +20,8 @@ from clinragen.evaluation import answers
 from clinragen.evaluation.baselines.logistic import LogisticBaseline
 from clinragen.evaluation.config import EvaluateConfig
 from clinragen.evaluation.generate import count_cut, generate_texts
-from clinragen.evaluation.run import VERIFIED_NOTICE, evaluate_systems
+from clinragen.evaluation.run import evaluate_systems
+from clinragen.evaluation.scoring import VERIFIED_NOTICE
 from clinragen.evaluation.systems import BASELINES, System, in_order, system_name, systems_of
 from dataset_builder.contract.definitions import shipped_definitions, write_definitions
 from dataset_builder.contract.truth import HospitalTruth, TrueEvidence
@@ -74,8 +75,11 @@ def test_an_evaluation_writes_numbers_report_figures_and_texts(evaluated: tuple[
         "report.md",
         "f1_per_disease.png",
         "patient_series.png",
+        "reliability.png",
+        "risk_coverage.png",
         "patient.json",
         "predictions.json",
+        "predictions.safetensors",
         "provenance.json",
     }
     metrics = read_json(folder / "metrics.json")
@@ -91,7 +95,7 @@ def test_an_evaluation_writes_numbers_report_figures_and_texts(evaluated: tuple[
     assert metrics["held_out"]["examples"] == 8
     texts = read_json(folder / "predictions.json")
     assert texts["example_id"] == [f"made-up-{number}" for number in range(36, 44)]
-    assert {len(texts[name]) for name in metrics["rationale"]} == {8}
+    assert {len(texts["texts"][name]) for name in metrics["rationale"]} == {8}
     assert {name: len(shown) for name, shown in texts["shown"].items()} == dict.fromkeys(metrics["rationale"], 8)
     read = metrics["notes_cut"]["full"]
     assert (read["examples"], read["of"], read["tokens_read"]) == (0, 8, read["tokens"])

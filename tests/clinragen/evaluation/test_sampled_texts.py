@@ -12,7 +12,6 @@ from made_up_cohort import checking_of, make_cohort
 
 from clinragen.evaluation.answers import answer_systems
 from clinragen.evaluation.config import EvaluateConfig
-from clinragen.evaluation.diagnosis import match_diagnoses
 from clinragen.evaluation.run import evaluate_systems
 from clinragen.evaluation.systems import System, in_order, main_phase, systems_alone, systems_of
 from dataset_builder.contract.arrays import series_column
@@ -54,10 +53,11 @@ def test_a_sample_of_rationales_changes_no_diagnosis(written: dict[str, tuple[Pa
     whole, some = (read_json(written[name][0] / "predictions.json") for name in ("all", "some"))
     assert whole["diagnoses"] == some["diagnoses"]
     for system in ("full", "note_only", "labs_only"):
-        kept = [row for row, text in enumerate(some[system]) if text is not None]
+        kept = [row for row, text in enumerate(some["texts"][system]) if text is not None]
+        assert kept == some["rows"]
         assert len(kept) == 3
-        assert all(text is not None for text in whole[system])
-        assert [some[system][row] for row in kept] == [whole[system][row] for row in kept]
+        assert all(text is not None for text in whole["texts"][system])
+        assert [some["texts"][system][row] for row in kept] == [whole["texts"][system][row] for row in kept]
         assert [some["shown"][system][row] for row in kept] == [whole["shown"][system][row] for row in kept]
         assert some["shown"][system].count(None) >= 5
     assert written["all"][1]["systems"] == written["some"][1]["systems"]
@@ -71,11 +71,17 @@ def test_probabilities_are_ranked_and_the_lists_are_those_above_the_thresholds(
     found = answer_systems(cohort, headed, EvaluateConfig(texts=2), checking=checking_of(vocabulary))
     names = np.array(vocabulary.disease_names)
     for answer in found.values():
-        assert answer.probabilities is not None
-        assert answer.diagnoses == [tuple(names[row >= 0.5]) for row in answer.probabilities]
+        assert answer.head is not None
+        assert answer.diagnoses == answer.head.listed == [tuple(names[row >= 0.5]) for row in answer.head.test]
+        assert answer.head.validation.shape == (len(cohort["validation"]), len(names))
     # The systems are one model that is shown different things.
-    assert not np.allclose(found["full"].probabilities, found["labs_only"].probabilities)
-    assert not np.allclose(found["note_only"].probabilities, found["labs_only"].probabilities)
+    full, note_only, labs_only = (found[name].head for name in ("full", "note_only", "labs_only"))
+    assert full is not None
+    assert note_only is not None
+    assert labs_only is not None
+    for split in ("test", "validation"):
+        assert not np.allclose(vars(full)[split], vars(labs_only)[split])
+        assert not np.allclose(vars(note_only)[split], vars(labs_only)[split])
 
 
 def test_the_decoder_s_own_lists_are_scored_beside_those_of_the_head(
@@ -92,11 +98,10 @@ def test_the_decoder_s_own_lists_are_scored_beside_those_of_the_head(
     model, processor = load_parent(headed["full"].folder)
     patients = zip(cohort["test"]["note"], series_column(cohort["test"]), strict=True)
     lists = write_lists(model, processor, list(patients))
-    matched = match_diagnoses(lists, vocabulary.diseases).predictions
     found = answer_systems(cohort, headed, EvaluateConfig(texts=2), checking=checking_of(vocabulary))
     assert found["full"].other_list is not None
     assert found["full"].other_list[0] == "full_decoder"
-    assert np.array_equal(found["full"].other_list[1].predictions, matched)
+    assert found["full"].other_list[1] == lists
     assert found["note_only"].other_list is None
 
 
