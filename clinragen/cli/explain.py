@@ -77,11 +77,11 @@ def _demo(model: Path, cohort: Path | None, port: int, **values: Any) -> None:
     if not 0 <= port <= 65535:
         raise SettingsError(f"--port: expected a whole number from 0 to 65535, got {port}")
     quiet_libraries()
-    _show_access_log()
+    show_access_log()
     serve(model, config_from(ExplainConfig, values), cohort=cohort, port=port)
 
 
-def _show_access_log() -> None:
+def show_access_log() -> None:
     """Write a line for each request to the page to standard error: route and status, and nothing that was sent."""
     log = logging.getLogger("clinragen.demo.guard")
     if not log.handlers:

@@ -62,9 +62,7 @@ class Access:
         if any(value != origin.encode() for value in _values(scope, b"origin")) or _from_another_page(scope):
             return Refusal(403, "refused: the request comes from another page", "origin")
         if self.token is not None and not any(map(self._is_token, self._given(scope))):
-            return Refusal(
-                403, "refused: without the token; open the address that `clinragen demo` printed, whole", "token"
-            )
+            return Refusal(403, "refused: without the token; open the address that was printed, whole", "token")
         return None
 
     def cookie_for(self, scope: Mapping[str, Any]) -> str | None:

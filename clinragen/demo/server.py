@@ -19,14 +19,15 @@ import uvicorn
 
 # Seconds that open connections get when the page ends: every open browser holds one for ever.
 _PATIENCE = 1
-# Seconds after which the process ends though an explanation is under way, which nothing can interrupt.
-_LAST = 3
+# So many seconds later the process ends though an explanation is under way, which nothing can interrupt.
+_LAST = 2
 
 
-def run_server(app: Any, taken: socket.socket, uploads: Path) -> None:
+def run_server(app: Any, taken: socket.socket, uploads: Path | None = None, patience: int = _PATIENCE) -> None:
     """Serve an ASGI application on a socket until the process gets SIGINT, SIGTERM or SIGHUP, which is then raised.
 
-    After SIGTERM and SIGHUP the process ends within seconds, whatever is under way, and the folder `uploads` is gone.
+    After SIGTERM and SIGHUP open requests get `patience` seconds; soon after these the process ends, whatever is under
+    way, and the folder `uploads`, where there is one, is gone.
     """
     # No log of the server's own: it has whole addresses, and messages that may quote a patient. `Guard` has one.
     config = uvicorn.Config(
@@ -36,9 +37,9 @@ def run_server(app: Any, taken: socket.socket, uploads: Path) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=_PATIENCE,
+        timeout_graceful_shutdown=patience,
     )
-    server = _Server(config, uploads)
+    server = _Server(config, uploads, patience)
     hangup = None
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         # The server itself knows the two others.
@@ -53,8 +54,9 @@ def run_server(app: Any, taken: socket.socket, uploads: Path) -> None:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, uploads: Path) -> None:
+    def __init__(self, config: uvicorn.Config, uploads: Path | None, patience: int) -> None:
         super().__init__(config)
+        self._patience = patience
         self.hung_up = False
         self._uploads = uploads
 
@@ -67,6 +69,7 @@ class _Server(uvicorn.Server):
 
     def _give_up(self, number: int) -> None:
         # Python itself would wait for an explanation that is under way, and be killed with the uploads still there.
-        time.sleep(_LAST)
-        shutil.rmtree(self._uploads, ignore_errors=True)
+        time.sleep(self._patience + _LAST)
+        if self._uploads is not None:
+            shutil.rmtree(self._uploads, ignore_errors=True)
         os._exit(128 + number)

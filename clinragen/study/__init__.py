@@ -1,0 +1,1 @@
+"""A study of rationales: clinicians and language models as judges answer the same checklists, blinded."""
