@@ -1,0 +1,1 @@
+"""Faithfulness by intervention: what a trained model answers when something of its input is changed."""
