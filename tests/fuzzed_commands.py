@@ -21,9 +21,17 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import typer
 import yaml
 from hypothesis import strategies as st
+from study_folder import answers_of, plain_answer
 
+from clinragen.checking.inputs import read_standards
 from clinragen.cli.main import app
 from clinragen.pipeline.recipe import Recipe
+from clinragen.study.answers import write_answers
+from clinragen.study.config import StudyConfig
+from clinragen.study.criteria import RESOURCES
+from clinragen.study.folder import read_study
+from clinragen.study.make import make_study
+from dataset_builder.contract.schema import load_examples
 from dataset_builder.storage.config_fields import setting_types
 from trainers.model_config import ModelConfig
 from trainers.phase_config import PhaseConfig
@@ -32,7 +40,9 @@ CORRECT: Mapping[str, tuple[str, ...]] = {
     "base_url": ("http://127.0.0.1:9",),
     "cohort": ("run/rationales",),
     "config": ("recipe/phase.yaml",),
+    "criteria": ("recipe/criteria.yaml",),
     "dataset": ("mimic-iv-demo",),
+    "evaluation": ("run/evaluation",),
     "files": ("recipe/ablation.yaml",),
     "full": ("run/model",),
     "knowledge": ("run/knowledge",),
@@ -46,6 +56,8 @@ CORRECT: Mapping[str, tuple[str, ...]] = {
     "recipe": ("recipe/recipe.yaml",),
     "root": ("run/hospital/tables",),
     "source": ("mimic-iv",),
+    "sources": ("teacher",),
+    "study": ("run/study",),
     "text": ('"Fever" fits Shock.',),
 }
 """A correct value of a parameter, by its name."""
@@ -59,6 +71,9 @@ MORE = {
     "demo": ("model",),
     "knowledge": ("cohort", "output"),
     "download": ("base_url",),
+    "rescore": ("output",),
+    "study make": ("sources", "cases", "repeats"),
+    "study judge": ("base_url", "model_name"),
 }
 """What a command needs besides what it requires, so that it comes to its work and stays in its folder."""
 OUTPUTS = ("output", "report")
@@ -112,11 +127,13 @@ def parameters(command: Any) -> dict[str, tuple[Any, Any]]:
 
 def write_sandbox(folder: Path, run: Path, recipe: Path) -> None:
     """Fill a folder with what the commands read, and with files and folders that are not what they should be."""
-    shutil.copytree(run, folder / "run", ignore=shutil.ignore_patterns("evaluation"))
+    shutil.copytree(run, folder / "run")
     shutil.copytree(recipe.parent, folder / "recipe")
     (folder / "recipe" / "ablation.yaml").write_text(
         "format: 1\ntitle: Smaller batches\nrecipe: recipe.yaml\nchange: {evaluate: {batch_size: 3}}\n"
     )
+    write_small_study(folder / "run" / "study", folder / "run" / "rationales")
+    shutil.copy(RESOURCES / "criteria.yaml", folder / "recipe")
     (folder / "note.txt").write_text("Chief Complaint:\nFever and cough.\n")
     (folder / "labs.csv").write_text("hours,heart rate (bpm)\n0,80\n1,90\n")
     (folder / "out").mkdir()
@@ -140,6 +157,15 @@ def write_sandbox(folder: Path, run: Path, recipe: Path) -> None:
         "é数.csv": "hours,hé\n0,1\n".encode(),
     }.items():
         (odd / name).write_bytes(content)
+
+
+def write_small_study(folder: Path, cohort: Path) -> None:
+    """A study of one case of a cohort, which its rater has finished."""
+    config = StudyConfig(sources=("teacher",), cases=1, repeats=0, raters=1)
+    make_study(folder, load_examples(cohort), {}, config, read_standards(cohort))
+    study = read_study(folder)
+    given = answers_of(study, "rater-1", lambda *_: plain_answer(study))
+    write_answers(study.answers / "rater-1.json", given, study.id)
 
 
 def certain_faults(name: str, hint: Any) -> list[str]:

@@ -9,7 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
-from clinragen.cli import ablate, backbone, check, download, knowledge, prefer, recipe
+from clinragen.cli import (
+    ablate,
+    backbone,
+    check,
+    download,
+    environment,
+    groups,
+    guarantee,
+    interventions,
+    knowledge,
+    prefer,
+    recipe,
+    rescore,
+    serve,
+    study,
+)
 from clinragen.cli.explain import add_explain_commands
 from clinragen.cli.failures import fail, fail_if_known
 from clinragen.cli.run_stage import OUTPUT_HELP
@@ -85,12 +100,19 @@ def _run(
 ablate.add_command(app)
 add_stage_commands(app)
 download.add_command(app)
+environment.add_command(app)
 backbone.add_command(app)
 knowledge.add_commands(app)
+groups.add_command(app)
+guarantee.add_command(app)
+interventions.add_command(app)
 prefer.add_command(app)
+rescore.add_command(app)
 app.add_typer(recipe.app, name="recipe")
 add_explain_commands(app)
 check.add_command(app)
+serve.add_command(app)
+study.add_commands(app)
 
 
 def main() -> None:

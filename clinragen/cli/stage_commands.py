@@ -21,6 +21,8 @@ from modeling_clinragen.errors import SettingsError
 from trainers.phases import PHASES
 
 KNOWLEDGE_WHAT = "folder with the knowledge base"
+RECIPE_ONLY = ("notices", "zero_shot")
+"""Settings of the evaluation that have no option."""
 # Options that are given once for each value.
 BUILD_NAMES = {"skip_filters": "skip_filter"}
 SYSTEMS = tuple(phase for phase in PHASES if phase.system is not None)
@@ -109,7 +111,7 @@ def add_stage_commands(app: typer.Typer) -> None:
             *models,
             option("knowledge", Path | None, "Knowledge folder of the rationales [default: the cohort's].", None),
             option("truth", Path | None, "Folder of the synthetic hospital that the cohort comes from.", None),
-            *config_parameters(EvaluateConfig, hidden=("notices",)),
+            *config_parameters(EvaluateConfig, hidden=RECIPE_ONLY),
         ],
         _evaluate,
         "Score models and baselines on held-out patients; writes metrics.json and report.md.",
@@ -203,7 +205,7 @@ def _evaluate(cohort: Path, output: Path, knowledge: Path | None, truth: Path | 
     from clinragen.pipeline.stages import EVALUATE
 
     models = {str(phase.system): (values.get(str(phase.system)), "model folder") for phase in SYSTEMS}
-    config = config_from(EvaluateConfig, values, hidden=("notices",))
+    config = config_from(EvaluateConfig, values, hidden=RECIPE_ONLY)
     inputs = folder_inputs(
         cohort=(cohort, "cohort folder"),
         knowledge=(knowledge, KNOWLEDGE_WHAT),

@@ -62,7 +62,7 @@ def thresholds_of(doubts: np.ndarray) -> np.ndarray:
 def try_out(
     units: Units, guarded: Guarded, alpha: float, delta: float, resplits: int, seed: int, other: Units | None = None
 ) -> dict[str, Any]:
-    """What a bound is worth.
+    """Try out a bound.
 
     In each division, the threshold is chosen on one half of the patients and used on the other half, and on all
     patients of an `other` hospital.

@@ -22,7 +22,7 @@ from modeling_clinragen.errors import InputDataError
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What a guarantee is made of; all lists are by patient.
+    """Sentences and patients that a guarantee is made of; all lists are by patient.
 
     Args:
         doubts: How doubtful each sentence is that a model wrote, from 0 (see `doubt`).

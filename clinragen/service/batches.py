@@ -94,12 +94,11 @@ class Batches(Generic[A, B]):
             started = loop.run_in_executor(self._thread, self._work, [one.given for one in batch])
             await asyncio.wait([started])
             error = started.exception()
-            answers = [None] * len(batch) if error is not None else started.result()
-            for one, answer in zip(batch, answers, strict=True):
-                if one.answer.done():
-                    continue
-                if error is not None:
-                    # Raised where the answer is awaited.
+            if error is not None:
+                # Raised where the answers are awaited.
+                for one in (one for one in batch if not one.answer.done()):
                     one.answer.set_exception(error)
-                else:
+                continue
+            for one, answer in zip(batch, started.result(), strict=True):
+                if not one.answer.done():
                     one.answer.set_result(answer)
