@@ -58,6 +58,7 @@ CORRECT: Mapping[str, tuple[str, ...]] = {
     "source": ("mimic-iv",),
     "sources": ("teacher",),
     "study": ("run/study",),
+    "truth": ("run/hospital",),
     "text": ('"Fever" fits Shock.',),
 }
 """A correct value of a parameter, by its name."""
@@ -107,7 +108,7 @@ class Given:
 
 
 def commands() -> dict[str, Any]:
-    """Every command of the program by the words that it is called with."""
+    """Every command of the program by the words that it is called with, but those that take none."""
 
     def walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         below = getattr(command, "commands", None)
@@ -116,7 +117,7 @@ def commands() -> dict[str, Any]:
         for name, each in (below or {}).items():
             yield from walk(each, (*words, name))
 
-    return dict(walk(typer.main.get_command(app), ()))
+    return {name: one for name, one in walk(typer.main.get_command(app), ()) if parameters(one)}
 
 
 def parameters(command: Any) -> dict[str, tuple[Any, Any]]:
