@@ -21,7 +21,7 @@ def add_command(app: typer.Typer) -> None:
         [
             argument("model", Path, "Model folder."),
             option("cohort", Path, "Cohort folder (made by `rationales`)."),
-            option("hospital", Path | None, "Folder of the synthetic hospital that the cohort comes from.", None),
+            option("truth", Path | None, "Folder of the synthetic hospital that the cohort comes from.", None),
             option("output", Path, OUTPUT_HELP),
             *config_parameters(InterventionsConfig),
         ],
@@ -30,11 +30,11 @@ def add_command(app: typer.Typer) -> None:
     )
 
 
-def _interventions(model: Path, cohort: Path, hospital: Path | None, output: Path, **values: Any) -> None:
+def _interventions(model: Path, cohort: Path, truth: Path | None, output: Path, **values: Any) -> None:
     inputs = folder_inputs(
         model=(model, "model folder"),
         cohort=(cohort, "cohort folder"),
-        hospital=(hospital, "folder of the synthetic hospital"),
+        hospital=(truth, "folder of the synthetic hospital"),
     )
     run_stage(INTERVENTIONS, config_from(InterventionsConfig, values), inputs, output)
     for one in read_json(output / "interventions.json")["unanswerable"]:
