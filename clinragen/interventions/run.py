@@ -231,7 +231,7 @@ def _known_cause(
 ) -> dict[str, Any] | None:
     question = "Does a diagnosis go when its only cause is removed?"
     if asked.truth is None:
-        asked.cannot(question, "no truth of a synthetic hospital is given (--hospital)")
+        asked.cannot(question, "no truth of a synthetic hospital is given (--truth)")
         return None
     counted.about("known causes")
     checking = asked.checking
