@@ -115,7 +115,8 @@ def _section(name: str, table: Mapping[str, Any]) -> list[str]:
         f"{words} Seeds {seeds}; commit {', '.join(made['commits'])}, {made['processor']}.",
         markdown_table(*overview(table, tuple(systems))),
         f"![Differences to the recipe, with intervals](../benchmarks/results/ablations/{name}.png)",
-        "Rationales of the full model, and seconds of processor time:",
+        "Rationales of the full model, and seconds of processor time (of a training that was interrupted, since its "
+        "last start):",
         _texts_and_cost(table),
     ]
     if table["unfinished"]:

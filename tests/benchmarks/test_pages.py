@@ -1,0 +1,66 @@
+"""Pages that scripts make of result files: they are up to date, and say where something could not be answered."""
+
+from __future__ import annotations
+
+import copy
+import json
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from conftest import ROOT
+
+SCRIPTS = ROOT / "benchmarks"
+
+
+def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    spec = spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_results_is_that_of_its_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = script("results_page", monkeypatch)
+    tables = {
+        name: json.loads(path.read_text()) for name in module.PARTS if (path := module.KEPT / f"{name}.json").is_file()
+    }
+    assert tables
+    assert module.page(tables) == module.PAGE.read_text(encoding="utf-8")
+
+
+def test_the_page_of_open_questions_is_that_of_its_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = script("open_questions_page", monkeypatch)
+    assert module.page() == module.PAGE.read_text(encoding="utf-8")
+
+
+def test_without_results_every_question_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = script("open_questions_page", monkeypatch)
+    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    text = module.page()
+    answers = [
+        line for line in text.splitlines() if line.startswith("| ") and "Question" not in line and "---" not in line
+    ]
+    assert len(answers) >= 8
+    assert all(module.NOT_HERE in answer for answer in answers)
+
+
+def test_the_shifted_world_is_another_one_and_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataset_builder.storage.files import read_yaml
+
+    module = script("shifted_world", monkeypatch)
+    world = read_yaml(ROOT / "dataset_builder" / "synthetic" / "world.yaml")
+    changed = module.shifted(copy.deepcopy(world))
+    assert changed.keys() == world.keys()
+    factors = [changed["diseases"][key]["prevalence"] / one["prevalence"] for key, one in world["diseases"].items()]
+    assert min(factors) < 0.7
+    assert max(factors) > 1.4
+    assert all(0.4 < factor < 2.1 for factor in factors)
+    # What a disease does, and how it is written, is the same.
+    for key, one in world["diseases"].items():
+        assert {**changed["diseases"][key], "prevalence": 0} == {**one, "prevalence": 0}
+    assert module.shifted(copy.deepcopy(world)) == changed
