@@ -59,8 +59,8 @@ def compare_groups(
     An entry has `kind`, `group`, `score`, `patients` (of the group), `value` with its interval, `difference` (the
     group minus all other patients whose group of this kind is known, on the same resamples of subjects), `p`
     (two-sided, normal, with the standard error of the resampled differences) and `p_holm` (Holm's correction over all
-    entries). The last three are None, and `why` says why, where there are fewer than `least` patients on one side, or
-    a score has nothing to count there.
+    entries). The last three are None, and `why` says why, where there are fewer than `least` patients on one side, a
+    score has nothing to count there, or it is the comparison of the other one of two groups.
 
     Args:
         groups: Who belongs to them.
@@ -71,14 +71,19 @@ def compare_groups(
     bootstrap = Bootstrap(subject_ids)
     subjects = np.asarray(subject_ids)
     scores = {name: score for name, score in SCORES.items() if {*score.numerator, *score.denominator} <= counts.keys()}
+    by_kind = {group.kind: [one for one in groups if one.kind == group.kind] for group in groups}
     found = []
     for group in groups:
+        # Of two groups, the second one's comparison is that of the first.
+        again = len(by_kind[group.kind]) == 2 and group is by_kind[group.kind][1]
         sides = [np.unique(subjects[side]).size for side in (group.members, group.others)]
         for name, score in scores.items():
             own, other = (_quotients(score, counts, side, bootstrap) for side in (group.members, group.others))
             entry: dict[str, Any] = {"kind": group.kind, "group": group.name, "score": name, "patients": sides[0]}
             entry |= {"value": _interval(own), "difference": None, "p": None, "p_holm": None, "why": None}
-            if min(sides) < least:
+            if again:
+                entry["why"] = f"it is the comparison of {by_kind[group.kind][0].name}"
+            elif min(sides) < least:
                 side = "the group" if sides[0] < least else "the others"
                 entry["why"] = f"{min(sides)} patients in {side} are too few: it takes {least}"
             elif not (np.isfinite(own).all() and np.isfinite(other).all()):

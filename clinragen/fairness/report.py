@@ -48,6 +48,6 @@ def report_text(entries: Sequence[Mapping[str, Any]], notices: Sequence[str]) ->
 def _row(entry: Mapping[str, Any]) -> list[str]:
     start = [entry["group"], str(entry["patients"]), SCORES[entry["score"]].title, format_score(entry["value"])]
     if entry["why"] is not None:
-        return [*start, f"not answerable here, because {entry['why']}", ""]
+        return [*start, f"none, because {entry['why']}", ""]
     p = entry["p_holm"]
     return [*start, format_difference(entry["difference"]), "< 0.001" if p < 0.001 else f"{p:.3f}"]

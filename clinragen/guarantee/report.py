@@ -25,8 +25,9 @@ def report_text(content: Mapping[str, Any], notices: Sequence[str]) -> str:
         *(f"> {notice}" for notice in notices),
         f"{patients} explained patients, divided {content['resplits']} times into halves. On one half a threshold is "
         f"chosen (Learn-then-Test, delta = {delta:g}), on the other it is used. A bound may fail in {100 * delta:g} % "
-        "of the divisions. The risk is a patient's share of sentences that are false and shown, or how many patients "
-        "lack a disease without a flag. False and missing are decided by the synthetic hospital's own truth.",
+        "of the divisions, where the risk is that of all patients; a half has chance of its own. The risk is a "
+        "patient's share of sentences that are false and shown, or how many patients lack a disease without a flag. "
+        "False and missing are decided by the synthetic hospital's own truth.",
     ]
     for name, guarded in GUARDED.items():
         rows = [_row(entry, "") for entry in content[name]]

@@ -42,9 +42,12 @@ def test_values_are_those_of_the_group_alone(seed: int, examples: int) -> None:
             if value is not None:
                 expected = score(labels[group.members], predictions[group.members], average="micro", zero_division=0)
                 assert value["value"] == pytest.approx(expected)
-    pair = [values[name, "micro_f1"]["difference"] for name in ("F", "M")]
-    if None not in pair:
-        assert pair[0]["value"] == pytest.approx(-pair[1]["value"])
+    first, second = (values[name, "micro_f1"] for name in ("F", "M"))
+    if first["difference"] is not None:
+        expected = first["value"]["value"] - second["value"]["value"]
+        assert first["difference"]["value"] == pytest.approx(expected)
+    assert second["difference"] is None
+    assert second["why"] == "it is the comparison of F"
 
 
 def test_a_planted_difference_is_found() -> None:
@@ -78,7 +81,7 @@ def test_too_few_patients_are_told_and_count_for_no_correction() -> None:
     assert all(entry["p"] is None and entry["difference"] is None for entry in rare)
     assert rare[0]["why"] == "5 patients in the group are too few: it takes 30"
     text = report_text(found, ["A notice."])
-    assert "not answerable here, because 5 patients in the group are too few" in text
+    assert "none, because 5 patients in the group are too few" in text
     assert "Not answerable here, because the source does not say it." in text
     tested = [entry["p"] for entry in found if entry["p"] is not None]
     least = min(range(len(tested)), key=tested.__getitem__)
