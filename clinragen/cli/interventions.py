@@ -34,7 +34,7 @@ def _interventions(model: Path, cohort: Path, truth: Path | None, output: Path, 
     inputs = folder_inputs(
         model=(model, "model folder"),
         cohort=(cohort, "cohort folder"),
-        hospital=(truth, "folder of the synthetic hospital"),
+        truth=(truth, "folder of the synthetic hospital"),
     )
     run_stage(INTERVENTIONS, config_from(InterventionsConfig, values), inputs, output)
     for one in read_json(output / "interventions.json")["unanswerable"]:

@@ -197,13 +197,16 @@ class _Work:
         self, patients: Sequence[Any], work: Callable[[list[Any]], Sequence[Any]], split: str = "test"
     ) -> list[Any]:
         """The results (JSON-able) of `work`, batch by batch, for all examples of a split."""
+        sizes = sizes_of(self.cohort[split])
 
         def run(rows: Sequence[int]) -> list[Any]:
-            size = self.config.batch_size
-            batches = ([patients[row] for row in rows[start : start + size]] for start in range(0, len(rows), size))
-            return [result for batch in batches for result in work(batch)]
+            # By size, which gives the batches of `own_rows` again, however many processes share them.
+            order, size = sorted(rows, key=sizes.__getitem__), self.config.batch_size
+            batches = ([patients[row] for row in order[start : start + size]] for start in range(0, len(order), size))
+            found = dict(zip(order, (result for batch in batches for result in work(batch)), strict=True))
+            return [found[row] for row in rows]
 
-        return self._shared(sizes_of(self.cohort[split]), run)
+        return self._shared(sizes, run)
 
     def _shown(self, system: System, split: str = "test") -> list[tuple[str | None, Any]]:
         """Note and series of every example of a split as the system is shown them."""

@@ -12,7 +12,7 @@ from dataset_builder.contract.truth import TRUTH
 from dataset_builder.storage.progress import Report
 
 INTERVENTIONS = StageKind(
-    "interventions", InterventionsConfig, "clinragen.interventions.stage", reads={"hospital": (f"*{TRUTH}",)}
+    "interventions", InterventionsConfig, "clinragen.interventions.stage", reads={"truth": (f"*{TRUTH}",)}
 )
 
 
@@ -20,7 +20,7 @@ def run(config: InterventionsConfig, inputs: Mapping[str, Any], output: Path, re
     """Ask the input `model` about the test split of the input `cohort`.
 
     What supports which disease, and the terms of the alignment, are read from the model's folder, or where it has no
-    knowledge base from the cohort's own definitions. With the input `hospital`, the folder of the synthetic hospital
+    knowledge base from the cohort's own definitions. With the input `truth`, the folder of the synthetic hospital
     that the cohort comes from, causes that are known are removed; no model reads it.
     """
     from clinragen.claims.check import Checking
@@ -43,7 +43,7 @@ def run(config: InterventionsConfig, inputs: Mapping[str, Any], output: Path, re
 
     folder, parent = Path(inputs["cohort"]), Path(inputs["model"])
     cohort = load_examples(folder)
-    truth = read_truth(tables_of(inputs["hospital"])) if "hospital" in inputs else None
+    truth = read_truth(tables_of(inputs["truth"])) if "truth" in inputs else None
     model, processor = load_parent(parent)
     require_vocabulary(processor, cohort.vocabulary, str(parent))
     if (parent / KNOWLEDGE).is_file():

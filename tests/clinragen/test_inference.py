@@ -105,8 +105,8 @@ def test_a_folder_of_an_older_version_must_be_made_again(make_folder: Any) -> No
     path.write_text(json.dumps(without))
     with pytest.raises(SettingsError, match="older version; train it again with `clinragen train` or `clinragen run`"):
         Explainer.from_pretrained(folder)
-    path.write_text(json.dumps({**content, "format_version": 3}))
-    with pytest.raises(SettingsError, match="has the format 3, this version reads up to 2; update clinragen"):
+    path.write_text(json.dumps({**content, "format_version": 4}))
+    with pytest.raises(SettingsError, match="has the format 4, this version reads up to 3; update clinragen"):
         Explainer.from_pretrained(folder)
 
 

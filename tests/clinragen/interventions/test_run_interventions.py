@@ -93,7 +93,7 @@ def folders(save_model: Callable[..., Path], vocabulary: Vocabulary, tmp_path_fa
     return {
         "model": save_model(root / "model"),
         "cohort": write_cohort(root / "cohort", vocabulary),
-        "hospital": write_hospital(root / "hospital", list(range(first, first + SIZES["test"]))),
+        "truth": write_hospital(root / "hospital", list(range(first, first + SIZES["test"]))),
     }
 
 
@@ -207,9 +207,9 @@ def test_what_does_not_fit_is_refused_in_one_line(
     (other / "vocabulary.json").write_text(text)
     cases = {
         "the cohort's test split is empty; build a larger cohort": {"cohort": empty},
-        "has none of the cohort's held-out stays; give the hospital that": {"hospital": strangers},
+        "has none of the cohort's held-out stays; give the hospital that": {"truth": strangers},
         "Hypertension without complication": {"cohort": other},
-        "truth.jsonl.gz: is missing": {"hospital": tmp_path / "nothing"},
+        "truth.jsonl.gz: is missing": {"truth": tmp_path / "nothing"},
         "is not a folder; give the model folder": {"model": tmp_path / "nowhere"},
         "is not a model folder": {"model": tmp_path / "nothing"},
         "--patients: ": {"patients": 1},
