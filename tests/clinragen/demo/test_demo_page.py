@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import chromium
 from demo_server import COMMAND, Served, served, wait_until
 
 from clinragen.demo.patient import OWN
@@ -54,25 +55,8 @@ def page(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
-    driver_path, browser_path = shutil.which("chromedriver"), shutil.which("chromium")
-    if driver_path is None or browser_path is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have chromium and chromedriver")
-        pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser_path
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    for flag in f"{flags} --disable-component-update --disable-sync --window-size=1400,1100".split():
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
-    try:
-        yield browser
-    finally:
-        browser.quit()
+    with chromium(tmp_path, "1400,1100") as opened:
+        yield opened
 
 
 def value(browser: Any, name: str) -> str | None:

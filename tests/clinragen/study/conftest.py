@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import chromium
 from study_folder import write_study_inputs
 
 from clinragen.checking.inputs import read_standards
@@ -59,23 +59,5 @@ def large(make: Callable[..., Path]) -> Study:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Any]:
     """A real Chromium that downloads into `downloads` of the test's folder."""
-    driver_path, browser_path = shutil.which("chromedriver"), shutil.which("chromium")
-    if driver_path is None or browser_path is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have chromium and chromedriver")
-        pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser_path
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    for flag in f"{flags} --disable-component-update --disable-sync --window-size=1280,1000".split():
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path / "downloads")})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
-    try:
-        yield browser
-    finally:
-        browser.quit()
+    with chromium(tmp_path, "1280,1000") as opened:
+        yield opened
