@@ -9,7 +9,7 @@ import typer
 
 from clinragen.cli.from_config import argument, command, config_from, config_parameters, option
 from clinragen.cli.run_stage import OUTPUT_HELP, folder_inputs, run_stage
-from clinragen.cli.stage_commands import KNOWLEDGE_WHAT, cohort_option
+from clinragen.cli.stage_commands import KNOWLEDGE_WHAT, cohort_option, knowledge_option
 from clinragen.fairness.config import GroupsConfig
 
 
@@ -22,7 +22,7 @@ def add_command(app: typer.Typer) -> None:
             argument("evaluation", Path, "Folder that `evaluate` wrote."),
             cohort_option("`rationales`"),
             option("output", Path, OUTPUT_HELP),
-            option("knowledge", Path | None, "Knowledge folder of the rationales [default: the cohort's].", None),
+            knowledge_option(),
             *config_parameters(GroupsConfig),
         ],
         _groups,

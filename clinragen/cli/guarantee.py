@@ -9,10 +9,8 @@ import typer
 
 from clinragen.cli.from_config import argument, command, config_from, config_parameters, option
 from clinragen.cli.run_stage import OUTPUT_HELP, folder_inputs, run_stage
-from clinragen.cli.stage_commands import KNOWLEDGE_WHAT, cohort_option
+from clinragen.cli.stage_commands import HOSPITAL_WHAT, KNOWLEDGE_WHAT, cohort_option, knowledge_option, truth_option
 from clinragen.guarantee.config import GuaranteeConfig
-
-HOSPITAL = "folder of the synthetic hospital"
 
 
 def add_command(app: typer.Typer) -> None:
@@ -23,9 +21,9 @@ def add_command(app: typer.Typer) -> None:
         [
             argument("evaluation", Path, "Folder that `evaluate` wrote."),
             cohort_option("`rationales`"),
-            option("truth", Path, "Folder of the synthetic hospital that the cohort comes from."),
+            truth_option(required=True),
             option("output", Path, OUTPUT_HELP),
-            option("knowledge", Path | None, "Knowledge folder of the rationales [default: the cohort's].", None),
+            knowledge_option(),
             option("other_evaluation", Path | None, "The same model's evaluation on another hospital.", None),
             option("other_cohort", Path | None, "That evaluation's cohort.", None),
             option("other_truth", Path | None, "That cohort's synthetic hospital.", None),
@@ -49,7 +47,7 @@ def _guarantee(
         for role, what in (
             ("other_evaluation", "folder of an evaluation"),
             ("other_cohort", "cohort folder"),
-            ("other_truth", HOSPITAL),
+            ("other_truth", HOSPITAL_WHAT),
         )
     }
     from clinragen.pipeline.guarantee import GUARANTEE
@@ -57,7 +55,7 @@ def _guarantee(
     inputs = folder_inputs(
         evaluation=(evaluation, "folder of an evaluation"),
         cohort=(cohort, "cohort folder"),
-        truth=(truth, HOSPITAL),
+        truth=(truth, HOSPITAL_WHAT),
         knowledge=(knowledge, KNOWLEDGE_WHAT),
         **others,
     )

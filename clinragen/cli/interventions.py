@@ -9,6 +9,7 @@ import typer
 
 from clinragen.cli.from_config import argument, command, config_from, config_parameters, option
 from clinragen.cli.run_stage import OUTPUT_HELP, folder_inputs, run_stage
+from clinragen.cli.stage_commands import HOSPITAL_WHAT, truth_option
 from clinragen.interventions.stage import INTERVENTIONS, InterventionsConfig
 from dataset_builder.storage.files import read_json
 
@@ -21,7 +22,7 @@ def add_command(app: typer.Typer) -> None:
         [
             argument("model", Path, "Model folder."),
             option("cohort", Path, "Cohort folder (made by `rationales`)."),
-            option("truth", Path | None, "Folder of the synthetic hospital that the cohort comes from.", None),
+            truth_option(),
             option("output", Path, OUTPUT_HELP),
             *config_parameters(InterventionsConfig),
         ],
@@ -34,7 +35,7 @@ def _interventions(model: Path, cohort: Path, truth: Path | None, output: Path, 
     inputs = folder_inputs(
         model=(model, "model folder"),
         cohort=(cohort, "cohort folder"),
-        truth=(truth, "folder of the synthetic hospital"),
+        truth=(truth, HOSPITAL_WHAT),
     )
     run_stage(INTERVENTIONS, config_from(InterventionsConfig, values), inputs, output)
     for one in read_json(output / "interventions.json")["unanswerable"]:

@@ -9,7 +9,7 @@ import typer
 
 from clinragen.cli.from_config import argument, command, config_from, config_parameters, option
 from clinragen.cli.run_stage import folder_inputs
-from clinragen.cli.stage_commands import KNOWLEDGE_WHAT, cohort_option
+from clinragen.cli.stage_commands import HOSPITAL_WHAT, KNOWLEDGE_WHAT, cohort_option, knowledge_option, truth_option
 from clinragen.evaluation.config import RescoreConfig
 from dataset_builder.storage.files import read_json
 from dataset_builder.storage.processes import processes_of
@@ -26,8 +26,8 @@ def add_command(app: typer.Typer) -> None:
         [
             argument("evaluation", Path, "Folder that `evaluate` wrote."),
             cohort_option("`rationales`"),
-            option("knowledge", Path | None, "Knowledge folder of the rationales [default: the cohort's].", None),
-            option("truth", Path | None, "Folder of the synthetic hospital that the cohort comes from.", None),
+            knowledge_option(),
+            truth_option(),
             option("output", Path | None, f"Folder for the result [default: EVALUATION{SUFFIX}].", None),
             *config_parameters(RescoreConfig),
         ],
@@ -46,7 +46,7 @@ def _rescore(
         evaluation=(evaluation, "folder of an evaluation"),
         cohort=(cohort, "cohort folder"),
         knowledge=(knowledge, KNOWLEDGE_WHAT),
-        truth=(truth, "folder of the synthetic hospital"),
+        truth=(truth, HOSPITAL_WHAT),
     )
     from rich.console import Console
 

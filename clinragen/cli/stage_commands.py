@@ -21,6 +21,7 @@ from modeling_clinragen.errors import SettingsError
 from trainers.phases import PHASES
 
 KNOWLEDGE_WHAT = "folder with the knowledge base"
+HOSPITAL_WHAT = "folder of the synthetic hospital"
 RECIPE_ONLY = ("notices", "zero_shot")
 """Settings of the evaluation that have no option."""
 # Options that are given once for each value.
@@ -36,6 +37,17 @@ def output_option() -> Parameter:
 def cohort_option(made_by: str = "`build` or `rationales`") -> Parameter:
     """The option of a cohort to read."""
     return option("cohort", Path, f"Cohort folder (made by {made_by}).")
+
+
+def knowledge_option() -> Parameter:
+    """The option of the knowledge that rationales are checked by."""
+    return option("knowledge", Path | None, "Knowledge folder of the rationales [default: the cohort's].", None)
+
+
+def truth_option(*, required: bool = False) -> Parameter:
+    """The option of the synthetic hospital whose truth is known."""
+    said = "Folder of the synthetic hospital that the cohort comes from."
+    return option("truth", Path, said) if required else option("truth", Path | None, said, None)
 
 
 def add_stage_commands(app: typer.Typer) -> None:
@@ -109,8 +121,8 @@ def add_stage_commands(app: typer.Typer) -> None:
             cohort_option("`rationales`"),
             output_option(),
             *models,
-            option("knowledge", Path | None, "Knowledge folder of the rationales [default: the cohort's].", None),
-            option("truth", Path | None, "Folder of the synthetic hospital that the cohort comes from.", None),
+            knowledge_option(),
+            truth_option(),
             *config_parameters(EvaluateConfig, hidden=RECIPE_ONLY),
         ],
         _evaluate,
@@ -209,7 +221,7 @@ def _evaluate(cohort: Path, output: Path, knowledge: Path | None, truth: Path | 
     inputs = folder_inputs(
         cohort=(cohort, "cohort folder"),
         knowledge=(knowledge, KNOWLEDGE_WHAT),
-        truth=(truth, "folder of the synthetic hospital"),
+        truth=(truth, HOSPITAL_WHAT),
         **models,
     )
     run_stage(EVALUATE, config, inputs, output)

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from clinragen.cli.from_config import argument, command, config_from, config_parameters, option
+from clinragen.cli.stage_commands import knowledge_option
 from clinragen.study.config import StudyConfig
 from clinragen.study.judge_config import JudgeConfig
 from modeling_clinragen.errors import SettingsError
@@ -29,7 +30,7 @@ def add_commands(app: typer.Typer) -> None:
             option("cohort", Path, "Cohort folder (made by `rationales`)."),
             option("output", Path, "Folder for the study, which must be new."),
             option("evaluation", list[Path] | None, "Folder of `clinragen evaluate`; once for each.", None),
-            option("knowledge", Path | None, "Knowledge folder of the rationales [default: the cohort's].", None),
+            knowledge_option(),
             option("criteria", Path | None, "YAML file with other checklists [default: the shipped ones].", None),
             *config_parameters(StudyConfig, names=NAMES),
         ],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clinragen.interventions.config import InterventionsConfig
+from clinragen.pipeline.scored_cohort import checking_of
 from clinragen.pipeline.stage import StageKind
 from dataset_builder.contract.truth import TRUTH
 from dataset_builder.storage.progress import Report
@@ -23,13 +24,10 @@ def run(config: InterventionsConfig, inputs: Mapping[str, Any], output: Path, re
     knowledge base from the cohort's own definitions. With the input `truth`, the folder of the synthetic hospital
     that the cohort comes from, causes that are known are removed; no model reads it.
     """
-    from clinragen.claims.check import Checking
     from clinragen.evaluation.generate import require_vocabulary
     from clinragen.interventions.run import Asked, run_interventions
-    from clinragen.knowledge.assemble import base_of
-    from clinragen.knowledge.reader import KNOWLEDGE, load_knowledge, parse_knowledge
+    from clinragen.knowledge.reader import KNOWLEDGE
     from clinragen.pipeline.tables_folder import tables_of
-    from dataset_builder.contract.definitions import read_definitions
     from dataset_builder.contract.schema import load_examples
     from dataset_builder.contract.truth import read_truth
     from dataset_builder.storage.governance import (
@@ -46,11 +44,8 @@ def run(config: InterventionsConfig, inputs: Mapping[str, Any], output: Path, re
     truth = read_truth(tables_of(inputs["truth"])) if "truth" in inputs else None
     model, processor = load_parent(parent)
     require_vocabulary(processor, cohort.vocabulary, str(parent))
-    if (parent / KNOWLEDGE).is_file():
-        base = load_knowledge(parent / KNOWLEDGE, cohort.vocabulary)
-    else:
-        base = parse_knowledge(base_of(read_definitions(folder)), "the cohort's vocabulary", cohort.vocabulary)
-    checking = Checking(cohort.vocabulary, cohort.vocabulary.range_set(cohort.range_set), base)
+    knowledge = parent / KNOWLEDGE
+    checking = checking_of(cohort, folder, knowledge if knowledge.is_file() else None)
     parents = [cohort.provenance, *([read_provenance(parent)] if (parent / PROVENANCE).is_file() else [])]
     write_provenance(output, carry_provenance(parents, "interventions", {}))
     model.to(resolve_device(config.device))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinragen.fairness.config import GroupsConfig
-from clinragen.pipeline.scored_cohort import read_scored_cohort
+from clinragen.pipeline.scored_cohort import SAVED_ANSWERS, read_scored_cohort
 from clinragen.pipeline.stage import StageKind
 from dataset_builder.storage.progress import Progress, Report
 
@@ -22,7 +22,7 @@ GROUPS = StageKind(
     "groups",
     GroupsConfig,
     "clinragen.pipeline.groups",
-    reads={"evaluation": ("predictions.json", "predictions.safetensors", "provenance.json")},
+    reads={"evaluation": SAVED_ANSWERS},
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinragen.guarantee.config import ALPHAS, GuaranteeConfig
-from clinragen.pipeline.scored_cohort import read_scored_cohort
+from clinragen.pipeline.scored_cohort import SAVED_ANSWERS, read_scored_cohort
 from clinragen.pipeline.stage import StageKind
 from dataset_builder.contract.truth import TRUTH
 from dataset_builder.storage.progress import Progress, Report
@@ -16,10 +16,9 @@ from modeling_clinragen.errors import InputDataError
 if TYPE_CHECKING:
     from clinragen.guarantee.units import Units
 
-SAVED = ("predictions.json", "predictions.safetensors", "provenance.json")
 OTHER = "other_"
 """Before the role of an input of the other hospital."""
-READ = {"evaluation": SAVED, "truth": (f"*{TRUTH}",)}
+READ = {"evaluation": SAVED_ANSWERS, "truth": (f"*{TRUTH}",)}
 GUARANTEE = StageKind(
     "guarantee",
     GuaranteeConfig,

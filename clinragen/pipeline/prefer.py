@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from clinragen.pipeline.scored_cohort import checking_of
 from clinragen.pipeline.stage import StageKind
 from dataset_builder.storage.config_fields import LARGEST_SEED, check_values, setting
 from dataset_builder.storage.progress import Report
@@ -36,20 +37,14 @@ def run(config: PreferConfig, inputs: Mapping[str, Any], output: Path, report: R
     What supports which disease is read from the model's folder, or where it has no knowledge base from the cohort's
     own definitions.
     """
-    from clinragen.claims.check import Checking
-    from clinragen.knowledge.assemble import base_of
-    from clinragen.knowledge.reader import KNOWLEDGE, load_knowledge, parse_knowledge
+    from clinragen.knowledge.reader import KNOWLEDGE
     from clinragen.preference.run import train_preference
-    from dataset_builder.contract.definitions import read_definitions
     from dataset_builder.contract.schema import load_examples
 
     folder, model = Path(inputs["cohort"]), Path(inputs["model"])
     cohort = load_examples(folder)
-    if (model / KNOWLEDGE).is_file():
-        base = load_knowledge(model / KNOWLEDGE, cohort.vocabulary)
-    else:
-        base = parse_knowledge(base_of(read_definitions(folder)), "the cohort's vocabulary", cohort.vocabulary)
-    checking = Checking(cohort.vocabulary, cohort.vocabulary.range_set(cohort.range_set), base)
+    knowledge = model / KNOWLEDGE
+    checking = checking_of(cohort, folder, knowledge if knowledge.is_file() else None)
     train_preference(
         output,
         parent=model,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clinragen.evaluation.config import RescoreConfig
-from clinragen.pipeline.scored_cohort import read_scored_cohort
+from clinragen.pipeline.scored_cohort import SAVED_ANSWERS, read_scored_cohort
 from clinragen.pipeline.stage import StageKind
 from dataset_builder.contract.truth import TRUTH
 from dataset_builder.storage.progress import Report
@@ -19,7 +19,7 @@ RESCORE = StageKind(
     "rescore",
     RescoreConfig,
     "clinragen.pipeline.rescore",
-    reads={"evaluation": ("predictions.json", "predictions.safetensors", "provenance.json"), "truth": (f"*{TRUTH}",)},
+    reads={"evaluation": SAVED_ANSWERS, "truth": (f"*{TRUTH}",)},
 )
 
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from dataset_builder.contract.truth import HospitalTruth
 
 
+SAVED_ANSWERS = ("predictions.json", "predictions.safetensors", "provenance.json")
+"""Of an evaluation, the files that later stages read."""
+
+
 @dataclass(frozen=True, eq=False)
 class ScoredCohort:
     """A cohort, what supports which disease, and the truth of the synthetic hospital that it comes from, if any."""
@@ -30,20 +34,34 @@ def read_scored_cohort(inputs: Mapping[str, Any], *, rationales: bool = True) ->
     Without `rationales` to check, neither knowledge nor truth is read.
     """
     from clinragen.claims.check import Checking
-    from clinragen.knowledge.assemble import base_of
-    from clinragen.knowledge.reader import load_knowledge, parse_knowledge
-    from dataset_builder.contract.definitions import read_definitions
+    from clinragen.knowledge.reader import KNOWLEDGE
     from dataset_builder.contract.schema import load_examples
     from dataset_builder.contract.truth import read_truth
 
     folder = Path(inputs["cohort"])
     cohort = load_examples(folder)
-    ranges = cohort.vocabulary.range_set(cohort.range_set)
     if not rationales:
+        ranges = cohort.vocabulary.range_set(cohort.range_set)
         return ScoredCohort(cohort, Checking(cohort.vocabulary, ranges, None), None)
-    if "knowledge" in inputs:
-        base = load_knowledge(Path(inputs["knowledge"]) / "knowledge.json", cohort.vocabulary)
+    checking = checking_of(cohort, folder, Path(inputs["knowledge"]) / KNOWLEDGE if "knowledge" in inputs else None)
+    return ScoredCohort(cohort, checking, read_truth(tables_of(inputs["truth"])) if "truth" in inputs else None)
+
+
+def checking_of(cohort: CohortSplits, folder: Path, knowledge: Path | None) -> Checking:
+    """The standards that claims about a cohort are checked with.
+
+    Args:
+        cohort: The cohort.
+        folder: Where it is.
+        knowledge: The file of a knowledge base; None for the terms of the cohort's own definitions.
+    """
+    from clinragen.claims.check import Checking
+    from clinragen.knowledge.assemble import base_of
+    from clinragen.knowledge.reader import load_knowledge, parse_knowledge
+    from dataset_builder.contract.definitions import read_definitions
+
+    if knowledge is not None:
+        base = load_knowledge(knowledge, cohort.vocabulary)
     else:
         base = parse_knowledge(base_of(read_definitions(folder)), "the cohort's vocabulary", cohort.vocabulary)
-    checking = Checking(cohort.vocabulary, ranges, base)
-    return ScoredCohort(cohort, checking, read_truth(tables_of(inputs["truth"])) if "truth" in inputs else None)
+    return Checking(cohort.vocabulary, cohort.vocabulary.range_set(cohort.range_set), base)
