@@ -49,7 +49,7 @@ def served(model: Path) -> Iterator[str]:
     where = ["--host", "127.0.0.1", "--port", str(port)]
     if model.is_file():
         command = [sys.executable, "-m", "llama_cpp.server", "--model", str(model), "--n_ctx", "8192", *where]
-        command += ["--cache", "true", "--n_threads", "1", "--n_threads_batch", "1", "--verbose", "false"]
+        command += ["--n_threads", "1", "--n_threads_batch", "1", "--verbose", "false"]
         health = f"http://127.0.0.1:{port}/v1/models"
     else:
         command = [str(BIN / "transformers"), "serve", str(model), *where, "--device", "cpu", "--dtype", "bfloat16"]

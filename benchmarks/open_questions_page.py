@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainers.formatting import format_difference, format_score, markdown_table
+from trainers.formatting import format_difference, format_percent, format_score, markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -22,7 +22,7 @@ PAGE = ROOT / "docs" / "open-questions.md"
 NOT_HERE = "not answerable here, because"
 LEVEL = 0.05
 STUDENT = {"student_written": "written", "student_shown": "shown"}
-KNOWLEDGE_LINES = ("no-knowledge", "half-knowledge", "random-terms", "swapped-terms")
+KNOWLEDGE_LINES = ("no-knowledge", "half-knowledge", "without-mesh", "only-mesh", "random-terms", "swapped-terms")
 
 
 def read(name: str) -> dict[str, Any] | None:
@@ -70,6 +70,11 @@ def _biases(trust: Mapping[str, Any] | None, bias: Mapping[str, Any] | None) -> 
         )
         found = f"{len(tested)} comparisons, {len(apart)} below {LEVEL} after correction"
         rows.append([question, found + (f": {'; '.join(named)}" if apart else "")])
+    persons = None if trust is None else trust["interventions"].get("persons")
+    for one in (persons or {}).values():
+        effect = one["effect"]
+        changed = f"{format_percent(effect['changed'])} of the decisions change, of {effect['cases']} patients"
+        rows.append([f"{one['title']}: does the model list other diseases?", changed])
     rows.append(["Do a real teacher's biases survive?", f"{NOT_HERE} no large language model has taught here"])
     return [
         "## Do the teacher's biases survive?",

@@ -41,6 +41,7 @@ PARTS = {
 QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Does knowledge help?", ("no-knowledge", "half-knowledge", "knowledge-25", "knowledge-50", "knowledge-75")),
     ("Does it have to be the right knowledge?", ("random-terms", "swapped-terms")),
+    ("Which sources of it matter?", ("without-mesh", "only-mesh")),
     ("Do the phases help?", ("skip-note", "skip-lab", "end-to-end", "frozen")),
     (
         "Do rationales help the diagnosis?",

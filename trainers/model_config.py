@@ -110,6 +110,10 @@ class ModelConfig:
         "has another one's.",
         choices=("own", "random", "swapped"),
     )
+    knowledge_without: list[str] = setting(
+        [],
+        help="Sources whose terms the model is built without, such as MeSH or Wikipedia (ablations).",
+    )
     lora_r: int = setting(8, help="Rank of the LoRA adapters.", at_least=1, at_most=WIDEST)
     lora_alpha: int = setting(16, help="Scale of the LoRA adapters.", at_least=1, at_most=LARGEST_SCALE)
     lora_dropout: float = setting(0.05, help="Dropout of the LoRA adapters.", at_least=0, at_most=1)

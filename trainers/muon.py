@@ -71,6 +71,19 @@ class MuonWithAdamW(Optimizer):
         return loss
 
 
+def muon_with_adamw(model: ClinRaGenForConditionalGeneration, args: Any) -> MuonWithAdamW:
+    """The optimizer of a model's trainable parameters.
+
+    Args:
+        model: The model; what is frozen is left out.
+        args: Settings of the training: `muon_learning_rate`, `learning_rate`, `weight_decay`.
+    """
+    matrices, others = split_parameters(model)
+    return MuonWithAdamW(
+        matrices, others, matrix_lr=args.muon_learning_rate, lr=args.learning_rate, weight_decay=args.weight_decay
+    )
+
+
 def split_parameters(model: ClinRaGenForConditionalGeneration) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Trainable parameters, as (matrices of hidden layers, all others).
 

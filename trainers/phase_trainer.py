@@ -26,7 +26,7 @@ from trainers.division import require_division_possible
 from trainers.finite import require_finite_loss, require_finite_weights
 from trainers.four_bit import FourBitLayers
 from trainers.loss_meter import LossMeter
-from trainers.muon import MuonWithAdamW, split_parameters
+from trainers.muon import muon_with_adamw
 from trainers.phase_config import PhaseConfig
 from trainers.phases import Learns, Phase
 from trainers.reading import profile_inputs
@@ -281,14 +281,7 @@ class PhaseTrainer(Seq2SeqTrainer):
         """AdamW, or Muon with AdamW where `muon_learning_rate` is set."""
         if self.args.muon_learning_rate is None:
             return super().create_optimizer(model)
-        matrices, others = split_parameters(self.model)
-        self.optimizer: Any = MuonWithAdamW(
-            matrices,
-            others,
-            matrix_lr=self.args.muon_learning_rate,
-            lr=self.args.learning_rate,
-            weight_decay=self.args.weight_decay,
-        )
+        self.optimizer: Any = muon_with_adamw(self.model, self.args)
         return self.optimizer
 
     def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:

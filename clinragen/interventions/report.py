@@ -33,6 +33,9 @@ def write_report(found: Mapping[str, Any]) -> str:
         _verdict(found),
         "## The input changed",
         _effects({one["title"]: one["effect"] for one in found["inputs"].values()}),
+        "## The patient told of as somebody else",
+        _ABOUT_PERSONS,
+        _effects({one["title"]: one["effect"] for one in found["persons"].values()}),
         "## One variable removed",
         _effects({one["title"]: one["effect"] for one in found["variables"].values()}),
     ]
@@ -56,6 +59,10 @@ def write_report(found: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+_ABOUT_PERSONS = (
+    "Notes with the words for the patient's sex, race or age replaced, and nothing else. What changes is what the "
+    "model takes from these words alone."
+)
 _ABOUT_CAUSES = (
     "Listed diseases of the synthetic hospital that one sign alone shows, by its truth: one phrase of the note, whose "
     "sentences were removed, or one variable, whose readings in the course of the disease were replaced by normal "

@@ -14,7 +14,7 @@ from clinragen.evaluation.generate import require_vocabulary
 from clinragen.interventions.alignment import align, attention_on_terms, mean_attention, terms_of
 from clinragen.interventions.asking import Answers, Asker
 from clinragen.interventions.attributions import reason_against, weigh
-from clinragen.interventions.changes import INPUTS, PAIRS, remove_each_variable
+from clinragen.interventions.changes import INPUTS, PAIRS, PERSONS, remove_each_variable
 from clinragen.interventions.citations import Explain, cited_evidence, explain_with
 from clinragen.interventions.config import InterventionsConfig
 from clinragen.interventions.effects import contrast, micro_f1, run_intervention
@@ -30,7 +30,6 @@ from dataset_builder.storage.files import write_json
 from dataset_builder.storage.governance import provenance_notices
 from dataset_builder.storage.progress import Progress, Report, no_report
 from modeling_clinragen.errors import InputDataError, SettingsError
-from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 RESULT, REPORT = "interventions.json", "report.md"
 
@@ -88,7 +87,7 @@ def run_interventions(folder: Path, cohort: CohortSplits, asked: Asked) -> dict[
     found = {
         "decided_by": ask.decided_by,
         "held_out": _held_out(group, before, wanted=min(config.patients or len(cohort["test"]), len(cohort["test"]))),
-        **_inputs(group, before, ask, counted, cohort.vocabulary),
+        **_inputs(group, before, ask, counted, asked),
         "pairs": _pairs(group, before, ask, counted, asked),
         "known_cause": _known_cause(group, before, ask, explain, asked, counted),
         **_evidence(group, before, ask, asked, counted),
@@ -193,13 +192,17 @@ def _with_rationales(group: Group, asked: Asked) -> tuple[Group, Explain | None]
     return Group(tuple(cases), group.seed), explain
 
 
-def _inputs(group: Group, before: Answers, ask: Asker, counted: _Counted, vocabulary: Vocabulary) -> dict[str, Any]:
-    found: dict[str, Any] = {"inputs": {}, "variables": {}}
-    each = remove_each_variable(vocabulary)
-    for part, interventions in (("inputs", INPUTS), ("variables", each)):
+def _inputs(group: Group, before: Answers, ask: Asker, counted: _Counted, asked: Asked) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    each = remove_each_variable(asked.checking.vocabulary)
+    for part, interventions in (("inputs", INPUTS), ("persons", PERSONS), ("variables", each)):
+        found[part] = {}
         for intervention in interventions:
             counted.about(intervention.title.lower())
             scores, _, _ = run_intervention(intervention, group, before, ask)
+            if scores is None and part == "persons":
+                asked.cannot(f"{intervention.title}: does it change the diagnoses?", "no note says it of its patient")
+                continue
             found[part][intervention.name] = {"title": intervention.title, "effect": scores}
     return found
 

@@ -6,9 +6,9 @@ searches for them in notes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from clinragen.retrieval.passages import Passage
 from modeling_clinragen.errors import SettingsError
@@ -48,6 +48,11 @@ class Term:
     def surfaces(self) -> tuple[str, ...]:
         """Every form in which the term may occur in a text."""
         return (self.term, *self.spellings)
+
+    @property
+    def source_name(self) -> str:
+        """The source without the page or heading: what stands before the colon."""
+        return self.source.partition(":")[0]
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,9 @@ class TopicKnowledge:
     def all_terms(self) -> tuple[Term, ...]:
         """The judged terms, then the extracted ones."""
         return self.terms + self.extracted
+
+
+Topic = TypeVar("Topic", bound=TopicKnowledge)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,9 +157,38 @@ class KnowledgeBase:
         entry = next((topic for topic in self.variables if topic.key == key), None) or self.disease(key)
         return tuple(term.term for term in entry.all_terms)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where terms can be checked: the part of a term's source before the colon (`MeSH: Hypotension`), sorted."""
+        return tuple(sorted({term.source_name for topic in self.topics for term in topic.all_terms}))
+
+    def without_sources(self, names: Collection[str]) -> KnowledgeBase:
+        """The knowledge without the terms of some sources; signs and numbers stay.
+
+        Raises:
+            SettingsError: No term is from one of them, or all are from these.
+        """
+        unknown = sorted(set(names) - set(self.sources))
+        if unknown:
+            raise SettingsError(f"no term is from '{unknown[0]}'; choose from {', '.join(self.sources)}")
+        if names and set(names) == set(self.sources):
+            raise SettingsError("without these sources no term is left; for no knowledge set knowledge_fusion: none")
+        return replace(
+            self,
+            diseases=tuple(_without(entry, names) for entry in self.diseases),
+            variables=tuple(_without(entry, names) for entry in self.variables),
+        )
+
     def all_terms(self) -> tuple[str, ...]:
         """The knowledge vocabulary: every term of a disease or variable once, in model order."""
         return tuple(dict.fromkeys(term.term for topic in self.topics for term in topic.all_terms))
+
+
+def _without(entry: Topic, names: Collection[str]) -> Topic:
+    terms, extracted = (
+        tuple(term for term in part if term.source_name not in names) for part in (entry.terms, entry.extracted)
+    )
+    return replace(entry, terms=terms, extracted=extracted)
 
 
 def passage_id(passage: Passage) -> str:

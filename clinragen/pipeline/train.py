@@ -99,9 +99,11 @@ def run(
     elif config.model is None or "knowledge" not in inputs:
         raise SettingsError(f"phase '{config.phase}' needs a parent model, or both a model YAML and a knowledge base")
     else:
+        settings = load_model_config(config.model)
         base = load_knowledge(Path(inputs["knowledge"]) / "knowledge.json", cohort.vocabulary)
+        base = base.without_sources(settings.knowledge_without)
         disease_terms = {entry.key: base.terms_for(entry.key) for entry in base.diseases}
-        start = NewModel(load_model_config(config.model), list(base.all_terms()), disease_terms)
+        start = NewModel(settings, list(base.all_terms()), disease_terms)
     train_phase(
         config.phase,
         output,

@@ -37,6 +37,9 @@ class ClinicalPreferenceConfig(PreferenceConfig):
         False,
         help="Train an encoder-decoder's encoder as well; the disease head, which reads it, is calibrated anew then.",
     )
+    muon_learning_rate: float | None = setting(
+        None, help="Learning rate of Muon for hidden weight matrices; without it AdamW trains everything.", at_least=0
+    )
     attn_implementation: str | None = setting(
         None, help="Attention implementation during training (sdpa, eager, ...); the model's own by default."
     )

@@ -37,6 +37,7 @@ from trainers.calibration import calibrate_head
 from trainers.checkpoints import last_whole_checkpoint
 from trainers.data import PhaseExamples
 from trainers.finite import require_finite_weights
+from trainers.muon import muon_with_adamw
 from trainers.phases import phase_named
 from trainers.preference_clinical import ClinicalPolicy, learn_to_write, modalities
 from trainers.preference_config import read_preference_config
@@ -168,6 +169,8 @@ class _Round:
             policy=policy,
         )
         self._trainer.remove_callback(PrinterCallback)
+        if args.muon_learning_rate is not None:
+            self._trainer.optimizer = muon_with_adamw(model, args)
 
     def run(self, report: Report) -> None:
         """Make the pairs where they are not there yet, train, and leave the model and its curve in the folder."""

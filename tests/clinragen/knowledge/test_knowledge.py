@@ -18,7 +18,7 @@ from clinragen.knowledge.reader import RESOURCES
 from clinragen.knowledge.shipped import build_shipped
 from clinragen.knowledge.writer import fill_knowledge
 from dataset_builder.contract.definitions import read_definitions, shipped_definitions
-from dataset_builder.storage.files import write_json
+from dataset_builder.storage.files import read_yaml, write_json
 from dataset_builder.storage.governance import PROVENANCE, read_provenance
 from modeling_clinragen.errors import InputDataError, SettingsError
 
@@ -300,3 +300,30 @@ def test_a_base_of_another_vocabulary_is_refused(tmp_path: Path, content: dict[s
     with pytest.raises(InputDataError, match="in diseases is missing or not in the vocabulary"):
         fill_knowledge(tmp_path / "stage", content, tiny_definitions(tmp_path))
     assert not (tmp_path / "stage").exists()
+
+
+def test_a_source_left_out_takes_its_terms_and_nothing_else(knowledge: KnowledgeBase) -> None:
+    assert {"MeSH", "Wikipedia", "MedlinePlus"} < set(knowledge.sources)
+    left = knowledge.without_sources(["MeSH"])
+    for before, after in zip(knowledge.topics, left.topics, strict=True):
+        assert after.terms == tuple(term for term in before.terms if not term.source.startswith("MeSH"))
+        assert after.passages == before.passages
+    assert [entry.signs for entry in left.diseases] == [entry.signs for entry in knowledge.diseases]
+    assert 0 < len(left.all_terms()) < len(knowledge.all_terms())
+    assert knowledge.without_sources([]) == knowledge
+
+
+@pytest.mark.parametrize("of", [["MESH"], None])
+def test_sources_that_leave_no_term_or_are_unknown_are_refused(knowledge: KnowledgeBase, of: list[str] | None) -> None:
+    with pytest.raises(SettingsError, match="choose from" if of else "knowledge_fusion: none"):
+        knowledge.without_sources(knowledge.sources if of is None else of)
+
+
+def test_the_two_shipped_source_ablations_divide_the_knowledge(knowledge: KnowledgeBase) -> None:
+    recipes = Path(__file__).resolve().parents[3] / "recipes" / "ablations"
+    for folder in (recipes, recipes / "phases"):
+        without, only = (
+            read_yaml(folder / f"{name}-mesh.yaml")["change"]["model"]["knowledge_without"]
+            for name in ("without", "only")
+        )
+        assert sorted([*without, *only]) == list(knowledge.sources)

@@ -18,6 +18,7 @@ from clinragen.preference import rewards
 from clinragen.preference import run as preference_run
 from dataset_builder.storage.progress import Progress, no_report
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+from trainers.muon import MuonWithAdamW
 
 SETTINGS: dict[str, Any] = {
     "train_backbone": True,
@@ -36,6 +37,8 @@ SETTINGS: dict[str, Any] = {
 }
 DPO = {**SETTINGS, "loss": "dpo", "rounds": 2, "verified": True, "length_tolerance": 1.0, "chosen_weight": 0.5}
 GRPO = {**SETTINGS, "loss": "grpo", "beta": 0.05}
+
+MUON = {"muon_learning_rate": 1e-3}
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +95,7 @@ class StopError(Exception):
     pass
 
 
-@pytest.mark.parametrize(("settings", "stops"), [(DPO, 7), (GRPO, 3)], ids=["dpo", "grpo"])
+@pytest.mark.parametrize(("settings", "stops"), [({**DPO, **MUON}, 7), (GRPO, 3)], ids=["dpo", "grpo"])
 def test_an_interrupted_training_ends_where_a_straight_one_does(
     settings: dict[str, Any], stops: int, tiny_run: Path, tmp_path: Path
 ) -> None:
@@ -111,15 +114,23 @@ def test_an_interrupted_training_ends_where_a_straight_one_does(
     with pytest.raises(StopError):
         run(config, inputs, tmp_path / "broken", stop)
     made: list[int] = []
-    original = preference_run.ClinRaGenPreferenceTrainer.make_pairs
+    optimizers: list[Any] = []
+    trainer = preference_run.ClinRaGenPreferenceTrainer
+    original, original_train = trainer.make_pairs, trainer.train
 
     def counted(self: Any, *args: Any) -> Any:
         made.append(1)
         return original(self, *args)
 
+    def trained(self: Any, *args: Any, **kwargs: Any) -> Any:
+        optimizers.append(self.optimizer)
+        return original_train(self, *args, **kwargs)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preference_run.ClinRaGenPreferenceTrainer, "make_pairs", counted)
+        patch.setattr(trainer, "make_pairs", counted)
+        patch.setattr(trainer, "train", trained)
         run(config, inputs, tmp_path / "broken", no_report)
+    assert all(isinstance(one, MuonWithAdamW) == ("muon_learning_rate" in settings) for one in optimizers)
     assert not made, "the pairs of the interrupted round are on the disk"
     one, other = (
         ClinRaGenForConditionalGeneration.from_pretrained(tmp_path / name).state_dict()
