@@ -262,11 +262,11 @@ class ClinRaGenPreferenceTrainer(Seq2SeqTrainer):
 
 
 class RepeatedChunks(torch.utils.data.Sampler[int]):
-    """Places in an order that depends on seed and epoch alone, each chunk so many times in a row.
+    """Indices in an order that seed and epoch alone decide; several steps in a row may get the same ones.
 
     Args:
-        size: How many places there are.
-        chunk: Places of one optimizer step. What is left over at the end is left out, unless there is no whole chunk.
+        size: How many indices there are.
+        chunk: Indices of one optimizer step. An incomplete last chunk is dropped, unless it is the only one.
         repeats: Steps that get the same chunk.
         seed: Of the order.
     """

@@ -1,7 +1,7 @@
 """Losses of a training on open data, in trackio's own files on this machine.
 
-trackio lies apart from the other libraries (`make install-dev`), like the library of four bits: it would be a tracker of
-every training.
+trackio lies apart from the other libraries (`make install-dev`), as the library of four bits does: what it requires
+would change the web servers of the other tests.
 """
 
 from __future__ import annotations
