@@ -15,8 +15,10 @@ from dataset_builder.cohort.clocks import check_clocks
 from dataset_builder.cohort.config import CohortConfig
 from dataset_builder.cohort.dataset_card import write_card
 from dataset_builder.cohort.example_writer import example_writer
-from dataset_builder.cohort.examples import assemble
-from dataset_builder.cohort.labels import extract_labels
+from dataset_builder.cohort.examples import Labels, assemble
+from dataset_builder.cohort.fhir_tables import with_tables
+from dataset_builder.cohort.found_items import find_items, records_in_words
+from dataset_builder.cohort.labels import extract_labels, known_diseases
 from dataset_builder.cohort.leakage_audit import LeakageAudit
 from dataset_builder.cohort.measurements import extract_measurements
 from dataset_builder.cohort.notes import check_note_policy, make_note_reader
@@ -43,6 +45,7 @@ from dataset_builder.storage.progress import Progress, Report, no_report
 
 logger = logging.getLogger(__name__)
 
+SCRATCH = "scratch"
 PART = 500  # stays that are in Python's memory at a time
 
 
@@ -113,7 +116,7 @@ def _fill(
     folder: Path, located: LocatedSource, config: CohortConfig, definitions: Definitions, report: Report
 ) -> dict[str, Any]:
     write_definitions(folder, definitions)
-    scratch = folder / "scratch"  # spilled rows are patient data: they stay in the user's own folder
+    scratch = folder / SCRATCH  # spilled rows are patient data: they stay in the user's own folder
     scratch.mkdir()
     with ThreadPoolExecutor(max_workers=1) as thread:
         described = thread.submit(
@@ -127,7 +130,7 @@ def _fill(
     write_card(folder, definitions.vocabulary, provenance)
     audit = provenance["leakage_audit"]
     logger.info("built %d examples; leakage audit: %s", provenance["examples"]["total"], _in_words(audit))
-    for line in counts_in_words(provenance["items"]):
+    for line in (*records_in_words(provenance["records"]), *counts_in_words(provenance["items"])):
         logger.info("%s", line)
     for note in provenance["left_out"]:
         logger.info("left out: %s", note)
@@ -142,6 +145,9 @@ def _write_examples(
     """Write data/<split>.parquet below `folder`; return the counts for the provenance."""
     vocabulary = definitions.vocabulary
     report(Progress(0, None, "stays"))
+    located, made = with_tables(located, folder / SCRATCH)
+    located, records = find_items(con, located, vocabulary.variables)
+    check_note_policy(config.note_policy, located)
     check_clocks(con, located)
     rejects = Rejects(config.max_unreadable)
     stays, filter_counts = select_stays(con, located, config.filters, rejects)
@@ -156,6 +162,15 @@ def _write_examples(
         refuse_empty(filter_counts, located, reject_log)
     report(Progress(0, None, "labels and notes"))
     labels, label_counts = extract_labels(con, located, definitions, stays, rejects, all_codes=config.all_codes)
+    known = known_diseases(located, definitions)
+    if not known.all():
+        unknown = [one.name for one, there in zip(vocabulary.diseases, known, strict=True) if not there]
+        label_counts["diseases_with_unknown_labels"] = len(unknown)
+        named = f" ({', '.join(unknown)})" if known.any() else ""
+        rejects.warnings.append(
+            f"{located.source.title} has no codes of {len(unknown)} of {len(known)} diseases{named}: their labels are "
+            "unknown, so that nothing can be trained on or scored by them"
+        )
     notes = make_note_reader(con, located, config.note_policy, stays, rejects)
 
     write_groups(folder, located.release.name, stays)
@@ -170,7 +185,7 @@ def _write_examples(
                 located.release.name,
                 part,
                 series.read(part),
-                labels=labels,
+                labels=Labels(labels, known),
                 notes=notes.read(part),
                 note_policy=config.note_policy,
                 vocabulary=vocabulary,
@@ -183,6 +198,8 @@ def _write_examples(
         "patients": patients,
         "examples": {**audit.examples, "total": len(table)},
         "series": series.counts,
+        "absent_tables": sorted(set(located.source.tables) - set(located.paths)),
+        "records": [*made, *records],
         "items": reject_log,
         "labels": label_counts,
         "positives": audit.positives(),

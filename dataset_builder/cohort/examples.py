@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -14,12 +15,25 @@ from modeling_clinragen.lab_words_clinragen import count_levels, summary_text
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Which diseases stays have, as far as the source can say.
+
+    Args:
+        of_stay: By stay_id, a vector (diseases,) of 0 and 1; a stay without one has none.
+        known: Which diseases the source can say something of, (diseases,); the labels of the others become null.
+    """
+
+    of_stay: Mapping[int, np.ndarray]
+    known: np.ndarray
+
+
 def assemble(
     source: str,
     stays: pa.Table,
     series: Series,
     *,
-    labels: Mapping[int, np.ndarray],
+    labels: Labels,
     notes: Mapping[int, str],
     note_policy: str,
     vocabulary: Vocabulary,
@@ -31,7 +45,7 @@ def assemble(
         source: What every example's id begins with.
         stays: subject_id, hadm_id, stay_id and prediction_time of each stay.
         series: The series of exactly these stays.
-        labels: By stay_id, a vector (diseases,) of 0 and 1.
+        labels: Of the diseases.
         notes: By stay_id.
         note_policy: How the notes were made.
         vocabulary: Variables and diseases, in order.
@@ -44,7 +58,7 @@ def assemble(
     # Not in one reduceat over all stays, which takes a temporary array of eight times their size.
     counts = (np.count_nonzero(levels[:, first:end], axis=1) for first, end in pairwise(offsets))
     none = np.zeros(len(diseases), dtype=np.int8)
-    label_rows = [labels.get(stay_id, none) for stay_id in stay_ids.tolist()]
+    label_rows = [labels.of_stay.get(stay_id, none) for stay_id in stay_ids.tolist()]
     names = [[disease.name for disease, present in zip(diseases, row, strict=True) if present] for row in label_rows]
     count = len(stay_ids)
     empty = [""] * count
@@ -65,7 +79,7 @@ def assemble(
         "lab_values": _nested(offsets, flat_values, values.shape[1]),
         "lab_observed": _nested(offsets, flat_observed, values.shape[1]),
         "lab_summary": [summary_text(counts_of_stay, vocabulary) for counts_of_stay in counts],
-        "labels": pa.FixedSizeListArray.from_arrays(np.concatenate([*label_rows, none[:0]]), len(diseases)),
+        "labels": pa.FixedSizeListArray.from_arrays(_flat_labels(label_rows, labels.known), len(diseases)),
         "diagnoses": pa.array(names, pa.list_(pa.string())),
         "rationale_note": empty,
         "rationale_lab": empty,
@@ -73,6 +87,11 @@ def assemble(
     }
     schema = example_schema(vocabulary)
     return pa.table([pa.chunked_array([_array(filled[name.name])]).cast(name.type) for name in schema], schema=schema)
+
+
+def _flat_labels(rows: list[np.ndarray], known: np.ndarray) -> pa.Array:
+    flat = np.concatenate([*rows, np.zeros(0, dtype=np.int8)])
+    return pa.array(flat, pa.int8(), mask=None if known.all() else np.tile(~known, len(rows)))
 
 
 def _nested(offsets: np.ndarray, flat: pa.Array, width: int) -> pa.ListArray:

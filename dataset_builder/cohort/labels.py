@@ -28,6 +28,18 @@ def normalise_code(code: ibis.Column) -> ibis.Column:
     return code.upper().re_replace("[^0-9A-Z]", "")
 
 
+def known_diseases(located: LocatedSource, definitions: Definitions) -> np.ndarray:
+    """Which diseases the source can say anything of, bool `(diseases,)`; the labels of the others are unknown.
+
+    Without a table of diagnoses that is none; where all its codes are of one version, those with a code in it.
+    """
+    diseases = definitions.vocabulary.diseases
+    if "diagnoses" not in located.paths:
+        return np.zeros(len(diseases), dtype=bool)
+    version = located.source.tables["diagnoses"].constants.get("icd_version")
+    return np.array([version is None or bool(definitions.codes[one.key].get(int(version))) for one in diseases])
+
+
 def extract_labels(
     con: Any,
     located: LocatedSource,
@@ -39,8 +51,8 @@ def extract_labels(
 ) -> tuple[dict[int, np.ndarray], dict[str, int]]:
     """Labels by stay_id, each an int8 vector (diseases,) of 0 and 1, and counts.
 
-    A stay without an entry has none of the diseases. Diagnoses go by stay where the source has them so, otherwise by
-    admission.
+    A stay without an entry has none of the diseases that `known_diseases` names. Diagnoses go by stay where the source
+    has them so, otherwise by admission.
 
     Args:
         con: The open engine.
@@ -54,6 +66,8 @@ def extract_labels(
         InputDataError: The dictionary is needed and missing.
     """
     diseases = definitions.vocabulary.diseases
+    if "diagnoses" not in located.paths:
+        return {}, {"diagnosis_rows": 0, "labels": 0}
     rows = read_table(con, located, "diagnoses")
     key = "stay_id" if "stay_id" in rows.columns else "hadm_id"
     rows = rows.join(stays.select(*{key, "stay_id"}), key)

@@ -86,7 +86,9 @@ class LeakageAudit:
         """Look at a part of a split, a table of the data contract."""
         notes = examples["note"].to_pylist()
         self.examples[split] += len(notes)
-        labels = np.array(examples["labels"].to_pylist(), dtype=np.int8).reshape(len(notes), len(self._patterns))
+        # What is unknown is no positive.
+        flat = examples["labels"].combine_chunks().flatten().fill_null(0)
+        labels = flat.to_numpy(zero_copy_only=False).reshape(len(notes), len(self._patterns))
         self._positives = labels.sum(axis=0) + (0 if self._positives is None else self._positives)
         for subject, note, label in zip(examples["subject_id"].to_pylist(), notes, labels, strict=True):
             self._splits_of_subject.setdefault(subject, set()).add(split)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from dataset_builder.cohort.cells import form_of
 from dataset_builder.cohort.expressions import hours_between, is_midnight, number_in
+from dataset_builder.cohort.found_items import UNIT, item_in_unit
 from dataset_builder.cohort.reject_log import REASONS, add_to_rejects, reject_log
 from dataset_builder.cohort.rejects import Rejects
 from dataset_builder.cohort.remainders import add_remainders
@@ -84,6 +85,8 @@ def _rows(
     known = _known_items(located.source, spec, variables)
     items = known["item"].to_pylist()
     events = read_table(con, located, spec.name, forms=_forms(spec, items))
+    if spec.has(UNIT):
+        events = events.mutate(item=item_in_unit(events.item, events[UNIT]))
     if spec.wide:
         events = _long(_in_stays(events, spec, stays).cross_join(ibis.memtable(known)), items)
     else:
@@ -114,7 +117,7 @@ def _known_items(source: Source, spec: TableSpec, variables: tuple[Variable, ...
         if item.table == spec.name:
             low, high = variables[position[item.variable]].plausible
             row = {"item": item.item, "item_number": number, "variable": position[item.variable]}
-            row |= {"low": low, "high": high}
+            row |= {"low": low, "high": high, "unit_known": item.unit_known}
             pieces = source.pieces_of(item)
             for index in range(source.max_pieces):
                 piece = pieces[min(index, len(pieces) - 1)]
@@ -122,7 +125,7 @@ def _known_items(source: Source, spec: TableSpec, variables: tuple[Variable, ...
             rows.append(row)
             if item.item.isdecimal() and not spec.wide:
                 rows.append({**row, "item": f"{item.item}.0"})  # as pandas writes ids that may be missing
-    types = {"item": pa.string(), "item_number": pa.int16(), "variable": pa.int8()}
+    types = {"item": pa.string(), "item_number": pa.int16(), "variable": pa.int8(), "unit_known": pa.bool_()}
     return pa.Table.from_pylist(rows, pa.schema([(name, types.get(name, pa.float64())) for name in rows[0]]))
 
 
@@ -153,6 +156,7 @@ def _reason(events: ibis.Table, end: float | None) -> ibis.Column:
         "unknown_stay": events.stay_id.isnull(),
         "no_time": events.hours.isnull(),
         "not_a_number": events.value.isnull(),
+        "unknown_unit": ~events.unit_known,
         "outside_stay": (events.hours < 0) | (events.hours > events.stay_hours),
         # Comparisons with NaN differ between engines; a NaN is implausible on each.
         "implausible": events.value.isnan() | (events.value < events.low) | (events.value > events.high),

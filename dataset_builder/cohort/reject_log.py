@@ -16,6 +16,7 @@ REASONS = (
     "marked_as_error",
     "no_time",
     "not_a_number",
+    "unknown_unit",
     "outside_stay",
     "after_window",
     "implausible",
@@ -23,6 +24,7 @@ REASONS = (
 )
 # Those that say that a row cannot be read; the others are a matter of the cohort or of the patient.
 UNREADABLE = ("unknown_stay", "no_time", "not_a_number")
+USELESS = (*UNREADABLE, "unknown_unit", "implausible")
 
 
 def reject_log(counted: list[dict[str, Any]], source: Source) -> list[dict[str, Any]]:
@@ -79,7 +81,7 @@ def add_to_rejects(
     rejects.add(place, rows, reasons, most_frequent(forms))
     for entry in log:
         rejected = entry["rejected"]
-        lost = sum(count for reason, count in rejected.items() if reason in (*UNREADABLE, "implausible"))
+        lost = sum(count for reason, count in rejected.items() if reason in USELESS)
         if entry["table"] == spec.name and lost == entry["rows"] > 0:
             why = ", ".join(f"{reason}: {count:,}" for reason, count in rejected.items())
             rejects.warn(place, f"no row of item {entry['item']} ({entry['label']}) can be used ({why})")

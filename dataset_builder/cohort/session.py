@@ -15,6 +15,7 @@ import ibis
 
 from dataset_builder.cohort.cells import form_where_unreadable, typed
 from dataset_builder.cohort.config import ENGINES
+from dataset_builder.cohort.event_tables import table_of_events
 from dataset_builder.engines.engine import Engine, missing_library_named
 from dataset_builder.engines.places import Place
 from dataset_builder.sources.locate import LocatedSource
@@ -62,6 +63,8 @@ def read_table(con: Engine, located: LocatedSource, name: str, forms: Sequence[s
     spec, place = located.source.tables[name], located.paths[name]
     with errors_named(con, place):
         table = con.read(place)
+    if spec.view is not None:
+        table = table_of_events(table, located.source, name, place)
     return _logical(table, spec, place, [name for name in forms if name in spec.columns])
 
 

@@ -13,6 +13,7 @@ from modeling_clinragen.errors import InputDataError, SettingsError
 
 # Training and validation together to test as 4 : 1, the paper's proportion.
 FRACTIONS = (0.7, 0.1, 0.2)
+MEDS_SPLITS = {"tuning": "validation", "held_out": "test"}
 
 
 def split_of(subject_id: int, *, seed: int = 0, fractions: tuple[float, float, float] = FRACTIONS) -> str:
@@ -49,9 +50,13 @@ def assign_splits(
 
 
 def read_splits(path: Path) -> dict[int, str]:
-    """Read a user's splits: a CSV with subject_id,split, or a JSON object {split: [subject_id, ...]}."""
+    """Read a user's splits: a CSV with subject_id,split, or a JSON object {split: [subject_id, ...]}.
+
+    A MEDS dataset has them in `metadata/subject_splits.parquet`, under names of its own (`MEDS_SPLITS`).
+    """
     path = Path(path)
-    pairs = _json_pairs(path) if path.suffix == ".json" else _csv_pairs(path)
+    readers = {".json": _json_pairs, ".parquet": _parquet_pairs}
+    pairs = readers.get(path.suffix, _csv_pairs)(path)
     splits: dict[int, str] = {}
     for where, subject, split in pairs:
         if split not in SPLITS:
@@ -75,6 +80,22 @@ def _csv_pairs(path: Path) -> list[tuple[str, str, str]]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputDataError(f"{path}: is not a readable CSV file; save it as UTF-8") from error
     return [(f"row {n}", row["subject_id"] or "", (row["split"] or "").strip()) for n, row in enumerate(rows, start=2)]
+
+
+def _parquet_pairs(path: Path) -> list[tuple[str, str, str]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(path, columns=["subject_id", "split"]).to_pylist()
+    except FileNotFoundError as error:
+        raise InputDataError(f"{path}: is missing; check the path") from error
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise InputDataError(f"{path}: is not readable parquet with the columns subject_id and split") from error
+    return [
+        (f"row {number}", str(row["subject_id"]), MEDS_SPLITS.get(row["split"], str(row["split"])))
+        for number, row in enumerate(rows, start=1)
+    ]
 
 
 def _json_pairs(path: Path) -> list[tuple[str, str, str]]:

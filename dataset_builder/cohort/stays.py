@@ -60,18 +60,14 @@ def select_stays(
     hours = hours_between(stays.out_time, stays.in_time)
     stays = stays.mutate(stay_hours=hours, age=_age(stays).clip(upper=MAX_AGE))
     stays = store(con, "all_stays", stays.filter(stays.stay_hours > 0))
-    diagnoses = read_table(con, located, "diagnoses")
-    diagnoses = diagnoses.filter(diagnoses.icd_code.strip() != "")
-    coded_by = "stay_id" if "stay_id" in diagnoses.columns else "hadm_id"
-    coded = store(con, "coded", diagnoses.select(coded_by).distinct(), located.paths["diagnoses"])
-    _check_ids(coded, located, "diagnoses")
-
     steps: dict[str, Callable[[ibis.Table], ibis.Table]] = {
         "no_transfers": _no_transfers,
         "single_stay": _single_stay,
         "adults": lambda table: table.filter(table.age >= ADULT_AGE),
-        "coded": lambda table: table.semi_join(coded, coded_by),
     }
+    # Without the table the labels of every stay are unknown, and recorded as such.
+    if "diagnoses" in located.paths:
+        steps["coded"] = _coded(con, located)
     counts = [
         {"filter": "all ICU stays", "stays": count_rows(tables["stays"])},
         {"filter": "known_times", "stays": count_rows(stays)},
@@ -145,6 +141,15 @@ def _number_subjects(stays: ibis.Table, located: LocatedSource) -> ibis.Table:
             "hyphen); use the table as it was published"
         )
     return stays.mutate(subject_id=first.cast("int64") * 1_000_000_000 + second.cast("int64"))
+
+
+def _coded(con: Any, located: LocatedSource) -> Callable[[ibis.Table], ibis.Table]:
+    diagnoses = read_table(con, located, "diagnoses")
+    diagnoses = diagnoses.filter(diagnoses.icd_code.strip() != "")
+    coded_by = "stay_id" if "stay_id" in diagnoses.columns else "hadm_id"
+    coded = store(con, "coded", diagnoses.select(coded_by).distinct(), located.paths["diagnoses"])
+    _check_ids(coded, located, "diagnoses")
+    return lambda table: table.semi_join(coded, coded_by)
 
 
 def _no_transfers(stays: ibis.Table) -> ibis.Table:

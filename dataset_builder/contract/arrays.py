@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
+from modeling_clinragen.errors import InputDataError
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -36,5 +38,28 @@ def series_column(examples: Dataset) -> list[SeriesArrays]:
 
 
 def label_matrix(examples: Dataset) -> np.ndarray:
-    """Labels as `(examples, diseases)` int8."""
+    """Labels as `(examples, diseases)` int8. Raises `InputDataError` where a label is unknown."""
+    require_labels(examples)
     return np.array(examples["labels"], dtype=np.int8)
+
+
+def require_labels(examples: Dataset) -> None:
+    """Refuse examples with unknown labels, which would pass for diseases that the patients do not have.
+
+    Raises:
+        InputDataError: A label is null; the message counts the examples.
+    """
+    if "labels" not in examples.column_names:
+        return
+    column = examples.data.column("labels").combine_chunks()
+    unknown = int(column.is_null().sum().as_py() or 0) or column.flatten().null_count
+    refuse_unknown_labels(unknown, len(examples))
+
+
+def refuse_unknown_labels(unknown: int, examples: int) -> None:
+    """Raise `InputDataError` where `unknown`, the number of unknown labels of so many examples, is not 0."""
+    if unknown:
+        raise InputDataError(
+            f"{unknown} labels of {examples} examples are unknown, because the source of the cohort has no codes of "
+            "these diseases; use a cohort with codes, or a vocabulary of what the source records (docs/contract.md)"
+        )

@@ -22,12 +22,13 @@ from modeling_clinragen.vocabulary_clinragen import (
 # fmt: off
 VARIABLE_FIELDS = frozenset({
     "name", "short", "aliases", "unit", "text_unit", "decimals", "plausible", "fill", "units", "unitless", "ranges",
-    "scale", "words", "queries", "terms", "items",
+    "scale", "words", "queries", "terms", "items", "loinc",
 })
 # fmt: on
 DISEASE_FIELDS = frozenset({"name", "kind", "ccs", "codes", "history_counts", "queries", "terms", "values", "signs"})
 WORD_FIELDS = frozenset({"names", "units", "conditions", "extremes"})
 TERM_FIELDS = ("term", "kind", "source")
+LOINC = re.compile("[0-9]{1,7}-[0-9]")
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
 
 
@@ -66,10 +67,13 @@ def read_variable(
             scale=_scale(entry["scale"], path) if entry.get("scale") else None,
             words=_words(entry.get("words", {}), path),
         )
-        about = {name: entry[name] for name in ("queries", "terms", "items") if name in entry}
+        about = {name: entry[name] for name in ("queries", "terms", "items", "loinc") if name in entry}
         for listed in about.get("items", {}).values():
             for item in listed:
                 check_item(item, str(path))
+        for code, label in about.get("loinc", {}).items():
+            if not LOINC.fullmatch(code) or not isinstance(label, str):
+                raise InputDataError(f"{path}: loinc must map codes such as 8867-4, in quotes, to what they name")
         _check_terms(about.get("terms", []), path)
     except MALFORMED as error:
         raise InputDataError(f"{path}: {error} is missing or malformed; see the shipped variables") from error

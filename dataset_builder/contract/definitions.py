@@ -33,7 +33,7 @@ class Definitions:
 
     Args:
         vocabulary: What the model knows.
-        variables, diseases: By key, what else is written about each: `items` of sources; `codes` and `ccs`;
+        variables, diseases: By key, what else is written about each: `items` of sources, `loinc`; `codes` and `ccs`;
             `queries`, `terms`, `values`, `signs` and `history_counts` of the domain knowledge.
     """
 
@@ -52,6 +52,10 @@ class Definitions:
     def items(self, key: str) -> Mapping[str, tuple[Any, ...]]:
         """By source, what measures a variable that the source's own file does not know."""
         return {source: tuple(listed) for source, listed in self.variables[key].get("items", {}).items()}
+
+    def loinc(self, key: str) -> Mapping[str, str]:
+        """LOINC codes that measure a variable, with what each names."""
+        return dict(self.variables[key].get("loinc", {}))
 
     def left_out(self) -> list[str]:
         """In words, what nobody can say of a variable or disease because its file does not define it."""

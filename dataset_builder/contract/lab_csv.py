@@ -55,10 +55,18 @@ def read_lab_csv(path: Path, vocabulary: Vocabulary, *, at_most: int | None = No
         InputDataError: The file cannot be read as such a series. The message names the file, the column and the row,
             and never a value.
     """
-    path = Path(path)
-    by_name = {name: variable for variable in vocabulary.variables for name in names_of(variable)}
-    file = read_csv_file(path, lambda title: _is_known(title, by_name))
-    times, columns = _read_header(file, by_name)
+    by_name = _by_name(vocabulary)
+    return read_table(read_csv_file(Path(path), lambda title: _is_known(title, by_name)), vocabulary, at_most=at_most)
+
+
+def read_table(file: CsvFile, vocabulary: Vocabulary, *, at_most: int | None = None) -> LabSeries:
+    """Read a series from the cells of a file, or of another table of the same form; see `read_lab_csv`.
+
+    Raises:
+        InputDataError: As `read_lab_csv`.
+    """
+    path = file.path
+    times, columns = _read_header(file, _by_name(vocabulary))
     mark = decimal_mark(file)
     for number, cells in file.rows:
         if len(cells) != len(file.header):
@@ -91,6 +99,10 @@ def write_lab_csv(path: Path, series: LabSeries) -> None:
 
 def _number(value: np.float32) -> str:
     return str(np.format_float_positional(value, unique=True, trim="-"))
+
+
+def _by_name(vocabulary: Vocabulary) -> dict[str, Variable]:
+    return {name: variable for variable in vocabulary.variables for name in names_of(variable)}
 
 
 def _is_known(title: str, by_name: Mapping[str, Variable]) -> bool:

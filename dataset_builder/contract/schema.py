@@ -10,7 +10,7 @@ The builder writes these columns, the teacher fills the two rationales, the trai
 - `lab_values`        (steps, variables) in the variables' own units; null exactly where `lab_observed` is false
 - `lab_observed`      (steps, variables) whether the value was measured at that time
 - `lab_summary`       anomalies in words (the paper's A, section 3.1); "" when nothing was measured
-- `labels`            (diseases,) 0/1 in the order of the vocabulary
+- `labels`            (diseases,) 0/1 in the order of the vocabulary; null where the source cannot say (no codes)
 - `diagnoses`         the names of the labels that are 1, same order
 - `rationale_note`, `rationale_lab`  the teacher's R_m and R_t; "" until the rationale stage
 - `prediction_time`   hours since ICU admission; no later measurement is in the example

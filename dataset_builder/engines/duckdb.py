@@ -11,6 +11,8 @@ from typing import Any
 import duckdb
 import ibis
 
+from dataset_builder.engines.places import Files
+
 THREADS = 2
 MEMORY = "1GB"
 # Bytes; also the longest row. One thread unpacks a buffer: of buffers a fourth of DuckDB's own size the next is
@@ -43,7 +45,10 @@ class DuckdbEngine:
     def __init__(self, backend: Any) -> None:
         self._backend = backend
 
-    def read(self, place: Path) -> ibis.Table:
+    def read(self, place: Path | Files) -> ibis.Table:
+        if isinstance(place, Files):
+            # Parts of one table may lack a column of which they have no value.
+            return self._backend.read_parquet([str(path) for path in place.paths], union_by_name=True)
         if place.suffix == ".parquet":
             return self._backend.read_parquet(place)
         # Every cell as text: a type guessed from the first rows would lose the zeros that ICD-9 codes begin with.
@@ -77,6 +82,10 @@ def open_duckdb(scratch: Path) -> Iterator[DuckdbEngine]:
     backend.raw_sql("SET TimeZone = 'UTC'")
     # DuckDB would fetch what a query needs and this installation lacks; no query of ours needs anything.
     backend.raw_sql("SET autoinstall_known_extensions = false")
+    # It would write its own bar into ours, and into files. In a notebook without ipywidgets there is none, and DuckDB
+    # refuses to have it set.
+    if backend.con.execute("SELECT current_setting('enable_progress_bar')").fetchone() != (False,):
+        backend.raw_sql("SET enable_progress_bar = false")
     try:
         yield DuckdbEngine(backend)
     finally:

@@ -1,4 +1,4 @@
-"""Where a table is: a file, or a table in a database."""
+"""Where a table is: a file, several files that are one table, or a table in a database."""
 
 from __future__ import annotations
 
@@ -18,4 +18,19 @@ class DatabaseTable:
         return f"{self.schema}.{self.name}"
 
 
-Place: TypeAlias = Path | DatabaseTable
+@dataclass(frozen=True)
+class Files:
+    """Several files below one folder that are read together."""
+
+    folder: Path
+    paths: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+
+Place: TypeAlias = Path | DatabaseTable | Files

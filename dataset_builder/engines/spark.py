@@ -28,6 +28,7 @@ from pyspark.errors import PySparkException
 from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
+from dataset_builder.engines.places import Files
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 THREADS = 2
@@ -91,8 +92,11 @@ class SparkEngine:
         self._scratch = scratch
         self._views = 0
 
-    def read(self, place: Path) -> ibis.Table:
+    def read(self, place: Path | Files) -> ibis.Table:
         reader = self._session.read
+        if isinstance(place, Files):
+            merged = reader.option("mergeSchema", True)
+            return self._view(merged.parquet(*(_uri(path) for path in place.paths)))
         if place.suffix == ".parquet":
             return self._view(reader.parquet(_uri(place)))
         # Texts can have line breaks. Without a schema to guess, every cell is text.

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataset_builder.engines.engine import missing_library_named
-from dataset_builder.engines.places import DatabaseTable, Place
-from dataset_builder.sources.spec import Release, Source
+from dataset_builder.engines.places import DatabaseTable, Files, Place
+from dataset_builder.sources.event_files import event_files, event_version, resource_files
+from dataset_builder.sources.spec import LAYOUTS, Release, Source
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 SUFFIXES = (".parquet", ".csv.gz", ".csv")
@@ -35,8 +36,10 @@ class LocatedSource:
 
     @property
     def files(self) -> list[Path]:
-        """The tables that are files."""
-        return [place for place in self.paths.values() if isinstance(place, Path)]
+        """The tables that are files, and the files of those that are several."""
+        found = [place for place in self.paths.values() if isinstance(place, Path)]
+        several = {path for place in self.paths.values() if isinstance(place, Files) for path in place.paths}
+        return [*found, *sorted(several)]
 
 
 def locate(source: Source, root: Path | str) -> LocatedSource:
@@ -49,20 +52,40 @@ def locate(source: Source, root: Path | str) -> LocatedSource:
         return _locate_in_database(source, str(root))
     root = Path(root)
     if not root.is_dir():
-        raise InputDataError(f"{root}: is not a folder; give the folder with the {source.title} tables")
-    folders = [folder for pattern in source.folders for folder in _folders(root, pattern)]
-    paths = {}
+        raise InputDataError(
+            f"{root}: is not a folder; give the folder with the {source.title} tables{_made_by(source)}"
+        )
+    if source.layout != LAYOUTS[0]:
+        return _locate_parts(source, root)
+    paths: dict[str, Place] = {**find_tables(source, root)}
     for table in source.tables.values():
-        found = _find(folders, table.file)
-        if found is not None:
-            paths[table.name] = found
-        elif not table.optional:
+        if table.name not in paths and not table.optional:
             looked = ", ".join(dict.fromkeys(pattern for pattern in source.folders if not pattern.startswith("..")))
             raise InputDataError(
                 f"{root}: has no table '{table.file}' (.csv, .csv.gz or .parquet; looked in {looked}); "
-                f"give the {source.title} folder"
+                f"give the {source.title} folder{_made_by(source)}"
             )
-    return LocatedSource(source, root, paths, _find_version(source, paths), _find_release(source, root, paths))
+    found = {name: path for name, path in paths.items() if isinstance(path, Path)}
+    return LocatedSource(source, root, paths, _find_version(source, found), _find_release(source, root, found))
+
+
+def _locate_parts(source: Source, root: Path) -> LocatedSource:
+    """A source whose tables are all seen in the same files."""
+    place = event_files(root) if source.layout == "events" else resource_files(root)
+    version = event_version(root) if source.layout == "events" else "unknown"
+    release = _find_release(source, root, {"": place.paths[0]})
+    return LocatedSource(source, root, dict.fromkeys(source.tables, place), version, release)
+
+
+def find_tables(source: Source, root: Path) -> dict[str, Path]:
+    """The files of the source's tables that are there, by the table's name."""
+    folders = [folder for pattern in source.folders for folder in _folders(root, pattern)]
+    found = {table.name: _find(folders, table.file) for table in source.tables.values()}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def _made_by(source: Source) -> str:
+    return f", which `{source.tables_by}` makes" if source.tables_by else ""
 
 
 def is_database_url(root: Path | str) -> bool:

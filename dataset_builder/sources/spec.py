@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import Any
 
 from dataset_builder.contract.definition_entries import check_item
 from dataset_builder.contract.definitions import Definitions
+from dataset_builder.fhir.codes import FhirCodes, parse_codes
+from dataset_builder.sources.event_views import EventView, parse_view
 from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.errors import InputDataError, SettingsError
 
@@ -27,11 +29,19 @@ COLUMN_TYPES = {
     **dict.fromkeys(("in_time", "out_time", "admit_time", "discharge_time", "birth_time", "time"), "timestamp"),
     "number": "float64",
 }
+# What is below a source's folder: tables as files; one table of events (MEDS); FHIR resources, which a build makes
+# tables of.
+LAYOUTS = ("tables", "events", "fhir")
+NO_VERSION = "(?!)()"
+NO_UNIT = ""
 TIME_UNITS = {"timestamp": "timestamp", "minutes_since_stay": "float64"}
 
 # Columns that a cohort is selected by: one of the tables patients, admissions and stays has each, or one of its
 # alternatives.
-STAY_COLUMNS = ("hadm_id", "stay_id", "in_time", "out_time", "admit_time", "first_unit", "last_unit", "sex")
+STAY_COLUMNS = (
+    *("hadm_id", "stay_id", "in_time", "out_time", "admit_time", "first_unit", "last_unit", "sex"),
+    *("admission_type", "admission_location"),
+)
 STAY_CHOICES = ((("subject_id",), ("subject_code",)), (("age",), ("birth_time",), ("anchor_age", "anchor_year")))
 
 
@@ -44,6 +54,7 @@ class TableSpec:
     `keep` limits text columns to the listed values. `events` marks a table of measurements, `wide` one that has a
     column per item in place of an item column. `whole_days`: its times are dates without a time of day.
     `several_codes`: a cell lists diagnosis codes of both ICD versions, parted by commas, semicolons, slashes, spaces.
+    `view` says how the table is seen in events, where the source has these in place of tables.
     """
 
     name: str
@@ -58,6 +69,7 @@ class TableSpec:
     wide: bool
     whole_days: bool
     several_codes: bool
+    view: EventView | None = None
 
     @property
     def has_times_of_day(self) -> bool:
@@ -86,7 +98,9 @@ AS_IT_IS = Piece(float("inf"), 1.0, 0.0, None)
 class Item:
     """One item id that measures a variable, in `unit`; `conversion` names how it gets to the variable's unit.
 
-    A value below `below` of an item with `remainder_of` is the rest of that item's value at the same time.
+    A value below `below` of an item with `remainder_of` is the rest of that item's value at the same time. Where the
+    data say the unit, an item is one id in one unit (see `dataset_builder.cohort.found_items`), and `unit_known` says
+    whether that is a unit of the variable.
     """
 
     variable: str
@@ -97,6 +111,7 @@ class Item:
     conversion: str | None
     remainder_of: str | None = None
     below: float = 0.0
+    unit_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -121,6 +136,8 @@ class Source:
     """A source's yaml file, checked.
 
     `last_as_text` names the variables whose several values at one time are settled as text (see mimic-iii.yaml).
+    `tables_by` is the command that makes the tables where the source is published in another form. `layout` says what
+    is below its folder (`LAYOUTS`), and `units` are spellings of units besides those that the variables know.
     """
 
     path: Path
@@ -136,6 +153,10 @@ class Source:
     conversions: Mapping[str, tuple[Piece, ...]]
     items: tuple[Item, ...]
     last_as_text: frozenset[str]
+    tables_by: str | None = None
+    layout: str = "tables"
+    units: Mapping[str, str] = field(default_factory=dict)
+    fhir: FhirCodes | None = None
 
     @cached_property
     def event_tables(self) -> tuple[TableSpec, ...]:
@@ -156,6 +177,15 @@ def source_names() -> list[str]:
     return sorted(path.name.removesuffix(".yaml") for path in SOURCES.iterdir() if path.name.endswith(".yaml"))
 
 
+def source_path(name: str) -> Path:
+    """The file of a shipped source, or of a user's own whose path ends in .yaml. Raises `SettingsError`."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    if name in source_names():
+        return Path(str(SOURCES / f"{name}.yaml"))
+    raise SettingsError(f"unknown source '{name}'; choose one of {', '.join(source_names())} or a .yaml file")
+
+
 def load_source(name: str, definitions: Definitions) -> Source:
     """Read a source with the items that measure the variables of `definitions`.
 
@@ -167,12 +197,7 @@ def load_source(name: str, definitions: Definitions) -> Source:
         SettingsError: The source is unknown.
         InputDataError: The file is faulty.
     """
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-    elif name in source_names():
-        path = Path(str(SOURCES / f"{name}.yaml"))
-    else:
-        raise SettingsError(f"unknown source '{name}'; choose one of {', '.join(source_names())} or a .yaml file")
+    path = source_path(name)
     content = read_yaml(path)
     try:
         source = _parse(content, path, definitions)
@@ -185,9 +210,15 @@ def load_source(name: str, definitions: Definitions) -> Source:
 def _parse(content: Mapping[str, Any], path: Path, definitions: Definitions) -> Source:
     # A variable of the user's own brings its items along; the source's own variables may be left out.
     listed = {
-        key: definitions.items(key).get(content["name"], content["items"].get(key, ()))
+        key: [
+            *definitions.items(key).get(content["name"], content["items"].get(key, ())),
+            *_coded(content.get("loinc"), definitions, key),
+        ]
         for key in definitions.vocabulary.variable_keys
     }
+    layout = content.get("layout", LAYOUTS[0])
+    if layout not in LAYOUTS:
+        raise InputDataError(f"{path}: unknown layout '{layout}'; use one of {', '.join(LAYOUTS)}")
     for variable, entries in listed.items():
         for entry in entries:
             check_item(entry, f"{path}: {variable}")
@@ -208,6 +239,8 @@ def _parse(content: Mapping[str, Any], path: Path, definitions: Definitions) -> 
     time_type = TIME_UNITS[content.get("time_unit", "timestamp")]
     tables = {
         name: _parse_table(name, entry, time_type, [item.item for item in items if item.table == name])
+        if layout != "events"
+        else _parse_events(name, entry, content, path)
         for name, entry in content["tables"].items()
     }
     conversions = {
@@ -243,15 +276,37 @@ def _parse(content: Mapping[str, Any], path: Path, definitions: Definitions) -> 
         title=content["title"],
         folders=tuple(content["folders"]),
         schemas=tuple(content.get("schemas", ())),
-        version_pattern=content["version_pattern"],
-        versions=tuple(str(version) for version in content["versions"]),
+        version_pattern=content["version_pattern"] if layout == LAYOUTS[0] else NO_VERSION,
+        versions=tuple(str(version) for version in content.get("versions", ())),
         licence_files=tuple(content["licence_files"]),
         releases=releases,
         tables=tables,
         conversions=conversions,
         items=items,
         last_as_text=last_as_text & set(listed),
+        tables_by=content.get("tables_by"),
+        layout=layout,
+        units={str(spelling): str(unit) for spelling, unit in content.get("units", {}).items()},
+        fhir=parse_codes(content["fhir"]) if layout == "fhir" else None,
     )
+
+
+def _coded(entry: Mapping[str, str] | None, definitions: Definitions, key: str) -> list[dict[str, str]]:
+    """Items of a variable by its LOINC codes, where a source says in which table and how these are written."""
+    if entry is None:
+        return []
+    return [
+        # The data say the unit, or nobody does.
+        {"table": entry["table"], "item": entry["item"].format(code=code), "label": label, "unit": NO_UNIT}
+        for code, label in definitions.loinc(key).items()
+    ]
+
+
+def _parse_events(name: str, entry: Mapping[str, Any], content: Mapping[str, Any], path: Path) -> TableSpec:
+    """A table that is seen in events: its columns have their logical names already."""
+    view = parse_view(name, entry, content, path)
+    unread = {"file": name, "columns": {column: column for column in view.columns}, "optional_columns": {}}
+    return replace(_parse_table(name, {**entry, **unread, "wide": False}, TIME_UNITS["timestamp"], []), view=view)
 
 
 def _parse_table(name: str, entry: Mapping[str, Any], time_type: str, items: list[str]) -> TableSpec:
@@ -303,6 +358,8 @@ def _check(source: Source, variables: tuple[str, ...], path: Path) -> None:
         seen.add((item.table, item.item))
     for item in source.items:
         others = {other.item for other in source.items if (other.table, other.variable) == (item.table, item.variable)}
+        if item.remainder_of is not None and source.layout != LAYOUTS[0]:
+            raise InputDataError(f"{path}: item {item.item} has remainder_of, which only tables can; remove it")
         if item.remainder_of is not None and item.remainder_of not in others - {item.item}:
             raise InputDataError(
                 f"{path}: item {item.item} is the remainder of {item.remainder_of}, which does not measure the same "

@@ -14,6 +14,7 @@ import clinragen
 from dataset_builder.cohort.hf_builder import CohortBuilder
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.schema import load_examples
+from dataset_builder.sources.spec import source_names
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 by_source = pytest.mark.parametrize("tiny", SOURCES.values(), ids=SOURCES)
@@ -39,7 +40,8 @@ def test_the_dataset_is_the_folder(tmp_path: Path, tiny: TinySource) -> None:
 
 
 def test_every_source_is_a_configuration_of_the_one_builder(tmp_path: Path) -> None:
-    assert list(CohortBuilder.builder_configs) == ["eicu", "mimic-iii", "mimic-iv"]
+    assert list(CohortBuilder.builder_configs) == source_names()
+    assert {"challenge-2012", "eicu", "mimic-iii", "mimic-iv"} <= set(source_names())
     root = crowd(2).write(tmp_path / "tables")
     builder = CohortBuilder("mimic-iv", root, tmp_path / "cache", note_policy="structured")
     assert builder.config.name == "mimic-iv"
@@ -82,7 +84,7 @@ def test_whatever_is_changed_is_built_anew_and_nothing_else_is(tmp_path: Path, t
 
 
 def test_what_cannot_be_built_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"unknown source 'mimic-v'; choose one of eicu, mimic-iii, mimic-iv"):
+    with pytest.raises(SettingsError, match=f"unknown source 'mimic-v'; choose one of {', '.join(source_names())}"):
         clinragen.load_cohort("mimic-v", tmp_path)
     with pytest.raises(SettingsError, match="cohort: unknown setting 'windows'"):
         clinragen.load_cohort("mimic-iv", tmp_path, note_policy="full", windows="stay")

@@ -50,7 +50,7 @@ def test_a_fault_is_named(changes: dict[str, Any], message: str, tmp_path: Path)
 
 def test_only_the_synthetic_release_is_synthetic(shipped: Definitions) -> None:
     sources = [load_source(name, shipped) for name in source_names()]
-    assert [r.name for source in sources for r in source.releases if r.synthetic] == ["synthetic"]
+    assert {r.name for source in sources for r in source.releases if r.synthetic} == {"synthetic"}
     assert not any(r.credentialed for source in sources for r in source.releases if r.synthetic)
 
 
@@ -58,5 +58,25 @@ def test_the_vocabulary_decides_which_items_are_read(tmp_path: Path, shipped: De
     own = load_definitions(write_vocabulary(tmp_path / "own"))
     assert {item.variable for item in load_source("mimic-iv", own).items} == {"heart_rate", "lactate"}
     assert {item.variable for item in load_source("mimic-iv", shipped).items} == set(shipped.vocabulary.variable_keys)
-    with pytest.raises(SettingsError, match="unknown source 'mimic-v'; choose one of eicu, mimic-iii, mimic-iv or a"):
+    with pytest.raises(
+        SettingsError, match=f"unknown source 'mimic-v'; choose one of {', '.join(source_names())} or a"
+    ):
         load_source("mimic-v", shipped)
+
+
+def test_a_variable_brings_its_loinc_codes_along(tmp_path: Path, shipped: Definitions) -> None:
+    lactate = {**VARIABLES["lactate"], "loinc": {"32693-4": "Lactate in blood"}}
+    own = write_vocabulary(tmp_path / "own", {"lactate": lactate})
+    found = {item.item: item.variable for item in load_source("fhir", load_definitions(own)).items}
+    assert found == {"LOINC//32693-4": "lactate"}
+    with pytest.raises(InputDataError, match="no item measures the variable 'lactate'"):
+        load_source("fhir", load_definitions(write_vocabulary(tmp_path / "none", {"lactate": VARIABLES["lactate"]})))
+    faulty = write_vocabulary(tmp_path / "faulty", {"lactate": {**lactate, "loinc": {"x": "y"}}})
+    with pytest.raises(InputDataError, match="loinc must map codes such as 8867-4, in quotes"):
+        load_definitions(faulty)
+
+
+def test_no_loinc_code_is_of_two_variables(shipped: Definitions) -> None:
+    codes = [code for key in shipped.vocabulary.variable_keys for code in shipped.loinc(key)]
+    assert len(codes) == len(set(codes)) >= 11
+    assert all(shipped.loinc(key) for key in shipped.vocabulary.variable_keys)
