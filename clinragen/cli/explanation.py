@@ -1,8 +1,7 @@
-"""The model's answer for one patient, in the terminal or as JSON."""
+"""The model's answer for one patient, in the terminal."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from rich import box
@@ -13,7 +12,6 @@ from rich.text import Text
 from clinragen.checking.printable import one_line
 from clinragen.checking.render_text import print_lines, sentence_lines
 from clinragen.inference import Explanation
-from clinragen.service.render import explanation_result
 
 
 def print_explanation(explanation: Explanation, console: Console | None = None, *, details: bool = False) -> None:
@@ -89,8 +87,3 @@ def _probability_table(title: str, probabilities: Mapping[str, float]) -> Table:
     for name, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
         table.add_row(Text(name), f"{probability:.1%}")
     return table
-
-
-def explanation_json(explanation: Explanation) -> str:
-    """The answer as a JSON document."""
-    return json.dumps(explanation_result(explanation), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
