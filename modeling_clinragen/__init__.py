@@ -19,6 +19,7 @@ _EXPORTS = {
     "KnowledgeMap": "knowledge_map_clinragen",
     "map_knowledge": "knowledge_map_clinragen",
     "DiseaseListConstraint": "generation_clinragen",
+    "ClinicalRationalePipeline": "pipeline_clinragen",
     "Facts": "grounding_clinragen",
     "GroundedConstraint": "grounded_clinragen",
     "TargetReader": "grounded_clinragen",

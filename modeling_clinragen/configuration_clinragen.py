@@ -7,6 +7,7 @@ from typing import Any
 from transformers import AutoConfig, PatchTSTConfig
 from transformers.configuration_utils import PreTrainedConfig
 
+from .custom_tasks_clinragen import CustomTasks
 from .errors import SettingsError
 from .hub_guard_clinragen import refuse_hub_writes
 
@@ -155,6 +156,8 @@ class ClinRaGenConfig(PreTrainedConfig):
         for name in SPECIAL_TOKENS:
             kwargs.setdefault(name, getattr(text, name, None))
         kwargs.setdefault("tie_word_embeddings", text.tie_word_embeddings)
+        if "custom_pipelines" in kwargs:
+            kwargs["custom_pipelines"] = CustomTasks(kwargs["custom_pipelines"])
         super().__init__(**kwargs)
 
     def _check(self) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
+from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
+from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, EncoderDecoderCache
 from transformers.configuration_utils import PreTrainedConfig
@@ -160,6 +163,25 @@ def inject_lora(language_model: PreTrainedModel, lora: dict[str, Any]) -> None:
     except ValueError as error:
         raise SettingsError(f"lora's settings do not fit this {kind}: {error}") from error
     keep_own_adapters(language_model)
+
+
+def save_peft_adapter(language_model: PreTrainedModel, folder: Path, base: str) -> None:
+    """Write the language model's own adapters in PEFT's format, for `PeftModel.from_pretrained` around its backbone.
+
+    Args:
+        language_model: The language model with adapters.
+        folder: Where adapter_config.json and adapter_model.safetensors go.
+        base: Name of the backbone.
+    """
+    (name, config), *_ = language_model.peft_config.items()
+    config = deepcopy(config)
+    config.base_model_name_or_path, config.inference_mode = base, True
+    config.task_type = "SEQ_2_SEQ_LM" if language_model.config.is_encoder_decoder else "CAUSAL_LM"
+    config.save_pretrained(str(folder))
+    state = get_peft_model_state_dict(language_model, adapter_name=name, save_embedding_layers=False)
+    # As PEFT's wrapper around a model calls them.
+    tensors = {f"base_model.model.{key}": value.contiguous() for key, value in state.items()}
+    save_file(tensors, folder / SAFETENSORS_WEIGHTS_NAME, {"format": "pt"})
 
 
 def merge_lora(language_model: PreTrainedModel) -> None:

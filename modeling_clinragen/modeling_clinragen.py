@@ -211,6 +211,12 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
             loss = loss + (own / count if num_items_in_batch and own else 1.0) * head_loss
         return ClinRaGenOutput(loss=loss, logits=logits, disease_logits=disease_logits, knowledge_weights=weights)
 
+    def as_pipeline(self, processor: Any, **settings: Any) -> Any:
+        """A `ClinicalRationalePipeline` of this model; `settings` are options of it, or of `generate`."""
+        from .pipeline_clinragen import ClinicalRationalePipeline  # so it travels with a saved model, too
+
+        return ClinicalRationalePipeline(model=self, processor=processor, **settings)
+
     @property
     def prepare_decoder_input_ids_from_labels(self) -> Any:
         """Makes an encoder-decoder's `decoder_input_ids`, which `DataCollatorForSeq2Seq` puts into every batch.
@@ -364,7 +370,6 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
             return target_losses(self.language_model, inputs, labels)[0]
         inputs, targets = self.continued(states, mask, labels)
         losses = target_losses(self.language_model, inputs, targets)[0]
-        # Packing keeps the order of the counted targets.
         return losses.new_zeros(labels.shape).masked_scatter(labels != IGNORED, losses[targets != IGNORED])
 
 

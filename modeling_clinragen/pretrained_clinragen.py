@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import cached_file
 
 from .configuration_clinragen import ATTENDING, SPECIAL_TOKENS, ClinRaGenConfig
+from .custom_tasks_clinragen import CUSTOM_PIPELINES
 from .disease_head_clinragen import ClinRaGenDiseaseHead
 from .errors import InputDataError, SettingsError
 from .governed_clinragen import GovernedModel
@@ -30,6 +32,7 @@ from .language_model_clinragen import (
     load_language_model,
     merge_lora,
     reorder_written,
+    save_peft_adapter,
 )
 from .loading_clinragen import HUB, is_gguf, load_part, locate
 from .low_bits_clinragen import with_whole_parts
@@ -41,6 +44,7 @@ LANGUAGE_MODEL = "language_model."
 AUTO_MAP = {
     "AutoModel": "modeling_clinragen.ClinRaGenForConditionalGeneration",
     "AutoModelForSeq2SeqLM": "modeling_clinragen.ClinRaGenForConditionalGeneration",
+    "AutoModelForMultimodalLM": "modeling_clinragen.ClinRaGenForConditionalGeneration",
     "AutoModelForTextEncoding": "modeling_clinragen.ClinRaGenModel",
 }
 
@@ -291,6 +295,7 @@ class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
             self.require_publishable("the Hub")
         # transformers records one auto class; the folder can be loaded through more of them.
         self.config.auto_map = dict(AUTO_MAP)
+        self.config.custom_pipelines = deepcopy(CUSTOM_PIPELINES)
         with self.recorded(save_directory):
             super().save_pretrained(save_directory, *args, **kwargs)
 
@@ -298,8 +303,8 @@ class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
         """Save the trained parts around a frozen backbone: adapters, lab side, head, knowledge attention and V_k.
 
         The folder is a fraction of the whole model's size and names its base model; `from_adapter` combines the two
-        again. It is as private as the whole model, carries the same provenance, and may be shared only where
-        `require_publishable` allows.
+        again. The language model's adapters are in it a second time in PEFT's format. It is as private as the whole
+        model, carries the same provenance, and may be shared only where `require_publishable` allows.
 
         Raises:
             SettingsError: The backbone has no name by which it could be found, or its own weights have changed.
@@ -324,6 +329,8 @@ class ClinRaGenPreTrainedModel(GovernedModel, PreTrainedModel):
             partial = folder / f"{ADAPTER_FILE}.partial"
             save_file({name: value.contiguous() for name, value in self._adapter().items()}, partial, {"format": "pt"})
             partial.replace(folder / ADAPTER_FILE)
+            if self.config.lora is not None:
+                save_peft_adapter(self.language_model, folder, name)
 
     @classmethod
     def from_adapter(cls, folder: str | Path, backbone: str | Path | PreTrainedModel | None = None) -> Self:

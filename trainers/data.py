@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from datasets import Dataset
 
-from dataset_builder.contract.arrays import series_column
+from dataset_builder.contract.arrays import require_labels, series_column
 from modeling_clinragen.errors import SettingsError, StageError
 from modeling_clinragen.modeling_clinragen import IGNORED, MULTIPLE
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
@@ -39,7 +39,9 @@ def check_split(examples: Dataset, vocabulary: Vocabulary) -> None:
 
     Raises:
         SettingsError: The split has another number of variables or diseases, or an unknown disease.
+        InputDataError: It has unknown labels.
     """
+    require_labels(examples)
     checked = (("lab_values", "variables", vocabulary.variable_keys), ("labels", "diseases", vocabulary.disease_names))
     for column, what, names in checked:
         width = _width(examples, column)

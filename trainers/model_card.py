@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +14,30 @@ from dataset_builder.storage.governance import (
     PROVENANCE,
     carry_provenance,
     is_credentialed,
+    origins_of,
     read_provenance,
     write_provenance,
 )
 from trainers.formatting import format_difference, format_score
 from trainers.model_card_claims import about_claims
+from trainers.model_card_cost import about_cost
+from trainers.model_card_results import eval_results
 from trainers.phases import DEPARTURES, phase_named
 from trainers.tokens_report import read_tokens_report
 
 SCORES = ("micro_f1", "micro_precision", "micro_recall", "macro_f1", "micro_auroc", "micro_auprc")
 
 
+_ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+
+
 def write_model_card(
-    folder: Path, *, metrics: Mapping[str, Any], provenance: Mapping[str, Any], phases: Sequence[str]
+    folder: Path,
+    *,
+    metrics: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    phases: Sequence[str],
+    cost: Mapping[str, Any] | None = None,
 ) -> None:
     """Write README.md and provenance.json into a model folder; one trained on credentialed data becomes private.
 
@@ -33,6 +46,7 @@ def write_model_card(
         metrics: The evaluation's `metrics.json`.
         provenance: The cohort's `provenance.json`; empty where it is unknown.
         phases: Names of the phases that were trained, in order.
+        cost: The evaluation's `cost.json`; None where it was not measured.
 
     Raises:
         SettingsError: A phase is unknown.
@@ -43,14 +57,12 @@ def write_model_card(
     config = read_json(folder / "config.json")
     processor = read_json(folder / "processor_config.json")
     extractor = processor["feature_extractor"]
-    parameters = 0
+    parameters = size = 0
     for path in sorted(folder.glob("*.safetensors")):
+        size += path.stat().st_size
         with safe_open(path, framework="np") as weights:
             for name in weights.keys():  # noqa: SIM118 (not a dict)
-                size = 1
-                for length in weights.get_slice(name).get_shape():
-                    size *= length
-                parameters += size
+                parameters += prod(weights.get_slice(name).get_shape())
     full = metrics["rationale"]["full"]
     # The provenance that training wrote includes all parents; the cohort's is the fallback.
     trained_on = read_provenance(folder) if (folder / PROVENANCE).is_file() else provenance
@@ -59,18 +71,22 @@ def write_model_card(
         for system, scores in metrics["systems"].items()
     ]
     head = "| System | " + " | ".join(score.replace("_", " ") for score in SCORES) + " |"
+    title = f"ClinRaGen ({config['text_config']['model_type']}, {provenance.get('title', 'unknown source')})"
     card = ModelCardData(
         library_name="transformers",
         language="en",
         license=provenance.get("licence", {}).get("id", "other"),
-        pipeline_tag="text-generation",
-        tags=["clinragen", "medical", "ehr", "time-series", "lora", "arxiv:2411.07611"],
+        base_model=_base_model(config),
+        model_name=title,
+        # No task of the Hub's own fits: the folder brings its pipeline.
+        tags=["clinragen", "clinical-rationale", "medical", "ehr", "time-series", "lora", "arxiv:2411.07611"],
+        eval_results=eval_results(metrics, provenance),
     )
     text = (
         (files("trainers") / "model_card.md")
         .read_text(encoding="utf-8")
         .format(
-            title=f"ClinRaGen ({config['text_config']['model_type']}, {provenance.get('title', 'unknown source')})",
+            title=title,
             diseases=len(config["diseases"]),
             notices="\n".join(f"> **{notice}**" for notice in metrics.get("notices", [])),
             variables=len(config["variables"]),
@@ -79,8 +95,10 @@ def write_model_card(
             ),
             data=_data(metrics, provenance),
             phases=_phases(phases, trained_on),
-            backbone=f"`{config['text_config']['model_type']}`",
+            backbone=f"`{_base_model(config) or config['text_config']['model_type']}`",
             parameters=f"{parameters:,}",
+            size=f"{size / 1e6:,.1f}",
+            cost=about_cost(cost),
             patch_steps=config["lab_patch_steps"],
             max_steps=extractor["max_steps"],
             knowledge_tokens=config["num_knowledge_tokens"],
@@ -94,6 +112,7 @@ def write_model_card(
             well_formed=f"{100 * full['well_formed']:.1f} %",
             claims=about_claims(full),
             reading=_reading(processor),
+            provenance=_provenance(trained_on),
             licence=_licence(provenance),
         )
     )
@@ -116,6 +135,26 @@ def _phases(phases: Sequence[str], provenance: Mapping[str, Any]) -> str:
             f"{number}. {phase_named(name).sentence}{f' **Changed by settings: {changed}.**' if changed else ''}"
         )
     return "\n".join(lines)
+
+
+def _base_model(config: Mapping[str, Any]) -> str | None:
+    """The Hub's name of the pretrained language model; None for one from scratch, or from a folder of somebody's."""
+    name = config.get("base_model_name_or_path")
+    if not isinstance(name, str) or not _ON_THE_HUB.fullmatch(name) or Path(name).exists():
+        return None
+    return name
+
+
+def _provenance(record: Mapping[str, Any]) -> str:
+    """The sources of the model and the chain of steps; provenance.json beside it has them in full."""
+    lines = [
+        f"- {origin.get('title')}, version {origin.get('version')}, "
+        f"{(origin.get('licence') or {}).get('name', 'licence not recorded')}"
+        for origin in origins_of(record)
+    ]
+    steps = ", ".join(str(step.get("step")) for step in record.get("steps", ()))
+    lines = list(dict.fromkeys(lines))
+    return "Made from:\n\n" + "\n".join(lines) + f"\n\nSteps: {steps or 'not recorded'}. In full: `provenance.json`."
 
 
 def _strongest(metrics: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from datasets import Dataset
 from clinragen.claims.check import Checking
 from clinragen.claims.sentences import Patient
 from clinragen.evaluation.config import EvaluateConfig
+from clinragen.evaluation.cost import measure_cost
 from clinragen.evaluation.generate import count_cut, generate_texts, require_vocabulary, sizes_of
 from clinragen.evaluation.score_types import Verified
 from clinragen.evaluation.systems import MAIN, OTHER_LISTS, System, system_name
@@ -43,7 +45,8 @@ class Answers:
     `rows` are the examples whose rationales were written, and `texts` and `verified` have these only: the rationales
     freely written, and as written and as shown. `notes_cut` is how much of the notes was read (None where the system
     reads none). `other_list` has the key (see `OTHER_LISTS`) and the diagnoses of the full model's decoder where its
-    head lists, and the other way round. `head` has what a disease head gives, where there is one.
+    head lists, and the other way round. `head` has what a disease head gives, where there is one. `cost` is what the
+    full model costs to ask (see `measure_cost`).
     """
 
     system: System
@@ -54,6 +57,7 @@ class Answers:
     rows: Sequence[int]
     head: HeadAnswers | None = None
     other_list: tuple[str, list[tuple[str, ...]]] | None = None
+    cost: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +148,8 @@ class _Work:
                     "the other patients have no list; leave texts out"
                 )
             others = self._listed_by_decoder(system, model, processor)
-        texts = self._texts(system, model, processor, shares(0, passes))
+        # Before processes wait for each other: only the work counts.
+        texts, cost = self._texts(system, model, processor, shares(0, passes))
         parsed = [processor.parse(text) for text in texts]
         rationales = [answer.rationale if answer.problem is None else None for answer in parsed]
         verified = [Verified.unchecked(text) for text in rationales]
@@ -160,7 +165,7 @@ class _Work:
             lists = head.listed if listed is None else self._listed_by_decoder(system, model, processor)
             other = OTHER_LISTS[model.config.list_from][0], lists
         cut = count_cut(processor, test, labs=system.reads_labs) if system.reads_note else None
-        return Answers(system, texts, diagnoses, verified, cut, self.rows, head, other)
+        return Answers(system, texts, diagnoses, verified, cut, self.rows, head, other, cost)
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
@@ -215,9 +220,15 @@ class _Work:
         series = series_column(examples) if system.reads_labs else [None] * len(examples)
         return list(zip(notes, series, strict=True))
 
-    def _texts(self, system: System, model: Any, processor: Any, report: Report) -> list[str]:
+    def _texts(
+        self, system: System, model: Any, processor: Any, report: Report
+    ) -> tuple[list[str], dict[str, Any] | None]:
+        cost = None
+
         def generate(rows: Sequence[int]) -> list[str]:
-            return generate_texts(
+            nonlocal cost
+            start = time.perf_counter()
+            written = generate_texts(
                 model,
                 processor,
                 self._written if len(rows) == len(self._written) else self._written.select(rows),
@@ -227,8 +238,14 @@ class _Work:
                 config=self.config,
                 report=report,
             )
+            if system.name == MAIN and self.processes.first:
+                seconds, shown = time.perf_counter() - start, self._shown(system)
+                own = [shown[self.rows[row]] for row in rows]
+                batch = self.config.batch_size
+                cost = measure_cost(system.folder, model, processor, own, batch_size=batch, seconds=seconds)
+            return written
 
-        return self._shared(sizes_of(self._written), generate)
+        return self._shared(sizes_of(self._written), generate), cost
 
     def _verified(
         self, system: System, model: Any, processor: Any, raw: Sequence[str | None], report: Report

@@ -13,13 +13,14 @@ from clinragen.claims.check import Checking
 from clinragen.evaluation.answers import Answers, answer_systems
 from clinragen.evaluation.baselines.fit import BaselineAnswers, fit_baselines
 from clinragen.evaluation.config import EvaluateConfig
+from clinragen.evaluation.cost import COST
 from clinragen.evaluation.predictions import Predictions, SystemPredictions, read_predictions, write_predictions
 from clinragen.evaluation.scoring import score_predictions
 from clinragen.evaluation.systems import MAIN, System
 from dataset_builder.contract.arrays import label_matrix
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.truth import HospitalTruth
-from dataset_builder.storage.files import read_json
+from dataset_builder.storage.files import read_json, write_json
 from dataset_builder.storage.governance import carry_provenance, write_provenance
 from dataset_builder.storage.progress import Report, no_report
 from trainers.phases import PHASES
@@ -53,9 +54,9 @@ def evaluate_systems(
     """Score models and the baselines on the test split, and fill `folder`.
 
     Args:
-        folder: Where metrics.json, report.md with figures, predictions.json, predictions.safetensors, patient.json and
-            provenance.json go. With credentialed data it becomes private before anything is written: the report shows
-            a patient.
+        folder: Where metrics.json, report.md with figures, predictions.json, predictions.safetensors, patient.json,
+            cost.json and provenance.json go. With credentialed data it becomes private before anything is written: the
+            report shows a patient.
         cohort: Splits with rationales, as `load_examples` reads them.
         systems: Models by system, "full" among them (see `systems_of`).
         config: How they generate, how much work the baselines do, and sentences that every output must carry.
@@ -102,6 +103,8 @@ def score_answers(
     """
     write_provenance(folder, carry_provenance([cohort.provenance], "evaluate", {}))
     folders = curves if curves is not None else _phases_of([one.system for one in results.models.values()])
+    if results.models[MAIN].cost is not None:
+        write_json(folder / COST, results.models[MAIN].cost)
     write_predictions(folder, _predictions(cohort, results, config, folders, truth=truth is not None))
     return score_predictions(
         folder, cohort, read_predictions(folder), config, checking=checking, truth=truth, report=report

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from model_inputs import NOTES, TARGETS, randomise, three_stays
+from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -161,6 +162,26 @@ def test_an_adapter_and_its_base_model_are_the_whole_model(kind: str, build: Any
     assert loaded.config.to_dict() == model.config.to_dict()
     assert loaded.generation_config.max_new_tokens == 7
     assert ClinRaGenModel.from_adapter("adapter").knowledge_token_ids.tolist() == list(range(50, 80))
+
+
+@pytest.mark.parametrize(("kind", "targets"), [("t5", ["q", "wi_0"]), ("qwen3", ["q_proj"]), ("t5", "all-linear")])
+def test_peft_loads_the_language_models_adapters_around_the_backbone(
+    kind: str, targets: Any, build: Any, inputs: Any
+) -> None:
+    model = build(kind, lora=lora() | {"target_modules": targets})
+    model.save_adapter("adapter")
+    assert read_json(Path("adapter/adapter_config.json"))["base_model_name_or_path"] == BACKBONES[kind]
+    auto = AutoModelForSeq2SeqLM if kind == "t5" else AutoModelForCausalLM
+    backbone = auto.from_pretrained(BACKBONES[kind]).eval()
+    given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    given |= {"labels": inputs["labels"]} if kind == "t5" else {}
+    before = backbone(**given).logits
+    loaded = PeftModel.from_pretrained(backbone, "adapter")
+    expected = model.language_model(**given).logits
+    assert not torch.allclose(before, expected)
+    torch.testing.assert_close(loaded(**given).logits, expected)
+    # The folder still is what our own loader reads, and its two copies are one.
+    torch.testing.assert_close(Model.from_adapter("adapter")(**inputs).logits, model(**inputs).logits)
 
 
 def test_an_adapter_finds_its_base_model_elsewhere_and_in_half_precision(build: Any, inputs: Any) -> None:

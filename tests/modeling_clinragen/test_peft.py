@@ -126,6 +126,27 @@ def test_adapters_of_a_task_type_learn_and_generate(
     torch.testing.assert_close(wrapped.merge_and_unload().generate(**inputs, max_length=8), made)
 
 
+@pytest.mark.parametrize("kind", TASK_OF)
+def test_saved_adapters_and_parts_load_around_the_same_model(
+    kind: str, make_model: Any, batch: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    base = make_model(kind, lora=False)
+    base.save_pretrained(tmp_path / "base")
+    layers = "|".join(TARGETS_OF[kind])
+    settings = {"target_modules": rf"language_model\..*\.({layers})", "modules_to_save": ["lab_encoder"]}
+    wrapped = randomise(
+        get_peft_model(base, lora(kind, task_type=TASK_OF[kind], **settings)), "lora_", "modules_to_save"
+    )
+    expected = wrapped.eval()(**batch).logits
+    wrapped.save_pretrained(tmp_path / "adapter")
+    fresh = type(base).from_pretrained(tmp_path / "base")
+    before = fresh(**batch).logits
+    loaded = PeftModel.from_pretrained(fresh, tmp_path / "adapter")
+    assert not torch.allclose(before, expected)
+    torch.testing.assert_close(loaded(**batch).logits, expected)
+    torch.testing.assert_close(loaded.merge_and_unload()(**batch).logits, expected)
+
+
 def test_a_prompt_of_learned_vectors_learns_and_generates(make_model: Any, batch: dict[str, torch.Tensor]) -> None:
     model = make_model("t5", lora=False)
     wrapped = get_peft_model(model, PromptTuningConfig(task_type="SEQ_2_SEQ_LM", num_virtual_tokens=4))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,9 +39,31 @@ def _score(
     truths: Sequence[Mapping[str, TrueEvidence] | None],
     written: WrittenRationales,
 ) -> dict[str, Any]:
+    counts = evidence_counts(rationales, truths, written.listed, set(written.checking.vocabulary.name_of_disease))
+    return {
+        source: {among: written.bootstrap.quotient(*counts[source, among]) for among in AMONG} for source in SOURCES
+    }
+
+
+def evidence_counts(
+    rationales: Sequence[CheckedRationale],
+    truths: Sequence[Mapping[str, TrueEvidence] | None],
+    listed_keys: Sequence[frozenset[str]],
+    known: Collection[str],
+) -> dict[tuple[str, str], np.ndarray]:
+    """How many present diseases that show have their evidence cited, and how many there are, by example.
+
+    Args:
+        rationales: The checked rationales.
+        truths: What is true of each patient; None where the hospital says nothing about it.
+        listed_keys: The diseases that each answer lists.
+        known: Keys of the diseases of the vocabulary.
+
+    Returns:
+        By source and by `AMONG` the two counts of each example, `(2, examples)`.
+    """
     counts = {(source, among): np.zeros((2, len(rationales))) for source in SOURCES for among in AMONG}
-    known = set(written.checking.vocabulary.name_of_disease)
-    for row, (rationale, truth, listed) in enumerate(zip(rationales, truths, written.listed, strict=True)):
+    for row, (rationale, truth, listed) in enumerate(zip(rationales, truths, listed_keys, strict=True)):
         for key, evidence in (truth or {}).items():
             if key not in known:
                 continue
@@ -53,9 +75,7 @@ def _score(
                     continue
                 for among in AMONG if key in listed else ("present",):
                     counts[source, among][:, row] += (cited, 1)
-    return {
-        source: {among: written.bootstrap.quotient(*counts[source, among]) for among in AMONG} for source in SOURCES
-    }
+    return counts
 
 
 def _note(rationale: CheckedRationale, disease: str, evidence: TrueEvidence) -> bool | None:

@@ -1,0 +1,1 @@
+"""Models, cohorts and Spaces for the Hub, each checked before a byte is sent."""
