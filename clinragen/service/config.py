@@ -6,6 +6,12 @@ from dataclasses import dataclass
 
 from dataset_builder.storage.config_fields import check_values, setting
 
+HEALTH = "/healthz"
+"""The route that needs no token."""
+LOOPBACK = "127.0.0.1"
+TOKEN_VARIABLE = "CLINRAGEN_TOKEN"
+"""Of the environment."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceConfig:
@@ -15,7 +21,7 @@ class ServiceConfig:
         SettingsError: A value has the wrong type or is out of its range.
     """
 
-    batch_size: int = setting(16, help="Patients that are explained at once.", unit="patients", at_least=1)
+    batch_size: int = setting(32, help="Patients that are explained at once.", unit="patients", at_least=1)
     queue: int = setting(
         256, help="Patients that may wait; further requests are refused with 503.", unit="patients", at_least=1
     )

@@ -1,4 +1,4 @@
-"""The service's requests, as OpenAPI has them; answers are those of `predict --json` and `check --format json`."""
+"""The service's requests and small answers, as OpenAPI has them; for the large answers see `openapi.py`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from clinragen.checking.inputs import MAX_CHARACTERS
+from dataset_builder.contract.csv_file import csv_rules
 from modeling_clinragen.reading_clinragen import LONGEST_NOTE
 
 MOST_PATIENTS = 64
 """Of one request."""
-Number = Annotated[float, Field(allow_inf_nan=False)]
+MOST_ROWS: int = csv_rules()["limits"]["rows"]
+"""Of a patient's measurements."""
+# Strict: text and true are no numbers.
+Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
+Values = Annotated[list[Number | None], Field(max_length=MOST_ROWS)]
+Pairs = Annotated[list[tuple[Number, Number]], Field(max_length=MOST_ROWS)]
 Column = Annotated[
-    list[Number | None] | list[tuple[Number, Number]],
+    Values | Pairs,
     Field(
         description="A value for each of `hours`, null where nothing was measured; without `hours`, pairs of hour "
         "and value."
@@ -58,3 +64,9 @@ class Health(BaseModel):
 
     status: str
     waiting: int = Field(description="Patients that wait for the model.")
+
+
+class Refused(BaseModel):
+    """Why a request was refused."""
+
+    error: str = Field(description="One line, without anything of the patient.")

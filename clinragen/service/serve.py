@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,18 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clinragen.checking.checked import check_text
-from clinragen.checking.inputs import read_diagnoses
-from clinragen.checking.render_json import result
-from clinragen.claims.sentences import Patient
 from clinragen.demo.access import Access, Refusal
-from clinragen.demo.guard import Guard
-from clinragen.demo.serve import LOOPBACK, listening_socket
+from clinragen.demo.serve import listening_socket
 from clinragen.explain_config import ExplainConfig
-from clinragen.service.config import ServiceConfig
+from clinragen.service.config import HEALTH, TOKEN_VARIABLE, ServiceConfig
 from modeling_clinragen.errors import InputDataError, SettingsError
 
-HEALTH = "/healthz"
 PATIENCE = 30
 """Seconds that requests get which are under way when the service ends."""
 SHORTEST = 16
@@ -38,6 +33,18 @@ class ServiceAccess(Access):
         return None if found is not None and found.reason == "token" and scope["path"] == HEALTH else found
 
 
+def find_token(file: Path | None, environment: Mapping[str, str]) -> str | None:
+    """The token of a file, else that of the environment; None where neither is given.
+
+    Raises:
+        InputDataError, SettingsError: As `read_token`.
+    """
+    if file is not None:
+        return read_token(file)
+    given = environment.get(TOKEN_VARIABLE)
+    return None if given is None else _checked(given.strip(), TOKEN_VARIABLE)
+
+
 def read_token(path: Path) -> str:
     """The token in the first line of a file.
 
@@ -51,9 +58,13 @@ def read_token(path: Path) -> str:
         token = path.read_text(encoding="ascii").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputDataError(f"{path}: cannot be read as a line of ASCII; check the path") from error
-    if len(token) < SHORTEST or not all(letter.isalnum() or letter in "-_" for letter in token):
+    return _checked(token, f"{path}, first line")
+
+
+def _checked(token: str, where: str) -> str:
+    if len(token) < SHORTEST or re.fullmatch("[A-Za-z0-9_-]*", token) is None:
         raise SettingsError(
-            f"{path}: expected at least {SHORTEST} letters, digits, - and _ in the first line; make a token with "
+            f"{where}: expected at least {SHORTEST} letters, digits, - and _; make a token with "
             "`python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
         )
     return token
@@ -64,17 +75,17 @@ def serve_model(
     explain: ExplainConfig,
     config: ServiceConfig,
     *,
-    port: int,
+    address: tuple[str, int],
     token: str | None = None,
     names: Sequence[str] = (),
 ) -> None:
-    """Load a model and answer requests on 127.0.0.1 until the process gets a signal to end.
+    """Load a model and answer requests until the process gets a signal to end.
 
     Args:
         model: Model folder, or `hf://owner/name`.
         explain: How patients are explained.
         config: How requests are answered.
-        port: Port; 0 picks a free one.
+        address: Where to listen: 127.0.0.1, or within a container its own address, and the port; 0 picks a free one.
         token: What requests must bring (`Authorization: Bearer TOKEN`); by default a new one, which is written to
             standard output.
         names: Further host names, of a proxy on this machine that speaks HTTPS to the others.
@@ -83,30 +94,26 @@ def serve_model(
         SettingsError: The port is taken, or fastapi is not installed.
         StageError: There is no model.
     """
-    try:
-        from clinragen.demo.server import run_server
-        from clinragen.service.app import service_app
-    except ImportError as error:
-        raise SettingsError("the service needs fastapi; install it with `pip install 'clinragen[demo]'`") from error
-    with listening_socket(LOOPBACK, port) as taken:
+    with listening_socket(*address) as taken:
+        try:
+            from clinragen.demo.server import run_server
+            from clinragen.service.app import guarded_app
+        except ImportError as error:
+            raise SettingsError(
+                "the service needs fastapi and uvicorn; install them with `pip install 'clinragen[serve]'`"
+            ) from error
         from clinragen.inference import Explainer
-        from clinragen.service.render import explanation_result
 
         explainer = Explainer.from_pretrained(model, explain)
-        checking = explainer.checking
-
-        def check(text: str, patient: Patient, diagnoses: Sequence[str] | None) -> dict[str, Any]:
-            listed = None if diagnoses is None else read_diagnoses("; ".join(diagnoses), checking.vocabulary)
-            return result(check_text(text, patient, checking, listed))
-
         own = Access.of_this_machine(taken.getsockname()[1])
         origins = own.origins | {f"https://{name}" for name in names}
         access = ServiceAccess(origins, token if token is not None else secrets.token_urlsafe(32), own.cookie)
-        app = Guard(service_app(explainer, explanation_result, check, config), access)
         taken.listen()
-        address = f"http://{LOOPBACK}:{taken.getsockname()[1]}"
+        host, port = taken.getsockname()[:2]
         shown = "" if token is not None else f"Authorization: Bearer {access.token}\n"
-        sys.stdout.write(f"Serving {address} (POST /explain, POST /check, GET {HEALTH}, GET /openapi.json)\n{shown}")
+        sys.stdout.write(
+            f"Serving http://{host}:{port} (POST /explain, POST /check, GET {HEALTH}, GET /openapi.json)\n{shown}"
+        )
         sys.stdout.flush()
         with suppress(KeyboardInterrupt):
-            run_server(app, taken, patience=PATIENCE)
+            run_server(guarded_app(explainer, config, access), taken, patience=PATIENCE)

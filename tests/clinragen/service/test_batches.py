@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinragen.service.batches import Batches, ClosedError, QueueFullError
+from clinragen.service.batches import LONGEST_LINGER, Batches, ClosedError, QueueFullError
 
 
 class Doubler:
@@ -90,16 +90,47 @@ def test_without_room_a_request_is_refused_whole_and_the_others_stay() -> None:
     assert work.batches == [[1], [2], [3]]
 
 
-def test_a_fault_is_that_of_its_batch_alone() -> None:
+def test_a_fault_is_that_of_its_item_alone() -> None:
+    work = Doubler()
+
     async def ask() -> None:
-        batches: Batches[int, int] = Batches(Doubler(), 2, room=100)
-        found = await asyncio.gather(*(batches.answer([n]) for n in (1, 2, -1, 3, 4, 5)), return_exceptions=True)
-        assert [one if isinstance(one, list) else type(one) for one in found] == [
-            *([2], [4], ValueError, ValueError, [8], [10])
-        ]
+        batches: Batches[int, int] = Batches(work, 8, room=100)
+        found = await asyncio.gather(*(batches.answer([n]) for n in (1, 2, -1, 3)), return_exceptions=True)
+        assert [one if isinstance(one, list) else type(one) for one in found] == [[2], [4], ValueError, [6]]
         await batches.close()
 
     asyncio.run(ask())
+    assert work.batches == [[1, 2, -1, 3], [1], [2], [-1], [3]]
+
+
+def test_who_asks_again_at_once_comes_into_the_same_batch() -> None:
+    work = Doubler(seconds=0.4)
+
+    async def client(batches: Batches[int, int], number: int) -> None:
+        for _ in range(3):
+            await batches.answer([number])
+
+    async def ask() -> None:
+        batches: Batches[int, int] = Batches(work, 8, room=100)
+        await asyncio.gather(*(client(batches, number) for number in range(8)))
+        await batches.close()
+
+    asyncio.run(ask())
+    assert [len(batch) for batch in work.batches] == [8, 8, 8]
+
+
+def test_nobody_waits_long_for_those_who_do_not_come_again() -> None:
+    async def ask() -> float:
+        clock = asyncio.get_running_loop().time
+        batches: Batches[int, int] = Batches(Doubler(seconds=0.2), 2, room=100)
+        crowd = asyncio.gather(*(batches.answer([number]) for number in range(3)))
+        await crowd
+        began = clock()
+        await batches.answer([4])
+        await batches.close()
+        return clock() - began
+
+    assert asyncio.run(ask()) < 0.2 + LONGEST_LINGER + 0.05
 
 
 def test_who_has_gone_is_not_waited_for() -> None:

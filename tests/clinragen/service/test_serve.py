@@ -18,10 +18,13 @@ import pytest
 from command_line import SCRIPT, fails_with_one_line, in_process
 
 from clinragen.checking.render_json import schema
+from clinragen.export.result import explanation_result
 from clinragen.inference import Explainer
 from clinragen.knowledge.json_schema import first_problem
-from clinragen.service.render import explanation_result
+from clinragen.service.config import TOKEN_VARIABLE
+from clinragen.service.serve import find_token
 from dataset_builder.contract.lab_series import LabSeries
+from modeling_clinragen.errors import SettingsError
 
 NOTE = "Chief Complaint:\nfever and dyspnea\nPast Medical History:\n- hypertension on Lisinopril\n"
 LABS = {"hours": [0, 4, 9], "heart rate (bpm)": [118, 124, None], "temperature (°F)": [101.3, None, 102.2]}
@@ -62,24 +65,24 @@ def start(model: Path, folder: Path, *words: str) -> Running:
     )
     assert process.stdout is not None
     line = process.stdout.readline()
-    found = re.match(r"Serving http://127\.0\.0\.1:(\d+) ", line)
+    found = re.match(r"Serving http://[\d.]+:(\d+) ", line)
     assert found, (line, errors.read_text())
     return Running(process, int(found[1]), errors)
 
 
 @pytest.fixture(scope="module")
-def served(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = start(tiny_run / "model", tmp_path_factory.mktemp("served"))
+def served(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    running = start(small_model, tmp_path_factory.mktemp("served"))
     yield running
     running.process.kill()
     running.process.wait()
 
 
-def test_a_patient_is_explained_as_predict_does(served: Running, tiny_run: Path) -> None:
+def test_a_patient_is_explained_as_predict_does(served: Running, small_model: Path) -> None:
     patients = [{"note": NOTE, "labs": LABS}, {"note": NOTE}, {"labs": {"heart_rate": [[0, 140], [5, 150]]}}]
     status, found, _ = served.call("POST", "/explain", {"patients": patients})
     assert status == 200
-    explainer = Explainer.from_pretrained(tiny_run / "model")
+    explainer = Explainer.from_pretrained(small_model)
     keys = explainer.vocabulary.variable_keys
     rows = [[None] * len(keys) for _ in range(3)]
     for row, rate, warmth in zip(rows, (118, 124, None), (38.5, None, 39.0), strict=True):
@@ -120,7 +123,7 @@ def test_a_text_is_checked(served: Running) -> None:
     [
         ("/explain", {"patients": [{}]}, 400, "patients[0]: nothing to go on"),
         ("/explain", {"patients": [{"note": NOTE}, {"labs": {"hart": [[0, 1]]}}]}, 400, "patients[1]: "),
-        ("/explain", {"patients": [{"labs": {"hours": [2, 1], "glucose": [90, 91]}}]}, 400, "patients[0]: "),
+        ("/explain", {"patients": [{"labs": {"hours": [1, 1], "glucose": [90, 91]}}]}, 400, "patients[0]: labs: "),
         ("/explain", {"patients": []}, 422, "patients"),
         ("/explain", {"patients": [{"note": NOTE, "lab": {}}]}, 422, "patients.0.lab"),
         ("/explain", {"patients": [{"note": 7}]}, 422, "patients.0.note"),
@@ -139,7 +142,7 @@ def test_a_bad_request_is_told_in_one_line(served: Running, path: str, content: 
 
 def test_too_large_a_request_is_refused_before_it_is_read(served: Running) -> None:
     status, said, _ = served.call("POST", "/explain", b"{", **{"Content-Length": "5000000"})
-    assert (status, "bytes" in said) == (413, True)
+    assert (status, "bytes" in said["error"]) == (413, True)
 
 
 def test_nothing_of_a_patient_is_told_back_or_logged(served: Running) -> None:
@@ -173,8 +176,8 @@ def test_it_describes_itself(served: Running) -> None:
     assert found["components"]["schemas"]["PatientData"]["additionalProperties"] is False
 
 
-def test_what_is_under_way_is_answered_before_the_end(tiny_run: Path, tmp_path: Path) -> None:
-    running = start(tiny_run / "model", tmp_path, "--batch-size", "1")
+def test_what_is_under_way_is_answered_before_the_end(small_model: Path, tmp_path: Path) -> None:
+    running = start(small_model, tmp_path, "--batch-size", "1")
     answers: list[Any] = []
     patients = [{"note": f"{NOTE}- item {number}\n"} for number in range(4)]
     thread = threading.Thread(target=lambda: answers.append(running.call("POST", "/explain", {"patients": patients})))
@@ -202,3 +205,27 @@ def test_a_token_that_protects_nothing_is_refused(content: str, mode: int, part:
 def test_a_port_that_is_taken_and_a_folder_without_a_model(served: Running, tmp_path: Path) -> None:
     fails_with_one_line(in_process("serve", tmp_path, "--port", served.port), f"port {served.port}", "--port")
     fails_with_one_line(in_process("serve", tmp_path, "--port", 0), str(tmp_path), "no model could be loaded")
+
+
+def test_a_token_may_come_from_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("another-token-of-the-tests\n")
+    file.chmod(0o600)
+    environment = {TOKEN_VARIABLE: f"{TOKEN}\n"}
+    assert find_token(None, environment) == TOKEN
+    assert find_token(file, environment) == "another-token-of-the-tests"
+    assert find_token(None, {}) is None
+    for wrong in ("", "short", f"{TOKEN} and more"):
+        with pytest.raises(SettingsError, match=f"^{TOKEN_VARIABLE}: expected at least 16"):
+            find_token(None, {TOKEN_VARIABLE: wrong})
+
+
+def test_a_container_listens_on_its_own_address(small_model: Path, tmp_path: Path) -> None:
+    running = start(small_model, tmp_path, "--bind", "0.0.0.0")
+    try:
+        # Published on the same port of the machine, it is addressed as there.
+        assert running.call("GET", "/healthz")[0] == 200
+        assert running.call("GET", "/healthz", Host=f"0.0.0.0:{running.port}")[0] == 403
+    finally:
+        running.process.kill()
+        running.process.wait()
