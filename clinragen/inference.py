@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from clinragen.claims.sentences import CheckedSentence, Patient, check_sentences
 from clinragen.explain_config import ExplainConfig
 from clinragen.knowledge.base import KnowledgeBase
 from clinragen.knowledge.reader import KNOWLEDGE, load_knowledge
+from clinragen.shipped_model import shipped_model
 from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.contract.lab_csv import read_lab_csv
 from dataset_builder.contract.lab_series import LabSeries
@@ -21,7 +22,8 @@ from modeling_clinragen.errors import ClinRaGenError, StageError
 from trainers.device import resolve_device
 
 if TYPE_CHECKING:
-    from clinragen.verification import Verifier
+    from clinragen.verification import VerifiedRationale, Verifier
+    from dataset_builder.fhir.one_patient import FhirPatient
     from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
 
@@ -51,6 +53,8 @@ class Explanation:
         probabilities: Where requested, the probability of each disease: the disease head's, which are calibrated, or
             without a head those given the others that the model listed (see `score_diseases`).
         probability_of: What these are, in words.
+        thresholds: Where they are a disease head's, from which probability on each disease is listed.
+        complete: Whether this is the whole answer, or what is certain of one that is being written.
     """
 
     diagnoses: tuple[str, ...]
@@ -67,6 +71,8 @@ class Explanation:
     knowledge: str | None = None
     probabilities: Mapping[str, float] | None = None
     probability_of: str = LISTED
+    thresholds: Mapping[str, float] | None = None
+    complete: bool = True
 
     @property
     def checked(self) -> CheckedText:
@@ -108,11 +114,14 @@ class Explainer:
         self.checking = Checking(self.vocabulary, self.range_set, knowledge)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, config: ExplainConfig | None = None, **settings: Any) -> Explainer:
+    def from_pretrained(
+        cls, folder: str | Path | None = None, config: ExplainConfig | None = None, **settings: Any
+    ) -> Explainer:
         """Load a model, with the knowledge base in its folder.
 
         Args:
-            folder: The folder, or `hf://owner/name` for a model on the Hub.
+            folder: The folder, or `hf://owner/name` for a model on the Hub; by default the shipped model, which
+                learned from synthetic patients only.
             config: How patients are explained; or give its settings as keywords, such as `probabilities=True`.
 
         Raises:
@@ -120,6 +129,7 @@ class Explainer:
             SettingsError: An older version wrote the folder, which has no vocabulary; or there is no such device.
             StageError: There is no ClinRaGen model, or one that needs foreign code or pickled weights.
         """
+        folder = shipped_model() if folder is None else folder
         from safetensors import SafetensorError
         from transformers import AutoModel, AutoProcessor
 
@@ -159,6 +169,19 @@ class Explainer:
         """
         return read_lab_csv(path, self.vocabulary, at_most=self.processor.feature_extractor.max_steps)
 
+    def read_fhir(self, path: Path) -> FhirPatient:
+        """Read one patient's FHIR resources: the note, and the measurements in the model's vocabulary.
+
+        Raises:
+            InputDataError: The file cannot be read, or is of several patients; see
+                `dataset_builder.fhir.one_patient.read_patient`.
+        """
+        from dataset_builder.fhir.one_patient import read_patient
+        from dataset_builder.sources.fhir_terms import fhir_terms
+
+        terms = fhir_terms(shipped_definitions())
+        return read_patient(path, self.vocabulary, terms, at_most=self.processor.feature_extractor.max_steps)
+
     def explain(self, note: str | None, series: LabSeries | None) -> Explanation:
         """Diagnose one patient.
 
@@ -194,6 +217,34 @@ class Explainer:
             self.processor.feature_extractor.checked(**given)
         return Patient(known, note or None)
 
+    def explain_stream(self, note: str | None, series: LabSeries | None) -> Iterator[Explanation]:
+        """Diagnose one patient, and yield what is certain as soon as it is.
+
+        The probabilities of a disease head come first, then the sentences one after the other: each that is yielded
+        stays. The last explanation is that of `explain`, and the only one that is `complete`; the diseases that are
+        listed, and which of them have no evidence, are said by it alone.
+
+        Raises:
+            ModelInputError, SettingsError: As `explain`; at the first step of the iteration.
+        """
+        from clinragen.verification.result import VerifiedRationale
+        from clinragen.verification.stream import stream_verified
+
+        patient = self.patient(note, series)
+        given = _given(patient.series)
+        (about,) = self._about([patient], [given])
+        if self.config.probabilities and self.model.disease_head is not None:
+            about |= self._probable(patient, given, ())
+        written = VerifiedRationale((), (), (), "")
+        yield replace(self._explained(patient, written), complete=False, **about)
+        if self.config.raw:
+            yield self._whole(self._raw(patient, given), given, about)
+            return
+        for written in stream_verified(self._verifier, patient):
+            certain = replace(written, diagnoses=(), problem=None)
+            yield replace(self._explained(patient, certain), complete=False, **about)
+        yield self._whole(self._explained(patient, written), given, about)
+
     def explain_many(self, patients: Sequence[Patient]) -> list[Explanation]:
         """Diagnose patients in batches; each gets what it would get alone.
 
@@ -209,21 +260,31 @@ class Explainer:
             if self.config.raw
             else self._verified(patients)
         )
-        reports = self.processor.read_reports([patient.note for patient in patients], given)
+        abouts = self._about(patients, given)
+        return [self._whole(*one) for one in zip(answers, given, abouts, strict=True)]
+
+    def _about(self, patients: Sequence[Patient], given: Sequence[Mapping[str, Any] | None]) -> list[dict[str, Any]]:
+        """Of each patient's explanation what is known without any generated text."""
         knowledge = self.checking.knowledge
-        found = []
-        for patient, own, answer, report in zip(patients, given, answers, reports, strict=True):
+        abouts = []
+        for patient, report in zip(
+            patients, self.processor.read_reports([patient.note for patient in patients], given), strict=True
+        ):
             part = () if report.whole else (f"The note is longer than the model reads: {report.sentence}.",)
-            found.append(
-                replace(
-                    answer,
-                    warnings=(*patient.series.remarks, *part, *self.processor.unlike(report)),
-                    knowledge=None if knowledge is None else knowledge.origin,
-                    probabilities=self._scores(patient, own, answer.diagnoses) if self.config.probabilities else None,
-                    probability_of=self.probability_of,
-                )
+            abouts.append(
+                {
+                    "warnings": (*patient.series.remarks, *part, *self.processor.unlike(report)),
+                    "knowledge": None if knowledge is None else knowledge.origin,
+                    "probability_of": self.probability_of,
+                }
             )
-        return found
+        return abouts
+
+    def _whole(self, answer: Explanation, given: Mapping[str, Any] | None, about: Mapping[str, Any]) -> Explanation:
+        """An explanation with what is said about it, and its probabilities."""
+        if self.config.probabilities and "probabilities" not in about:
+            about = {**about, **self._probable(answer.patient, given, answer.diagnoses)}
+        return replace(answer, **about)
 
     @property
     def probability_of(self) -> str:
@@ -237,22 +298,22 @@ class Explainer:
         return Verifier(self.model, self.processor, self.checking, VerifyConfig(num_beams=self.config.num_beams))
 
     def _verified(self, patients: Sequence[Patient]) -> list[Explanation]:
-        return [
-            Explanation(
-                diagnoses=found.diagnoses,
-                rationale=found.rationale,
-                sentences=found.sentences,
-                withheld=found.withheld,
-                verified=True,
-                without_evidence=_without_evidence(found.diagnoses, found.sentences, self.vocabulary),
-                warnings=(),
-                text=found.draft,
-                problem=found.problem,
-                patient=patient,
-                range_set=self.range_set.name,
-            )
-            for patient, found in zip(patients, self._verifier.generate(patients), strict=True)
-        ]
+        return [self._explained(*one) for one in zip(patients, self._verifier.generate(patients), strict=True)]
+
+    def _explained(self, patient: Patient, found: VerifiedRationale) -> Explanation:
+        return Explanation(
+            diagnoses=found.diagnoses,
+            rationale=found.rationale,
+            sentences=found.sentences,
+            withheld=found.withheld,
+            verified=True,
+            without_evidence=_without_evidence(found.diagnoses, found.sentences, self.vocabulary),
+            warnings=(),
+            text=found.draft,
+            problem=found.problem,
+            patient=patient,
+            range_set=self.range_set.name,
+        )
 
     def _raw(self, patient: Patient, given: Mapping[str, Any] | None) -> Explanation:
         from modeling_clinragen.diagnosing_clinragen import write_targets
@@ -278,18 +339,26 @@ class Explainer:
     def _inputs(self, patient: Patient, given: Mapping[str, Any] | None) -> Any:
         return self.processor(note=[patient.note or ""], series=[given], warn=False).to(self.model.device)
 
-    def _scores(self, patient: Patient, given: Mapping[str, Any] | None, listed: tuple[str, ...]) -> dict[str, float]:
+    def _probable(
+        self, patient: Patient, given: Mapping[str, Any] | None, listed: tuple[str, ...]
+    ) -> dict[str, Mapping[str, float] | None]:
+        """The probabilities of the diseases, and a head's thresholds."""
         from modeling_clinragen.diagnosing_clinragen import diagnose_patients
+        from modeling_clinragen.disease_head_clinragen import MODALITIES
         from modeling_clinragen.generation_clinragen import score_diseases
 
-        diseases = self.model.config.diseases
-        if self.model.disease_head is not None:
-            found = diagnose_patients(self.model, self.processor, [(patient.note, given)])
-            return dict(zip(diseases, found[0].tolist(), strict=True))
+        diseases, head = self.model.config.diseases, self.model.disease_head
+        if head is not None:
+            found = diagnose_patients(self.model, self.processor, [(patient.note, given)])[0]
+            limits = head.thresholds[MODALITIES.index(self.processor.modality(patient.note, given))]
+            return {
+                "probabilities": dict(zip(diseases, found.tolist(), strict=True)),
+                "thresholds": dict(zip(diseases, limits.tolist(), strict=True)),
+            }
         # Raw output may hold a name that is not in the model's vocabulary.
         known = [name for name in listed if name in diseases]
         scores = score_diseases(self.model, self.processor, dict(self._inputs(patient, given)), [known])
-        return dict(zip(diseases, scores[0].tolist(), strict=True))
+        return {"probabilities": dict(zip(diseases, scores[0].tolist(), strict=True)), "thresholds": None}
 
 
 def _given(series: LabSeries) -> dict[str, Any] | None:

@@ -6,12 +6,16 @@ It reports to nobody that it runs, and keeps no history of what was entered.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from clinragen.demo.patient_summaries import summaries_of
 from clinragen.demo.tab import PageState, Tab
 from clinragen.demo.tabs import TABS
 from clinragen.explain_config import ExplainConfig
+from clinragen.export.origin import model_origin
 from clinragen.inference import Explainer
 from dataset_builder.contract.schema import load_examples
 from modeling_clinragen.errors import SettingsError, StageError
@@ -20,7 +24,7 @@ TITLE = "ClinRaGen"
 WARNING = (
     "Research software, not a medical device. A fluent rationale can be wrong: check it against the measurements."
 )
-SHOWN_PATIENTS = 50
+SHOWN_PATIENTS = 200
 QUEUE = 20
 
 
@@ -46,7 +50,12 @@ def open_page(
     if not (model / "config.json").is_file():
         raise StageError(f"{model}: not a model folder; run `clinragen quickstart` first, or give another folder")
     explainer = Explainer.from_pretrained(model, config)
-    return build_page(PageState(explainer, patients_of(cohort, explainer), uploads))
+    if explainer.model.disease_head is not None:
+        # A head's probabilities cost next to nothing, and say how sure a diagnosis is.
+        explainer.config = replace(explainer.config, probabilities=True)
+    patients = patients_of(cohort, explainer)
+    summaries = summaries_of(cohort, patients)
+    return build_page(PageState(explainer, patients, uploads, summaries, model_origin(model), model))
 
 
 def build_page(state: PageState, tabs: Sequence[Tab] = TABS, title: str = TITLE) -> Any:
@@ -56,7 +65,7 @@ def build_page(state: PageState, tabs: Sequence[Tab] = TABS, title: str = TITLE)
     from clinragen.demo.blocks import Page
 
     with Page(title=title, analytics_enabled=False) as page:
-        gr.Markdown(f"# {title}\n\n{WARNING}")
+        gr.HTML(f'<div class="cr-header"><h1>{escape(title)}</h1><p>{escape(WARNING)}</p></div>', elem_id="header")
         if len(tabs) == 1:
             tabs[0].build(gr, page, state)
         else:

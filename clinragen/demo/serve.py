@@ -34,10 +34,12 @@ SERVED: dict[str, Any] = {
     "mcp_server": False,
     "pwa": False,
     "max_file_size": LARGEST_FILE,
-    # Once the cookie is set, the token need not stand in the address bar and the browser's history.
-    "head": "<script>{const a = new URL(location); if (a.searchParams.has('token')) "
-    "{a.searchParams.delete('token'); history.replaceState(null, '', a)}}</script>",
 }
+# Once the cookie is set, the token need not stand in the address bar and the browser's history.
+_FORGET = (
+    "<script>{const a = new URL(location); if (a.searchParams.has('token')) "
+    "{a.searchParams.delete('token'); history.replaceState(null, '', a)}}</script>"
+)
 
 
 def serve(model: Path, config: ExplainConfig | None = None, *, cohort: Path | None = None, port: int = 7860) -> None:
@@ -119,6 +121,8 @@ def asgi_app(page: Any, uploads: Path) -> Any:
     from fastapi import FastAPI
     from gradio import mount_gradio_app
 
+    from clinragen.demo.theme import looks
+
     @asynccontextmanager
     async def tidy(app: FastAPI) -> AsyncIterator[None]:
         task = asyncio.create_task(_keep_tidy(uploads))
@@ -126,7 +130,8 @@ def asgi_app(page: Any, uploads: Path) -> Any:
         task.cancel()
 
     app = FastAPI(lifespan=tidy, docs_url=None, redoc_url=None, openapi_url=None)
-    return mount_gradio_app(app, page, path="/", **SERVED)
+    look = looks()
+    return mount_gradio_app(app, page, path="/", **SERVED, **{**look, "head": _FORGET + look["head"]})
 
 
 async def _keep_tidy(uploads: Path) -> None:

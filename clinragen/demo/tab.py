@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clinragen.export.origin import ModelOrigin
 from clinragen.inference import Explainer
 
 AS_SENT: dict[str, Any] = {"preprocess": False}
 """For events that read what was sent themselves: gradio would leave files behind, and quote it in its errors."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 """For every event of a tab: no public endpoint may keep a patient."""
+ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+"""For every event that asks the model."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,17 @@ class PageState:
         explainer: The loaded model.
         patients: Rows of the data contract by the name they are shown under; empty without a cohort.
         uploads: The folder of uploaded files, which are removed when they were read; None leaves them to gradio.
+        summaries: Patients in one line each, by name; one that is absent is shown by its name.
+        origin: Where the model comes from, for files of its answers; None where that is not known.
+        folder: The model's folder, beside which a run has its report; None without one.
     """
 
     explainer: Explainer
     patients: Mapping[str, Mapping[str, Any]]
     uploads: Path | None = None
+    summaries: Mapping[str, str] = field(default_factory=dict)
+    origin: ModelOrigin | None = None
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 import torch
@@ -19,6 +20,9 @@ from dataset_builder.storage.progress import Progress, Report, no_report
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.processing_clinragen import RATIONALE_MARK
 from modeling_clinragen.targets_clinragen import Row
+
+Seen = Callable[[VerifiedRationale], None]
+"""Called with one patient's result so far, whenever a sentence has been accepted or withheld."""
 
 
 def generate_verified(
@@ -78,22 +82,36 @@ class Verifier:
         self._processor = processor
         self._checking = checking
         self._writer = Writer(model.eval(), processor, self._config)
+        # The writer holds what it has read of one batch.
+        self._one_batch = Lock()
 
     @torch.inference_mode()
-    def generate(self, patients: Sequence[Patient], report: Report = no_report) -> list[VerifiedRationale]:
-        """One result per patient, in order; `report` is called with the number of patients finished."""
+    def generate(
+        self, patients: Sequence[Patient], report: Report = no_report, *, seen: Seen | None = None
+    ) -> list[VerifiedRationale]:
+        """One result per patient, in order. It may be called from several threads, which wait for one another.
+
+        Args:
+            patients: As for `generate_verified`.
+            report: Called with the number of patients finished.
+            seen: Called with what is certain so far: nothing where the writing begins, then the accepted sentences,
+                which stay, in their order. What it raises ends the writing.
+        """
         order = sorted(range(len(patients)), key=lambda row: size_of(patients[row]))
         results: dict[int, VerifiedRationale] = {}
         for start in range(0, len(order), self._config.batch_size):
             rows = order[start : start + self._config.batch_size]
-            results.update(zip(rows, self._batch([patients[row] for row in rows]), strict=True))
+            with self._one_batch:
+                results.update(zip(rows, self._batch([patients[row] for row in rows], seen), strict=True))
             report(Progress(len(results), len(order), "patients"))
         return [results[row] for row in range(len(patients))]
 
-    def _batch(self, patients: Sequence[Patient]) -> list[VerifiedRationale]:
+    def _batch(self, patients: Sequence[Patient], seen: Seen | None) -> list[VerifiedRationale]:
         writer = self._writer
+        if seen is not None:
+            seen(VerifiedRationale((), (), (), ""))
         cases = [
-            _Case(place, patient, self._checking, self._processor, writer, self._config)
+            _Case(place, patient, self._checking, self._processor, writer, self._config, seen)
             for place, patient in enumerate(patients)
         ]
         drafts = writer.drafts(
@@ -122,7 +140,14 @@ class _Case:
     """One patient on the way from draft to result."""
 
     def __init__(
-        self, place: int, patient: Patient, checking: Checking, processor: Any, writer: Writer, config: VerifyConfig
+        self,
+        place: int,
+        patient: Patient,
+        checking: Checking,
+        processor: Any,
+        writer: Writer,
+        config: VerifyConfig,
+        seen: Seen | None,
     ) -> None:
         self._place = place
         self._processor = processor
@@ -136,6 +161,17 @@ class _Case:
         self._tried: set[tuple[Gap, int | None]] = set()
         self._asked: Gap | None = None
         self._given = ""
+        self._seen = seen
+        self._told = 0
+
+    def tell(self) -> None:
+        """Say what is certain so far, where that is more than before."""
+        if self._seen is None or self.problem is not None:
+            return
+        count = len(self.review.accepted) + len(self.review.withheld)
+        if count > self._told:
+            self._told = count
+            self._seen(self.result())
 
     def read(self, draft: str) -> None:
         """Take the draft, where it has not been taken yet; one that is not well formed has no sentences."""
@@ -151,6 +187,7 @@ class _Case:
         self._opening = draft[: draft.index(RATIONALE_MARK) + len(RATIONALE_MARK)]
         self._row: Row | None = None
         self._sentences = -1
+        self.tell()
 
     def goes_on(self, text: str) -> Next | None:
         """How a text goes on that has come to its end: from what holds of it, with a new sentence."""
@@ -164,6 +201,7 @@ class _Case:
                 self.review.offer([written])
             else:
                 self.review.add([written], self._asked)
+            self.tell()
         following = self._following()
         if following is None or text.startswith(following.given):
             return following
@@ -237,6 +275,7 @@ def _rewrite(cases: Sequence[_Case], writer: Writer, config: VerifyConfig) -> No
         texts = iter(writer.sentences(requests))
         for case, wanted in zip(left, draws, strict=True):
             case.review.offer([next(texts) for _ in wanted])
+            case.tell()
         left = [case for case in left if case.review.refused is not None]
 
 
@@ -249,3 +288,4 @@ def _complete(cases: Sequence[_Case], writer: Writer, config: VerifyConfig) -> N
             # Another one may have filled it by now.
             if not gap.filled(case.review.accepted):
                 case.review.add([text], gap)
+                case.tell()

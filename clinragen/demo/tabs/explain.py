@@ -1,147 +1,174 @@
-"""Choose a patient, or enter a note and measurements; diagnoses, rationale and probabilities come back."""
+"""Choose a patient, or enter a note and measurements; diagnoses and reasons come back, sentence by sentence."""
 
 from __future__ import annotations
 
-from html import escape
+import json
+from collections.abc import AsyncIterator, Generator
 from typing import Any
 
-from clinragen.checking.render_html import html_fragment, style
-from clinragen.demo.patient import OWN, patient_of, recorded, text_of_file
-from clinragen.demo.tab import AS_SENT, PRIVATE, PageState, Tab
-from clinragen.inference import Explanation
+from clinragen.demo.answer_html import answer_html
+from clinragen.demo.api import Values, values_of
+from clinragen.demo.async_steps import in_thread
+from clinragen.demo.beyond_answer import (
+    EMPTY,
+    Filled,
+    beyond_answer,
+    message_html,
+    on_save,
+    on_switch,
+    save_buttons,
+)
+from clinragen.demo.not_mentioned import not_mentioned
+from clinragen.demo.own_values import template_link, values_table
+from clinragen.demo.patient import OWN, OnePatient, patient_of, recorded, text_of_file
+from clinragen.demo.patient_html import answered_patient_html, patient_html
+from clinragen.demo.tab import AS_SENT, ONE_AT_A_TIME, PRIVATE, PageState, Tab
+from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.errors import ClinRaGenError
 
-SHOWN_DISEASES = 10
-EMPTY = ("", "", "", None)
-"""No answer: warnings, diagnoses, rationale and probabilities."""
+HINT = '<p class="cr cr-hint">Explain puts the answer here: diagnoses, and sentences that the data bear out.</p>'
+READING = '<p class="cr cr-hint" role="status">Reading the patient …</p>'
 
 
 def _build(gr: Any, page: Any, state: PageState) -> None:
     # Three things keep two patients apart. What is asked about is one patient, whole (`OnePatient`), or it is refused.
     # What the server says of a chosen patient sets all of the page at once, the choice included. And the browser, as
     # soon as the reader changes anything, itself empties what is of the patient before and drops an answer under way.
+    explainer = state.explainer
+    filled = Filled(gr, state)
 
     def choose(name: str | None) -> list[Any]:
         own = name == OWN
         row = {} if own else recorded(state, name)
-        return [
-            name,
-            gr.update(value=row.get("note", ""), interactive=own),
-            gr.update(value="", visible=own),
-            gr.update(value=None, visible=own),
-            row.get("lab_summary", ""),
-            "" if own else ", ".join(row["diagnoses"]) or "none",
-            *EMPTY,
-        ]
+        shown = ""
+        if not own:
+            chosen = explainer.patient(row["note"], LabSeries.from_example(explainer.vocabulary, row))
+            shown = patient_html(chosen, explainer.range_set, recorded=row)
+        return [name, gr.update(visible=own), "", "", None, shown, HINT, ""]
+
+    def asked_about(name: str, note: str | None = "", table: Any = None, measurements: str | None = "") -> OnePatient:
+        return patient_of(state, name, note, table, measurements)
 
     def take(table: Any) -> tuple[None, str, str]:
         """Put the text of an uploaded file where it can be seen, and keep no file."""
         try:
             return None, text_of_file(state, table), ""
         except ClinRaGenError as error:
-            return None, "", f"- **{error}**"
+            return None, "", message_html(error)
 
-    def explain(
+    async def show(*values: Any) -> AsyncIterator[list[Any]]:
+        """Yield the certain part of one patient's answer as it grows, and the patient's data with marks."""
+        async for part in in_thread(lambda: parts_of(*values)):
+            yield part
+
+    def parts_of(
         patient: str, note: str | None = "", table: Any = None, measurements: str | None = ""
-    ) -> tuple[str, str, str, str, dict[str, float] | None]:
+    ) -> Generator[list[Any], None, None]:
+        one = asked_about(patient, note, table, measurements)
+        row = state.patients.get(one.name)
+        for found in explainer.explain_stream(one.note, one.series):
+            findings = not_mentioned(found, explainer.checking) if found.complete and found.problem is None else []
+            yield [
+                answer_html(one.name, found, findings),
+                answered_patient_html(found, explainer.range_set, findings, row),
+                *filled.values(found),
+            ]
+
+    def explain(patient: str, note: str | None = "", table: Any = None, measurements: str | None = "") -> Values:
         """Diagnoses of one patient with their reasons: of the cohort by its name, or by a note, values or both."""
         try:
-            one = patient_of(state, patient, note, table, measurements)
-            found = state.explainer.explain(one.note, one.series)
+            one = asked_about(patient, note, table, measurements)
+            return values_of(one.name, explainer.explain(one.note, one.series), explainer.range_set)
         except ClinRaGenError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        scores = None if found.probabilities is None else dict(found.probabilities)
-        measured = one.series.in_words(state.explainer.range_set) or "Nothing was measured."
-        whose = f'<p class="whose">Answer for: <strong>{escape(one.name)}</strong></p>'
-        return _warnings(found), _diagnoses(found), whose + rationale_html(found), measured, scores
 
-    with gr.Row():
-        with gr.Column():
+    with gr.Row(elem_id="explain-tab"):
+        with gr.Column(elem_id="given"):
             patient = gr.Dropdown(
-                [OWN, *state.patients], value=next(iter(state.patients), OWN), label="Patient", elem_id="patient"
+                [(OWN, OWN), *((state.summaries.get(name, name), name) for name in state.patients)],
+                value=next(iter(state.patients), OWN),
+                label="Patient (type to search)",
+                elem_id="patient",
             )
-            note = gr.Textbox("", label="Note", lines=14, max_lines=24, elem_id="note")
-            typed = gr.Textbox(
-                "",
-                label="Measurements (CSV: hours plus variables with units)",
-                lines=4,
-                max_lines=12,
-                elem_id="measurements",
-            )
-            table = gr.File(
-                label="Measurements from a file of at most 1 MB", file_types=[".csv"], height=110, elem_id="table"
-            )
+            with gr.Column(visible=not state.patients, elem_id="own") as own:
+                note = gr.Textbox("", label="Note", lines=6, max_lines=14, elem_id="note")
+                with gr.Accordion("Type measurements into a table", open=False, elem_id="values"):
+                    gr.HTML(values_table(explainer.vocabulary), apply_default_css=False)
+                typed = gr.Textbox(
+                    "",
+                    label="Measurements as CSV text (hours, then variables with their units)",
+                    lines=3,
+                    max_lines=10,
+                    elem_id="measurements",
+                )
+                table = gr.File(
+                    label="Measurements from a CSV file of at most 1 MB",
+                    file_types=[".csv"],
+                    height=150,
+                    elem_id="table",
+                )
+                gr.HTML(template_link(explainer.vocabulary), apply_default_css=False, elem_id="template")
+            message = gr.HTML("", apply_default_css=False, elem_id="message")
             button = gr.Button("Explain", variant="primary", elem_id="explain")
-        with gr.Column():
-            warnings = gr.Markdown(elem_id="warnings")
-            gr.Markdown("### Diagnoses")
-            diagnoses = gr.Markdown(elem_id="diagnoses")
-            rationale = gr.HTML(elem_id="rationale")
-            scores = gr.Label(
-                label=state.explainer.probability_of,
-                num_top_classes=SHOWN_DISEASES,
-                show_heading=False,
-                visible=state.explainer.config.probabilities,
-                elem_id="probabilities",
-            )
-            anomalies = gr.Textbox(label="Measurements in words", lines=4, elem_id="anomalies")
-            truth = gr.Textbox(label="Coded diagnoses (known for patients of the cohort only)", elem_id="truth")
-    answer = [warnings, diagnoses, rationale, scores]
-    inputs = [note, typed, table, anomalies, truth]
+        with gr.Column(elem_id="said"):
+            saves = save_buttons(gr)
+            answer = gr.HTML(HINT, apply_default_css=False, elem_id="answer")
+            beyond = beyond_answer(gr)
+        with gr.Column(elem_id="shown"):
+            view = gr.HTML("", apply_default_css=False, elem_id="view")
+    given = [patient, note, table, typed]
+    inputs = [note, typed, table, view]
 
-    asked = button.click(**_emptied(answer))
+    none = dict(zip(beyond.components, EMPTY, strict=True))
+
+    asked = button.click(**_set({answer: READING, **none}))
     answered = asked.then(
-        explain,
-        [patient, note, table, typed],
-        [warnings, diagnoses, rationale, anomalies, scores],
-        api_name="explain",
+        show,
+        given,
+        [answer, view, *beyond.components],
+        show_progress="hidden",
+        **ONE_AT_A_TIME,
         **AS_SENT,
+        **PRIVATE,
     )
-    uploaded = table.upload(**_emptied([*answer, anomalies, typed]), cancels=[answered])
-    taken = uploaded.then(take, table, [table, typed, warnings], **AS_SENT, **PRIVATE)
-    note.input(**_emptied([*answer, anomalies]), cancels=[answered])
+    # An answer that was dropped has failed as well, but what came in its place stays.
+    instead = f"(shown) => shown === {json.dumps(READING)} ? {json.dumps(HINT)} : shown"
+    answered.failure(None, answer, answer, js=instead)
+    compared = on_switch(state, beyond, given, asked_about)
+    saved = on_save(gr, state, saves, given, asked_about)
+
+    under_way = [answered, compared, *saved]
+    gone = {answer: HINT, **none}
+    uploaded = table.upload(**_set({**gone, view: "", message: "", typed: ""}), cancels=under_way)
+    taken = uploaded.then(take, table, [table, typed, message], **AS_SENT, **PRIVATE)
+    note.input(**_set({**gone, view: ""}), cancels=under_way)
     for event in (typed.input, table.clear):
-        event(**_emptied([*answer, anomalies]), cancels=[answered, taken])
-    patient.input(**_emptied([*inputs, *answer]), cancels=[answered, taken])
+        event(**_set({**gone, view: "", message: ""}), cancels=[*under_way, taken])
+    patient.input(
+        **_set({**gone, note: "", typed: "", table: None, view: "", message: ""}), cancels=[*under_way, taken]
+    )
     for event in (patient.input, page.load):
-        event(choose, patient, [patient, *inputs, *answer], trigger_mode="always_last", **AS_SENT, **PRIVATE)
+        event(
+            choose,
+            patient,
+            [patient, own, *inputs, answer, message],
+            trigger_mode="always_last",
+            show_progress="hidden",
+            **AS_SENT,
+            **PRIVATE,
+        )
+
+    # What programs call. Its parts are on no screen: a person's page has them in one piece.
+    parts = [gr.Markdown(visible=False), gr.Markdown(visible=False), gr.HTML(visible=False)]
+    parts += [gr.Textbox(visible=False, label="Measurements in words")]
+    parts += [gr.Label(visible=False, label=explainer.probability_of)]
+    gr.Button("Explain", visible=False).click(explain, given, parts, api_name="explain", **ONE_AT_A_TIME, **AS_SENT)
 
 
-def _emptied(outputs: list[Any]) -> dict[str, Any]:
-    """Settings of an event that empties components in the browser itself, before anything is sent."""
-    empty = {"label": "{}", "file": "null"}
-    values = ", ".join(empty.get(component.get_block_name(), "''") for component in outputs)
-    return {"fn": None, "inputs": None, "outputs": outputs, "js": f"() => [{values}]"}
-
-
-def _warnings(found: Explanation) -> str:
-    return "\n".join(f"- **{warning}**" for warning in found.warnings)
-
-
-def _diagnoses(found: Explanation) -> str:
-    # A text that cannot be read says nothing; it must not look like a clean bill of health.
-    if found.problem is not None:
-        return "No diagnosis could be read."
-    shown = [f"- {name}" for name in found.diagnoses if name not in found.without_evidence]
-    lines = shown or ["No disease is diagnosed with evidence." if found.diagnoses else "No disease is diagnosed."]
-    if found.without_evidence:
-        lines += ["", "Named without evidence, so not asserted:", ""]
-        lines += [f"- *{name}*" for name in found.without_evidence]
-    return "\n".join(lines)
-
-
-def rationale_html(found: Explanation) -> str:
-    """The shown rationale with what decides each claim, and the withheld sentences, closed, below it."""
-    if found.problem is not None:
-        return f"<p>The output is malformed ({escape(found.problem)}). As written: {escape(found.text)}</p>"
-    shown = html_fragment(found.checked, "Rationale", "shown")
-    parts = [f"<style>{style()}</style>", shown]
-    if found.withheld:
-        items = "".join(f"<li>{escape(sentence.text)}</li>" for sentence in found.withheld)
-        count = len(found.withheld)
-        summary = f"{count} sentence{'' if count == 1 else 's'} withheld: not borne out by the data"
-        parts.append(f"<details><summary>{summary}</summary><ul>{items}</ul></details>")
-    return "".join(parts)
+def _set(values: dict[Any, Any]) -> dict[str, Any]:
+    """Settings of an event that sets components in the browser itself, before anything is sent."""
+    written = ", ".join(json.dumps(value, ensure_ascii=True) for value in values.values())
+    return {"fn": None, "inputs": None, "outputs": list(values), "js": f"() => [{written}]"}
 
 
 EXPLAIN = Tab("Explain", _build)

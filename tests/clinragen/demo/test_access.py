@@ -226,6 +226,22 @@ def test_gradio_client_gets_an_answer_about_one_patient(page: Served, tmp_path: 
     assert str(malformed.value).startswith("Quackenbush_MRN123.csv: row 2, heart rate")
 
 
+def test_the_documented_program_gets_an_answer(page: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = (Path(__file__).parents[3] / "docs" / "demo.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    assert "http://127.0.0.1:7860" in block
+    assert "Bearer TOKEN" in block
+    monkeypatch.chdir(tmp_path)
+    Path("labs.csv").write_text("hours,heart rate (bpm)\n0,50\n4,45\n")
+    names: dict[str, Any] = {}
+    exec(block.replace("http://127.0.0.1:7860", page.address).replace("TOKEN", page.token), names)
+    assert names["measured"] == "heart rate is lower than normal two times."
+    assert "Answer for: <strong>My own note and measurements</strong>" in names["rationale"]
+    # A model without a disease head, on a page that was not asked for probabilities.
+    assert names["probabilities"] is None
+    assert page.uploads() == []
+
+
 def test_nothing_inside_is_told_and_nothing_of_a_patient_is_logged(page: Served) -> None:
     wrong: list[Any] = [
         [PATIENT, None, None, None],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +17,14 @@ from clinragen.demo.page import build_page, open_page, patients_of
 from clinragen.demo.patient import OWN
 from clinragen.demo.tab import PageState, Tab
 from clinragen.demo.tabs import TABS
-from clinragen.demo.tabs.explain import EXPLAIN
+from clinragen.demo.tabs.explain import EXPLAIN, HINT, READING
 from clinragen.inference import Explainer
 from modeling_clinragen import ClinRaGenProcessor
 from modeling_clinragen.errors import SettingsError, StageError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
-ANSWER = {"warnings", "diagnoses", "rationale", "probabilities"}
-ELEMENTS = {*ANSWER, "patient", "note", "measurements", "table", "explain", "anomalies", "truth"}
+ANSWER = {"answer", "off", "compared", "attention-map"}
+ELEMENTS = {*ANSWER, "patient", "note", "measurements", "table", "view", "message", "explain"}
 WARNINGS, DIAGNOSES, RATIONALE, MEASURED, SCORES = range(5)
 HELD = '"hypertension" supports Essential hypertension.'
 REFUSED = "Heart rate is low."
@@ -73,8 +74,10 @@ def test_a_patient_is_described_with_the_ranges_of_the_model(
 ) -> None:
     page = open_page(save_model(vocabulary, range_set=range_set), cohort=write_cohort(tmp_path / "cohort", vocabulary))
     explain, choose = (functions_of(page)[name] for name in ("explain", "choose"))
-    assert choose(PATIENT)[0] == PATIENT
-    assert choose(PATIENT)[1]["value"] == NOTE
+    name, own, note, *_, shown, _, _ = choose(PATIENT)
+    assert (name, own["visible"], note) == (PATIENT, False, "")
+    assert NOTE in shown
+    assert words in shown
     assert explain(PATIENT)[MEASURED] == words
 
 
@@ -156,15 +159,17 @@ def test_whatever_the_reader_changes_empties_the_answer_in_the_browser(
     page = build_page(PageState(Explainer.from_pretrained(save_model(vocabulary)), {}), [EXPLAIN])
     names = {component["id"]: component["props"].get("elem_id") for component in page.config["components"]}
     events = page.config["dependencies"]
-    (explain,) = (event["id"] for event in events if event["api_name"] == "explain")
-    emptied: dict[tuple[str | None, str], set[str | None]] = {}
+    answers = {event["id"] for event in events if event["api_name"] in ("show", "compare")}
+    assert len(answers) == 2
+    emptied: dict[tuple[str | None, str], dict[str | None, Any]] = {}
     cancels = set()
     for event in events:
         for component, kind in event["targets"]:
-            if event["js"] and not event["backend_fn"]:
-                assert event["js"].count(",") == len(event["outputs"]) - 1
-                emptied[names.get(component), kind] = {names[place] for place in event["outputs"]}
-            if explain in event["cancels"]:
+            if event["js"] and not event["backend_fn"] and kind != "failure" and names.get(component) is not None:
+                values = json.loads(event["js"].removeprefix("() => "))
+                places = [names[place] for place in event["outputs"]]
+                emptied[names[component], kind] = dict(zip(places, values, strict=True))
+            if answers <= set(event["cancels"]):
                 cancels.add((names.get(component), kind))
     changes = {
         ("patient", "input"),
@@ -175,9 +180,14 @@ def test_whatever_the_reader_changes_empties_the_answer_in_the_browser(
     }
     assert set(emptied) == {*changes, ("explain", "click")}
     assert cancels == changes
-    assert all(places >= ANSWER for places in emptied.values())
+    for place, values in emptied.items():
+        assert values["answer"] == (READING if place[0] == "explain" else HINT)
+        assert values["off"] == {"__type__": "update", "choices": [], "value": None}
+        assert {values[name] for name in ("compared", "attention-map")} == {""}
+        # Note and charts with the marks of an answer go with it; asked again, they are the same patient's.
+        assert place[0] == "explain" or values["view"] == ""
     # With another patient, nothing at all stays.
-    assert emptied["patient", "input"] == ELEMENTS - {"patient", "explain"}
+    assert set(emptied["patient", "input"]) == ELEMENTS - {"patient", "explain"}
 
 
 def test_a_patient_of_the_cohort_is_explained_as_recorded_or_not_at_all(
@@ -209,11 +219,11 @@ def test_a_patient_of_the_cohort_is_explained_as_recorded_or_not_at_all(
         choose("Patient 2")
     assert "made-up" not in str(unknown.value)
     # What is chosen is the whole page.
-    name, note, typed, file, anomalies, truth, *answer = choose(OWN)
-    assert (name, note["value"], typed["value"], file["value"], anomalies, truth) == (OWN, "", "", None, "", "")
-    assert not any(answer)
-    name, note, typed, file, *_ = choose(PATIENT)
-    assert (note["interactive"], typed["visible"], file["visible"]) == (False, False, False)
+    name, group, note, typed, file, shown, answer, told = choose(OWN)
+    assert (name, group["visible"], note, typed, file, shown, answer, told) == (OWN, True, "", "", None, "", HINT, "")
+    name, group, note, typed, file, shown, answer, told = choose(PATIENT)
+    assert (name, group["visible"], note, typed, file, answer, told) == (PATIENT, False, "", "", None, HINT, "")
+    assert NOTE in shown
 
 
 def test_an_uploaded_file_becomes_text_and_is_removed(
@@ -233,7 +243,7 @@ def test_an_uploaded_file_becomes_text_and_is_removed(
     assert not folder.exists()
     file, typed, told = take(upload(b"hours,heart rate (bpm)\n0,fast\n"))
     assert (file, typed) == (None, "")
-    assert told.startswith("- **Smith MRN 12.csv: row 2, heart rate: ")
+    assert ">Smith MRN 12.csv: row 2, heart rate: " in told
     assert not folder.exists()
     # Gone, never there, or somebody else's.
     outside = tmp_path / "outside.csv"

@@ -126,7 +126,7 @@ def test_credentialed_patients_are_shown_only_where_their_cohort_is_named(
         monkeypatch.setattr(serve, "run_page", lambda page, *more: seen.append(page))
         serve.serve(model, cohort=given, port=0)
         (box,) = (one for one in seen[0].config["components"] if one["props"].get("elem_id") == "patient")
-        return [name for name, _ in box["props"]["choices"]]
+        return [name for _, name in box["props"]["choices"]]
 
     assert patients() == [OWN, PATIENT]
     provenance = small_run / "rationales" / "provenance.json"
