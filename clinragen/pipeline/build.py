@@ -18,7 +18,9 @@ class BuildConfig(CohortConfig):
 
     MAY_BE_FILES: ClassVar[tuple[str, ...]] = ("source",)
 
-    source: str = setting(help="mimic-iii, mimic-iv, eicu, or the path of a source's YAML file.")
+    source: str = setting(
+        help="mimic-iii, mimic-iv, eicu, meds, fhir, challenge-2012, or the path of a source's YAML file."
+    )
 
     @property
     def deciding_content(self) -> Mapping[str, Any]:

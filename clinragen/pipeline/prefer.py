@@ -39,10 +39,12 @@ def run(config: PreferConfig, inputs: Mapping[str, Any], output: Path, report: R
     """
     from clinragen.knowledge.reader import KNOWLEDGE
     from clinragen.preference.run import train_preference
+    from dataset_builder.contract.arrays import require_labels
     from dataset_builder.contract.schema import load_examples
 
     folder, model = Path(inputs["cohort"]), Path(inputs["model"])
     cohort = load_examples(folder)
+    require_labels(cohort["train"])
     knowledge = model / KNOWLEDGE
     checking = checking_of(cohort, folder, knowledge if knowledge.is_file() else None)
     train_preference(

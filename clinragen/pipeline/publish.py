@@ -24,6 +24,7 @@ def run(config: PublishConfig, inputs: Mapping[str, Any], output: Path, report: 
 
     With the input `knowledge` the model's folder also gets the base that its rationales are checked by.
     """
+    from clinragen.evaluation.cost import COST
     from clinragen.knowledge.reader import KNOWLEDGE
     from clinragen.pipeline.digests import file_names, read_stamp
     from dataset_builder.storage.files import read_json
@@ -39,10 +40,11 @@ def run(config: PublishConfig, inputs: Mapping[str, Any], output: Path, report: 
             shutil.copy2(model / name, output / name)
     if "knowledge" in inputs:
         shutil.copy2(Path(inputs["knowledge"]) / KNOWLEDGE, output / KNOWLEDGE)
-    provenance = Path(inputs["cohort"]) / PROVENANCE
+    provenance, cost = Path(inputs["cohort"]) / PROVENANCE, Path(inputs["evaluation"]) / COST
     write_model_card(
         output,
         metrics=read_json(Path(inputs["evaluation"]) / "metrics.json"),
         provenance=read_json(provenance) if provenance.is_file() else {},
         phases=list(config.phases),
+        cost=read_json(cost) if cost.is_file() else None,
     )

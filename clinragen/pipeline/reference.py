@@ -34,6 +34,7 @@ def sections() -> list[tuple[str, str, type]]:
     from clinragen.pipeline.rescore import RESCORE
     from clinragen.pipeline.stages import STAGES
     from clinragen.preference.config import ClinicalPreferenceConfig
+    from clinragen.transfer.config import TransferConfig
     from trainers.build_model import ModelConfig
     from trainers.phase_trainer import PhaseConfig
 
@@ -54,6 +55,7 @@ def sections() -> list[tuple[str, str, type]]:
         ("Stage `rescore`", "`clinragen rescore`; a recipe has no such stage", RESCORE.config),
         ("Stage `groups`", "`clinragen groups`; a recipe has no such stage", GroupsConfig),
         ("Stage `guarantee`", "`clinragen guarantee`; a recipe has no such stage", GuaranteeConfig),
+        ("Stage `transfer`", "`clinragen transfer`; a recipe has no such stage", TransferConfig),
         ("Preference", "the YAML file that `clinragen prefer --config` names", ClinicalPreferenceConfig),
         ("Explanation", "`clinragen predict`, `clinragen demo` and `clinragen.Explainer`", ExplainConfig),
     ]

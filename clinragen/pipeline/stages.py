@@ -32,7 +32,11 @@ PUBLISH = StageKind(
     "publish",
     PublishConfig,
     f"{ROOM}.publish",
-    reads={"evaluation": ("metrics.json",), "cohort": ("provenance.json",), "knowledge": ("knowledge.json",)},
+    reads={
+        "evaluation": ("metrics.json", "cost.json"),
+        "cohort": ("provenance.json",),
+        "knowledge": ("knowledge.json",),
+    },
 )
 
 STAGES = (SYNTHESIZE, BUILD, KNOWLEDGE, RATIONALES, TRAIN, EVALUATE, PUBLISH)

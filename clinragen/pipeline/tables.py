@@ -50,10 +50,19 @@ class Tables:
             "tables": {
                 name: cache.digest(place) for name, place in sorted(located.paths.items()) if isinstance(place, Path)
             },
+            **_parts(located.paths.values(), cache),
             "release": [located.release.name, located.release.credentialed, located.version],
             "states": dict(located.states),
             "source": cache.digest(located.source.path),
         }
+
+
+def _parts(places: Iterable[Any], cache: HashCache) -> dict[str, Any]:
+    """Digests of the files that all tables of a source are seen in; nothing for one whose tables are files."""
+    from dataset_builder.engines.places import Files
+
+    files = {path for place in places if isinstance(place, Files) for path in place.paths}
+    return {"parts": [cache.digest(path) for path in sorted(files)]} if files else {}
 
 
 def _database_of(url: str) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Scores of a model on cohorts other than its own: one table with intervals and differences."""
