@@ -23,15 +23,18 @@ from typing import Any
 
 WATCHED = ("transformers.", "modeling_clinragen.")
 AUTO = "transformers.models.auto"
+PIPELINES = "transformers.pipelines"
 CLASSES: dict[str, dict[str, str]] = {
     f"{AUTO}.configuration_auto": {"AutoConfig": "ClinRaGenConfig"},
     f"{AUTO}.modeling_auto": {
         "AutoModel": "ClinRaGenForConditionalGeneration",
         "AutoModelForSeq2SeqLM": "ClinRaGenForConditionalGeneration",
+        "AutoModelForMultimodalLM": "ClinRaGenForConditionalGeneration",
         "AutoModelForTextEncoding": "ClinRaGenModel",
     },
     f"{AUTO}.feature_extraction_auto": {"AutoFeatureExtractor": "ClinRaGenLabFeatureExtractor"},
     f"{AUTO}.processing_auto": {"AutoProcessor": "ClinRaGenProcessor"},
+    PIPELINES: {"PIPELINE_REGISTRY": "ClinicalRationalePipeline"},
 }
 
 
@@ -47,6 +50,9 @@ class _StandIn:
         if attribute.startswith("__"):
             raise AttributeError(attribute)
         return getattr(getattr(import_module("modeling_clinragen"), self.__name__), attribute)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return getattr(import_module("modeling_clinragen"), self.__name__)(*args, **kwargs)
 
 
 class _AutoModuleFinder(MetaPathFinder):
@@ -90,10 +96,20 @@ class _AutoModuleFinder(MetaPathFinder):
             config = import_module("modeling_clinragen.configuration_clinragen").ClinRaGenConfig
             for auto, name in CLASSES[module].items():
                 registry = getattr(sys.modules[module], auto)
-                if auto == "AutoConfig":
+                if module == PIPELINES:
+                    _register_pipeline(registry, _StandIn(name, config), sys.modules[module])
+                elif auto == "AutoConfig":
                     registry.register(config.model_type, config, exist_ok=True)
                 else:
                     registry.register(config, _StandIn(name, config), exist_ok=True)
+
+
+def _register_pipeline(registry: Any, stand_in: _StandIn, module: Any) -> None:
+    tasks = import_module("modeling_clinragen.custom_tasks_clinragen")
+    # Unless importing the config above has registered the real one.
+    if tasks.TASK not in registry.supported_tasks:
+        kind = getattr(module, tasks.MODEL_CLASS)
+        registry.register_pipeline(tasks.TASK, pipeline_class=stand_in, pt_model=(kind,), type="multimodal")
 
 
 def install() -> None:

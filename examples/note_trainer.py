@@ -23,7 +23,8 @@ def main(cohort_folder: str, knowledge_folder: str, backbone: str, output: str, 
     """Build a model around the backbone, train the phase, save model and processor."""
     cohort = load_examples(Path(cohort_folder))
     knowledge = load_knowledge(Path(knowledge_folder) / "knowledge.json", cohort.vocabulary)
-    settings = ModelConfig(backbone=backbone, max_source_tokens=256, max_target_tokens=160)
+    # Layers have other names in every language model; "all-linear" finds them.
+    settings = ModelConfig(backbone=backbone, max_source_tokens=256, max_target_tokens=160, lora_targets="all-linear")
     model, processor = build_model(settings, cohort, knowledge.all_terms(), seed=0)
     args = NoteConfig(output_dir=f"{output}/checkpoints", max_steps=int(steps), learning_rate=1e-4, save_strategy="no")
     trainer = NoteTrainer(

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,14 +88,19 @@ class Served:
 
 @contextmanager
 def served(
-    words: list[str], folder: Path, *, code: str = COMMAND, environment: Mapping[str, str] | None = None
+    words: list[str],
+    folder: Path,
+    *,
+    code: str = COMMAND,
+    environment: Mapping[str, str] | None = None,
+    flags: Sequence[str] = ("-P",),
 ) -> Iterator[Served]:
-    """Run `clinragen demo` with these words, or another `code`, until the block ends."""
+    """Run `clinragen demo` with these words, or another `code`, until the block ends; `flags` are Python's own."""
     folder.mkdir(parents=True, exist_ok=True)
     errors = folder / "errors.txt"
     with errors.open("w") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code, *words],
+            [sys.executable, *flags, "-c", code, *words],
             env={**os.environ, "TMPDIR": str(folder), **(environment or {})},
             cwd=folder,
             stdout=subprocess.PIPE,

@@ -24,6 +24,7 @@ SHORTENED_AS = {
     "my/llama.yaml": MODEL,
     f"recipes/{MODEL}": MODEL,
     "recipes/tiny-t5/t5.json": "tiny-t5/t5.json",
+    "recipes/tiny-t5/prefer.yaml": "tiny-t5/prefer.yaml",
     **{
         f"recipes/tiny-t5/{name}.yaml": PHASE
         for name in ("backbone", "backbone-paper", "note", "lab", "multimodal", "joint")

@@ -28,6 +28,8 @@ MAY_TAKE_THE_SHIPPED = {
     "dataset_builder.contract.definitions",
     "clinragen.cli.knowledge",
     "clinragen.cli.stage_commands",
+    # A model has no codes; those of a disease that is the shipped one by key and name.
+    "clinragen.export.fhir_codes",
     # A model folder without a knowledge base of its own.
     "clinragen.inference",
     "clinragen.knowledge.shipped",

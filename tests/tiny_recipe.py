@@ -29,7 +29,8 @@ def tiny_settings() -> Mapping[str, Mapping[str, Any]]:
 
 def write_tiny_recipe(folder: Path) -> Path:
     """Write the tiny recipe with the files that it names into `folder`; returns the recipe's path."""
-    for name, settings in tiny_settings().items():
+    for name in COPIES:
+        settings = tiny_settings()[name]
         content = yaml.safe_load((RECIPES / name).read_text(encoding="utf-8"))
         for key, value in settings.items():
             if isinstance(value, Mapping) and key != "train":

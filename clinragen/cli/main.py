@@ -13,6 +13,7 @@ from clinragen.cli import (
     ablate,
     backbone,
     check,
+    contract,
     download,
     environment,
     groups,
@@ -20,10 +21,13 @@ from clinragen.cli import (
     interventions,
     knowledge,
     prefer,
+    push,
     recipe,
     rescore,
     serve,
+    source,
     study,
+    transfer,
 )
 from clinragen.cli.explain import add_explain_commands
 from clinragen.cli.failures import fail, fail_if_known
@@ -107,12 +111,16 @@ groups.add_command(app)
 guarantee.add_command(app)
 interventions.add_command(app)
 prefer.add_command(app)
+push.add_commands(app)
 rescore.add_command(app)
 app.add_typer(recipe.app, name="recipe")
+app.add_typer(source.app, name="source")
+app.add_typer(contract.app, name="contract")
 add_explain_commands(app)
 check.add_command(app)
 serve.add_command(app)
 study.add_commands(app)
+transfer.add_command(app)
 
 
 def main() -> None:

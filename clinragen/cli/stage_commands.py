@@ -139,6 +139,7 @@ def _synthesize(output: Path, **values: Any) -> None:
 def _build(root: str, output: Path, **values: Any) -> None:
     from clinragen.pipeline.stages import BUILD
     from clinragen.pipeline.tables import Tables
+    from dataset_builder.cohort.found_items import records_in_words
     from dataset_builder.cohort.rejects import counts_in_words
 
     config = config_from(BuildConfig, values, arguments=("source",), names=BUILD_NAMES)
@@ -147,6 +148,8 @@ def _build(root: str, output: Path, **values: Any) -> None:
     counts = ", ".join(f"{name} {count}" for name, count in provenance["examples"].items())
     stays = ", ".join(f"{step['filter']} {step['stays']}" for step in provenance["cohort"])
     typer.echo(f"stays: {stays}")
+    for line in records_in_words(provenance["records"]):
+        typer.echo(f"read: {line}")
     for line in counts_in_words(provenance["items"]):
         typer.echo(f"measurements: {line}")
     for name, count in provenance["labels"].items():

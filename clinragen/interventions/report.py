@@ -33,7 +33,7 @@ def write_report(found: Mapping[str, Any]) -> str:
         _verdict(found),
         "## The input changed",
         _effects({one["title"]: one["effect"] for one in found["inputs"].values()}),
-        "## The patient told of as somebody else",
+        "## The patient described as somebody else",
         _ABOUT_PERSONS,
         _effects({one["title"]: one["effect"] for one in found["persons"].values()}),
         "## One variable removed",

@@ -12,6 +12,7 @@ from typing import Any
 
 from clinragen.claims.rationale import Rationale
 from clinragen.teachers.teacher import REJECTED, Judge, Teacher, V
+from dataset_builder.contract.arrays import refuse_unknown_labels
 from dataset_builder.contract.definitions import read_vocabulary
 from dataset_builder.contract.schema import example_schema, split_files
 from dataset_builder.storage.progress import Progress, Report, no_report
@@ -94,10 +95,15 @@ async def distill(
         The rationale of every example by `example_id`; `REJECTED` where none may be distilled.
 
     Raises:
-        InputDataError: Two examples share an identifier, or the cohort's files are not readable.
+        InputDataError: Two examples share an identifier, labels are unknown, or the cohort's files are not readable.
     """
     paths = cohort_files(cohort).values()
-    identifiers = [row["example_id"] for row in _examples(paths, ["example_id"])]
+    identifiers, unknown = [], 0
+    for row in _examples(paths, ["example_id", "labels"]):
+        identifiers.append(row["example_id"])
+        labels = row["labels"]
+        unknown += 1 if labels is None else labels.count(None)
+    refuse_unknown_labels(unknown, len(identifiers))
     if len(set(identifiers)) != len(identifiers):
         raise InputDataError(f"{cohort}: two examples share an example_id; build the cohort again")
     total = sum(map(shard.has, identifiers))

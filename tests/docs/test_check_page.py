@@ -1,11 +1,10 @@
-"""docs/check.md: its command prints what the page shows, its Python runs, and its tables name what there is."""
+"""docs/check.md: its command prints what the page shows, and its tables name what there is."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command_line import in_process
@@ -35,24 +34,6 @@ def test_the_command_prints_what_the_page_shows(folder: Path) -> None:
         done = in_process(*shlex.split(words))
         assert done.stdout == shown, "the output has changed: put the new one into docs/check.md"
         assert (done.returncode, done.stderr) == (1, "")
-
-
-def test_the_python_on_the_page_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = [block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "inspect_ai" not in block]
-    names: dict[str, Any] = {}
-    for block in blocks:
-        exec(compile(block, "docs/check.md", "exec"), names)
-    assert capsys.readouterr().out.startswith("contradicted (")
-    assert [sentence.verdict for sentence in names["sentences"]] == ["contradicted"]
-    assert (folder / "result.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-
-
-def test_the_task_for_inspect_is_one() -> None:
-    pytest.importorskip("inspect_ai", reason="needs the framework: pip install 'clinragen[inspect]'")
-    (block,) = [block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "inspect_ai" in block]
-    names: dict[str, Any] = {}
-    exec(compile(block, "docs/check.md", "exec"), names)
-    assert len(names["grounded"]().dataset) == 1
 
 
 def test_every_field_of_the_schema_is_on_the_page() -> None:

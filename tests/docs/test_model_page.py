@@ -1,4 +1,4 @@
-"""docs/model.md: its code runs, its shapes are the model's, its figure is up to date."""
+"""docs/model.md: its shapes are the model's, its figure is up to date. Its code is run by test_pages.py."""
 
 from __future__ import annotations
 
@@ -30,25 +30,6 @@ def drawing() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def shapes(drawing: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     return drawing["example_shapes"]()
-
-
-def test_the_code_on_the_page_runs(
-    tiny_run: Path, make_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The quickstart's folders and the pretrained backbone are tiny ones of the same names.
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "quickstart").symlink_to(tiny_run)
-    make_model("t5", lora=False).language_model.save_pretrained(tmp_path / "google" / "flan-t5-small")
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    names: dict[str, Any] = {}
-    for block in blocks:
-        exec(compile(block.replace("hf://", ""), str(PAGE), "exec"), names)
-    assert isinstance(names["text"], str)
-    assert names["probabilities"].shape == (1, len(names["model"].config.diseases))
-    assert names["attended"].weights.shape == (1, len(names["attended"].words))
-    assert names["again"].config.base_model_name_or_path == "google/flan-t5-small"
-    assert names["model"].config.credentialed is False
 
 
 def test_the_shapes_on_the_page_are_the_models(drawing: dict[str, Any], shapes: dict[str, tuple[int, ...]]) -> None:

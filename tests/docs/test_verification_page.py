@@ -1,52 +1,16 @@
-"""docs/verification.md and the README's patient: their code runs, settings and tests are those that exist."""
+"""docs/verification.md: its settings, tests and files are those that exist. What it shows is run by test_pages.py."""
 
 from __future__ import annotations
 
 import ast
 import re
 from dataclasses import fields
-from pathlib import Path
-from typing import Any
 
-import pytest
 from conftest import ROOT
 
 from clinragen.verification import VerifyConfig
 
 PAGE = (ROOT / "docs" / "verification.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(page: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-
-
-@pytest.fixture
-def in_run(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder in which the quickstart's output is a tiny one."""
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "quickstart").symlink_to(tiny_run)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.mark.usefixtures("in_run")
-def test_the_code_on_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    names: dict[str, Any] = {}
-    for block in blocks(PAGE):
-        exec(compile(block, "docs/verification.md", "exec"), names)
-    assert names["found"].verified
-    assert "ParsedOutput" in capsys.readouterr().out
-
-
-@pytest.mark.usefixtures("in_run")
-def test_the_readme_s_patient_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    section = README.partition("## One patient\n")[2].partition("\n## ")[0]
-    names: dict[str, Any] = {}
-    for block in blocks(section):
-        # The package is installed here.
-        exec(compile(block.replace(", trust_remote_code=True", ""), "README.md", "exec"), names)
-    assert names["found"].verified
-    assert "ParsedOutput" in capsys.readouterr().out
 
 
 def test_the_page_has_every_setting_with_its_default() -> None:

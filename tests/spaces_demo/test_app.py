@@ -1,25 +1,27 @@
-"""The Space: its card fits what was tested, and what its card says to deploy runs with its requirements alone."""
+"""The Space: its card fits what was tested, and the folder that is sent runs with its requirements alone."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import tomllib
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
+import gradio
 import pytest
 import yaml
+from command_line import fails_with_one_line, in_process
 from conftest import ROOT
 from demo_server import request, served
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from clinragen.publishing.shipment import Shipment
+from clinragen.publishing.space import write_space
 from dataset_builder.storage.files import write_json
 from modeling_clinragen.errors import GovernanceError, StageError
 from spaces_demo.app import make_page
@@ -27,9 +29,10 @@ from spaces_demo.app import make_page
 SPACE = ROOT / "spaces_demo"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REQUIREMENTS = (SPACE / "requirements.txt").read_text(encoding="utf-8").splitlines()
-# As `python app.py` would, but as if the packages that a Space does not have were not installed; nothing is served.
-START = """
-import runpy, sys
+# As `python app.py` in an environment of its own: without `site` nothing of this project is installed, and the
+# packages that a Space does not have are not found.
+ALONE = """
+import sys
 from importlib.machinery import PathFinder
 
 class Installed(PathFinder):
@@ -38,13 +41,11 @@ class Installed(PathFinder):
         return None if name.partition(".")[0] in {missing} else super().find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Installed
-sys.path[0] = {space!r}
-page = runpy.run_path({app!r})["make_page"]()
-explain = next(one.fn for one in page.fns.values() if one.name == "explain")
-_, diagnoses, _, measured, _ = explain("My own note and measurements", "History of COPD.", {labs!r})
-assert "heart rate" in measured and diagnoses, (measured, diagnoses)
-import clinragen
-print(clinragen.__file__, len(page.config["dependencies"]))
+sys.path.insert(0, {space!r})
+import app, clinragen, modeling_clinragen
+assert clinragen.__file__.startswith({space!r}) and modeling_clinragen.__file__.startswith({space!r})
+app.PORT = 0
+app.main()
 """
 # As `python app.py`, which has a port that the tests of another process may have taken.
 ANY_PORT = "from spaces_demo import app; app.PORT = 0; app.main()"
@@ -156,42 +157,48 @@ def packages_without(requirements: list[str]) -> set[str]:
     return {name for name, found in owners.items() if not found & kept} - OWN_PACKAGES
 
 
-def test_what_the_card_says_to_deploy_runs_with_its_requirements_alone(model: Path, tmp_path: Path) -> None:
-    block = re.search(r"```\n(mkdir my-space\n.*?)```", (SPACE / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert block is not None
-    *commands, upload = block.group(1).strip().splitlines()
-    assert upload.startswith("hf upload ")
-    # In a copy: an installation leaves its build folder in the source.
-    for name in ("pyproject.toml", "README.md", "LICENSE", "recipes", *sorted(OWN_PACKAGES)):
-        copy_into(tmp_path, name)
-    shutil.copytree(model, tmp_path / "runs" / "quickstart" / "model")
-    for command in commands:
-        words = shlex.split(command)
-        if words[0] == "python":
-            words = [sys.executable, *words[1:], "--no-build-isolation", "--quiet", "--no-index"]
-        subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, timeout=120)
-    space = tmp_path / "my-space"
-    labs = str(tmp_path / "labs.csv")
-    (tmp_path / "labs.csv").write_text("hours,heart rate (bpm)\n0,118\n4,124\n")
+@pytest.fixture(scope="module")
+def space(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `clinragen push-space` sends."""
+    files: dict[str, Path | bytes] = {path.name: path for path in model.iterdir() if path.name != "config.json"}
+    files["config.json"] = (model / "config.json").read_bytes()
+    folder = tmp_path_factory.mktemp("written") / "space"
+    folder.mkdir()
+    write_space(folder, Shipment("model", "someone/model", files, "cc0-1.0"))
+    return folder
+
+
+def test_a_written_space_runs_with_its_own_packages_and_requirements_alone(space: Path, tmp_path: Path) -> None:
     missing = packages_without([*REQUIREMENTS, "gradio"])
     assert {"ibis", "duckdb", "trl", "sklearn", "matplotlib"} <= missing
-    done = subprocess.run(
-        [sys.executable, "-c", START.format(missing=missing, space=str(space), app=str(space / "app.py"), labs=labs)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    *_, imported, events = done.stdout.split()
-    assert imported == str(space / "clinragen" / "__init__.py")
-    assert int(events) >= 3
+    environment = {"PYTHONPATH": str(Path(gradio.__file__).parent.parent), "CLINRAGEN_MODEL": ""}
+    code = ALONE.format(missing=missing, space=str(space))
+    with served([], tmp_path / "alone", code=code, environment=environment, flags=("-S", "-P")) as page:
+        answer = request(page, "/")
+        assert answer.status == 200
+        assert b"<title>ClinRaGen</title>" in answer.content or b"ClinRaGen" in answer.content
+        assert request(page, "/config").status == 200
+        assert request(page, "/config", token=False).status == 403
 
 
-def copy_into(folder: Path, name: str) -> None:
-    """Copy a file or folder of the project, links as links."""
-    if (ROOT / name).is_dir():
-        shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        shutil.copy2(ROOT / name, folder / name)
+def test_a_written_space_has_what_it_needs_once(space: Path, model: Path) -> None:
+    assert {path.name for path in space.iterdir()} == {
+        *("app.py", "README.md", "requirements.txt", "model", "provenance.json"),
+        *(OWN_PACKAGES - {"spaces_demo"}),
+    }
+    for name in ("app.py", "README.md", "requirements.txt"):
+        assert (space / name).read_bytes() == (SPACE / name).read_bytes()
+    for path in model.iterdir():
+        assert (space / "model" / path.name).read_bytes() == path.read_bytes()
+    # One model, no compiled leftovers, and no links, which a repository of the Hub has not.
+    assert [path.parent.name for path in space.rglob("*.safetensors")] == ["model"]
+    assert not [path for path in space.rglob("*") if path.is_symlink() or path.name == "__pycache__"]
+    assert (space / "clinragen" / "recipes" / "quickstart.yaml").is_file()
+
+
+def test_the_card_deploys_by_the_command_that_writes_it() -> None:
+    commands = re.findall(r"^clinragen (push-space .*)$", (SPACE / "README.md").read_text(encoding="utf-8"), re.M)
+    assert len(commands) == 2
+    for command in commands:
+        # Every option is known: what is missing is the model.
+        fails_with_one_line(in_process(*shlex.split(command.replace("runs/quickstart/model", "no/model"))), "no/model")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tiny_examples import OPEN
 
+from dataset_builder.storage.files import read_json, write_json
 from dataset_builder.storage.governance import read_provenance, write_provenance
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
@@ -53,6 +54,105 @@ def test_a_card_states_phases_vocabulary_and_scores(folder: Path) -> None:
     ):
         assert part in card
     assert read_provenance(folder)["steps"][-1] == {"step": "publish", "phases": phases}
+
+
+COST = {
+    "weights": "0" * 64,
+    "device": "cpu",
+    "threads": 2,
+    "precision": "float32",
+    "batch_size": 32,
+    "patients": 7,
+    "seconds_in_batches": 0.0625,
+    "seconds_alone": 0.5,
+    "memory_bytes": 3 * 2**30,
+}
+
+
+def test_a_cards_results_are_those_measured_and_survive_a_round_trip(folder: Path) -> None:
+    from huggingface_hub import ModelCard, ModelCardData
+
+    zero = {**SHARE, "value": 0.0, "low": 0.0, "high": 0.0}
+    cited = {"note": {"present": {**SHARE, "value": 0.9, "low": 0.8, "high": 0.95}}, "series": {"present": NONE}}
+    full = {
+        **METRICS["rationale"]["full"],
+        "claims": {"raw": claims(SHARE), "shown": claims(zero)},
+        "sentences": {"withheld": SHARE},
+        "evidence": {
+            text: {source: {**shares, "listed": SHARE} for source, shares in cited.items()}
+            for text in ("raw", "shown")
+        },
+    }
+    systems = {"full": {**METRICS["systems"]["full"], "macro_auroc": {"value": 0.75, "low": 0.7, "high": 0.8}}}
+    metrics = {**METRICS, "systems": systems, "rationale": {"full": full}}
+    write_model_card(folder, metrics=metrics, provenance=PROVENANCE, phases=["note"], cost=COST)
+    card = ModelCard.load(folder / "README.md")
+    found = {
+        (one.metric_type, one.metric_name): (one.metric_value, one.metric_args["low"], one.metric_args["high"])
+        for one in card.data.eval_results
+    }
+    rates = {
+        (f"omission_note_{text}", f"Present diseases whose evidence in the note is not cited, {said}"): pytest.approx(
+            (0.1, 0.05, 0.2)
+        )
+        for text, said in (("shown", "as shown"), ("raw", "as written"))
+    }
+    assert found == {
+        ("f1", "Micro F1"): (0.25, 0.2, 0.3),
+        ("f1", "Macro F1"): (0.25, 0.2, 0.3),
+        ("roc_auc", "Macro AUROC"): (0.75, 0.7, 0.8),
+        ("claims_contradicted_shown", "Claims that the data contradict, as shown"): (0.0, 0.0, 0.0),
+        ("claims_contradicted_raw", "Claims that the data contradict, as written"): (0.25, 0.2, 0.3),
+        **rates,
+    }
+    assert {(one.dataset_name, one.dataset_type, one.dataset_split) for one in card.data.eval_results} == {
+        ("Tiny examples", "tiny", "test")
+    }
+    # The Hub's client writes the same head again.
+    assert ModelCardData(**card.data.to_dict()).to_yaml() == card.data.to_yaml()
+    assert ModelCard(str(card)).data.to_dict() == card.data.to_dict()
+    assert str(card).split("---", 2)[1].strip() == card.data.to_yaml().strip()
+
+
+def test_a_card_says_what_a_patient_costs_and_how_to_use_and_cite_it(folder: Path) -> None:
+    write_provenance(folder, {**PROVENANCE, "steps": [{"step": "build"}, {"step": "train note"}]})
+    bytes_of_weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    write_model_card(folder, metrics=METRICS, provenance=PROVENANCE, phases=["note"], cost=COST)
+    card = (folder / "README.md").read_text()
+    for part in (
+        f"{bytes_of_weights / 1e6:,.1f} MB of weights. Measured on a processor with 2 threads in float32",
+        "0.50 s for one patient alone (median), 0.062 s a patient in batches of 32 (7 patients).",
+        "Peak memory: 3.00 GiB (the whole process, evaluation data included).",
+        "Energy, an estimate: 0.50 s × 65 W = 32.5 J for one patient alone; the power is stated, not measured.",
+        'explain = pipeline("clinical-rationale", model=folder, trust_remote_code=True)',
+        "## Intended use",
+        "- Tiny examples, version 1, Apache License 2.0",
+        "Steps: build, train note.",
+        "@inproceedings{clinragen2025,",
+        "Language model: `t5`;",
+    ):
+        assert part in card, part
+    # It is not on the index; and no pipeline of that tag would load it.
+    assert "pip install" not in card
+    assert "pipeline_tag" not in card
+    gpu = {**COST, "device": "NVIDIA H200", "seconds_alone": 2.0}
+    write_model_card(folder, metrics=METRICS, provenance=PROVENANCE, phases=["note"], cost=gpu)
+    assert "Measured on NVIDIA H200 in float32" in (folder / "README.md").read_text()
+    assert "2.00 s × 350 W = 700.0 J" in (folder / "README.md").read_text()
+    write_model_card(folder, metrics=METRICS, provenance=PROVENANCE, phases=["note"])
+    assert "Time and memory were not measured." in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "base"), [("google/flan-t5-small", "google/flan-t5-small"), ("/somewhere/of-mine/t5", None), (None, None)]
+)
+def test_a_card_names_a_base_model_of_the_hub_and_no_folder(name: str | None, base: str | None, folder: Path) -> None:
+    from huggingface_hub import ModelCard
+
+    write_json(folder / "config.json", {**read_json(folder / "config.json"), "base_model_name_or_path": name})
+    write_model_card(folder, metrics=METRICS, provenance=PROVENANCE, phases=["note"])
+    assert ModelCard.load(folder / "README.md").data.base_model == base
+    assert "/somewhere" not in (folder / "README.md").read_text()
 
 
 def test_a_card_says_what_settings_made_of_a_phase(folder: Path) -> None:

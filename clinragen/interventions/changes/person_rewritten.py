@@ -1,4 +1,4 @@
-"""The same patient, told of as somebody else: the other sex, another race, another age. Nothing medical is changed."""
+"""The same patient, described as somebody else: the other sex, another race, another age. Nothing medical is changed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _rewritten(name: str, title: str, rewrite: Callable[[str], str]) -> Interven
     return Intervention(name, title, change)
 
 
-AS_MAN = _rewritten("as_man", "A woman told of as a man", partial(as_sex, sex=MAN))
-AS_WOMAN = _rewritten("as_woman", "A man told of as a woman", partial(as_sex, sex=WOMAN))
+AS_MAN = _rewritten("as_man", "A woman described as a man", partial(as_sex, sex=MAN))
+AS_WOMAN = _rewritten("as_woman", "A man described as a woman", partial(as_sex, sex=WOMAN))
 OTHER_RACE = _rewritten("other_race", "Another race stated", with_other_race)
 AS_YOUNG = _rewritten("as_young", f"Age stated as {YOUNG}", partial(with_age, age=YOUNG))
 AS_OLD = _rewritten("as_old", f"Age stated as {OLD}", partial(with_age, age=OLD))

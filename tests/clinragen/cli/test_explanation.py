@@ -10,7 +10,8 @@ from claim_cases import VOCABULARY
 from rich.console import Console
 
 from clinragen.claims.sentences import CheckedSentence, Patient
-from clinragen.cli.explanation import explanation_json, print_explanation
+from clinragen.cli.explanation import print_explanation
+from clinragen.export.result import explanation_json
 from clinragen.inference import CALIBRATED, Explanation
 from dataset_builder.contract.lab_series import LabSeries
 

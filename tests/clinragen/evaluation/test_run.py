@@ -73,6 +73,7 @@ def test_an_evaluation_writes_numbers_report_figures_and_texts(evaluated: tuple[
     assert {path.name for path in folder.iterdir()} == {
         "metrics.json",
         "report.md",
+        "cost.json",
         "f1_per_disease.png",
         "patient_series.png",
         "reliability.png",
@@ -82,6 +83,12 @@ def test_an_evaluation_writes_numbers_report_figures_and_texts(evaluated: tuple[
         "predictions.safetensors",
         "provenance.json",
     }
+    # Of the full model, whose weights it names; seconds and bytes of this machine.
+    cost = read_json(folder / "cost.json")
+    assert cost["patients"] == SIZES["test"]
+    assert 0 < cost["seconds_in_batches"] < 60
+    assert 0 < cost["seconds_alone"] < 60
+    assert 10**8 < cost["memory_bytes"] < 10**11
     metrics = read_json(folder / "metrics.json")
     baselines = {"gradient_boosting", "gradient_boosting_note", "gradient_boosting_labs"}
     baselines |= {"logistic_regression", "prevalence"}

@@ -1,4 +1,4 @@
-"""A note told of as another patient's: the words for the patient change, and nothing else."""
+"""A note rewritten as another patient's: the words for the patient change, and nothing else."""
 
 from __future__ import annotations
 
