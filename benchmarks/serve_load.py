@@ -234,16 +234,15 @@ def main() -> None:
         try:
             for clients in given.clients:
                 patients = drawn[: max(8, given.waves * clients)]
-                entries[str(clients)] = compare(service, explainer, patients, clients, given.runs)
+                # Those that are kept from an earlier call stay what they were measured with.
+                about = {"commit": commit(), "seed": given.seed, "runs": given.runs, "threads": given.threads}
+                entries[str(clients)] = about | compare(service, explainer, patients, clients, given.runs)
         finally:
             service.process.terminate()
             service.process.wait(60)
     result = {
         "command": "python benchmarks/serve_load.py RUN",
-        "commit": commit(),
-        "seed": given.seed,
-        "runs": given.runs,
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": given.threads},
+        "machine": {"processor": processor(), "cores": os.cpu_count()},
         "versions": {name: version(name) for name in ("torch", "transformers", "fastapi", "uvicorn")},
         "clients": dict(sorted(entries.items(), key=lambda entry: int(entry[0]))),
     }

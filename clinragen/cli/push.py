@@ -96,17 +96,20 @@ def _push_space(model: Path, to: str, output: Path | None, dry_run: bool, privat
 
     from clinragen.publishing.shipment import space_shipment
     from clinragen.publishing.space import require_shown_to_everybody, write_space
-    from dataset_builder.storage.files import atomic_folder
+    from dataset_builder.storage.files import atomic_folder, output_folder
 
     if output is not None and not dry_run:
         raise SettingsError("--output: is for --dry-run, which writes the Space's folder instead of sending it")
-    with (
-        _checked_model(model, to, values, dataset=None, dry_run=dry_run, a_space=True) as inner,
-        TemporaryDirectory(prefix="clinragen-push-") as temporary,
-    ):
-        require_shown_to_everybody(model)
+    if output is not None:
+        output_folder(output)
+    with TemporaryDirectory(prefix="clinragen-push-") as temporary:
         folder = output if output is not None else Path(temporary) / "space"
-        with atomic_folder(folder) as made:
+        # The folder first: where it cannot be made, nothing needs to be checked.
+        with (
+            atomic_folder(folder) as made,
+            _checked_model(model, to, values, dataset=None, dry_run=dry_run, a_space=True) as inner,
+        ):
+            require_shown_to_everybody(model)
             write_space(made, inner)
         _finish(space_shipment(folder, to), dry_run=dry_run, private=private)
     if output is not None:
@@ -169,6 +172,8 @@ def _checked_model(
     cohorts = given["cohort"] or [_beside(model, "rationales", "--cohort")]
     for one in (scored, *cohorts):
         require_publishable(_folder(one, "folder of the evaluation, or of the cohort"), f"the Hub repository {to}")
+    if given["knowledge"] is not None:
+        _folder(given["knowledge"], "folder of the knowledge base")
     base = given["knowledge"] or _run_of(model) / "knowledge"
     quiet_libraries()
     from clinragen.publishing.check import check_model, read_names, require_nothing_memorised

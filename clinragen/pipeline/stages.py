@@ -33,7 +33,8 @@ PUBLISH = StageKind(
     PublishConfig,
     f"{ROOM}.publish",
     reads={
-        "evaluation": ("metrics.json", "cost.json"),
+        # The card has the measured cost as well, but a new measurement of the same model is no reason for a new card.
+        "evaluation": ("metrics.json",),
         "cohort": ("provenance.json",),
         "knowledge": ("knowledge.json",),
     },

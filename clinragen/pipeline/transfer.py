@@ -12,7 +12,13 @@ from clinragen.pipeline.transfer_place import KNOWLEDGE_FILE, TRANSFER, asked_of
 from clinragen.pipeline.transfer_places import Place, Trained
 from clinragen.transfer.config import TransferConfig
 from dataset_builder.storage.files import require_apart, write_json
-from dataset_builder.storage.governance import carry_provenance, provenance_notices, read_provenance, write_provenance
+from dataset_builder.storage.governance import (
+    carry_provenance,
+    is_credentialed,
+    provenance_notices,
+    read_provenance,
+    write_provenance,
+)
 from dataset_builder.storage.progress import Report, no_report
 from modeling_clinragen.errors import InputDataError
 
@@ -82,7 +88,7 @@ def run_transfer(
         difference = {} if place is home else scores.minus(base)
         entries.append({"name": place.name, "home": place is trained.home, **entry, "difference": difference})
     content = _content(entries, config, everywhere[0].name, provenance)
-    _write(output, content)
+    _write(output, content, private=is_credentialed(provenance))
     return content
 
 
@@ -166,10 +172,12 @@ def _content(
     }
 
 
-def _write(output: Path, content: Mapping[str, Any]) -> None:
+def _write(output: Path, content: Mapping[str, Any], *, private: bool) -> None:
     from clinragen.transfer.report import report_text
-    from dataset_builder.storage.files import atomic_file
+    from dataset_builder.storage.files import atomic_file, make_private
 
     write_json(output / RESULT, content)
     with atomic_file(output / REPORT) as beside:
         beside.write_text(report_text(content), encoding="utf-8")
+    if private:
+        make_private(output)

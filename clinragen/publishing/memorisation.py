@@ -120,7 +120,7 @@ def find_memorised(
             the same patients among `training` count as their own as well.
         config: From how many words on, and which number of patients is few.
         names: Names that no text may hold unless its patient's own notes do, such as planted ones.
-        known: Texts whose words are no names, such as terms of medicine.
+        known: Texts whose words are not names, such as terms of medicine.
     """
     config = config if config is not None else MemorisationConfig()
     texts = list(generated)

@@ -279,10 +279,10 @@ def test_a_tab_of_the_page(project: Path) -> None:
     patient = load_examples(project / "runs" / "quickstart" / "rationales")["test"][0]
     heart_rates = [values[3] for values in patient["lab_values"] if values[3] is not None]
     text = f"Heart rate is at most {max(heart_rates):.0f} bpm. Heart rate is always above 200 bpm."
-    called = ["check", [f"Patient 1: {patient['example_id']}", text]]
+    called = ["judge", [f"Patient 1: {patient['example_id']}", text]]
     run_changed(project, commands, page="page.json", called=called)
     page = read_json(project / "page.json")
-    assert page["tabs"] == ["Explain", "Check"]
+    assert page["tabs"] == ["Explain", "Check a text", "How good is it", "About", "Check"]
     assert [row[1] for row in page["result"]] == ["supported", "contradicted"]
 
 

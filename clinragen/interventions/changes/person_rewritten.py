@@ -1,4 +1,4 @@
-"""The same patient, described as somebody else: the other sex, another race, another age. Nothing medical is changed."""
+"""The same patient, described as somebody else: of the other sex, another race or age. Nothing medical changes."""
 
 from __future__ import annotations
 

@@ -126,6 +126,7 @@ def choose(browser: Any, selector: str, name: str) -> None:
     """Choose of a list by typing."""
     from selenium.webdriver.common.keys import Keys
 
+    wait_until(lambda: count(browser, f"{selector} input"))
     box = browser.find_element("css selector", f"{selector} input")
     box.click()
     box.send_keys(Keys.CONTROL, "a")

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import stat
-from ast import literal_eval
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT
 from made_up_cohort import ABOUT_NOTES, SIZES, checking_of, make_cohort
 
 from clinragen.evaluation import answers
@@ -22,8 +18,7 @@ from clinragen.evaluation.config import EvaluateConfig
 from clinragen.evaluation.generate import count_cut, generate_texts
 from clinragen.evaluation.run import evaluate_systems
 from clinragen.evaluation.scoring import VERIFIED_NOTICE
-from clinragen.evaluation.systems import BASELINES, System, in_order, system_name, systems_of
-from dataset_builder.contract.definitions import shipped_definitions, write_definitions
+from clinragen.evaluation.systems import System, in_order, system_name, systems_of
 from dataset_builder.contract.truth import HospitalTruth, TrueEvidence
 from dataset_builder.storage.config_fields import deciding
 from dataset_builder.storage.files import read_json
@@ -305,20 +300,3 @@ def test_the_table_of_phases_names_the_systems() -> None:
     shuffled = dict.fromkeys(["prevalence", "joint", "labs_only", "full", "note_only"])
     assert [name for name, _ in in_order(shuffled)] == ["full", "note_only", "labs_only", "prevalence", "joint"]
     assert system_name("joint") == "Joint"
-
-
-def test_the_example_of_the_documentation_runs(
-    vocabulary: Vocabulary, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cohort = make_cohort(vocabulary)
-    (tmp_path / "data").mkdir()
-    for name, split in cohort.items():
-        pq.write_table(split.data.table, tmp_path / "data" / f"{name}.parquet")
-    write_definitions(tmp_path, shipped_definitions())
-    code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "evaluation.md").read_text(), re.DOTALL)[-1]
-    assert '"runs/quickstart/build"' in code
-    lists = [[vocabulary.disease_names[0]]] * SIZES["test"]
-    exec(code.replace("runs/quickstart/build", str(tmp_path)), {"generated_lists": lists})
-    strongest, _, score = capsys.readouterr().out.partition(" ")
-    assert strongest in {baseline.name for baseline in BASELINES}
-    assert set(literal_eval(score)) == {"value", "low", "high"}

@@ -128,8 +128,8 @@ def test_the_page_shows_it(run: Path, tmp_path: Path) -> None:
     assert in_words == "lactate is higher than normal two times."
     patients = next(one for one in page.config["components"] if one["props"].get("elem_id") == "patient")
     names = [value for _, value in patients["props"]["choices"] if value != OWN]
-    # Name, note, measurements as text and as a file, measurements in words.
-    assert any("lactate is" in choose(name)[4].lower() for name in names)
+    # Name, the fields of one's own patient, and the patient's data.
+    assert any("lactate is" in choose(name)[5].lower() for name in names)
 
 
 def test_the_build_says_what_a_vocabulary_leaves_out(run: Path, tmp_path: Path) -> None:

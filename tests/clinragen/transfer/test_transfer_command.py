@@ -85,7 +85,7 @@ def test_what_cannot_be_compared(tiny_run: Path, elsewhere: Path, tmp_path: Path
     words = ["transfer", "--output", tmp_path / "out"]
     own = [*words, "--train", tiny_run]
     fails_with_one_line(in_process(*own, "--test", elsewhere / "odd"), "cannot be compared", f"as '{OTHER}'")
-    fails_with_one_line(in_process(*own, "--test", tmp_path), "is no cohort")
+    fails_with_one_line(in_process(*own, "--test", tmp_path), "is not a cohort")
     fails_with_one_line(in_process(*words, "--train", tmp_path, "--test", elsewhere / "north"), "has no model")
     model = [*words, "--train", tiny_run / "model", "--test", elsewhere / "north"]
     fails_with_one_line(in_process(*model), "--home")

@@ -155,7 +155,7 @@ def test_a_build_depends_on_its_own_rooms_only() -> None:
     closure = import_closure(BUILD)
     assert {"dataset_builder.sources.spec", "dataset_builder.engines.spark", "modeling_clinragen.errors"} <= closure
     rooms = {".".join(name.split(".")[:2]) for name in closure if name.startswith("dataset_builder.")}
-    wanted = ("storage", "contract", "engines", "sources", "cohort")
+    wanted = ("storage", "contract", "engines", "sources", "cohort", "fhir")
     assert rooms == {f"dataset_builder.{room}" for room in wanted}
     assert not any(name.startswith(("clinragen", "trainers", "spaces_demo")) for name in closure)
     assert "modeling_clinragen.modeling_clinragen" not in closure
