@@ -98,8 +98,25 @@
   }, 250);
 })();
 
-// What the server made of an answer is saved by the browser, and kept nowhere else.
+// A part of an answer that arrives after the reader has changed something is never painted: only what was asked for
+// last may stand on the page.
+let asked = "";
+new MutationObserver(() => {
+  for (const one of document.querySelectorAll("[data-asked]")) {
+    if (one.dataset.asked !== asked) one.remove();
+  }
+}).observe(document, { childList: true, subtree: true });
+
 window.clinragen = {
+  ask: () => {
+    asked = String(Math.random());
+    return asked;
+  },
+  drop: (values) => {
+    asked = "";
+    return values;
+  },
+  // What the server made of an answer is saved by the browser, and kept nowhere else.
   save: (file) => {
     if (!file) return "";
     const { name, type, data } = JSON.parse(file);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Generator
+from html import escape
 from typing import Any
 
 from clinragen.demo.answer_html import answer_html
@@ -33,7 +34,8 @@ READING = '<p class="cr cr-hint" role="status">Reading the patient …</p>'
 def _build(gr: Any, page: Any, state: PageState) -> None:
     # Three things keep two patients apart. What is asked about is one patient, whole (`OnePatient`), or it is refused.
     # What the server says of a chosen patient sets all of the page at once, the choice included. And the browser, as
-    # soon as the reader changes anything, itself empties what is of the patient before and drops an answer under way.
+    # soon as the reader changes anything, itself empties what is of the patient before, drops an answer under way, and
+    # paints no part of it that arrives all the same: each part says by which click it was asked for.
     explainer = state.explainer
     filled = Filled(gr, state)
 
@@ -56,10 +58,10 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
         except ClinRaGenError as error:
             return None, "", message_html(error)
 
-    async def show(*values: Any) -> AsyncIterator[list[Any]]:
+    async def show(asked_by: str, *values: Any) -> AsyncIterator[list[Any]]:
         """Yield the certain part of one patient's answer as it grows, and the patient's data with marks."""
-        async for part in in_thread(lambda: parts_of(*values)):
-            yield part
+        async for said, shown, *others in in_thread(lambda: parts_of(*values)):
+            yield [_of_click(asked_by, said), _of_click(asked_by, shown), *others]
 
     def parts_of(
         patient: str, note: str | None = "", table: Any = None, measurements: str | None = ""
@@ -116,15 +118,21 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
             beyond = beyond_answer(gr)
         with gr.Column(elem_id="shown"):
             view = gr.HTML("", apply_default_css=False, elem_id="view")
+    click = gr.Textbox(visible=False, label="Click")
     given = [patient, note, table, typed]
     inputs = [note, typed, table, view]
 
     none = dict(zip(beyond.components, EMPTY, strict=True))
 
-    asked = button.click(**_set({answer: READING, **none}))
+    asked = button.click(
+        None,
+        None,
+        [answer, *beyond.components, click],
+        js=f"() => [{_json([READING, *EMPTY])}, clinragen.ask()].flat()",
+    )
     answered = asked.then(
         show,
-        given,
+        [click, *given],
         [answer, view, *beyond.components],
         show_progress="hidden",
         **ONE_AT_A_TIME,
@@ -132,7 +140,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
         **PRIVATE,
     )
     # An answer that was dropped has failed as well, but what came in its place stays.
-    instead = f"(shown) => shown === {json.dumps(READING)} ? {json.dumps(HINT)} : shown"
+    instead = f"(shown) => shown === {_json(READING)} ? {_json(HINT)} : shown"
     answered.failure(None, answer, answer, js=instead)
     compared = on_switch(state, beyond, given, asked_about)
     saved = on_save(gr, state, saves, given, asked_about)
@@ -166,9 +174,18 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
 
 
 def _set(values: dict[Any, Any]) -> dict[str, Any]:
-    """Settings of an event that sets components in the browser itself, before anything is sent."""
-    written = ", ".join(json.dumps(value, ensure_ascii=True) for value in values.values())
-    return {"fn": None, "inputs": None, "outputs": list(values), "js": f"() => [{written}]"}
+    """Settings of an event that drops the answer and sets components in the browser, before anything is sent."""
+    js = f"() => clinragen.drop({_json(list(values.values()))})"
+    return {"fn": None, "inputs": None, "outputs": list(values), "js": js}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=True)
+
+
+def _of_click(asked_by: str, html: str) -> str:
+    """A part of an answer with the click that asked for it, which `page.js` compares with the last one."""
+    return f'<div data-asked="{escape(str(asked_by))}">{html}</div>'
 
 
 EXPLAIN = Tab("Explain", _build)

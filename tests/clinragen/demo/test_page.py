@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -166,9 +167,12 @@ def test_whatever_the_reader_changes_empties_the_answer_in_the_browser(
     for event in events:
         for component, kind in event["targets"]:
             if event["js"] and not event["backend_fn"] and kind != "failure" and names.get(component) is not None:
-                values = json.loads(event["js"].removeprefix("() => "))
-                places = [names[place] for place in event["outputs"]]
-                emptied[names[component], kind] = dict(zip(places, values, strict=True))
+                dropped, asked = r"clinragen\.drop\((.*)\)", r"\[(\[.*\]), clinragen\.ask\(\)\]\.flat\(\)"
+                given = re.fullmatch(rf"\(\) => (?:{dropped}|{asked})", event["js"])
+                assert given is not None, event["js"]
+                # The answer that is asked for is that of the last click, whose component has no name.
+                places = [names[place] for place in event["outputs"] if names[place] is not None]
+                emptied[names[component], kind] = dict(zip(places, json.loads(given[1] or given[2]), strict=True))
             if answers <= set(event["cancels"]):
                 cancels.add((names.get(component), kind))
     changes = {
