@@ -152,10 +152,11 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
     note.input(**_set({**gone, view: ""}), cancels=under_way)
     for event in (typed.input, table.clear):
         event(**_set({**gone, view: "", message: ""}), cancels=[*under_way, taken])
-    patient.input(
+    # Not `input`: with that the list also says that it was left with the keyboard, whatever is chosen.
+    patient.change(
         **_set({**gone, note: "", typed: "", table: None, view: "", message: ""}), cancels=[*under_way, taken]
     )
-    for event in (patient.input, page.load):
+    for event in (patient.change, page.load):
         event(
             choose,
             patient,
