@@ -140,6 +140,7 @@ def main() -> None:
     run("transfer", "--train", work / "run", "--test", f"synthetic={given.run}", *asked, "--output", back)
     build = read_json(work / "run" / "build" / "provenance.json")
     metrics = read_json(work / "run" / "evaluation" / "metrics.json")
+    evaluated = read_json(there / "clinosim" / "metrics.json")
     write_json(
         RESULT,
         {
@@ -149,9 +150,15 @@ def main() -> None:
             "versions": {name: version(name) for name in ("torch", "transformers", "numpy")},
             "simulation": read_json(given.simulated / "cif" / "metadata.json"),
             "resources": counts,
-            "build": {name: build[name] for name in ("examples", "cohort", "items", "labels", "left_out", "records")},
+            "build": {name: build[name] for name in ("examples", "cohort", "labels", "left_out", "records")},
+            # Codes that nothing was measured by say nothing.
+            "items": [item for item in build["items"] if item["rows"]],
             "ours_there": read_json(there / "transfer.json"),
             "theirs_here": read_json(back / "transfer.json"),
+            "precision_there": evaluated["systems"]["full"]["micro_precision"],
+            "recall_there": evaluated["systems"]["full"]["micro_recall"],
+            "per_disease_there": evaluated["per_disease"]["full"],
+            "notes_cut_there": evaluated["notes_cut"]["full"],
             "boosting_there": metrics["systems"]["gradient_boosting"],
         },
     )

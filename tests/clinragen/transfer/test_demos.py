@@ -15,7 +15,8 @@ def test_the_table_of_three_demos(shared: Path, tiny_run: Path, tmp_path: Path) 
     words: list[object] = ["transfer", "--train", tiny_run, "--output", tmp_path / "out", "--texts", 2, "--test"]
     for source, folder in DEMOS.items():
         built = ["build", source, "--root", shared / "data" / folder, "--output", tmp_path / source]
-        done = in_process(*built, "--note-policy", "structured", "--max-steps", 40)
+        few = ("--split-fractions", 0.8, 0.1, 0.1)
+        done = in_process(*built, "--note-policy", "structured", "--max-steps", 40, *few)
         assert done.returncode == 0, done.stderr
         words.append(tmp_path / source)
     done = in_process(*words)
