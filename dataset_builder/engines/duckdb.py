@@ -18,6 +18,11 @@ MEMORY = "1GB"
 # Bytes; also the longest row. One thread unpacks a buffer: of buffers a fourth of DuckDB's own size the next is
 # unpacked while others are read.
 CSV_BUFFER = 8 * 2**20
+CSV = {"header": True, "delim": ",", "quote": '"', "escape": '"', "comment": ""}
+SNIFF = f"""
+SELECT NewLineDelimiter, SkipRows, [one.name for one in Columns]
+FROM sniff_csv(?, all_varchar = true, buffer_size = {CSV_BUFFER}, {", ".join(f"{k} = '{v}'" for k, v in CSV.items())})
+"""
 
 # DuckDB's words about a CSV file -> the problem and its cure.
 CSV_ERRORS = {
@@ -51,9 +56,13 @@ class DuckdbEngine:
             return self._backend.read_parquet([str(path) for path in place.paths], union_by_name=True)
         if place.suffix == ".parquet":
             return self._backend.read_parquet(place)
+        # DuckDB would look at the file's beginning again in each query that names it, and where cells begin with "#"
+        # take what follows for a comment.
+        [(new_line, skipped, names)] = self._backend.con.execute(SNIFF, [str(place)]).fetchall()
         # Every cell as text: a type guessed from the first rows would lose the zeros that ICD-9 codes begin with.
-        form = {"header": True, "delim": ",", "quote": '"', "escape": '"'}
-        return self._backend.read_csv(place, all_varchar=True, buffer_size=CSV_BUFFER, **form)
+        columns = dict.fromkeys(names, "string")
+        form = {"auto_detect": False, "new_line": new_line, "skip": skipped, "buffer_size": CSV_BUFFER, **CSV}
+        return self._backend.read_csv(place, columns=columns, **form)
 
     def keep(self, name: str, table: ibis.Table, looked_up_by: str | None) -> ibis.Table:
         if looked_up_by is not None:
