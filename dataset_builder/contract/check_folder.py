@@ -17,7 +17,6 @@ from dataset_builder.contract.definitions import FILE, read_vocabulary
 from dataset_builder.contract.findings import Finding, in_order
 from dataset_builder.contract.schema import COHORT_FORMAT, SPLITS, example_schema
 from dataset_builder.storage.governance import PROVENANCE, read_provenance
-from dataset_builder.storage.progress import Progress, Report, no_report
 from modeling_clinragen.errors import InputDataError
 
 ROWS = 256  # examples that are in memory at a time
@@ -36,7 +35,7 @@ class ContractCheck:
         return any(finding.blocks for finding in self.findings)
 
 
-def check_folder(folder: Path, report: Report = no_report) -> ContractCheck:
+def check_folder(folder: Path) -> ContractCheck:
     """Check a cohort folder, whoever wrote it. Nothing is written, and no finding has a value of a patient's.
 
     Looked at are files, columns and types, then row by row: identifiers, hours and their order, values and their units
@@ -44,7 +43,6 @@ def check_folder(folder: Path, report: Report = no_report) -> ContractCheck:
 
     Args:
         folder: With vocabulary.json and data/train.parquet, data/validation.parquet and data/test.parquet.
-        report: Called with the number of examples read.
 
     Raises:
         InputDataError: `folder` is not a folder.
@@ -62,7 +60,6 @@ def check_folder(folder: Path, report: Report = no_report) -> ContractCheck:
     checks = RowChecks(vocabulary)
     schema = example_schema(vocabulary)
     examples: Counter[str] = Counter()
-    done = 0
     for split in SPLITS:
         path = folder / "data" / f"{split}.parquet"
         where = f"data/{path.name}"
@@ -74,11 +71,9 @@ def check_folder(folder: Path, report: Report = no_report) -> ContractCheck:
             found, usable = _column_findings(where, file.schema_arrow, schema)
             findings += found
             broken: set[str] = set()
-            for batch in file.iter_batches(batch_size=ROWS, columns=[name for name in usable if name in schema.names]):
+            for batch in file.iter_batches(batch_size=ROWS, columns=usable):
                 checks.add(split, where, dict(_cast(batch, schema, broken)))
                 examples[split] += batch.num_rows
-                done += batch.num_rows
-                report(Progress(done, None, "examples"))
         except (pa.ArrowException, OSError) as error:
             problem = f"is not a readable parquet file ({type(error).__name__})"
             findings.append(Finding(where, problem, "write it again"))
@@ -114,15 +109,13 @@ def _column_findings(where: str, found: pa.Schema, expected: pa.Schema) -> tuple
         for name in expected.names
         if name not in found.names
     ]
-    findings += [
-        # Its name may be anybody's.
-        Finding(where, f"has {count} columns that the contract does not know", "leave them out")
-        for count in [len(set(found.names) - set(expected.names))]
-        if count
-    ]
-    repeated = [name for name, count in Counter(found.names).items() if count > 1]
-    findings += [Finding(where, f"has the column '{name}' twice", "keep one") for name in repeated if name in expected]
-    return findings, [name for name in found.names if name not in repeated]
+    if strange := len(set(found.names) - set(expected.names)):
+        # Their names may be anybody's.
+        findings.append(Finding(where, f"has {strange} columns that the contract does not know", "leave them out"))
+    times = Counter(found.names)
+    repeated = [name for name in expected.names if times[name] > 1]
+    findings += [Finding(where, f"has the column '{name}' {times[name]} times", "keep one") for name in repeated]
+    return findings, [name for name in expected.names if times[name] == 1]
 
 
 def _cast(batch: pa.RecordBatch, schema: pa.Schema, broken: set[str]) -> Iterator[tuple[str, pa.Array]]:

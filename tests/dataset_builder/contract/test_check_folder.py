@@ -208,6 +208,13 @@ def test_missing_files_columns_and_types_are_named(tmp_path: Path, shipped: Defi
     assert not any("name of the patient" in line for line in found)
 
 
+def test_a_repeated_column_is_named(tmp_path: Path, shipped: Definitions, rows: Rows) -> None:
+    folder = write(tmp_path / "cohort", shipped, rows)
+    train = pq.read_table(folder / "data" / "train.parquet")
+    pq.write_table(train.append_column("note", train["note"]), folder / "data" / "train.parquet")
+    assert any("data/train.parquet: has the column 'note' 2 times; keep one" in line for line in lines(folder))
+
+
 def test_wider_types_are_read_as_load_examples_reads_them(tmp_path: Path, shipped: Definitions, rows: Rows) -> None:
     schema = example_schema(shipped.vocabulary)
     for name, kind in (
