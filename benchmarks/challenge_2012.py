@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import re
 import shutil
@@ -34,7 +33,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from machine import commit, processor
+from machine import SHARED, commit, processor
 
 from dataset_builder.cohort.build import build_cohort
 from dataset_builder.cohort.config import CohortConfig
@@ -45,7 +44,6 @@ from dataset_builder.sources.challenge_2012 import NAME, write_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "challenge_2012.json"
-SHARED = Path(os.environ.get("CLINRAGEN_SHARED", ROOT.parent / "shared"))
 ARCHIVE = SHARED / "data" / "challenge-2012" / "set-a.tar.gz"
 DATA = ROOT / "benchmarks" / "data" / "challenge_2012.yaml"
 BATCH = 64

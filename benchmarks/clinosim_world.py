@@ -27,30 +27,22 @@ import html
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from machine import commit, processor
+from machine import commit, processor, run
 
 from dataset_builder.storage.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "clinosim.json"
 RECIPE = ROOT / "benchmarks" / "data" / "clinosim.yaml"
-BIN = Path(sys.executable).parent
 HISTORY_AND_PHYSICAL = "34117-2"
 LEFT_OUT = "Assessment and plan"
 CODE = re.compile(r"\s*\[[A-Z]\d[\w.]*\]")
 LICENCE = "Synthetic patients, simulated by clinosim (MIT License). No real person is described.\n"
-
-
-def run(*words: object) -> None:
-    """Run a clinragen command; it is up to date or goes on by itself."""
-    subprocess.run([BIN / "clinragen", *map(str, words)], check=True)
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:

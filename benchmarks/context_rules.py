@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import re
 import statistics
@@ -29,12 +28,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from machine import commit
+from machine import SHARED, commit
 
 from clinragen.text.context import load_context_rules, read_context
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("CLINRAGEN_SHARED", ROOT.parent / "shared"))
 DATA = SHARED / "data" / "context-kit" / "development.tsv"
 RESULTS = ROOT / "benchmarks" / "results" / "context_rules.json"
 PACKAGES = ("negspacy", "medspacy")

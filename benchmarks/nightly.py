@@ -9,14 +9,14 @@ the end and the others still run; exit status 1 then. Each script writes its own
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from machine import SHARED
+
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("CLINRAGEN_SHARED", ROOT.parent / "shared"))
 # By name: the script with its options, and a folder that it needs.
 SCRIPTS: dict[str, tuple[tuple[str, ...], Path | None]] = {
     "imports": (("imports.py",), None),

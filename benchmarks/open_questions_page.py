@@ -2,9 +2,9 @@
 
     python benchmarks/open_questions_page.py
 
-Its tables come from benchmarks/results/trust.json (trust.py), planted_bias.json (planted_bias.py) and the ablations
-(results_page.py). A question whose file is not there, or which the synthetic world cannot answer, is a row that says
-so.
+Its tables come from benchmarks/results/trust.json (trust.py), planted_bias.json (planted_bias.py), clinosim.json
+(clinosim_world.py) and the ablations (results_page.py). A question whose file is not there, or which the synthetic
+world cannot answer, is a row that says so.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def page() -> str:
         "files by `python benchmarks/open_questions_page.py`; do not edit. All of it is about synthetic patients.",
         *_biases(trust, bias),
         *_knowledge(read("ablations/quickstart.json"), trust),
-        *_transfer(trust),
+        *_transfer(trust, read("clinosim.json")),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -80,8 +80,9 @@ def _biases(trust: Mapping[str, Any] | None, bias: Mapping[str, Any] | None) -> 
         "## Do the teacher's biases survive?",
         "A bias is planted in the teacher: of women, R_t says that the heart rate is high. `untrue` says it whatever "
         "was measured, `one-sided` only where it holds; `filtered` is without the rationales that the claim checker "
-        "contradicts. The numbers are the share of rationales of women that say so minus that of men, and how much of "
-        "what this teacher has more than an unbiased one the student has more, too.",
+        "contradicts, `preferred` the unfiltered student after [preference training](preference.md). The numbers are "
+        "the share of rationales of women that say so minus that of men, and how much of what this teacher has more "
+        "than an unbiased one the student has more, too.",
         _table(rows),
     ]
 
@@ -124,7 +125,7 @@ def _knowledge(ablations: Mapping[str, Any] | None, trust: Mapping[str, Any] | N
     ]
 
 
-def _transfer(trust: Mapping[str, Any] | None) -> list[str]:
+def _transfer(trust: Mapping[str, Any] | None, clinosim: Mapping[str, Any] | None) -> list[str]:
     rows = []
     if trust is None:
         rows.append(["Is the model as good in another hospital?", _not_run("trust.py")])
@@ -139,12 +140,20 @@ def _transfer(trust: Mapping[str, Any] | None) -> list[str]:
             entry = next(one for one in trust["guarantee"][name] if one["alpha"] == 0.1)
             risk, other = entry["risk"]["value"], entry["other"]["risk"]["value"]
             rows.append([question, f"risk {100 * risk:.1f} % here, {100 * other:.1f} % there"])
+    if clinosim is None:
+        rows.append(["Is it as good among patients that others simulated?", _not_run("clinosim_world.py")])
+    else:
+        home, there = (format_score(place["scores"]["micro_f1"]) for place in clinosim["ours_there"]["places"])
+        rows.append(
+            ["Micro F1 among the patients of clinosim, a world that we did not write", f"{there}; at home {home}"]
+        )
     rows.append(["Does it carry over to real hospitals?", f"{NOT_HERE} there are no credentialed notes"])
     return [
         "## Does it carry over?",
         "The other hospital is that of `benchmarks/shifted_world.py`: other prevalences, half the measurements, more "
         "that misleads, temperatures in degrees Celsius; the same diseases and words. What bounds are is told in [a "
-        "guarantee](guarantee.md).",
+        "guarantee](guarantee.md); what each shift costs, and why so much is lost in clinosim, in [another "
+        "hospital](transfer.md).",
         _table(rows),
     ]
 

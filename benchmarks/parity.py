@@ -10,7 +10,6 @@ a value differs for no reason listed in parity_deviations.yaml, or when under 99
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import sys
 import tempfile
@@ -25,7 +24,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import yaml
-from machine import commit
+from machine import SHARED, commit
 
 from dataset_builder.cohort.build import build_cohort
 from dataset_builder.cohort.config import CohortConfig
@@ -227,10 +226,9 @@ def show(result: Mapping[str, Any]) -> None:
 
 def main() -> int:
     """Build, compare, print, record; the exit status."""
-    shared = Path(os.environ.get("CLINRAGEN_SHARED", ROOT.parent / "shared"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=shared / "data" / "mimic-iii-demo")
-    parser.add_argument("--oracle", type=Path, default=shared / "oracle" / "mimic3-benchmarks-phenotyping")
+    parser.add_argument("--root", type=Path, default=SHARED / "data" / "mimic-iii-demo")
+    parser.add_argument("--oracle", type=Path, default=SHARED / "oracle" / "mimic3-benchmarks-phenotyping")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "parity.json")
     chosen = parser.parse_args()
     for folder in (chosen.root, chosen.oracle):

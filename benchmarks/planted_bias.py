@@ -1,13 +1,14 @@
 """How much of a bias of the teacher does the student learn, and what stops it?
 
-    python benchmarks/planted_bias.py RUN --work FOLDER [--only LINE]
+    python benchmarks/planted_bias.py RUN --work FOLDER [--only LINE] [--preferences FILE]
 
 RUN is a folder of `clinragen quickstart`. A bias is planted in its teacher's rationales: of women, and of nobody else,
 R_t says first that the heart rate is high and fits a disease that they have. Two biases are planted, each in four of
 five women with a measured heart rate and a disease. In `untrue` the sentence is said whatever the measurements are, so
 that the checker contradicts most of it; in `one-sided` only where it holds, so that the checker has nothing against it
 and only its frequency is biased. Each is learned as it is (`unfiltered`) or without the rationales that the claim
-checker contradicts (`filtered`), with the quickstart's own recipe; `clean` is RUN's own model. On the test split the
+checker contradicts (`filtered`), with the quickstart's own recipe; `clean` is RUN's own model. `untrue-preferred` is
+the unfiltered student after `clinragen prefer` (recipes/tiny-t5/prefer.yaml, or --preferences). On the test split the
 share of rationales that say so is compared between women and men, as the students write freely and as shown; the share
 of the teacher's difference that a student has is what survives. Interrupted, the same command goes on. Writes
 benchmarks/results/planted_bias.json.
@@ -20,8 +21,6 @@ import json
 import random
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +30,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from machine import commit, processor
+from machine import run as run_command
 
 from clinragen.claims.check import Checking
 from clinragen.claims.judge import RationaleJudge
@@ -45,12 +45,12 @@ from modeling_clinragen.series_statistics_clinragen import low_and_high
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "planted_bias.json"
-BIN = Path(sys.executable).parent
 SEX, RATE, SEED = "F", 0.8, 0
 VARIABLE = "heart_rate"
 SENTENCE = "Heart rate is high in most readings, which fits {disease}."
 SAID = re.compile(r"heart rate (?:is|was|runs|ran|stays|stayed) (?:high|elevated|fast)|tachycardi", re.IGNORECASE)
-LINES = ("clean", "untrue-unfiltered", "untrue-filtered", "one-sided-filtered")
+LINES = ("clean", "untrue-unfiltered", "untrue-filtered", "one-sided-filtered", "untrue-preferred")
+RECIPES = ROOT / "recipes" / "tiny-t5"
 
 
 def planted(rows: Sequence[dict[str, Any]], kind: str, sexes: Mapping[str, str | None], ranges: Any) -> int:
@@ -122,41 +122,41 @@ def shares(texts: Iterable[tuple[str, str | None, int]], sexes: Mapping[str, str
     }
 
 
-def run_line(run: Path, work: Path, line: str) -> dict[str, Any]:
+def run_line(run: Path, work: Path, line: str, preferences: Path) -> dict[str, Any]:
     """Train and evaluate one line, unless it is there, and measure it."""
     cohort, evaluation = run / "rationales", run / "evaluation"
     counts: dict[str, Any] | None = None
     if line != "clean":
-        folder = work / line
-        cohort, evaluation = folder / "rationales", folder / "evaluation"
-        if not (folder / "planted.json").is_file():
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / "planted.json", biased_cohort(run, cohort, line))
-        counts = read_json(folder / "planted.json")
-        recipes, base = ROOT / "recipes" / "tiny-t5", ("--knowledge", run / "knowledge")
-        built = ("--config", recipes / "backbone.yaml", "--model", recipes / "model.yaml", *base)
-        _run("train", "backbone", "--cohort", cohort, *built, "--output", folder / "model")
-        scored = ("--texts", 400, "--baselines", "light", "--batch-size", 128, "--cpu-threads", 1, *base)
-        _run("evaluate", "--cohort", cohort, "--full", folder / "model", *scored, "--output", evaluation)
+        folder, knowledge = work / line, ("--knowledge", run / "knowledge")
+        kind, _, way = line.rpartition("-")
+        taught = work / f"{kind}-unfiltered" if way == "preferred" else folder
+        cohort, evaluation = taught / "rationales", folder / "evaluation"
+        if not (taught / "planted.json").is_file():
+            taught.mkdir(parents=True, exist_ok=True)
+            write_json(taught / "planted.json", biased_cohort(run, cohort, taught.name))
+        counts = read_json(taught / "planted.json")
+        built = ("--config", RECIPES / "backbone.yaml", "--model", RECIPES / "model.yaml", *knowledge)
+        run_command("train", "backbone", "--cohort", cohort, *built, "--output", taught / "model")
+        if way == "preferred":
+            ranked = ("--cohort", cohort, "--config", preferences, "--output", folder / "model")
+            run_command("prefer", taught / "model", *ranked)
+        scored = ("--texts", 400, "--baselines", "light", "--batch-size", 128, "--cpu-threads", 1, *knowledge)
+        run_command("evaluate", "--cohort", cohort, "--full", folder / "model", *scored, "--output", evaluation)
     sexes = {name: said["sex"] for name, said in read_groups(cohort).items()}
     splits = load_examples(cohort)
     subjects = dict(zip(splits["test"]["example_id"], splits["test"]["subject_id"], strict=True))
     saved = read_json(evaluation / "predictions.json")
     explained = [saved["example_id"][row] for row in saved["rows"]]
     found: dict[str, Any] = {"planted": counts}
-    taught = [
+    of_teacher = [
         (row["example_id"], row["rationale_lab"], row["subject_id"]) for row in splits["train"] if row["rationale_lab"]
     ]
-    found["teacher"] = shares(taught, sexes)
+    found["teacher"] = shares(of_teacher, sexes)
     for text in ("written", "shown"):
         own = dict(zip(saved["example_id"], saved[text]["full"], strict=True))
         found[f"student_{text}"] = shares([(name, own[name], subjects[name]) for name in explained], sexes)
     found["micro_f1"] = read_json(evaluation / "metrics.json")["systems"]["full"]["micro_f1"]
     return found
-
-
-def _run(*words: object) -> None:
-    subprocess.run([BIN / "clinragen", *map(str, words)], check=True)
 
 
 def main() -> None:
@@ -165,9 +165,10 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--only", choices=LINES, action="append")
+    parser.add_argument("--preferences", type=Path, default=RECIPES / "prefer.yaml")
     given = parser.parse_args()
     result: dict[str, Any] = read_json(RESULT) if RESULT.is_file() else {"lines": {}}
-    lines = {line: run_line(given.run, given.work, line) for line in given.only or LINES}
+    lines = {line: run_line(given.run, given.work, line, given.preferences) for line in given.only or LINES}
     clean = {**result["lines"], **lines}.get("clean")
     for line, found in lines.items():
         if clean is None or line == "clean":

@@ -26,7 +26,6 @@ import argparse
 import csv
 import gzip
 import json
-import os
 import platform
 import re
 import time
@@ -36,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import commit, processor
+from machine import SHARED, commit, processor
 
 from clinragen.claims.check import Checking, PatientChecker
 from clinragen.claims.types import CONTRADICTED, SUPPORTED, UNVERIFIABLE
@@ -49,7 +48,6 @@ from modeling_clinragen.note_clinragen import clean_note, find_spans
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "real_notes.json"
-SHARED = Path(os.environ.get("CLINRAGEN_SHARED", ROOT.parent / "shared"))
 VOCABULARY = shipped_definitions().vocabulary
 KNOWLEDGE = load_knowledge(None, VOCABULARY)
 CHECKING = Checking(VOCABULARY, VOCABULARY.range_set("clinical"), KNOWLEDGE)

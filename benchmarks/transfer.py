@@ -17,22 +17,16 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from machine import commit, processor
+from machine import commit, processor, run
 from shifted_world import SHIFTS
 
 from dataset_builder.storage.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "transfer.json"
-BIN = Path(sys.executable).parent
 BUILT = ("--note-policy", "admission", "--window", "first-48h", "--grid", "event", "--range-set", "clinical")
 UNSHIFTED, ALL = "unshifted", "all"
 SEED = 1
-
-
-def run(*words: object) -> None:
-    """Run a clinragen command; it is up to date or goes on by itself."""
-    subprocess.run([BIN / "clinragen", *map(str, words)], check=True)
 
 
 def hospital(name: str, work: Path, patients: int) -> Path:

@@ -21,19 +21,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from machine import commit, processor
+from machine import commit, processor, run
 
 from dataset_builder.storage.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "trust.json"
-BIN = Path(sys.executable).parent
 EVALUATED = ("--texts", 250, "--baselines", "light", "--batch-size", 128, "--cpu-threads", 1)
-
-
-def run(*words: object) -> None:
-    """Run a clinragen command; it is up to date or goes on by itself."""
-    subprocess.run([BIN / "clinragen", *map(str, words)], check=True)
 
 
 def other_hospital(model: Path, knowledge: Path, work: Path, patients: int) -> Path:
