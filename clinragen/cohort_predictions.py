@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dataset_builder.contract.schema import SPLITS, load_examples, split_files
 from dataset_builder.storage.config_fields import check_values, setting
 from dataset_builder.storage.files import (
-    PRIVATE_FILE,
     atomic_file,
     fingerprint,
     folder_lock,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 JSON_LINES, PARQUET = ".jsonl", ".parquet"
 ALL = "all"
-_SPLITS = ("train", "validation", "test")
 _BESIDE, _RECORD = ".journal", ".provenance.json"
 _MADE_OF = "made_of.json"
 
@@ -49,7 +48,7 @@ class CohortPredictConfig:
         SettingsError: A value is out of its range.
     """
 
-    split: str = setting("test", help="Split of the cohort that is explained", choices=(*_SPLITS, ALL))
+    split: str = setting("test", help="Split of the cohort that is explained", choices=(*SPLITS, ALL))
     batch_size: int = setting(
         32, help="Patients of the cohort that are explained at once, and lost when the run is killed", at_least=1
     )
@@ -98,7 +97,6 @@ def explain_cohort(
         InputDataError: There is no such cohort, nobody is in the split, or the file lies in the cohort's folder.
         ModelInputError: A patient cannot be read by the model; the message has the row, and nothing of the patient.
     """
-    from dataset_builder.contract.schema import load_examples
 
     config = config if config is not None else CohortPredictConfig()
     require_kind(output)
@@ -115,8 +113,7 @@ def explain_cohort(
         _open_journal(journal, _made_of(explainer, cohort, settings))
         pieces = list(_write_pieces(explainer, examples, journal, render, config.batch_size, report))
         write_json(output.with_name(output.name + _RECORD), provenance)
-        with atomic_file(output) as beside:
-            beside.touch(PRIVATE_FILE)
+        with atomic_file(output, private=True) as beside:
             (_join_lines if output.suffix == JSON_LINES else _join_table)(pieces, beside)
         shutil.rmtree(journal)
     return provenance
@@ -133,7 +130,7 @@ def _examples(explainer: Explainer, splits: CohortSplits, cohort: Path, wanted: 
     from dataset_builder.contract.lab_series import LabSeries
 
     found = []
-    for split in _SPLITS if wanted == ALL else (wanted,):
+    for split in SPLITS if wanted == ALL else (wanted,):
         columns = splits[split].select_columns(["example_id", "note", "lab_hours", "lab_values", "lab_observed"])
         for number, row in enumerate(columns, start=1):
             try:
@@ -150,7 +147,6 @@ def _examples(explainer: Explainer, splits: CohortSplits, cohort: Path, wanted: 
 def _made_of(explainer: Explainer, cohort: Path, settings: Mapping[str, Any]) -> str:
     """A digest of all that decides the answers."""
     from dataset_builder.contract.definitions import FILE
-    from dataset_builder.contract.schema import split_files
     from dataset_builder.storage.code_fingerprint import code_fingerprint
 
     processor, knowledge = explainer.processor, explainer.checking.knowledge
@@ -207,8 +203,7 @@ def _write_pieces(
                 {"example_id": example.example_id, "split": example.split, **render(explanation)}
                 for example, explanation in zip(batch, found, strict=True)
             ]
-            with atomic_file(piece) as beside:
-                beside.touch(PRIVATE_FILE)
+            with atomic_file(piece, private=True) as beside:
                 text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
                 beside.write_text(text, encoding="utf-8")
         report(Progress(start + len(batch), len(examples), "patients"))

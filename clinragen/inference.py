@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from dataset_builder.fhir.one_patient import FhirPatient
     from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 
-
 CALIBRATED = "Probability, calibrated on validation patients"
 LISTED = "Probability, given the other diseases listed (not calibrated)"
 
@@ -75,6 +74,11 @@ class Explanation:
     complete: bool = True
 
     @property
+    def asserted(self) -> tuple[str, ...]:
+        """The diagnoses with evidence that holds."""
+        return tuple(name for name in self.diagnoses if name not in self.without_evidence)
+
+    @cached_property
     def checked(self) -> CheckedText:
         """The shown rationale as the renderers take it."""
         return CheckedText(

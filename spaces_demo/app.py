@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from clinragen.demo.access import Access
+from clinragen.demo.access import LOOPBACK, Access
 from clinragen.demo.page import open_page
-from clinragen.demo.serve import LOOPBACK, listening_socket, run_page
+from clinragen.demo.serve import listening_socket, run_page
 from clinragen.demo.uploads import private_uploads
 from dataset_builder.storage.governance import is_synthetic, read_provenance, require_publishable
 from modeling_clinragen.errors import GovernanceError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from conftest import ROOT
 
@@ -93,9 +92,3 @@ def _first_word(content: str) -> str:
 
 def _is_command(line: str) -> bool:
     return bool(line.removeprefix("$ ").strip()) and not line.startswith("#")
-
-
-def folder_of(path: Path) -> Path:
-    """The folder of a file to be written, made where it is missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.parent

@@ -21,7 +21,7 @@ import typer
 import yaml
 from command_line import in_process
 from conftest import ROOT
-from documented_blocks import Step, folder_of
+from documented_blocks import Step
 from extending_page import shorten
 from source_files import PROJECT
 
@@ -65,10 +65,7 @@ class Workspace:
                     exec(compile(self.substituted(step.content), str(step), "exec"), self.names)
                 return written.getvalue()
             case "file":
-                path = self.folder / step.path
-                folder_of(path)
-                path.write_text(self.substituted(step.content), encoding="utf-8")
-                check_file(path)
+                check_file(self._write(step))
                 return ""
             case "yaml":
                 check_fragment(self.substituted(step.content), self.folder)
@@ -88,8 +85,13 @@ class Workspace:
     def write_files(self, steps: Sequence[Step]) -> None:
         """Write the files that the page shows, since a command may stand above the file that it reads."""
         for step in reversed([step for step in steps if step.kind == "file"]):
-            folder_of(self.folder / step.path)
-            (self.folder / step.path).write_text(self.substituted(step.content), encoding="utf-8")
+            self._write(step)
+
+    def _write(self, step: Step) -> Path:
+        path = self.folder / step.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.substituted(step.content), encoding="utf-8")
+        return path
 
     def command(self, words: str) -> str:
         """Run a command in this process; returns what it prints."""

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from http_content import content_of
+
 TOKEN = "hf_of_the_test"
 CUT_AFTER = 10_000
 BY_LFS = (".safetensors", ".parquet")
@@ -101,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         path = self._begin()
-        content = self._content()
+        content = content_of(self)
         if path == "/api/validate-yaml":
             self._json({"errors": [], "warnings": []})
         elif path == "/lfs/verify":
@@ -162,16 +164,6 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         self.server.asked.append(f"{self.command} {path}")
         return path
-
-    def _content(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        parts = []
-        while size := int(self.rfile.readline(), 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
 
     def _create(self, asked: dict[str, Any]) -> None:
         key = asked.get("type", "model"), f"{asked['organization']}/{asked['name']}"

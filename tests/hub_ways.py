@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from http_content import content_of
+
 REPO = "someone/something"
 # Goes through native code, which a server that only records would keep waiting.
 NATIVE = ("HfApi.batch_bucket_files",)
@@ -37,7 +39,7 @@ class _Recorder(BaseHTTPRequestHandler):
     server: RecordingHub
 
     def _answer(self) -> None:
-        content = self._content()
+        content = content_of(self)
         self.server.asked.append((self.command, self.path, len(content)))
         here = f"http://127.0.0.1:{self.server.server_port}/{REPO}"
         known: dict[str, Any] = {
@@ -61,16 +63,6 @@ class _Recorder(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 (the server calls them so)
-
-    def _content(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        parts = []
-        while size := int(self.rfile.readline(), 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the test prints JSON."""

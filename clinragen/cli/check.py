@@ -17,7 +17,7 @@ import typer
 
 from clinragen.cli.failures import fail_if_known
 from clinragen.cli.from_config import argument, command, option
-from dataset_builder.storage.files import PRIVATE_FILE, atomic_file
+from dataset_builder.storage.files import atomic_file
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET
 
@@ -161,9 +161,8 @@ def _write(checked: CheckedText, format: Format, output: Path | None, steps: str
     if output is None:
         typer.echo(whole, nl=False)
         return
-    with atomic_file(output) as beside:
-        # It has the note's words in it: only its owner can open it.
-        beside.touch(PRIVATE_FILE)
+    # It has the note's words in it: only its owner can open it.
+    with atomic_file(output, private=True) as beside:
         beside.write_text(whole, encoding="utf-8")
 
 

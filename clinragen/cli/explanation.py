@@ -44,7 +44,7 @@ def print_explanation(explanation: Explanation, console: Console | None = None, 
 
 def _print_diagnoses(explanation: Explanation, console: Console) -> None:
     """No source, no assertion: what no sentence gives evidence for stands apart."""
-    shown = [name for name in explanation.diagnoses if name not in explanation.without_evidence]
+    shown = explanation.asserted
     console.print(Text("Diagnoses", style="bold"))
     # A text that cannot be read says nothing; it must not look like a clean bill of health.
     if explanation.problem is not None:

@@ -20,9 +20,13 @@ def fail(message: str, code: int = FAILED) -> NoReturn:
 
     Names of files come from anybody: line breaks and characters that a terminal would obey are not written.
     """
-    shown = "".join(character if character.isprintable() else "\ufffd" for character in " ".join(message.split()))
-    typer.echo(f"clinragen: {shown}", err=True)
+    typer.echo(f"clinragen: {printable(' '.join(message.split()))}", err=True)
     sys.exit(code)
+
+
+def printable(text: str) -> str:
+    """A text without line breaks and characters that a terminal would obey."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def fail_if_known(error: Exception, code: int = FAILED) -> None:

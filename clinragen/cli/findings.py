@@ -6,22 +6,16 @@ from collections.abc import Sequence
 
 import typer
 
+from clinragen.cli.failures import FAILED, printable
 from dataset_builder.contract.findings import Finding
-
-BLOCKED = 1
 
 
 def show_findings(findings: Sequence[Finding], summary: str) -> None:
     """Print a line for each finding and a summary; the program ends with exit code 1 where something blocks."""
     for finding in findings:
-        typer.echo(_plain(finding.line()))
+        typer.echo(printable(finding.line()))
     errors = sum(finding.blocks for finding in findings)
     notes = len(findings) - errors
-    typer.echo(_plain(f"{summary}; {errors} errors, {notes} notes"))
+    typer.echo(printable(f"{summary}; {errors} errors, {notes} notes"))
     if errors:
-        raise typer.Exit(BLOCKED)
-
-
-def _plain(text: str) -> str:
-    # Names of files and columns come from anybody.
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+        raise typer.Exit(FAILED)

@@ -52,11 +52,11 @@ def cohort_wanted(
     return cohort, output
 
 
-def predict_cohort(model: Path | None, cohort: Path, output: Path, values: Mapping[str, Any]) -> None:
+def predict_cohort(model: Path, cohort: Path, output: Path, values: Mapping[str, Any]) -> None:
     """Explain the patients of a cohort with a bar, and name the file.
 
     Args:
-        model: Model folder or name; None for the shipped one.
+        model: Model folder or name.
         cohort, output: As `explain_cohort`.
         values: The options of `ExplainConfig` and `CohortPredictConfig`.
     """

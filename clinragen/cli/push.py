@@ -14,6 +14,7 @@ from clinragen.publishing.config import MemorisationConfig
 from modeling_clinragen.errors import InputDataError, SettingsError
 
 if TYPE_CHECKING:
+    from clinragen.publishing.memorisation import Memorised
     from clinragen.publishing.shipment import Shipment
 
 NOTHING_SENT = "Dry run: nothing was sent, and no server was asked."
@@ -95,7 +96,7 @@ def _push_space(model: Path, to: str, output: Path | None, dry_run: bool, privat
     from tempfile import TemporaryDirectory
 
     from clinragen.publishing.shipment import space_shipment
-    from clinragen.publishing.space import require_shown_to_everybody, write_space
+    from clinragen.publishing.space import write_space
     from dataset_builder.storage.files import atomic_folder, output_folder
 
     if output is not None and not dry_run:
@@ -109,7 +110,6 @@ def _push_space(model: Path, to: str, output: Path | None, dry_run: bool, privat
             atomic_folder(folder) as made,
             _checked_model(model, to, values, dataset=None, dry_run=dry_run, a_space=True) as inner,
         ):
-            require_shown_to_everybody(model)
             write_space(made, inner)
         _finish(space_shipment(folder, to), dry_run=dry_run, private=private)
     if output is not None:
@@ -135,13 +135,10 @@ def _push_dataset(
     require_publishable(cohort, f"the Hub repository {to}")
     _require_way(to, dry_run)
     quiet_libraries()
-    from clinragen.publishing.check import check_dataset, read_names, require_nothing_memorised
+    from clinragen.publishing.check import check_dataset, read_names
     from dataset_builder.contract.schema import load_examples
 
-    given = () if names is None else read_names(names)
-    found = check_dataset(load_examples(cohort), config, names=given)
-    require_nothing_memorised(found, str(cohort), report)
-    typer.echo(f"Memorisation check: {found.sentence}.")
+    _passed(check_dataset(load_examples(cohort), config, names=read_names(names)), cohort, report)
     _finish(shipment, dry_run=dry_run, private=private)
 
 
@@ -176,16 +173,22 @@ def _checked_model(
         _folder(given["knowledge"], "folder of the knowledge base")
     base = given["knowledge"] or _run_of(model) / "knowledge"
     quiet_libraries()
-    from clinragen.publishing.check import check_model, read_names, require_nothing_memorised
+    from clinragen.publishing.check import check_model, read_names
     from dataset_builder.contract.schema import load_examples
 
-    names = () if given["names"] is None else read_names(given["names"])
+    names = read_names(given["names"])
     found = check_model(model, scored, [load_examples(one) for one in cohorts], config, names=names)
-    require_nothing_memorised(found, str(model), given["report"])
-    typer.echo(f"Memorisation check: {found.sentence}.")
+    _passed(found, model, given["report"])
     inputs = {"evaluation": scored, "cohort": cohorts[0], "knowledge": base if base.is_dir() else None}
     with model_shipment(model, to, dataset=dataset, **inputs) as shipment:
         yield shipment
+
+
+def _passed(found: Memorised, what: Path, report: Path | None) -> None:
+    from clinragen.publishing.check import require_nothing_memorised
+
+    require_nothing_memorised(found, str(what), report)
+    typer.echo(f"Memorisation check: {found.sentence}.")
 
 
 def _finish(shipment: Shipment, *, dry_run: bool, private: bool) -> None:

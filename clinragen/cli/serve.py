@@ -11,8 +11,9 @@ import typer
 
 from clinragen.cli.explain import show_access_log
 from clinragen.cli.from_config import argument, command, config_from, config_parameters, option
+from clinragen.demo.access import LOOPBACK
 from clinragen.explain_config import ExplainConfig
-from clinragen.service.config import LOOPBACK, TOKEN_VARIABLE, ServiceConfig
+from clinragen.service.config import TOKEN_VARIABLE, ServiceConfig
 from modeling_clinragen.errors import SettingsError
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-OF_THIS_MACHINE = ("127.0.0.1", "localhost")
+LOOPBACK = "127.0.0.1"
+OF_THIS_MACHINE = (LOOPBACK, "localhost")
 HTTP_PORT = 80
 
 

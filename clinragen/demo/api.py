@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from clinragen.checking.checked import count_words
 from clinragen.checking.render_html import html_fragment, style
 from clinragen.inference import Explanation
 from modeling_clinragen.vocabulary_clinragen import RangeSet
@@ -26,8 +27,7 @@ def rationale_html(found: Explanation) -> str:
     parts = [f"<style>{style()}</style>", html_fragment(found.checked, "Rationale", "shown")]
     if found.withheld:
         items = "".join(f"<li>{escape(sentence.text)}</li>" for sentence in found.withheld)
-        count = len(found.withheld)
-        summary = f"{count} sentence{'' if count == 1 else 's'} withheld: not borne out by the data"
+        summary = f"{count_words(len(found.withheld), 'sentence')} withheld: not borne out by the data"
         parts.append(f"<details><summary>{summary}</summary><ul>{items}</ul></details>")
     return "".join(parts)
 
@@ -40,7 +40,7 @@ def _diagnoses(found: Explanation) -> str:
     # A text that cannot be read says nothing; it must not look like a clean bill of health.
     if found.problem is not None:
         return "No diagnosis could be read."
-    shown = [f"- {name}" for name in found.diagnoses if name not in found.without_evidence]
+    shown = [f"- {name}" for name in found.asserted]
     lines = shown or ["No disease is diagnosed with evidence." if found.diagnoses else "No disease is diagnosed."]
     if found.without_evidence:
         lines += ["", "Named without evidence, so not asserted:", ""]

@@ -10,12 +10,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from itertools import islice
 from typing import Any
 
 from clinragen.demo.attention_map import AttentionMaps
 from clinragen.demo.patient import OnePatient
+from clinragen.demo.patient_summaries import shortened
 from clinragen.demo.tab import AS_SENT, ONE_AT_A_TIME, PRIVATE, PageState
 from clinragen.demo.what_if import possible_changes, what_if, what_if_html
 from clinragen.export.forms import FHIR, JSON, PDF
@@ -128,19 +128,10 @@ class Filled:
         """For a whole answer; as long as it is not whole, nothing changes."""
         if not answer.complete or answer.problem is not None:
             return [self._gr.skip()] * 3
-        choices = [(_shortened(title), name) for name, title in possible_changes(answer.patient).items()]
+        choices = [(shortened(title, LONGEST), name) for name, title in possible_changes(answer.patient).items()]
         attention = f'<div class="cr">{self._maps.html(answer.patient.series)}</div>'
         return [self._gr.update(choices=choices, value=None), "", attention]
 
 
 EMPTY: tuple[Any, ...] = ({"__type__": "update", "choices": [], "value": None}, "", "")
 """No answer, as the browser takes it."""
-
-
-def _shortened(title: str) -> str:
-    return title if len(title) <= LONGEST else f"{title[:LONGEST].rpartition(' ')[0]}..."
-
-
-def message_html(error: Exception) -> str:
-    """An error that a reader can cure, above the button."""
-    return f'<p class="cr cr-error" role="alert">{escape(str(error))}</p>'

@@ -44,10 +44,9 @@ def _outcome(answer: Explanation) -> str:
     """The outcome of the list in words: also that there is none, or none with evidence."""
     if not answer.complete:
         return ""
-    asserted = [name for name in answer.diagnoses if name not in answer.without_evidence]
     if not answer.diagnoses:
         said = "No disease is diagnosed. This says that none is probable enough to be listed, not that none is there."
-    elif not asserted:
+    elif not answer.asserted:
         said = "No disease is diagnosed with evidence: none of those that are listed has a sentence that holds."
     else:
         return ""

@@ -5,15 +5,11 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import quote
 
-from modeling_clinragen.vocabulary_clinragen import Variable, Vocabulary
+from dataset_builder.contract.lab_csv import csv_title
+from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 COLUMNS = 3
 """Times that the table begins with."""
-
-
-def csv_title(variable: Variable) -> str:
-    """The title of a variable's column, as `read_lab_csv` takes it."""
-    return f"{variable.name} ({variable.unit})"
 
 
 def template_csv(vocabulary: Vocabulary) -> str:

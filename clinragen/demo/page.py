@@ -16,14 +16,12 @@ from clinragen.demo.tab import PageState, Tab
 from clinragen.demo.tabs import TABS
 from clinragen.explain_config import ExplainConfig
 from clinragen.export.origin import model_origin
+from clinragen.export.pdf import CAUTION
 from clinragen.inference import Explainer
 from dataset_builder.contract.schema import load_examples
 from modeling_clinragen.errors import SettingsError, StageError
 
 TITLE = "ClinRaGen"
-WARNING = (
-    "Research software, not a medical device. A fluent rationale can be wrong: check it against the measurements."
-)
 SHOWN_PATIENTS = 200
 QUEUE = 20
 
@@ -65,7 +63,7 @@ def build_page(state: PageState, tabs: Sequence[Tab] = TABS, title: str = TITLE)
     from clinragen.demo.blocks import Page
 
     with Page(title=title, analytics_enabled=False) as page:
-        gr.HTML(f'<div class="cr-header"><h1>{escape(title)}</h1><p>{escape(WARNING)}</p></div>', elem_id="header")
+        gr.HTML(f'<div class="cr-header"><h1>{escape(title)}</h1><p>{escape(CAUTION)}</p></div>', elem_id="header")
         if len(tabs) == 1:
             tabs[0].build(gr, page, state)
         else:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from clinragen.checking.checked import count_words
 from clinragen.checking.printable import one_line
 from dataset_builder.contract.groups import GROUPS, read_groups
 
@@ -37,11 +38,15 @@ def summary_of(row: Mapping[str, Any], groups: Mapping[str, str | None]) -> str:
     sex, age = groups.get("sex"), groups.get("age")
     readings = sum(map(sum, row["lab_observed"]))
     parts = [" ".join(part for part in (_SEX.get(sex or "", sex), age) if part)]
-    parts += [f"{readings} reading{'' if readings == 1 else 's'}", _words(row["note"])]
+    parts += [count_words(readings, "reading"), _words(row["note"])]
     return " · ".join(part for part in parts if part)
 
 
 def _words(note: str) -> str:
     found = _COMPLAINT.search(note)
-    words = one_line(found["words"] if found is not None else note)
-    return words if len(words) <= LONGEST else f"{words[:LONGEST].rpartition(' ')[0] or words[:LONGEST]}..."
+    return shortened(one_line(found["words"] if found is not None else note), LONGEST)
+
+
+def shortened(text: str, longest: int) -> str:
+    """A text of at most so many characters, cut between words where it can be, and three points."""
+    return text if len(text) <= longest else f"{text[:longest].rpartition(' ')[0] or text[:longest]}..."

@@ -8,7 +8,9 @@ from html import escape
 
 import numpy as np
 
+from clinragen.checking.checked import count_words
 from clinragen.demo.cited import Cited
+from clinragen.verification.missing import capital
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Variable
 
@@ -44,9 +46,7 @@ def _not_measured(variable: Variable) -> str:
 
 def _named(variable: Variable) -> str:
     unit = "" if variable.unitless else f" <span>{escape(variable.unit)}</span>"
-    name = variable.name
-    name = name if any(character.isupper() for character in name) else name[:1].upper() + name[1:]
-    return f"<strong>{escape(name)}</strong>{unit}"
+    return f"<strong>{escape(capital(variable.name))}</strong>{unit}"
 
 
 class _Chart:
@@ -79,7 +79,7 @@ class _Chart:
         counts = [f"{number} {level}" for number, level in ((low, "low"), (high, "high")) if number]
         least, most = (f"{value:.4g}" for value in (self._values.min(), self._values.max()))
         spread = least if least == most else f"{least} to {most}"
-        total = f"{len(self._values)} reading{'' if len(self._values) == 1 else 's'}"
+        total = count_words(len(self._values), "reading")
         band = "" if self._band is None else f" (normal {self._band[0]:.4g} to {self._band[1]:.4g})"
         return f"{total}, {spread}{band}{''.join(f', <b>{escape(count)}</b>' for count in counts)}"
 
@@ -146,7 +146,7 @@ class _Chart:
                 for place in places
             )
             about = ", ".join(labels[name] for name in names)
-            count = f"{len(places)} reading{'' if len(places) == 1 else 's'}"
+            count = count_words(len(places), "reading")
             groups.append(
                 f'<g class="cr-cited" data-of="{escape(" ".join(names))}" tabindex="0" role="img" '
                 f'aria-label="{escape(f"{count}: {about}")}">{rings}</g>'

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from clinragen.demo.access import Access
+from clinragen.demo.access import LOOPBACK, Access
 from clinragen.demo.guard import Guard
 from clinragen.demo.limits import LARGEST_FILE
 from clinragen.demo.page import open_page
@@ -22,7 +22,6 @@ from modeling_clinragen.errors import SettingsError
 
 logger = logging.getLogger(__name__)
 
-LOOPBACK = "127.0.0.1"
 # The browser's own memory would keep patients, the footer's links lead away from this machine, and an error that is
 # not meant for the reader may quote a patient.
 SERVED: dict[str, Any] = {

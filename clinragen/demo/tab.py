@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,21 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 """For every event of a tab: no public endpoint may keep a patient."""
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 """For every event that asks the model."""
+
+
+def set_in_browser(values: Mapping[Any, Any], call: str = "") -> dict[str, Any]:
+    """Settings of an event that sets components in the browser itself, before anything is sent.
+
+    Args:
+        values: What each component gets, JSON-able.
+        call: A function of `page.js` that the values go through.
+    """
+    return {"fn": None, "inputs": None, "outputs": list(values), "js": f"() => {call}({as_js(list(values.values()))})"}
+
+
+def as_js(value: Any) -> str:
+    """A value as JavaScript has it, in plain ASCII."""
+    return json.dumps(value, ensure_ascii=True)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,11 @@ def sentence_html(*sentences: str) -> str:
     return f"<p>{escape(' '.join(sentences))}</p>"
 
 
+def message_html(error: Exception) -> str:
+    """An error that a reader can cure."""
+    return f'<p class="cr cr-error" role="alert">{escape(str(error))}</p>'
+
+
 def list_html(items: Sequence[str]) -> str:
     """A list of texts."""
     return f'<ul class="cr-list">{"".join(f"<li>{escape(item)}</li>" for item in items)}</ul>'

@@ -94,6 +94,11 @@ class Bootstrap:
             found = dict(interval(defined[:, 0] / defined[:, 1]))
         return {"count": int(sums[0, 0]), "of": int(sums[0, 1]), **found}
 
+    def quotients(self, counts: np.ndarray, of: np.ndarray) -> np.ndarray:
+        """As `quotient`, on the examples themselves and on every resample, `(resamples + 1,)`; NaN where `of` is 0."""
+        top, bottom = self.sums(np.stack([counts, of], axis=-1).astype(float)).T
+        return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+
     def mean(self, values: np.ndarray, counted: np.ndarray) -> dict[str, Any]:
         """The mean of one number per example over those examples that count, with its interval.
 

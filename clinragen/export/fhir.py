@@ -121,7 +121,7 @@ def _asserted(explanation: Explanation) -> list[str]:
     """The diagnoses that a sentence gives evidence for; none where the output could not be read."""
     if explanation.problem is not None:
         return []
-    return [name for name in explanation.diagnoses if name not in explanation.without_evidence]
+    return list(explanation.asserted)
 
 
 def _conclusion(explanation: Explanation) -> Iterator[str]:

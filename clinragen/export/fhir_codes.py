@@ -7,10 +7,11 @@ from importlib.resources import files
 from typing import Any
 
 from dataset_builder.contract.definitions import shipped_definitions
+from dataset_builder.fhir.codes import LOINC
+from dataset_builder.fhir.elements import UCUM
 from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.vocabulary_clinragen import Variable, Vocabulary
 
-LOINC, UCUM = "http://loinc.org", "http://unitsofmeasure.org"
 ICD_10 = "http://hl7.org/fhir/sid/icd-10-cm"
 
 

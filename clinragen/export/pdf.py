@@ -79,7 +79,7 @@ def _write_diagnoses(page: Page, explanation: Explanation) -> None:
             f"No diagnosis could be read: the output is malformed ({one_line(explanation.problem)}).", bold=True
         )
         return
-    shown = [name for name in explanation.diagnoses if name not in explanation.without_evidence]
+    shown = explanation.asserted
     if not shown:
         page.paragraph(
             "No disease is diagnosed with evidence." if explanation.diagnoses else "No disease is diagnosed."

@@ -11,7 +11,7 @@ from clinragen.export.origin import ModelOrigin
 from clinragen.export.pdf import render_pdf
 from clinragen.export.result import explanation_json
 from clinragen.inference import Explanation
-from dataset_builder.storage.files import PRIVATE_FILE, atomic_file
+from dataset_builder.storage.files import atomic_file
 
 
 def export_explanation(path: Path, explanation: Explanation, origin: ModelOrigin, moment: datetime) -> None:
@@ -28,10 +28,7 @@ def export_explanation(path: Path, explanation: Explanation, origin: ModelOrigin
         InputDataError: The file cannot be written.
     """
     content = rendered(require_exportable(path), explanation, origin, moment)
-    with atomic_file(path) as beside:
-        # Others must not be able to open it from its first byte on.
-        beside.touch(PRIVATE_FILE)
-        beside.chmod(PRIVATE_FILE)
+    with atomic_file(path, private=True) as beside:
         beside.write_bytes(content)
 
 

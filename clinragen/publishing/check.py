@@ -13,7 +13,7 @@ from clinragen.publishing.config import MemorisationConfig
 from clinragen.publishing.memorisation import GeneratedText, Memorised, find_memorised
 from clinragen.publishing.tokenizer_words import rare_tokens
 from dataset_builder.contract.cohort_splits import CohortSplits
-from dataset_builder.storage.files import PRIVATE_FILE, atomic_file, read_json
+from dataset_builder.storage.files import atomic_file, read_json
 from dataset_builder.storage.governance import read_provenance
 from modeling_clinragen.errors import GovernanceError, InputDataError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
@@ -79,7 +79,7 @@ def check_dataset(
         for example, patient, text in zip(split["example_id"], split["subject_id"], split[column], strict=True)
         if text
     ]
-    notes = list(_column(cohort, tuple(cohort), NOTE))
+    notes = _column(cohort, tuple(cohort), NOTE)
     return find_memorised(texts, notes, (), config, names=names, known=_known(cohort.vocabulary, None))
 
 
@@ -109,17 +109,16 @@ def _write_report(path: Path, found: Memorised) -> None:
         "names": [asdict(one) for one in found.names],
         "tokens": dict(found.tokens),
     }
-    with atomic_file(path) as beside:
-        # Private before its first byte.
-        beside.touch(PRIVATE_FILE)
-        beside.chmod(PRIVATE_FILE)
+    with atomic_file(path, private=True) as beside:
         beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_names(path: Path) -> tuple[str, ...]:
-    """The names in a text file, one a line. Raises `InputDataError` where it cannot be read."""
+def read_names(path: Path | None) -> tuple[str, ...]:
+    """The names in a text file, one a line; none without a file. Raises `InputDataError` where it cannot be read."""
     from dataset_builder.storage.files import read_text
 
+    if path is None:
+        return ()
     return tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
 
 

@@ -134,8 +134,13 @@ def find_memorised(
         wanted.update((gram, set()) for gram in _grams(words, length))
     seen = _SeenWords({word for words in words_of for word in words}, few)
     trained = set()
-    notes = list(training)
-    for patient, note in notes:
+
+    def keep_own(patient: Hashable, folded: Sequence[str]) -> None:
+        if patient in patients:
+            own_words[patient].update(folded)
+            own_grams[patient].update(gram for gram in _grams(folded, length) if gram in wanted)
+
+    for patient, note in training:
         trained.add(patient)
         folded = seen.read(patient, note)
         for gram in _grams(folded, length):
@@ -143,11 +148,9 @@ def find_memorised(
             # One more than few: one of them may be the text's own patient.
             if holders is not None and len(holders) <= few:
                 holders.add(patient)
-    for patient, note in [*own, *(one for one in notes if one[0] in patients)]:
-        if patient in patients:
-            folded = _words(note)
-            own_words[patient].update(folded)
-            own_grams[patient].update(gram for gram in _grams(folded, length) if gram in wanted)
+        keep_own(patient, folded)
+    for patient, note in own:
+        keep_own(patient, _words(note))
     given = {tuple(_words(name)) for name in names} - {()}
     medical = {word for text in known for word in _words(text)}
     overlaps: list[Overlap] = []

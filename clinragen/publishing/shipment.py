@@ -60,8 +60,8 @@ class Shipment:
         ]
 
 
-def require_repository(name: str) -> str:
-    """A repository's id. Raises `SettingsError` where it is none, or has no owner."""
+def require_repository(name: str) -> None:
+    """Raise `SettingsError` where a name is not that of a repository, or has no owner."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -71,7 +71,6 @@ def require_repository(name: str) -> str:
         raise SettingsError(f"--to: '{name}' is not a repository of the Hub; write OWNER/NAME") from error
     if "/" not in name:
         raise SettingsError(f"--to: '{name}' has no owner; write OWNER/NAME")
-    return name
 
 
 def require_open_model(folder: Path, destination: str) -> None:

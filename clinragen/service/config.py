@@ -8,7 +8,6 @@ from dataset_builder.storage.config_fields import check_values, setting
 
 HEALTH = "/healthz"
 """The route that needs no token."""
-LOOPBACK = "127.0.0.1"
 TOKEN_VARIABLE = "CLINRAGEN_TOKEN"
 """Of the environment."""
 

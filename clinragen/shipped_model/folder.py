@@ -7,7 +7,7 @@ from pathlib import Path
 
 from modeling_clinragen.errors import StageError
 
-RESOURCES = files("clinragen.shipped_model") / "resources"
+RESOURCES = Path(str(files("clinragen.shipped_model") / "resources"))
 MODEL, COHORT, EVALUATION = "model", "rationales", "evaluation"
 MODEL_NOTICE = "No model is given, so the shipped one answers. It learned from synthetic patients only."
 
@@ -21,7 +21,7 @@ def shipped_model(resources: Path | None = None) -> Path:
     Raises:
         StageError: This installation was made without it.
     """
-    folder = (Path(str(RESOURCES)) if resources is None else resources) / MODEL
+    folder = (RESOURCES if resources is None else resources) / MODEL
     if not (folder / "config.json").is_file():
         raise StageError(
             "no model is given, and this installation has not the shipped one; give a model folder, such as that of "

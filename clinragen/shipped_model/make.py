@@ -140,7 +140,7 @@ def main(words: list[str]) -> None:
     try:
         if len(words) != 1:
             raise InputDataError("give the output folder of one `clinragen quickstart`")
-        make_shipped_model(Path(words[0]), Path(str(RESOURCES)))
+        make_shipped_model(Path(words[0]), RESOURCES)
     except ClinRaGenError as error:
         raise SystemExit(f"clinragen: {error}") from error
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from clinragen.study.criteria import Criteria
-from dataset_builder.storage.files import PRIVATE_FILE, atomic_file, private_folder, read_json
+from dataset_builder.storage.files import atomic_file, private_folder, read_json
 from modeling_clinragen.errors import InputDataError
 
 FORMAT = 1
@@ -188,9 +188,8 @@ def read_answers(path: Path, asked: Asked) -> RaterAnswers:
 def write_answers(path: Path, answers: RaterAnswers, study: str) -> None:
     """Write a rater's answers, whole or not at all; nobody but the owner can open the file or its folder."""
     private_folder(path.parent)
-    with atomic_file(path) as beside:
-        # Before the first byte: the remarks may be about a patient.
-        beside.touch(PRIVATE_FILE)
+    # The remarks may be about a patient.
+    with atomic_file(path, private=True) as beside:
         written = json.dumps(answers.content(study), indent=1, sort_keys=True, ensure_ascii=False)
         beside.write_text(written + "\n", encoding="utf-8")
 

@@ -93,8 +93,7 @@ class Ratings:
 
     def quotients(self, counts: np.ndarray, of: np.ndarray) -> np.ndarray:
         """The quotient in the study and in every resample of its cases; NaN where the divisor is 0."""
-        top, bottom = self.bootstrap.sums(np.stack([counts, of], axis=-1).astype(float)).T
-        return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+        return self.bootstrap.quotients(counts, of)
 
     def by_case(self, values: Iterator[tuple[int, float]] | Sequence[tuple[int, float]]) -> np.ndarray:
         """Sums of values by case, `(cases,)`, of pairs (number of the case, value)."""

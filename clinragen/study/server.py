@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from clinragen.demo.access import Access
+from clinragen.demo.access import LOOPBACK, Access
 from clinragen.demo.guard import App, Guard, Receive, Send
-from clinragen.demo.serve import LOOPBACK, listening_socket
+from clinragen.demo.serve import listening_socket
 from clinragen.study.answers import RaterAnswers, parse_answer, read_answers, write_answers
 from clinragen.study.folder import PAGE, Study
 from dataset_builder.storage.files import folder_lock, read_text

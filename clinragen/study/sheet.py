@@ -12,7 +12,7 @@ from typing import Any
 from clinragen.study.answers import Asked, RaterAnswers, parse_answer
 from clinragen.study.criteria import Criteria
 from dataset_builder.contract.csv_file import CsvFile, read_csv_file, text_of
-from dataset_builder.storage.files import PRIVATE_FILE, atomic_file
+from dataset_builder.storage.files import atomic_file
 from modeling_clinragen.errors import InputDataError
 
 SUFFIX = ".csv"
@@ -45,8 +45,7 @@ def write_sheet(path: Path, form: Mapping[str, Any], criteria: Criteria) -> None
             # As on the page: the second rationale of the first case is 1B.
             named = f"{number}{chr(ord('A') + place)}"
             writer.writerow([form["id"], form["rater"], case["case"], one["item"], named, *empty])
-    with atomic_file(path) as beside:
-        beside.touch(PRIVATE_FILE)
+    with atomic_file(path, private=True) as beside:
         beside.write_text(written.getvalue(), encoding="utf-8")
 
 

@@ -120,9 +120,4 @@ def _rationales(
         # As `evaluate` counts them: what is listed plays no role for all present diseases.
         found = evidence_counts(checked, truths, [frozenset()] * len(rows), set(checking.vocabulary.name_of_disease))
         counts |= {f"cited_{source}": found[source, "present"] for source in SOURCES}
-    return {name: _quotient(bootstrap, *pair) for name, pair in counts.items()}
-
-
-def _quotient(bootstrap: Bootstrap, counts: np.ndarray, of: np.ndarray) -> np.ndarray:
-    above, below = (bootstrap.sums(np.asarray(part, dtype=float)) for part in (counts, of))
-    return np.divide(above, below, out=np.full_like(below, np.nan), where=below > 0)
+    return {name: bootstrap.quotients(*pair) for name, pair in counts.items()}

@@ -82,13 +82,13 @@ def _begins(vocabulary: Vocabulary, signs: Sequence[Finding]) -> tuple[str, ...]
     words = load_beginnings().series
     return tuple(
         dict.fromkeys(
-            " " + words[sign.direction].format(name=_capital(vocabulary.variable(sign.variable).name))
+            " " + words[sign.direction].format(name=capital(vocabulary.variable(sign.variable).name))
             for sign in signs
             if sign.direction in words
         )
     )
 
 
-def _capital(name: str) -> str:
-    # "pH" keeps its small letter.
+def capital(name: str) -> str:
+    """A variable's name as a sentence begins with it; "pH" keeps its small letter."""
     return name if any(character.isupper() for character in name) else name[0].upper() + name[1:]

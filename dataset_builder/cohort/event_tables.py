@@ -118,9 +118,9 @@ def _require(events: ibis.Table, column: str, place: Place) -> None:
         )
 
 
-def _first(rows: ibis.Table, key: str) -> ibis.Table:
-    """Of several rows with the same key the first by time and code."""
-    number = ibis.row_number().over(group_by=key, order_by=[rows[TIME].asc(nulls_first=True), rows[CODE]])
+def _first(rows: ibis.Table, key: str, then: str = CODE) -> ibis.Table:
+    """Of several rows with the same key the first by time and another column."""
+    number = ibis.row_number().over(group_by=key, order_by=[rows[TIME].asc(nulls_first=True), rows[then]])
     rows = rows.mutate(row_of_key=number)
     return rows.filter(rows.row_of_key == 0).drop("row_of_key")
 
@@ -160,10 +160,8 @@ def _one_per(events: ibis.Table, view: EventView, place: Place) -> ibis.Table:
             for patterns, reference in said
         ]
         found = relevant.mutate(said=ibis.cases(*cases))
-        found = found.filter(found.said.notnull())
-        order = [found[TIME].asc(nulls_first=True), found.said]
-        found = found.mutate(row_of_key=ibis.row_number().over(group_by=key, order_by=order))
-        first = found.filter(found.row_of_key == 0).select(**{f"of_{column}": found[key], column: found.said})
+        found = _first(found.filter(found.said.notnull()), key, "said")
+        first = found.select(**{f"of_{column}": found[key], column: found.said})
         result = result.left_join(first, [result[key] == first[f"of_{column}"]]).drop(f"of_{column}")
     own = {column: result[key] for column, said in view.columns.items() if isinstance(said, Reference)}
     return result.select(**own, **{column: result[column] for column in view.columns if column not in own})

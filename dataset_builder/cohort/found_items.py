@@ -18,7 +18,7 @@ import ibis
 
 from dataset_builder.cohort.event_tables import CODE, OF_END, TIME, matching, periods, placed_in_periods, view_of
 from dataset_builder.cohort.session import count_rows, errors_named, read_table
-from dataset_builder.contract.measurement_units import LONGEST, unit_spelled
+from dataset_builder.contract.measurement_units import LONGEST, unit_of
 from dataset_builder.engines.engine import Engine
 from dataset_builder.sources.event_views import IDS, Patterns
 from dataset_builder.sources.locate import LocatedSource
@@ -157,8 +157,7 @@ def _period_records(con: Engine, located: LocatedSource) -> list[Record]:
             counted = found.aggregate(rows=found.count(), ended=found[f"{OF_END}{TIME}"].count())
             (row,) = counted.to_pyarrow().to_pylist()
             placed = placed_in_periods(events, located.source, name, place)
-            own = placed[IDS[name]] if name == "admissions" else placed["hadm_id"]
-            outside = count_rows(placed.filter(own.isnull()))
+            outside = count_rows(placed.filter(placed["hadm_id"].isnull()))
             left_out = {
                 "repeated_or_without_a_time_or_key": begins - row["rows"],
                 "without_an_end": row["rows"] - row["ended"],
@@ -215,11 +214,10 @@ def _in_its_unit(
     made = replace(item, item=found.code, unit=found.unit or item.unit)
     if found.unit is None:
         return made if item.unit or variable.unitless else replace(made, unit_known=False)
-    words = dict(variable.words.units)
-    unit = unit_spelled(source.units.get(found.unit, found.unit), variable.units, words)
+    unit = unit_of(found.unit, variable, source.units)
     if unit is None:
         return replace(made, unit_known=False)
-    own = unit_spelled(item.unit, variable.units, words) if item.unit else None
+    own = unit_of(item.unit, variable) if item.unit else None
     same = own is not None and math.isclose(own.scale, unit.scale) and math.isclose(own.offset, unit.offset)
     if same and item.conversion is not None:
         return made

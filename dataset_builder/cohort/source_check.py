@@ -14,7 +14,7 @@ import numpy as np
 from dataset_builder.cohort.expressions import number_in
 from dataset_builder.cohort.labels import known_diseases, normalise_code
 from dataset_builder.cohort.rejects import CURES, Rejects, most_frequent
-from dataset_builder.cohort.session import connect, errors_named, read_table, store
+from dataset_builder.cohort.session import connect, count_rows, errors_named, read_table, store
 from dataset_builder.cohort.stays import select_stays
 from dataset_builder.contract.check_values import UnitCounts
 from dataset_builder.contract.definitions import Definitions, load_definitions
@@ -241,7 +241,7 @@ def _code_findings(con: Any, located: LocatedSource, definitions: Definitions) -
         rows = read_table(con, located, "diagnoses")
         if not spec.several_codes:
             odd = rows.filter(rows.icd_version.isnull() | rows.icd_version.notin([*ICD_VERSIONS, 0]))
-            lost = int(odd.count().to_pyarrow().as_py())
+            lost = count_rows(odd)
             if lost:
                 problem = f"{lost:,} rows have an icd_version that is neither 9 nor 10"
                 yield Finding(where, problem, "map the version to 9 or 10; such rows count for nothing", blocks=False)
@@ -251,7 +251,7 @@ def _code_findings(con: Any, located: LocatedSource, definitions: Definitions) -
             codes = text.split(",").unnest().name("code") if spec.several_codes else text.name("code")
             plain = rows.select(codes)
             matched = plain.filter(normalise_code(plain.code).isin(listed))
-            if not int(matched.count().to_pyarrow().as_py()):
+            if not count_rows(matched):
                 yield Finding(where, "has no code of any disease of the vocabulary", "check icd_code and its zeros")
 
 
@@ -264,8 +264,7 @@ def _stay_findings(con: Any, located: LocatedSource) -> Iterator[Finding]:
             cure = "check in_time and out_time"
             yield Finding("table stays", "no stay has an end after its beginning", cure)
     except InputDataError as error:
-        problem, _, cure = str(error).rpartition("; ")
-        yield Finding("tables", problem or cure, cure if problem else AS_PUBLISHED)
+        yield Finding.of_error("tables", str(error), AS_PUBLISHED)
 
 
 __all__ = ["check_source"]

@@ -13,7 +13,6 @@ from dataset_builder.contract.check_values import ValueChecks
 from dataset_builder.contract.findings import Finding
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
-TEXTS = ("example_id", "source", "note", "note_policy", "lab_summary", "rationale_note", "rationale_lab")
 CURES = {
     "example_id is empty": "give every example an identifier of its own",
     "example_id occurs more than once": "give every example an identifier of its own",
@@ -37,7 +36,6 @@ class RowChecks:
     """
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
         self._names = [disease.name for disease in vocabulary.diseases]
         self._faults: Counter[tuple[str, str]] = Counter()
         self._unknown = np.zeros(len(self._names), dtype=np.int64)
@@ -130,11 +128,11 @@ class RowChecks:
 
     def _measure(self, where: str, columns: Mapping[str, pa.Array]) -> None:
         hours, values, observed = (columns[name] for name in ("lab_hours", "lab_values", "lab_observed"))
+        lists = (hours, values, observed)
         whole = np.ones(len(hours), dtype=bool)
-        for column in (hours, values, observed):
+        for column in lists:
             whole &= column.is_valid().to_numpy(zero_copy_only=False)
-        lengths = [column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False) for column in (hours, values)]
-        lengths.append(observed.value_lengths().fill_null(0).to_numpy(zero_copy_only=False))
+        lengths = [column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False) for column in lists]
         alike = (lengths[0] == lengths[1]) & (lengths[0] == lengths[2])
         self._count(where, "lab_hours, lab_values and lab_observed differ in length", (whole & ~alike).sum())
         good = pa.array(whole & alike)

@@ -22,6 +22,12 @@ class Finding:
     cure: str
     blocks: bool = True
 
+    @classmethod
+    def of_error(cls, where: str, message: str, otherwise: str) -> Finding:
+        """An error's message, which ends with its cure; `otherwise` is the cure of one that has none."""
+        problem, _, cure = message.rpartition("; ")
+        return cls(where, problem or cure, cure if problem else otherwise)
+
     def line(self) -> str:
         """As it is printed."""
         return f"{'error' if self.blocks else 'note'}: {self.where}: {self.problem}; {self.cure}"

@@ -14,7 +14,7 @@ from dataset_builder.contract.csv_file import CsvFile, read_csv_file
 from dataset_builder.contract.csv_numbers import decimal_mark, read_number
 from dataset_builder.contract.definition_entries import names_of, plain_name
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.measurement_units import unit_spelled
+from dataset_builder.contract.measurement_units import unit_of
 from dataset_builder.contract.series_thinning import thin
 from dataset_builder.contract.time_column import TimeColumn, is_time, read_times, time_column
 from dataset_builder.contract.unit_doubt import refuse_unlikely_units
@@ -86,12 +86,17 @@ def read_table(file: CsvFile, vocabulary: Vocabulary, *, at_most: int | None = N
     return series if at_most is None else thin(series, at_most)
 
 
+def csv_title(variable: Variable) -> str:
+    """The title of a variable's column."""
+    return f"{variable.name} ({variable.unit})"
+
+
 def write_lab_csv(path: Path, series: LabSeries) -> None:
     """Write a series in the variables' own units; `read_lab_csv` reads the same series back unless it is empty."""
     variables = series.vocabulary.variables
     with atomic_file(Path(path)) as beside, beside.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["hours", *(f"{variable.name} ({variable.unit})" for variable in variables)])
+        writer.writerow(["hours", *map(csv_title, variables)])
         for hour, values, observed in zip(series.hours, series.values, series.observed, strict=True):
             cells = [_number(value) if seen else "" for value, seen in zip(values, observed, strict=True)]
             writer.writerow([_number(hour), *cells])
@@ -144,16 +149,14 @@ def _unknown(file: CsvFile, position: int, by_name: Mapping[str, Variable]) -> I
     title = file.header[position]
     # A file without a header has values in its first row: a title is only repeated when it reads like a name.
     shown = f" ('{title}')" if re.fullmatch(r"[^\W\d]{1,20}[^\d]{0,20}", title) else ""
-    known = ", ".join(["hours", *(f"{v.name} ({v.unit})" for v in dict.fromkeys(by_name.values()))])
+    known = ", ".join(["hours", *map(csv_title, dict.fromkeys(by_name.values()))])
     return InputDataError(
         f"{file.path}: column {position + 1}{shown} is unknown; the first row must name columns from: {known}"
     )
 
 
 def _unit_of(path: Path, position: int, variable: Variable, unit: str | None) -> Unit:
-    if unit is None and variable.unitless:
-        return variable.units[0]
-    found = None if unit is None else unit_spelled(unit, variable.units, dict(variable.words.units))
+    found = unit_of(unit, variable)
     if found is None:
         first = " or ".join(f"({known.spellings[0]})" for known in variable.units)
         problem = "has no unit" if unit is None else "has an unknown unit"

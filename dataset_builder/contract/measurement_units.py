@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from modeling_clinragen.vocabulary_clinragen import Unit
+from modeling_clinragen.vocabulary_clinragen import Unit, Variable
 
 LONGEST = 40
 # Names that pint reads beside UCUM's codes ("pounds", "mmHg", "gram/liter"). No digits: pint would compute with them.
@@ -39,6 +39,19 @@ def unit_spelled(text: str, units: Sequence[Unit], words: Mapping[str, str] | No
     text = text.strip()
     readable = 0 < len(text) <= LONGEST and text.isascii() and not _HIGH_POWER.search(text)
     return _by_quantity(text, tuple(units)) if readable else None
+
+
+def unit_of(text: str | None, variable: Variable, more: Mapping[str, str] | None = None) -> Unit | None:
+    """The unit that a text spells for a variable; None for an unknown one.
+
+    Args:
+        text: The unit as written; None where none is, which a variable without a unit does not need.
+        variable: The variable.
+        more: Further spellings, such as a source's, each of one that `unit_spelled` knows.
+    """
+    if text is None:
+        return variable.units[0] if variable.unitless else None
+    return unit_spelled((more or {}).get(text, text), variable.units, dict(variable.words.units))
 
 
 def _squeeze(unit: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -70,16 +70,16 @@ class People:
         """Every encounter once."""
         return list({encounter.number: encounter for encounter in self.encounters.values()}.values())
 
-    def stays(self, classes: Iterable[str]) -> list[Encounter]:
+    def stays(self, classes: Collection[str]) -> list[Encounter]:
         """The encounters of these classes that no other one of them is a part of."""
-        wanted = [encounter for encounter in self.listed() if encounter.kind in set(classes)]
+        wanted = [encounter for encounter in self.listed() if encounter.kind in classes]
         outer = {outer.number for one in wanted if (outer := self._outer(one)) is not None}
         return [encounter for encounter in wanted if encounter.number not in outer]
 
-    def admission_of(self, stay: Encounter, classes: Iterable[str]) -> Encounter:
+    def admission_of(self, stay: Encounter, classes: Collection[str]) -> Encounter:
         """The outermost encounter of these classes that a stay is a part of; the stay itself without one."""
         seen = {stay.number}
-        while (outer := self._outer(stay)) is not None and outer.kind in set(classes) and outer.number not in seen:
+        while (outer := self._outer(stay)) is not None and outer.kind in classes and outer.number not in seen:
             seen.add(outer.number)
             stay = outer
         return stay

@@ -36,9 +36,10 @@ def measurements(content: Mapping[str, Any], items: Collection[str]) -> Iterator
     A value over a period is taken at the period's end, when it was known.
     """
     parts = [content, *map(mapping, listed(content.get("component")))]
+    time = _time(content)
     # A panel has its values in its components, and none of its own.
     for number, part in enumerate(parts):
-        if number == 0 and len(parts) > 1 and not any(name.startswith("value") for name in part):
+        if number == 0 and len(parts) > 1 and not _says(part, "value"):
             continue
         codes = [item_of(system, code) for system, code in codes_of(part.get("code"))]
         item = next((one for one in codes if one in items), None)
@@ -46,7 +47,6 @@ def measurements(content: Mapping[str, Any], items: Collection[str]) -> Iterator
             yield "of_other_codes" if codes else "without_a_code"
             continue
         value, unit, fault = _value(part)
-        time = _time(content)
         if value is None:
             yield fault
         elif time is None:
@@ -56,11 +56,10 @@ def measurements(content: Mapping[str, Any], items: Collection[str]) -> Iterator
 
 
 def _value(part: Mapping[str, Any]) -> tuple[float | None, str | None, str]:
-    """Number and unit, and why there is no number."""
+    """The number, its unit as written, and the reason to count if there is no number. Number and unit may be None."""
     if "valueQuantity" not in part:
         number = number_of(part.get("valueInteger"))
-        said = any(name.startswith("value") for name in part)
-        return number, None, "not_a_number" if said else "without_a_value"
+        return number, None, "not_a_number" if _says(part, "value") else "without_a_value"
     quantity = mapping(part["valueQuantity"])
     if text_of(quantity.get("comparator")) is not None:
         return None, None, "only_a_bound"
@@ -81,5 +80,9 @@ def _time(content: Mapping[str, Any]) -> Moment | float | None:
 
 
 def _why_no_time(content: Mapping[str, Any]) -> str:
-    said = any(name.startswith("effective") for name in content)
-    return "without_a_time_of_day" if said else "without_a_time"
+    return "without_a_time_of_day" if _says(content, "effective") else "without_a_time"
+
+
+def _says(part: Mapping[str, Any], beginning: str) -> bool:
+    """Whether an element is there in any of its types, such as valueQuantity or valueString."""
+    return any(name.startswith(beginning) for name in part)

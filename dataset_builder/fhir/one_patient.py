@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset_builder.contract.lab_series import LabSeries
-from dataset_builder.contract.measurement_units import unit_spelled
+from dataset_builder.contract.measurement_units import unit_of
 from dataset_builder.contract.series_thinning import thin
 from dataset_builder.fhir.codes import FhirCodes
 from dataset_builder.fhir.documents import encounters_of, is_wanted, text_in
@@ -20,7 +20,7 @@ from dataset_builder.fhir.json_files import Found, resources
 from dataset_builder.fhir.observations import Measured, measurements
 from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.note_clinragen import clean_note, has_words
-from modeling_clinragen.vocabulary_clinragen import Unit, Variable, Vocabulary
+from modeling_clinragen.vocabulary_clinragen import Variable, Vocabulary
 
 READ = ("Encounter", "Observation", "DocumentReference")
 FROM_THE_FIRST = "There is no encounter with a begin: hours are counted from the first measurement."
@@ -123,7 +123,7 @@ def _values(found: list[Found], vocabulary: Vocabulary, terms: FhirTerms, left_o
                 left_out[f"values_{measured}"] += 1
                 continue
             variable = vocabulary.variable(wanted[measured.item])
-            unit = _unit(measured.unit, variable, terms.units)
+            unit = unit_of(measured.unit, variable, terms.units)
             if unit is None:
                 left_out["values_of_an_unknown_unit"] += 1
                 continue
@@ -133,12 +133,6 @@ def _values(found: list[Found], vocabulary: Vocabulary, terms: FhirTerms, left_o
                 yield measured, variable, value
             else:
                 left_out["implausible_values"] += 1
-
-
-def _unit(spelled: str | None, variable: Variable, units: Mapping[str, str]) -> Unit | None:
-    if spelled is None:
-        return variable.units[0] if variable.unitless else None
-    return unit_spelled(units.get(spelled, spelled), variable.units, dict(variable.words.units))
 
 
 def _series(
@@ -180,16 +174,18 @@ def _note(
     for place, one in enumerate(one for one in found if one.kind == "DocumentReference"):
         status = status_of(one.content)
         named = [people.encounters[name].number for name in encounters_of(one.content) if name in people.encounters]
-        text, why = text_in(one.content)
         if status in codes.left_out["DocumentReference"]:
             left_out[f"documents_{str(status).replace('-', '_')}"] += 1
         elif not is_wanted(one.content, codes):
             left_out["documents_of_another_type"] += 1
         elif named and not numbers & set(named):
             left_out["documents_of_another_encounter"] += 1
-        elif text is None or not has_words(clean_note(text)):
-            left_out[f"documents_{why or 'without_text'}"] += 1
         else:
+            text, why = text_in(one.content)
+            note = clean_note(text) if text is not None else ""
+            if not has_words(note):
+                left_out[f"documents_{why or 'without_text'}"] += 1
+                continue
             moment = moment_of(one.content.get("date"))
-            notes.append((moment is None, moment.time.isoformat() if moment is not None else "", place, text))
-    return (clean_note(min(notes)[3]) if notes else None), len(notes)
+            notes.append((moment is None, moment.time.isoformat() if moment is not None else "", place, note))
+    return (min(notes)[3] if notes else None), len(notes)

@@ -9,8 +9,8 @@ from typing import Any
 from dataset_builder.contract.definition_entries import check_item
 from dataset_builder.contract.definitions import Definitions
 from dataset_builder.contract.findings import Finding, in_order
-from dataset_builder.contract.measurement_units import unit_spelled
-from dataset_builder.sources.spec import LAYOUTS, STAY_CHOICES, STAY_COLUMNS, Source, load_source, source_path
+from dataset_builder.contract.measurement_units import unit_of
+from dataset_builder.sources.spec import LAYOUTS, Source, load_source, missing_stay_columns, source_path
 from dataset_builder.storage.files import read_yaml
 from modeling_clinragen.errors import InputDataError
 
@@ -75,8 +75,7 @@ def check_file(name: str, definitions: Definitions) -> tuple[list[Finding], Sour
     try:
         source = load_source(name, definitions)
     except InputDataError as error:
-        problem, _, cure = str(error).removeprefix(f"{path}: ").rpartition("; ")
-        return in_order([*findings, Finding(where, problem or cure, cure if problem else LIKE)]), None
+        return in_order([*findings, Finding.of_error(where, str(error).removeprefix(f"{path}: "), LIKE)]), None
     # Elsewhere the data say the unit of each value.
     return in_order([*findings, *(_unit_findings(where, source, definitions) if is_tables else ())]), source
 
@@ -105,11 +104,9 @@ def _tables(where: str, content: Mapping[str, Any]) -> Iterator[Finding]:
         entry for name in ("stays", "admissions", "patients") if isinstance(entry := tables.get(name), Mapping)
     ]
     has = {str(column) for entry in described for part in ("columns", "constants") for column in entry.get(part) or ()}
-    for choices in (*(((column,),) for column in STAY_COLUMNS), *STAY_CHOICES):
-        if not any(set(names) <= has for names in choices):
-            wanted = " or ".join(" and ".join(names) for names in choices)
-            cure = "add the column, or a constant (null where nobody knows it)"
-            yield Finding(f"{where}: tables", f"no table of stays, admissions and patients has {wanted}", cure)
+    for wanted in missing_stay_columns(has):
+        cure = "add the column, or a constant (null where nobody knows it)"
+        yield Finding(f"{where}: tables", f"no table of stays, admissions and patients has {wanted}", cure)
     if not any(isinstance(entry, Mapping) and entry.get("events") for entry in tables.values()):
         yield Finding(f"{where}: tables", "none has measurements", "mark those that have with events: true")
     if "notes" not in tables:
@@ -182,7 +179,7 @@ def _unit_findings(where: str, source: Source, definitions: Definitions) -> Iter
     for item in source.items:
         variable = variables[item.variable]
         place = f"{where}: items: {item.variable}: {item.item}"
-        unit = unit_spelled(item.unit, variable.units, dict(variable.words.units))
+        unit = unit_of(item.unit, variable)
         if unit is None:
             cure = f"write one of {', '.join(one.spellings[0] for one in variable.units)}, or a UCUM code"
             yield Finding(place, f"its unit '{item.unit}' cannot be converted to {variable.unit}", cure)

@@ -6,7 +6,7 @@ It is described in `sources/<name>.yaml`; adding a source of the same kind adds 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.resources import files
@@ -328,15 +328,20 @@ def _parse_table(name: str, entry: Mapping[str, Any], time_type: str, items: lis
     )
 
 
+def missing_stay_columns(has: Collection[str]) -> Iterator[str]:
+    """Columns that every stay needs and that are not among these, each as the columns that would do."""
+    for choices in (*(((column,),) for column in STAY_COLUMNS), *STAY_CHOICES):
+        if not any(all(name in has for name in names) for names in choices):
+            yield " or ".join(" and ".join(names) for names in choices)
+
+
 def _check(source: Source, variables: tuple[str, ...], path: Path) -> None:
     for table in ("stays", "diagnoses"):
         if table not in source.tables:
             raise InputDataError(f"{path}: does not describe the table '{table}'; add it")
     described = [source.tables[table] for table in ("stays", "admissions", "patients") if table in source.tables]
-    for choices in (*(((column,),) for column in STAY_COLUMNS), *STAY_CHOICES):
-        if not any(all(any(spec.has(name) for spec in described) for name in names) for names in choices):
-            wanted = " or ".join(" and ".join(names) for names in choices)
-            raise InputDataError(f"{path}: no table of stays, admissions and patients has {wanted}; add the column")
+    for wanted in missing_stay_columns({name for spec in described for name in (*spec.columns, *spec.constants)}):
+        raise InputDataError(f"{path}: no table of stays, admissions and patients has {wanted}; add the column")
     if [release.contains for release in source.releases].count(None) != 1 or source.releases[-1].contains is not None:
         raise InputDataError(f"{path}: exactly the last release must be without 'contains'; correct it")
     try:

@@ -92,10 +92,11 @@ def _sync_tree(folder: Path) -> None:
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, *, private: bool = False) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it takes `path`'s place only when the block ends without an error.
 
-    It is on the disk before it does, so that a power cut leaves the file of before or the whole new one.
+    It is on the disk before it does, so that a power cut leaves the file of before or the whole new one. With
+    `private` the file is its owner's alone (0600), before its first byte.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
@@ -104,6 +105,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     with disk_errors_named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if private:
+                beside.touch(PRIVATE_FILE)
+                beside.chmod(PRIVATE_FILE)
             yield beside
             sync(beside)
             beside.replace(path)

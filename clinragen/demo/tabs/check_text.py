@@ -12,10 +12,10 @@ from clinragen.checking.checked import CheckedText, check_text
 from clinragen.checking.inputs import checked_length
 from clinragen.checking.render_html import html_fragment, style
 from clinragen.checking.render_json import result
-from clinragen.claims.sentences import Patient
-from clinragen.demo.patient import OWN, patient_of, text_of_file
-from clinragen.demo.tab import AS_SENT, PRIVATE, PageState, Tab
-from clinragen.demo.tables_html import list_html, sentence_html
+from clinragen.demo.measurement_inputs import measurement_inputs, text_of_upload
+from clinragen.demo.patient import OWN, patient_of
+from clinragen.demo.tab import AS_SENT, PRIVATE, PageState, Tab, set_in_browser
+from clinragen.demo.tables_html import list_html, message_html, sentence_html
 from modeling_clinragen.errors import ClinRaGenError, SettingsError
 from modeling_clinragen.note_clinragen import clean_note
 
@@ -33,8 +33,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
         written = checked_length(_text(text, TEXT), TEXT)
         listed = _listed(state, diseases)
         one = patient_of(state, OWN, note, None, measurements)
-        known = state.explainer.patient(clean_note(one.note) or None, one.series)
-        patient = Patient(known.series, known.note)
+        patient = state.explainer.patient(clean_note(one.note) or None, one.series)
         return check_text(written, patient, state.explainer.checking, listed), one.series.remarks
 
     def check(text: Any = "", note: Any = "", measurements: Any = "", diseases: Any = None) -> dict[str, Any]:
@@ -49,7 +48,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
         try:
             found, remarks = checked(text, note, measurements, diseases)
         except ClinRaGenError as error:
-            return _fault(str(error))
+            return message_html(error)
         warned = f'<div class="cr">{list_html(remarks)}</div>' if remarks else ""
         fragment = html_fragment(found, prefix="checked")
         return (
@@ -58,11 +57,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
         )
 
     def take_table(table: Any) -> tuple[None, str, str]:
-        """Put the text of an uploaded file where it can be seen, and keep no file."""
-        try:
-            return None, text_of_file(state, table), ""
-        except ClinRaGenError as error:
-            return None, "", _fault(str(error))
+        return text_of_upload(state, table)
 
     gr.HTML(f'<div class="cr">{sentence_html(INTRODUCTION)}</div>', apply_default_css=False, elem_id="check-about")
     with gr.Row(elem_id="check-tab"):
@@ -78,19 +73,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
             button = gr.Button("Check", variant="primary", elem_id="check")
         with gr.Column(elem_id="check-given"):
             note = gr.Textbox("", label="The patient's note", lines=6, max_lines=14, elem_id="check-note")
-            typed = gr.Textbox(
-                "",
-                label="The patient's measurements as CSV text (hours, then variables with their units)",
-                lines=3,
-                max_lines=10,
-                elem_id="check-measurements",
-            )
-            table = gr.File(
-                label="Measurements from a CSV file of at most 1 MB",
-                file_types=[".csv"],
-                height=150,
-                elem_id="check-table",
-            )
+            typed, table = measurement_inputs(gr, "The patient's measurements", "check-")
     answer = gr.HTML("", apply_default_css=False, elem_id="check-answer")
     given = [text, note, typed, diseases]
 
@@ -108,9 +91,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
 
 
 def _emptied(*texts: Any) -> dict[str, Any]:
-    """Settings of an event that empties texts in the browser itself, before anything is sent."""
-    values = ", ".join(["''"] * len(texts))
-    return {"fn": None, "inputs": None, "outputs": list(texts), "js": f"() => [{values}]"}
+    return set_in_browser(dict.fromkeys(texts, ""))
 
 
 def _listed(state: PageState, diseases: Any) -> tuple[str, ...] | None:
@@ -126,10 +107,6 @@ def _text(given: Any, what: str) -> str:
     if given is not None and not isinstance(given, str):
         raise SettingsError(f"{what}: is not text; send text")
     return given or ""
-
-
-def _fault(message: str) -> str:
-    return f'<div class="cr cr-error" role="alert">{sentence_html(message)}</div>'
 
 
 CHECK_TEXT = Tab("Check a text", _build)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Generator
 from html import escape
 from typing import Any
@@ -14,16 +13,16 @@ from clinragen.demo.beyond_answer import (
     EMPTY,
     Filled,
     beyond_answer,
-    message_html,
     on_save,
     on_switch,
     save_buttons,
 )
+from clinragen.demo.measurement_inputs import measurement_inputs, text_of_upload
 from clinragen.demo.not_mentioned import not_mentioned
 from clinragen.demo.own_values import template_link, values_table
-from clinragen.demo.patient import OWN, OnePatient, patient_of, recorded, text_of_file
+from clinragen.demo.patient import OWN, OnePatient, patient_of, recorded
 from clinragen.demo.patient_html import answered_patient_html, patient_html
-from clinragen.demo.tab import AS_SENT, ONE_AT_A_TIME, PRIVATE, PageState, Tab
+from clinragen.demo.tab import AS_SENT, ONE_AT_A_TIME, PRIVATE, PageState, Tab, as_js, set_in_browser
 from dataset_builder.contract.lab_series import LabSeries
 from modeling_clinragen.errors import ClinRaGenError
 
@@ -52,11 +51,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
         return patient_of(state, name, note, table, measurements)
 
     def take(table: Any) -> tuple[None, str, str]:
-        """Put the text of an uploaded file where it can be seen, and keep no file."""
-        try:
-            return None, text_of_file(state, table), ""
-        except ClinRaGenError as error:
-            return None, "", message_html(error)
+        return text_of_upload(state, table)
 
     async def show(asked_by: str, *values: Any) -> AsyncIterator[list[Any]]:
         """Yield the certain part of one patient's answer as it grows, and the patient's data with marks."""
@@ -96,19 +91,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
                 note = gr.Textbox("", label="Note", lines=6, max_lines=14, elem_id="note")
                 with gr.Accordion("Type measurements into a table", open=False, elem_id="values"):
                     gr.HTML(values_table(explainer.vocabulary), apply_default_css=False)
-                typed = gr.Textbox(
-                    "",
-                    label="Measurements as CSV text (hours, then variables with their units)",
-                    lines=3,
-                    max_lines=10,
-                    elem_id="measurements",
-                )
-                table = gr.File(
-                    label="Measurements from a CSV file of at most 1 MB",
-                    file_types=[".csv"],
-                    height=150,
-                    elem_id="table",
-                )
+                typed, table = measurement_inputs(gr, "Measurements")
                 gr.HTML(template_link(explainer.vocabulary), apply_default_css=False, elem_id="template")
             message = gr.HTML("", apply_default_css=False, elem_id="message")
             button = gr.Button("Explain", variant="primary", elem_id="explain")
@@ -128,7 +111,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
         None,
         None,
         [answer, *beyond.components, click],
-        js=f"() => [{_json([READING, *EMPTY])}, clinragen.ask()].flat()",
+        js=f"() => [{as_js([READING, *EMPTY])}, clinragen.ask()].flat()",
     )
     answered = asked.then(
         show,
@@ -140,7 +123,7 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
         **PRIVATE,
     )
     # An answer that was dropped has failed as well, but what came in its place stays.
-    instead = f"(shown) => shown === {_json(READING)} ? {_json(HINT)} : shown"
+    instead = f"(shown) => shown === {as_js(READING)} ? {as_js(HINT)} : shown"
     answered.failure(None, answer, answer, js=instead)
     compared = on_switch(state, beyond, given, asked_about)
     saved = on_save(gr, state, saves, given, asked_about)
@@ -175,13 +158,8 @@ def _build(gr: Any, page: Any, state: PageState) -> None:
 
 
 def _set(values: dict[Any, Any]) -> dict[str, Any]:
-    """Settings of an event that drops the answer and sets components in the browser, before anything is sent."""
-    js = f"() => clinragen.drop({_json(list(values.values()))})"
-    return {"fn": None, "inputs": None, "outputs": list(values), "js": js}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=True)
+    """Settings of an event that drops the answer and sets components."""
+    return set_in_browser(values, "clinragen.drop")
 
 
 def _of_click(asked_by: str, html: str) -> str:

@@ -107,13 +107,13 @@ def _calibration(metrics: Mapping[str, Any]) -> str:
         return section_html(
             title, sentence_html("The model gives no probabilities of its own, so nothing was scored.")
         )
-    rows = [
-        [_capital(name), *(format_score(found["before"].get(key)) for key in ("calibration_error", "brier"))]
-        for name in (system_name(MAIN),)
+    row = [
+        _capital(system_name(MAIN)),
+        *(format_score(found["before"].get(key)) for key in ("calibration_error", "brier")),
     ]
     return section_html(
         title,
-        table_html("Calibration", ["System", "Calibration error", "Brier score"], rows),
+        table_html("Calibration", ["System", "Calibration error", "Brier score"], [row]),
         sentence_html(
             "A calibration error of 0.01 says that a probability is off by one percentage point on average.",
             "0 is perfect for both.",
