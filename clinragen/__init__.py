@@ -5,6 +5,7 @@ environment variable CLINRAGEN_AIR_GAP is 1, the process reaches no other machin
 
 - `load_cohort(source, root, ...)`: tables of a source to the splits of a cohort.
 - `Explainer.from_pretrained(folder)`: a trained model that explains single patients.
+- `shipped_patient()`: note and series of a synthetic patient to try it with.
 - `check_rationale(text, series, note)`: the claims of a rationale and whether the data support them.
 - `check_sentences(text, patient, checking)`: the same by sentence, with contradictions between sentences.
 - `generate_verified(model, processor, patients, checking)`: diagnoses and rationales in which every sentence holds.
@@ -22,13 +23,22 @@ if TYPE_CHECKING:
     from clinragen.claims.check import check_rationale
     from clinragen.claims.sentences import check_sentences
     from clinragen.inference import Explainer
+    from clinragen.shipped_model.patients import shipped_patient
     from clinragen.verification.generate import generate_verified
     from dataset_builder.cohort.hf_builder import load_cohort
     from modeling_clinragen.registration import register_auto_classes as register
 
     __version__: str
 
-__all__ = ["Explainer", "check_rationale", "check_sentences", "generate_verified", "load_cohort", "register"]
+__all__ = [
+    "Explainer",
+    "check_rationale",
+    "check_sentences",
+    "generate_verified",
+    "load_cohort",
+    "register",
+    "shipped_patient",
+]
 
 _HOMES = {
     "Explainer": ("clinragen.inference", "Explainer"),
@@ -37,6 +47,7 @@ _HOMES = {
     "generate_verified": ("clinragen.verification.generate", "generate_verified"),
     "load_cohort": ("dataset_builder.cohort.hf_builder", "load_cohort"),
     "register": ("modeling_clinragen.registration", "register_auto_classes"),
+    "shipped_patient": ("clinragen.shipped_model.patients", "shipped_patient"),
 }
 
 install()

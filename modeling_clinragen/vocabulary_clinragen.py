@@ -29,6 +29,15 @@ class Unit:
     scale: float = 1.0
     offset: float = 0.0
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the variable's own unit, or a spelling of it."""
+        return (self.scale, self.offset) == (1.0, 0.0)
+
+    def to_own(self, values: Any) -> Any:
+        """A value, or an array of any shape, in the variable's own unit."""
+        return values * self.scale + self.offset
+
 
 @dataclass(frozen=True)
 class Scale:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinragen.pipeline.rationales import KNOWLEDGE_FILE
 from clinragen.pipeline.stage import GivenFolder, Input, Stage
-from clinragen.pipeline.transfer_place import KNOWLEDGE_FILE, TRANSFER, asked_of, read_place
+from clinragen.pipeline.transfer_place import TRANSFER, asked_of, read_place
 from clinragen.pipeline.transfer_places import Place, Trained
 from clinragen.transfer.config import TransferConfig
 from dataset_builder.storage.files import require_apart, write_json

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinragen.pipeline.rationales import KNOWLEDGE_FILE
 from clinragen.pipeline.scored_cohort import ScoredCohort, read_scored_cohort
 from clinragen.pipeline.stage import StageKind
 from clinragen.transfer.config import TransferConfig
@@ -16,7 +17,6 @@ from dataset_builder.storage.progress import Report
 if TYPE_CHECKING:
     from dataset_builder.contract.cohort_splits import CohortSplits
 
-KNOWLEDGE_FILE = "knowledge.json"
 TRANSFER = StageKind(
     "transfer",
     TransferConfig,

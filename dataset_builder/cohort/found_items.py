@@ -221,7 +221,7 @@ def _in_its_unit(
     same = own is not None and math.isclose(own.scale, unit.scale) and math.isclose(own.offset, unit.offset)
     if same and item.conversion is not None:
         return made
-    if (unit.scale, unit.offset) == (1.0, 0.0):
+    if unit.is_own:
         return replace(made, conversion=None)
     name = f"{unit.scale!r} {unit.offset!r}"
     conversions[name] = (Piece(math.inf, unit.scale, unit.offset, None),)

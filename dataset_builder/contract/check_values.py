@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from dataset_builder.contract.findings import Finding
-from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET, Unit, Variable, Vocabulary
+from dataset_builder.contract.value_ranges import normal_range, within
+from modeling_clinragen.vocabulary_clinragen import Unit, Variable, Vocabulary
 
 WHERE = "lab_values"
 FEW_NORMAL = 0.1
@@ -27,19 +28,19 @@ class UnitCounts:
     def __init__(self, variable: Variable) -> None:
         self.variable = variable
         self.values = self.implausible = 0
-        self._others = [unit for unit in variable.units if (unit.scale, unit.offset) != (1.0, 0.0)]
+        self._others = [unit for unit in variable.units if not unit.is_own]
         self._normal = [0] * (1 + len(self._others))
         self._plausible = [0] * (1 + len(self._others))
 
     def add(self, values: np.ndarray) -> None:
         """Count finite values, `(values,)`, which are taken to be in the variable's own unit."""
         self.values += len(values)
-        normal = next((one for one in self.variable.ranges if one.range_set == DEFAULT_RANGE_SET), None)
+        normal = normal_range(self.variable)
         for place, unit in enumerate([Unit((self.variable.unit,)), *self._others]):
-            read = (values.astype(np.float64) * unit.scale + unit.offset).astype(np.float32)
-            self._plausible[place] += _within(read, self.variable.plausible)
+            read = unit.to_own(values.astype(np.float64))
+            self._plausible[place] += int(within(read, self.variable.plausible).sum())
             if normal is not None:
-                self._normal[place] += _within(read, (normal.low, normal.high))
+                self._normal[place] += int(within(read, normal).sum())
         self.implausible = self.values - self._plausible[0]
 
     def likely_unit(self) -> str | None:
@@ -109,8 +110,3 @@ class ValueChecks:
                 problem = f"{counts.implausible:,} of {counts.values:,} values are implausible"
                 cure = f"expected {low:g} to {high:g} {variable.unit}: correct the unit, or leave such values out"
                 yield Finding(where, problem, cure)
-
-
-def _within(values: np.ndarray, bounds: tuple[float, float]) -> int:
-    low, high = (np.float32(bound) for bound in bounds)
-    return int(((values >= low) & (values <= high)).sum())

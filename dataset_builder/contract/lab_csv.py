@@ -172,4 +172,4 @@ def _read_column(file: CsvFile, column: _Column, mark: str) -> np.ndarray:
     cells = [cells[column.position] for _, cells in file.rows]
     raw = np.array([read_number(cell, mark, at) for cell, at in zip(cells, where, strict=True)])
     refuse_unlikely_units(raw, column.unit, column.variable, where)
-    return (raw * column.unit.scale + column.unit.offset).astype(np.float32)
+    return column.unit.to_own(raw).astype(np.float32)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dataset_builder.contract.value_ranges import normal_range, within
 from modeling_clinragen.errors import InputDataError
-from modeling_clinragen.vocabulary_clinragen import DEFAULT_RANGE_SET, Unit, Variable
+from modeling_clinragen.vocabulary_clinragen import Unit, Variable
 
 
 def refuse_unlikely_units(raw: np.ndarray, unit: Unit, variable: Variable, where: Sequence[str]) -> None:
@@ -28,12 +29,12 @@ def refuse_unlikely_units(raw: np.ndarray, unit: Unit, variable: Variable, where
     """
     measured = ~np.isnan(raw)
     others = [known for known in variable.units if (known.scale, known.offset) != (unit.scale, unit.offset)]
-    outside = measured & ~_within(_values(raw, unit), variable.plausible)
+    outside = measured & ~within(unit.to_own(raw), variable.plausible)
     if outside.any():
         first = int(np.argmax(outside))
         low, high = variable.plausible
         expected = f"(expected {low:g} to {high:g} {variable.unit})"
-        fitting = [known for known in others if _within(_values(raw[first : first + 1], known), variable.plausible)[0]]
+        fitting = [known for known in others if within(known.to_own(raw[first : first + 1]), variable.plausible)[0]]
         if fitting:
             raise InputDataError(
                 f"{where[first]}: implausible value in {unit.spellings[0]} {expected}, but plausible in "
@@ -43,26 +44,13 @@ def refuse_unlikely_units(raw: np.ndarray, unit: Unit, variable: Variable, where
             f"{where[first]}: implausible value {expected}; check value and unit, and leave the cell empty where "
             "nothing was measured"
         )
-    normal = next(((one.low, one.high) for one in variable.ranges if one.range_set == DEFAULT_RANGE_SET), None)
-    is_own = (unit.scale, unit.offset) == (1.0, 0.0)
-    if is_own or normal is None or not measured.any() or _within(_values(raw, unit), normal).any():
+    normal = normal_range(variable)
+    if unit.is_own or normal is None or not measured.any() or within(unit.to_own(raw), normal).any():
         return
     for known in others:
-        if 2 * int(_within(_values(raw, known), normal).sum()) > int(measured.sum()):
+        if 2 * int(within(known.to_own(raw), normal).sum()) > int(measured.sum()):
             raise InputDataError(
                 f"{where[int(np.argmax(measured))]}: no value of the column is normal in {unit.spellings[0]}, but "
                 f"most would be in {known.spellings[0]}; correct the unit in the header, or give the values in "
                 f"{known.spellings[0]}"
             )
-
-
-def _values(raw: np.ndarray, unit: Unit) -> np.ndarray:
-    return raw * unit.scale + unit.offset
-
-
-def _within(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
-    """Which values are in a range, its ends included, as float32: what is stored must be within it too."""
-    low, high = (np.float32(bound) for bound in bounds)
-    with np.errstate(over="ignore"):
-        stored = values.astype(np.float32)
-    return (stored >= low) & (stored <= high)

@@ -75,7 +75,15 @@ def test_no_order_of_imports_breaks_one(order: str, folder: Path) -> None:
 
 
 def test_the_public_names_are_listed_and_found() -> None:
-    names = ["Explainer", "check_rationale", "check_sentences", "generate_verified", "load_cohort", "register"]
+    names = [
+        "Explainer",
+        "check_rationale",
+        "check_sentences",
+        "generate_verified",
+        "load_cohort",
+        "register",
+        "shipped_patient",
+    ]
     assert clinragen.__all__ == names
     assert {*clinragen.__all__, "__version__"} <= set(dir(clinragen))
     for name in clinragen.__all__:

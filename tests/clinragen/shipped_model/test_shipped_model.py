@@ -13,9 +13,11 @@ import yaml
 from command_line import fails_with_one_line, in_process
 from conftest import ROOT
 from demo_server import request, served
+from documented_blocks import pages, steps_of
+from documented_runs import Workspace
 from safetensors.numpy import load_file
 
-from clinragen import Explainer
+from clinragen import Explainer, shipped_patient
 from clinragen.claims.types import SUPPORTED
 from clinragen.shipped_model import MODEL_NOTICE, folder, shipped_model
 from clinragen.shipped_model.make import (
@@ -51,6 +53,29 @@ def test_without_a_folder_it_is_the_shipped_model(explainer: Explainer) -> None:
     found = explainer.explain(NOTE, None)
     assert "Essential hypertension" in found.diagnoses
     assert found.verified
+
+
+@pytest.mark.parametrize(("page", "kinds"), [("README.md", ("python",)), ("docs/start.md", ("file", "python"))])
+def test_the_first_example_of_a_page_says_something(
+    page: str, kinds: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path, {})
+    monkeypatch.chdir(tmp_path)
+    steps = [step for step in steps_of(page, pages()[page]) if step.kind in kinds]
+    first = next(place for place, step in enumerate(steps) if step.kind == "python")
+    said = [workspace.run(step) for step in steps[: first + 1]][-1]
+    found = workspace.names["found"]
+    assert len(found.diagnoses) > 2
+    assert all(sentence.text in said for sentence in found.sentences)
+    assert found.without_evidence == ()
+    assert {sentence.verdict for sentence in found.sentences} == {SUPPORTED}
+
+
+def test_a_patient_that_is_not_there_is_refused() -> None:
+    assert shipped_patient(PATIENTS - 1)[1].values.size
+    for number in (-1, PATIENTS):
+        with pytest.raises(InputDataError, match=f"there is no patient {number}; the package has {PATIENTS} of them"):
+            shipped_patient(number)
 
 
 def test_every_sentence_about_its_patients_holds(explainer: Explainer) -> None:
