@@ -26,7 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import duckdb
-from machine import commit
+from machine import apart, commit
 
 from dataset_builder.engines.duckdb import MEMORY, THREADS
 
@@ -117,7 +117,7 @@ def measured(code: str, *words: object) -> tuple[float, float]:
 def measure(folder: Path, millions: float, runs: int, suffix: str) -> dict[str, float]:
     """Medians over `runs` alternating runs at one size."""
     tables = folder / "tables"
-    chart = make_tables(tables, int(millions * MILLION), suffix)
+    chart = apart(make_tables, tables, int(millions * MILLION), suffix)
     scans, builds, memory = [], [], []
     for run in range(runs + 1):
         scan, _ = measured(SCAN, chart, THREADS, MEMORY)

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from machine import BIN, ROOT, SHARED, commit, processor
+from machine import BIN, ROOT, SHARED, apart, commit, processor
 
 from dataset_builder.storage.files import write_json
 
@@ -89,7 +89,7 @@ def once(tables: Path, folder: Path, converter: str) -> dict[str, Measured]:
 def measure(root: Path, folder: Path, converter: str, copies: int, runs: int) -> dict[str, Any]:
     """Medians over `runs` runs at one size."""
     tables = folder / "tables"
-    size = replicate(root, tables, copies)
+    size = apart(replicate, root, tables, copies)
     found = []
     for run in range(runs + 1):
         this = once(tables, folder, converter)
