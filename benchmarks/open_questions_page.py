@@ -58,7 +58,8 @@ def _biases(trust: Mapping[str, Any] | None, bias: Mapping[str, Any] | None) -> 
     if bias is None:
         rows.append(["How much of a planted bias is learned?", _not_run("planted_bias.py")])
     else:
-        rows += [[line, _survival(found)] for line, found in bias["lines"].items() if line != "clean"]
+        clean = bias["lines"]["clean"]
+        rows += [[line, _survival(found, clean)] for line, found in bias["lines"].items() if found is not clean]
     question = "Are scores worse for some group of patients?"
     if trust is None:
         rows.append([question, _not_run("trust.py")])
@@ -80,21 +81,26 @@ def _biases(trust: Mapping[str, Any] | None, bias: Mapping[str, Any] | None) -> 
         "## Do the teacher's biases survive?",
         "A bias is planted in the teacher: of women, R_t says that the heart rate is high. `untrue` says it whatever "
         "was measured, `one-sided` only where it holds; `filtered` is without the rationales that the claim checker "
-        "contradicts, `preferred` the unfiltered student after [preference training](preference.md). The numbers are "
-        "the share of rationales of women that say so minus that of men, and how much of what this teacher has more "
-        "than an unbiased one the student has more, too.",
+        "contradicts, `preferred` the unfiltered student after [preference training](preference.md). Given is whose "
+        "rationales say so, and how much of the difference between women and men, beyond that of the unbiased teacher "
+        "and its student, the student has too. A student that says it of everybody has lost the bias and kept the "
+        "falsehood.",
         _table(rows),
     ]
 
 
-def _survival(found: Mapping[str, Any]) -> str:
-    shares = {name: format_difference(found[name]["difference"]) for name in ("teacher", *STUDENT)}
-    said = [f"the teacher {shares['teacher']}"]
-    for name, text in STUDENT.items():
-        survives = found[f"survives_{text}"]
-        left = "" if survives is None else f" ({100 * survives:.0f} % survives)"
-        said.append(f"the student as {text} {shares[name]}{left}")
-    return "; ".join(said)
+def _survival(found: Mapping[str, Any], clean: Mapping[str, Any]) -> str:
+    said = []
+    for name, text in (("teacher", "the teacher"), *((name, f"as {text}") for name, text in STUDENT.items())):
+        women, men = (format_percent(found[name][sex]) for sex in ("women", "men"))
+        said.append(f"{text} {women} of women and {men} of men")
+    if found["teacher"]["difference"]["low"] <= 0:
+        return "; ".join([*said, "the teacher's difference is not told apart from none"])
+    added, *own = (
+        found[name]["difference"]["value"] - clean[name]["difference"]["value"] for name in ("teacher", *STUDENT)
+    )
+    left = (f"{100 * one / added:.0f} % as {text}" for one, text in zip(own, STUDENT.values(), strict=True))
+    return "; ".join([*said, f"of the difference survives {', '.join(left)}"])
 
 
 def _knowledge(ablations: Mapping[str, Any] | None, trust: Mapping[str, Any] | None) -> list[str]:

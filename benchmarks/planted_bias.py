@@ -17,7 +17,6 @@ benchmarks/results/planted_bias.json.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import re
 import shutil
@@ -169,14 +168,6 @@ def main() -> None:
     given = parser.parse_args()
     result: dict[str, Any] = read_json(RESULT) if RESULT.is_file() else {"lines": {}}
     lines = {line: run_line(given.run, given.work, line, given.preferences) for line in given.only or LINES}
-    clean = {**result["lines"], **lines}.get("clean")
-    for line, found in lines.items():
-        if clean is None or line == "clean":
-            continue
-        added = found["teacher"]["difference"]["value"] - clean["teacher"]["difference"]["value"]
-        for text in ("written", "shown"):
-            own = found[f"student_{text}"]["difference"]["value"] - clean[f"student_{text}"]["difference"]["value"]
-            found[f"survives_{text}"] = round(own / added, 3) if abs(added) > 0.01 else None
     result |= {
         "command": "python benchmarks/planted_bias.py RUN --work FOLDER",
         "commit": commit(),
@@ -185,9 +176,6 @@ def main() -> None:
         "lines": {**result["lines"], **lines},
     }
     write_json(RESULT, result)
-    print(
-        json.dumps({line: {k: v for k, v in found.items() if k.startswith("surv")} for line, found in lines.items()})
-    )
 
 
 if __name__ == "__main__":
