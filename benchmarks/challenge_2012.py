@@ -97,17 +97,18 @@ def _write(output: Path, found: Mapping[str, Any]) -> None:
         "seed": SEED,
         "threads": 1,
         "versions": {name: version(name) for name in ("clinragen", "torch", "transformers", "lightgbm", "duckdb")},
-        "commit": commit(),
+        "commit": ", ".join(sorted({part["commit"] for part in found.values()})),
         "machine": f"{processor()}, {platform.system()}, Python {platform.python_version()}",
     }
     output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 def _kept(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A part's result: the one that is there, or a new one, with its time."""
+    """A part's result: the one that is there, or a new one, with its time and commit."""
     if not path.is_file():
         started = time.process_time()
         part = {**measure(), "processor_seconds": round(time.process_time() - started, 1)}
+        part["commit"] = commit()
         path.write_text(json.dumps(part, indent=2) + "\n", encoding="utf-8")
         print(f"done: {path.name}, {part['processor_seconds']} s")
     return dict(json.loads(path.read_text(encoding="utf-8")))
