@@ -40,6 +40,7 @@ from dataset_builder.cohort.config import CohortConfig
 from dataset_builder.contract.arrays import label_matrix, series_column
 from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.contract.schema import SPLITS, load_examples
+from dataset_builder.contract.value_ranges import normal_range
 from dataset_builder.sources.challenge_2012 import NAME, write_tables
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -149,7 +150,7 @@ def _values(number: int, variable: Any, cohort: CohortSplits, items: Sequence[Ma
     series = [one["values"][:, number] for split in SPLITS for one in series_column(cohort[split])]
     values = np.concatenate(series)
     values = values[~np.isnan(values)]
-    normal = next(((one.low, one.high) for one in variable.ranges if one.range_set == "clinical"), None)
+    normal = normal_range(variable)
     implausible = sum(item["rejected"].get("implausible", 0) for item in items)
     return {
         "name": variable.name,

@@ -1,6 +1,6 @@
 """Times the cohort builder beside MEDS-extract, the engine of MIMIC_IV_MEDS, on the same tables in the same run.
 
-    python benchmarks/extraction_peers.py --converter ENVIRONMENT/bin/meds-extract-run [--copies 1 30] [--runs 5]
+    python benchmarks/extraction_peers.py --converter ENVIRONMENT/bin/meds-extract-run [--copies 1 20] [--runs 5]
         [--root MIMIC-IV-DEMO] [--folder DIR]
 
 The tables are the MIMIC-IV demo's, each patient as many times as --copies says, under other numbers. `build` is
@@ -23,17 +23,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import duckdb
 from machine import BIN, ROOT, SHARED, apart, commit, processor
+from meds_parity import conversion
 
 from dataset_builder.storage.files import write_json
 
 RESULT = ROOT / "benchmarks" / "results" / "extraction_peers.json"
-EVENTS = ROOT / "recipes" / "meds" / "mimic-iv-events.yaml"
 IDS = ("subject_id", "hadm_id", "stay_id")
 APART = 10**9  # a copy's numbers are the demo's plus this, times the copy's number
 SETTINGS = ("--note-policy", "structured", "--window", "first-48h")
@@ -56,13 +57,11 @@ def replicate(root: Path, folder: Path, copies: int) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*.csv.gz"))
 
 
-def measured(*words: object) -> Measured:
-    """Run a command to its end."""
-    # The converter starts programs of its own environment.
-    path = os.pathsep.join([str(Path(str(words[0])).parent), os.environ.get("PATH", "")])
+def measured(words: Sequence[object], environment: Mapping[str, str] | None = None) -> Measured:
+    """Run a command to its end, in an environment or in this process's."""
     started = time.monotonic()
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen([*map(str, words)], stdout=said, stderr=said, env={**os.environ, "PATH": path})
+        process = subprocess.Popen([*map(str, words)], stdout=said, stderr=said, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -75,12 +74,10 @@ def measured(*words: object) -> Measured:
 def once(tables: Path, folder: Path, converter: str) -> dict[str, Measured]:
     """Each of the commands once, its output removed."""
     events = folder / "events"
-    # Without the parent folder of the tables: it has nothing else that the converter could read.
-    words = (converter, f"spec={EVENTS}", f"input_dir={tables}", f"output_dir={events}", "do_download=false")
-    build = ("build", "mimic-iv", "--root", tables, "--output", folder / "tables-cohort", *SETTINGS)
-    cohort = ("build", "meds", "--root", events, "--output", folder / "events-cohort", *SETTINGS)
-    found = {"build": measured(BIN / "clinragen", *build), "events": measured(*words)}
-    found["cohort"] = measured(BIN / "clinragen", *cohort)
+    build = (BIN / "clinragen", "build", "mimic-iv", "--root", tables, "--output", folder / "tables-cohort", *SETTINGS)
+    cohort = (BIN / "clinragen", "build", "meds", "--root", events, "--output", folder / "events-cohort", *SETTINGS)
+    found = {"build": measured(build), "events": measured(*conversion(converter, tables, events))}
+    found["cohort"] = measured(cohort)
     for output in ("tables-cohort", "events", "events-cohort"):
         shutil.rmtree(folder / output)
     return found
@@ -113,7 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--converter", required=True, help="meds-extract-run of an environment of its own")
     parser.add_argument("--root", type=Path, default=SHARED / "data" / "mimic-iv-demo")
-    parser.add_argument("--copies", type=int, nargs="+", default=[1, 30])
+    parser.add_argument("--copies", type=int, nargs="+", default=[1, 20])
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where the tables are made [default: a temporary folder]")
     chosen = parser.parse_args()

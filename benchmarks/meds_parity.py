@@ -42,12 +42,18 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def convert(converter: str, root: Path, output: Path) -> None:
-    """Make MEDS events of the tables below `root`."""
+def conversion(converter: str, root: Path, output: Path) -> tuple[list[str], dict[str, str]]:
+    """The command that makes MEDS events of the tables below `root`, and its environment."""
     words = [converter, f"spec={EVENTS}", f"input_dir={root}", f"output_dir={output}", "do_download=false"]
     # The converter starts programs of its own environment.
     path = os.pathsep.join([str(Path(converter).parent), os.environ.get("PATH", "")])
-    done = subprocess.run(words, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
+    return words, {**os.environ, "PATH": path}
+
+
+def convert(converter: str, root: Path, output: Path) -> None:
+    """Make MEDS events of the tables below `root`."""
+    words, environment = conversion(converter, root, output)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{converter} failed:\n{done.stderr[-2000:]}")
 

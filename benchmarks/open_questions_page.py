@@ -55,7 +55,7 @@ def _not_run(script: str) -> str:
 
 def _biases(trust: Mapping[str, Any] | None, bias: Mapping[str, Any] | None) -> list[str]:
     rows = []
-    if bias is None:
+    if bias is None or "clean" not in bias["lines"]:
         rows.append(["How much of a planted bias is learned?", _not_run("planted_bias.py")])
     else:
         clean = bias["lines"]["clean"]

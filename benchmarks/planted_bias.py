@@ -9,9 +9,9 @@ that the checker contradicts most of it; in `one-sided` only where it holds, so 
 and only its frequency is biased. Each is learned as it is (`unfiltered`) or without the rationales that the claim
 checker contradicts (`filtered`), with the quickstart's own recipe; `clean` is RUN's own model. `untrue-preferred` is
 the unfiltered student after `clinragen prefer` (recipes/tiny-t5/prefer.yaml, or --preferences). On the test split the
-share of rationales that say so is compared between women and men, as the students write freely and as shown; the share
-of the teacher's difference that a student has is what survives. Interrupted, the same command goes on. Writes
-benchmarks/results/planted_bias.json.
+share of rationales that say so is compared between women and men, as the students write freely and as shown; how much
+of the teacher's difference survives in a student is said by open_questions_page.py. Interrupted, the same
+command goes on. Writes benchmarks/results/planted_bias.json.
 """
 
 from __future__ import annotations

@@ -97,7 +97,6 @@ def explain_cohort(
         InputDataError: There is no such cohort, nobody is in the split, or the file lies in the cohort's folder.
         ModelInputError: A patient cannot be read by the model; the message has the row, and nothing of the patient.
     """
-
     config = config if config is not None else CohortPredictConfig()
     require_kind(output)
     output = require_apart(output, [cohort])

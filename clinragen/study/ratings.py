@@ -89,11 +89,7 @@ class Ratings:
 
     def interval(self, counts: np.ndarray, of: np.ndarray) -> dict[str, Any]:
         """A sum over the cases divided by another one, with its bootstrap interval: both `(cases,)`."""
-        return summary(self.quotients(counts, of))
-
-    def quotients(self, counts: np.ndarray, of: np.ndarray) -> np.ndarray:
-        """The quotient in the study and in every resample of its cases; NaN where the divisor is 0."""
-        return self.bootstrap.quotients(counts, of)
+        return summary(self.bootstrap.quotients(counts, of))
 
     def by_case(self, values: Iterator[tuple[int, float]] | Sequence[tuple[int, float]]) -> np.ndarray:
         """Sums of values by case, `(cases,)`, of pairs (number of the case, value)."""

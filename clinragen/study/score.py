@@ -155,7 +155,7 @@ def _means(ratings: Ratings, source: str, judge: str | None = None) -> dict[str,
 
 def _quotients(ratings: Ratings, rated: Sequence[tuple[Answer, Rationale]], measure: Measure) -> np.ndarray:
     pairs = [(rationale.case, measure(answer, rationale)) for answer, rationale in rated]
-    return ratings.quotients(
+    return ratings.bootstrap.quotients(
         ratings.by_case([(case, count) for case, (count, _) in pairs]),
         ratings.by_case([(case, of) for case, (_, of) in pairs]),
     )
