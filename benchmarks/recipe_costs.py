@@ -15,7 +15,8 @@ downloaded or trained.
   precision. Evaluation, in which texts are generated, is not included.
 
 `--check` trains one step of two small backbones with random weights on this machine, and compares the growth of the
-process with the estimate. The table in docs/recipes.md is written from the result.
+process with the estimate. `python benchmarks/docs_tables.py` writes the
+table in docs/recipes.md from the result.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from step_costs import CountedModel, Sizes
 
 from clinragen.pipeline.recipe import load_recipe
 from dataset_builder.contract.definitions import shipped_definitions
-from dataset_builder.storage.files import atomic_file, read_json, read_text, write_json
+from dataset_builder.storage.files import read_json, write_json
 from modeling_clinragen import ClinRaGenConfig, ClinRaGenForConditionalGeneration
 from trainers.build_model import config_fields
 from trainers.model_config import ModelConfig, load_model_config
@@ -48,9 +49,6 @@ from trainers.phases import Phase, phase_named
 ROOT = Path(__file__).resolve().parent.parent
 SHAPES = ROOT / "benchmarks" / "data" / "backbones"
 RESULT = ROOT / "benchmarks" / "results" / "recipe_costs.json"
-PAGE = ROOT / "docs" / "recipes.md"
-BEGIN = "<!-- costs: begin (figures of benchmarks/results/recipe_costs.json) -->\n"
-END = "<!-- costs: end -->"
 KINDS = ("paper", "recommended")
 PACKAGES = ("torch", "transformers", "peft")
 ADMISSIONS = 28_900
@@ -285,14 +283,6 @@ def _rounded(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
-def write_page(result: Mapping[str, Any], page: Path = PAGE) -> None:
-    """Put the table into the page, between its marks."""
-    before, _, rest = read_text(page).partition(BEGIN)
-    _, _, after = rest.partition(END)
-    with atomic_file(page) as beside:
-        beside.write_text(f"{before}{BEGIN}{table(result)}{END}{after}", encoding="utf-8")
-
-
 def main() -> None:
     """Compute and record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -328,8 +318,6 @@ def main() -> None:
     for one in result["checks"]:
         print(f"{one['backbone']}: grew by {one['grown'] / GIGA:.2f} GB, expected {one['expected'] / GIGA:.2f} GB")
     write_json(chosen.output, result)
-    if chosen.output == RESULT:
-        write_page(result)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
 """Throughput and latency of `clinragen serve` beside the same work without a service, and beside plain `generate`.
 
     python benchmarks/serve_load.py runs/quickstart [--clients 1 8 32] [--runs 5] [--waves 6] [--seed 0] [--threads 2]
+        [--processes 2]
 
 A service is started as users start it, and N programs ask it for one held-out patient after the other. In every run
-the three ways take turns on the same patients, so that ratios hold on a busy machine:
+the four ways take turns on the same patients, so that ratios hold on a busy machine:
 
 - service: N clients, each with one request under way (JSON in, JSON out);
+- processes: the same of a service with `--processes`, one for each core;
 - explain_many: `Explainer.explain_many` in this process, in batches of N: the same explanations, without a service;
 - generate: the model's plain generation (`write_targets`) in batches of N: free text, nothing constrained, checked or
   written again. Another work than the service's, and given for comparison only.
 
-Writes benchmarks/results/serve.json: patients a second and processor seconds a patient of each way, the service's
-latency, and the ratios of each run; medians over the runs. Whether the answers are the same is counted too. With
-`--clients 8` alone, the numbers for 8 clients are replaced and the others kept.
+Writes benchmarks/results/serve.json: patients a second and processor seconds a patient of each way, the services'
+latency and memory, and the ratios of each run; medians over the runs. Whether the answers are the same is counted too.
+With `--clients 8` alone, the numbers for 8 clients are replaced and the others kept.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from importlib.metadata import version
@@ -39,7 +41,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "serve.json"
 CLINRAGEN = Path(sys.executable).parent / "clinragen"
 TOKEN = "token-of-the-load-test"
-WAYS = ("service", "explain_many", "generate")
+SERVICES = ("service", "processes")
+WITHOUT = ("explain_many", "generate")
+WAYS = (*SERVICES, *WITHOUT)
 # As the command line sets them for its own process.
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -60,11 +64,13 @@ class Taken:
 class Service:
     """A running `clinragen serve`."""
 
-    def __init__(self, model: Path, folder: Path) -> None:
+    def __init__(self, model: Path, folder: Path, processes: int) -> None:
+        folder.mkdir()
         token = folder / "token"
         token.write_text(f"{TOKEN}\n")
         token.chmod(0o600)
         words = [str(CLINRAGEN), "serve", str(model), "--port", "0", "--token-file", str(token)]
+        words += ["--processes", str(processes)]
         with (folder / "log.txt").open("w") as log:
             self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self.process.stdout is not None
@@ -73,10 +79,26 @@ class Service:
             raise SystemExit((folder / "log.txt").read_text())
         self._port = int(found[1])
 
+    @property
+    def _processes(self) -> list[Path]:
+        own = Path(f"/proc/{self.process.pid}")
+        others = (own / "task" / own.name / "children").read_text().split()
+        return [own, *(Path("/proc") / one for one in others)]
+
     def processor_seconds(self) -> float:
-        """What its process has used until now."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """What its processes have used until now."""
+        fields = [(one / "stat").read_text().rpartition(")")[2].split() for one in self._processes]
+        return sum(int(one[11]) + int(one[12]) for one in fields) / os.sysconf("SC_CLK_TCK")
+
+    def megabytes(self) -> int:
+        """Memory of its processes; what they share counts once."""
+        lines = "\n".join((one / "smaps_rollup").read_text() for one in self._processes)
+        return round(sum(int(found) for found in re.findall(r"^Pss: +(\d+) kB", lines, re.MULTILINE)) / 1024)
+
+    def end(self) -> None:
+        """Stop it."""
+        self.process.terminate()
+        self.process.wait(60)
 
     def ask(self, bodies: Sequence[str], clients: int) -> tuple[Taken, list[Any]]:
         """Have patients explained, by so many clients at once; also returns the answers, in order."""
@@ -146,8 +168,10 @@ def body_of(patient: Any) -> str:
     return json.dumps({"patients": [{"note": patient.note, "labs": labs}]})
 
 
-def compare(service: Service, explainer: Any, patients: Sequence[Any], clients: int, runs: int) -> dict[str, Any]:
-    """All three ways in every run, in turn."""
+def compare(
+    services: Mapping[str, Service], explainer: Any, patients: Sequence[Any], clients: int, runs: int
+) -> dict[str, Any]:
+    """All ways in every run, in turn."""
     from clinragen.export.result import explanation_result
     from modeling_clinragen.diagnosing_clinragen import write_targets
 
@@ -159,19 +183,23 @@ def compare(service: Service, explainer: Any, patients: Sequence[Any], clients: 
 
     expected = [json.loads(json.dumps(explanation_result(one))) for one in explainer.explain_many(patients[:clients])]
     found: dict[str, list[Taken]] = {way: [] for way in WAYS}
-    same = 0
+    same: dict[str, str] = {}
     # The first batches of a shape are slow in either process.
-    service.ask(bodies[:clients], clients)
+    for service in services.values():
+        service.ask(bodies[:clients], clients)
     generate(patients[:clients])
     for run in range(runs):
-        served, answers = service.ask(bodies, clients)
-        same = sum(a["text"] == b["text"] for a, b in zip(answers, expected, strict=False))
-        taken = (served, timed(explainer.explain_many, patients, clients), timed(generate, patients, clients))
-        for way, one in zip(WAYS, taken, strict=True):
-            found[way].append(one)
-        shown = ", ".join(f"{way} {one.seconds:.1f} s" for way, one in zip(WAYS, taken, strict=True))
+        for way, service in services.items():
+            served, answers = service.ask(bodies, clients)
+            found[way].append(served)
+            equal = sum(a["text"] == b["text"] for a, b in zip(answers, expected, strict=False))
+            same[way] = f"{equal} of {len(expected)}"
+        found["explain_many"].append(timed(explainer.explain_many, patients, clients))
+        found["generate"].append(timed(generate, patients, clients))
+        shown = ", ".join(f"{way} {taken[-1].seconds:.1f} s" for way, taken in found.items())
         print(f"{clients} clients, run {run}: {shown}", flush=True)
-    return summary(found, len(patients)) | {"same_text": f"{same} of {len(expected)}"}
+    memory = {way: service.megabytes() for way, service in services.items()}
+    return summary(found, len(patients)) | {"same_text": same, "megabytes": memory}
 
 
 def summary(found: dict[str, list[Taken]], patients: int) -> dict[str, Any]:
@@ -183,24 +211,24 @@ def summary(found: dict[str, list[Taken]], patients: int) -> dict[str, Any]:
         }
         for way, taken in found.items()
     }
-    latencies = [statistics.quantiles(one.latencies, n=20) for one in found["service"]]
-    ratios = {
-        f"service_to_{way}": {
-            "throughput": _median([b.seconds / a.seconds for a, b in zip(found["service"], found[way], strict=True)]),
-            "processor_time": _median(
-                [b.processor_seconds / a.processor_seconds for a, b in zip(found["service"], found[way], strict=True)]
-            ),
-        }
-        for way in WAYS[1:]
-    }
     return {
         "patients": patients,
         "ways": ways,
-        "latency_seconds": {
-            "median": _median([one[9] for one in latencies]),
-            "p95": _median([one[18] for one in latencies]),
-        },
-        "ratios": ratios,
+        "latency_seconds": {way: _latency(found[way]) for way in SERVICES},
+        "ratios": {f"{way}_to_{other}": _ratios(found[way], found[other]) for way in SERVICES for other in WITHOUT},
+    }
+
+
+def _latency(taken: Sequence[Taken]) -> dict[str, float]:
+    parts = [statistics.quantiles(one.latencies, n=20) for one in taken]
+    return {"median": _median([one[9] for one in parts]), "p95": _median([one[18] for one in parts])}
+
+
+def _ratios(taken: Sequence[Taken], others: Sequence[Taken]) -> dict[str, float]:
+    pairs = list(zip(taken, others, strict=True))
+    return {
+        "throughput": _median([other.seconds / one.seconds for one, other in pairs]),
+        "processor_time": _median([other.processor_seconds / one.processor_seconds for one, other in pairs]),
     }
 
 
@@ -217,6 +245,7 @@ def main() -> None:
     parser.add_argument("--waves", type=int, default=6, help="Requests of each client, at least 8 in all.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--output", type=Path, default=RESULT)
     given = parser.parse_args()
     os.environ.update(ENVIRONMENT, OMP_NUM_THREADS=str(given.threads))
@@ -229,17 +258,25 @@ def main() -> None:
     explainer = Explainer.from_pretrained(model)
     drawn = read_patients(explainer, given.run / "build", given.seed)
     entries = read_json(given.output)["clients"] if given.output.is_file() else {}
+    about = {
+        "commit": commit(),
+        "seed": given.seed,
+        "runs": given.runs,
+        "threads": given.threads,
+        "processes": given.processes,
+    }
+    services: dict[str, Service] = {}
     with tempfile.TemporaryDirectory() as folder:
-        service = Service(model, Path(folder))
         try:
+            for way, processes in zip(SERVICES, (1, given.processes), strict=True):
+                services[way] = Service(model, Path(folder) / way, processes)
             for clients in given.clients:
                 patients = drawn[: max(8, given.waves * clients)]
                 # Those that are kept from an earlier call stay what they were measured with.
-                about = {"commit": commit(), "seed": given.seed, "runs": given.runs, "threads": given.threads}
-                entries[str(clients)] = about | compare(service, explainer, patients, clients, given.runs)
+                entries[str(clients)] = about | compare(services, explainer, patients, clients, given.runs)
         finally:
-            service.process.terminate()
-            service.process.wait(60)
+            for service in services.values():
+                service.end()
     result = {
         "command": "python benchmarks/serve_load.py RUN",
         "machine": {"processor": processor(), "cores": os.cpu_count()},

@@ -15,16 +15,16 @@ from starlette.exceptions import HTTPException
 from clinragen.checking.checked import check_text
 from clinragen.checking.inputs import read_diagnoses
 from clinragen.checking.render_json import result
-from clinragen.claims.sentences import Patient
 from clinragen.demo.access import Access
 from clinragen.demo.guard import App, Guard
 from clinragen.export.result import explanation_result
-from clinragen.inference import Explainer, Explanation
+from clinragen.inference import Explainer
 from clinragen.service import openapi
 from clinragen.service.batches import Batches, ClosedError, QueueFullError
 from clinragen.service.config import HEALTH, ServiceConfig
 from clinragen.service.json_answers import Json, json_refusals, refusal
 from clinragen.service.patients import read_patient
+from clinragen.service.processes import Processes
 from clinragen.service.schema import CheckRequest, ExplainRequest, Health, Refused
 from modeling_clinragen.errors import ClinRaGenError, SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
@@ -51,25 +51,30 @@ class Service(FastAPI):
         return self.openapi_schema
 
 
-def guarded_app(explainer: Explainer, config: ServiceConfig, access: Access) -> App:
-    """The application that answers whom `access` lets in, and all others with a line of JSON."""
-    return json_refusals(Guard(service_app(explainer, config), access))
+def guarded_app(
+    explainer: Explainer, config: ServiceConfig, access: Access, processes: Processes | None = None
+) -> App:
+    """The application that answers whom `access` lets in, and all others with a line of JSON; see `service_app`."""
+    return json_refusals(Guard(service_app(explainer, config, processes), access))
 
 
-def service_app(explainer: Explainer, config: ServiceConfig) -> FastAPI:
+def service_app(explainer: Explainer, config: ServiceConfig, processes: Processes | None = None) -> FastAPI:
     """The application, without anything that keeps others out.
 
     Args:
         explainer: The model.
         config: How requests are answered.
+        processes: Those that explain, which end with the application; by default this one alone.
     """
-    batches: Batches[Patient, Explanation] = Batches(explainer.explain_many, config.batch_size, config.queue)
+    batches = Batches((processes or explainer).explain_many, config.batch_size, config.queue)
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         batches.open()
         yield
         await batches.close()
+        if processes is not None:
+            processes.close()
 
     app = Service(
         title="ClinRaGen",

@@ -92,7 +92,7 @@ def serve_model(
 
     Raises:
         SettingsError: The port is taken, or fastapi is not installed.
-        StageError: There is no model.
+        StageError: There is no model, or too little memory for as many as there are processes.
     """
     with listening_socket(*address) as taken:
         try:
@@ -103,11 +103,13 @@ def serve_model(
                 "the service needs fastapi and uvicorn; install them with `pip install 'clinragen[serve]'`"
             ) from error
         from clinragen.inference import Explainer
+        from clinragen.service.processes import Processes
 
         explainer = Explainer.from_pretrained(model, explain)
         own = Access.of_this_machine(taken.getsockname()[1])
         origins = own.origins | {f"https://{name}" for name in names}
         access = ServiceAccess(origins, token if token is not None else secrets.token_urlsafe(32), own.cookie)
+        processes = Processes(explainer, model, explain, config.processes)
         taken.listen()
         host, port = taken.getsockname()[:2]
         shown = "" if token is not None else f"Authorization: Bearer {access.token}\n"
@@ -116,4 +118,4 @@ def serve_model(
         )
         sys.stdout.flush()
         with suppress(KeyboardInterrupt):
-            run_server(guarded_app(explainer, config, access), taken, patience=PATIENCE)
+            run_server(guarded_app(explainer, config, access, processes), taken, patience=PATIENCE)

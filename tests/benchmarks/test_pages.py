@@ -38,6 +38,24 @@ def test_the_page_of_open_questions_is_that_of_its_results(monkeypatch: pytest.M
     assert module.page() == module.PAGE.read_text(encoding="utf-8")
 
 
+def test_tables_within_the_pages_are_those_of_their_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = script("docs_tables", monkeypatch)
+    pages = {path.name: path.read_text(encoding="utf-8") for path in module.DOCS.glob("*.md")}
+    assert {found["name"] for page in pages.values() for found in module.MARKED.finditer(page)} == module.TABLES.keys()
+    assert {name: module.filled(page) for name, page in pages.items()} == pages
+
+
+def test_a_table_with_another_figure_is_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = script("docs_tables", monkeypatch)
+    page = (module.DOCS / "transfer.md").read_text(encoding="utf-8")
+    stale = page.replace("| home | 0.9", "| home | 0.1")
+    assert stale != page
+    assert module.filled(stale) == page
+    unknown = page.replace("transfer: begin", "transport: begin").replace("transfer: end", "transport: end")
+    with pytest.raises(KeyError, match="transport"):
+        module.filled(unknown)
+
+
 def test_without_results_every_question_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module = script("open_questions_page", monkeypatch)
     monkeypatch.setattr(module, "RESULTS", tmp_path)

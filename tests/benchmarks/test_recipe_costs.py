@@ -186,15 +186,10 @@ def test_the_result_is_of_the_recipes_there_are() -> None:
         assert 0.8 < one["ratio"] < 1.25
 
 
-def test_the_page_has_the_table_of_the_result(tmp_path: Path) -> None:
+def test_the_page_says_how_close_the_memory_of_a_real_step_is() -> None:
     result = benchmark.read_json(benchmark.RESULT)
-    page = benchmark.PAGE.read_text(encoding="utf-8")
-    copy = tmp_path / "page.md"
-    copy.write_text(page, encoding="utf-8")
-    benchmark.write_page(result, copy)
-    assert copy.read_text(encoding="utf-8") == page
-    ratios = [f"{one['grown'] / one['expected']:.2f}" for one in result["checks"]]
-    assert all(ratio in page for ratio in ratios)
+    page = (benchmark.ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert all(f"{one['grown'] / one['expected']:.2f}" in page for one in result["checks"])
 
 
 def test_a_card_is_read() -> None:

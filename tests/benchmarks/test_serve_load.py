@@ -40,6 +40,7 @@ def test_ratios_are_taken_within_a_run() -> None:
     # The machine was twice as slow in the second run, and both ways with it.
     found = {
         "service": [Taken(10, 5, [1.0] * 20), Taken(20, 10, [2.0] * 20), Taken(10, 5, [1.0] * 20)],
+        "processes": [Taken(5, 5, [0.5] * 20), Taken(10, 10, [1.0] * 20), Taken(5, 5, [0.5] * 20)],
         "explain_many": [Taken(9, 4, ()), Taken(18, 8, ()), Taken(9, 4, ())],
         "generate": [Taken(5, 2, ()), Taken(10, 4, ()), Taken(5, 2, ())],
     }
@@ -47,4 +48,6 @@ def test_ratios_are_taken_within_a_run() -> None:
     assert result["ratios"]["service_to_explain_many"] == {"throughput": 0.9, "processor_time": 0.8}
     assert result["ratios"]["service_to_generate"] == {"throughput": 0.5, "processor_time": 0.4}
     assert result["ways"]["service"] == {"patients_per_second": 2, "processor_seconds_per_patient": 0.25}
-    assert result["latency_seconds"] == {"median": 1, "p95": 1}
+    assert result["ratios"]["processes_to_generate"] == {"throughput": 1, "processor_time": 0.4}
+    assert result["latency_seconds"]["service"] == {"median": 1, "p95": 1}
+    assert result["latency_seconds"]["processes"] == {"median": 0.5, "p95": 0.5}

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -189,6 +190,25 @@ def test_what_is_under_way_is_answered_before_the_end(small_model: Path, tmp_pat
     assert answers[0][0] == 200
     assert len(answers[0][1]["explanations"]) == 4
     assert running.process.wait(timeout=20) == -signal.SIGTERM
+
+
+def test_several_processes_answer_as_one_does_and_end_together(
+    served: Running, small_model: Path, tmp_path: Path
+) -> None:
+    patients = [{"note": f"{NOTE}- item {number}\n"} for number in range(5)]
+    running = start(small_model, tmp_path, "--processes", "2")
+    others = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    assert others
+    found = running.call("POST", "/explain", {"patients": patients})
+    assert found[:2] == served.call("POST", "/explain", {"patients": patients})[:2]
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(timeout=20) == -signal.SIGTERM
+    for _ in range(200):
+        if not any(Path(f"/proc/{other}").exists() for other in others):
+            break
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{other}").exists() for other in others)
+    assert running.errors.read_text().count("\n") == 1
 
 
 @pytest.mark.parametrize(

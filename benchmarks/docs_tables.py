@@ -1,0 +1,220 @@
+"""Writes the tables of figures within the pages of docs/, each from its result file.
+
+    python benchmarks/docs_tables.py
+
+A table stands between two marks, and the first says of which file its figures are:
+
+    <!-- transfer: begin (figures of benchmarks/results/transfer.json) -->
+    <!-- transfer: end -->
+
+What a table is called here is the name of its mark. A test fails where a page has other figures than its file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import recipe_costs
+
+from dataset_builder.storage.files import atomic_file, read_json, read_text
+from trainers.formatting import NOTHING, format_difference, format_score, markdown_table
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+MARKED = re.compile(
+    r"(?P<begin><!-- (?P<name>[a-z ]+): begin \(figures of (?P<file>[\w./-]+\.json)\) -->\n)"
+    r".*?"
+    r"(?P<end><!-- (?P=name): end -->)",
+    re.DOTALL,
+)
+Result = Mapping[str, Any]
+
+
+def transfer(result: Result) -> str:
+    """What each shift costs."""
+    return markdown_table(
+        ["hospital", "micro F1", "minus home", "evidence in the series cited"],
+        [
+            [
+                place["name"],
+                format_score(place["scores"]["micro_f1"]),
+                "" if place["home"] else format_difference(place["difference"]["micro_f1"]),
+                format_score(place["scores"]["cited_series"]),
+            ]
+            for place in result["places"]
+        ],
+    )
+
+
+def clinosim(result: Result) -> str:
+    """A model of each world in both."""
+    scores = ("micro_f1", "macro_f1", "micro_auroc", "calibration_error")
+    worlds = (("ours_there", "ours", "clinosim"), ("theirs_here", "clinosim's", "our test split"))
+    rows = []
+    for key, model, elsewhere in worlds:
+        home, away = result[key]["places"]
+        for name, place in (("home", home), (elsewhere, away)):
+            found = [format_score(place["scores"][score]) for score in scores]
+            rows.append([model, name, f"{place['patients']:,}", *found])
+        rows.append([model, "difference", "", *(format_difference(away["difference"][score]) for score in scores)])
+    return markdown_table(
+        ["model", "place", "patients", "micro F1", "macro F1", "micro AUROC", "calibration error"], rows
+    )
+
+
+def service(result: Result) -> str:
+    """Throughput and latency by the number of clients."""
+    rows = []
+    for clients, found in result["clients"].items():
+        for way, name in (("service", "1"), ("processes", str(found["processes"]))):
+            latency, ratios = found["latency_seconds"][way], found["ratios"]
+            shares = [ratios[f"{way}_to_{other}"] for other in ("explain_many", "generate")]
+            rows.append(
+                [
+                    clients,
+                    name,
+                    f"{found['ways'][way]['patients_per_second']:.1f}",
+                    f"{latency['median']:.2f} s, {latency['p95']:.2f} s",
+                    *(f"{share['throughput']:.2f} ({share['processor_time']:.2f})" for share in shares),
+                    f"{found['megabytes'][way]:,} MB",
+                ]
+            )
+    header = ["clients", "processes", "patients a second", "latency: median, 95th percentile"]
+    return markdown_table([*header, "of explain_many", "of generate", "memory"], rows)
+
+
+def grounding(result: Result) -> str:
+    """Each step of verified generation."""
+    names = {
+        "free": "free",
+        "numbers free": "quotations of the note, numbers free",
+        "numbers of readings": "numbers of any reading",
+        "numbers of the statistic": "numbers of the statistic",
+        "left out": "refused sentences left out",
+        "written again": "and written again",
+        "asked for evidence": "and left-out evidence asked for",
+    }
+    rows = []
+    for key, name in names.items():
+        way = result["ways"][key]
+        times = [result["time_ratios"][size].get(key) for size in ("batch", "single")]
+        rows.append(
+            [
+                name,
+                _percent(way["contradicted"]),
+                _percent(way["unverifiable"]),
+                f"{way['supported_per_rationale']:.2f}",
+                _percent(way["withheld"]) if "withheld" in way else NOTHING if key == "free" else "",
+                *("1" if key == "free" else "" if time is None else f"{time['median']:.2f}" for time in times),
+            ]
+        )
+    first = f"quickstart's model (seed 0), {result['patients']} {result['split']} patients"
+    supported = "claims about the data supported, a rationale"
+    batch = f"time in a batch of {result['time_ratios']['batch']['patients']}"
+    header = [first, "contradicted", "unverifiable", supported, "sentences withheld", batch, "for one patient"]
+    return markdown_table(header, rows)
+
+
+def second_reading(result: Result) -> str:
+    """What a second reader finds in shown rationales."""
+    systems = [result["systems"][name] for name in ("full", "note_only", "labs_only")]
+
+    def counted(count: int, of: int, places: int = 1) -> str:
+        return f"{count:,} ({_percent(count / of, places)})" if count else "0"
+
+    def row(name: str, cell: Callable[[Result], str]) -> list[str]:
+        return [name, *(cell(one) for one in systems)]
+
+    rows = [
+        row("claims that the second reader decided", lambda one: f"{one['claims']['claims']:,}"),
+        row(
+            "false among them",
+            lambda one: counted(one["claims"]["false"], one["claims"]["claims"], 2),
+        ),
+        row(
+            "sentences, and those it could not read",
+            lambda one: f"{one['sentences']:,}, {one['unread']}",
+        ),
+        row(
+            "malformed sentences, such as a verb in the wrong number",
+            lambda one: counted(one["malformed"]["sentences"], one["sentences"]),
+        ),
+        row(
+            "listed diseases, and those that no sentence names",
+            lambda one: (
+                f"{one['listed_diseases']['all']:,}, "
+                f"{counted(one['listed_diseases']['never_named'], one['listed_diseases']['all'])}"
+            ),
+        ),
+    ]
+    count = systems[0]["rationales"]
+    return markdown_table(
+        [f"of the quickstart's model (seed 0), {count} patients each", "full", "note only", "labs only"], rows
+    )
+
+
+def admissions(result: Result) -> str:
+    """The hand-written admissions by system."""
+    shown = [name for name in result["systems"] if name in result["models"] or name.startswith("gradient_boosting")]
+    rows = []
+    for name in shown:
+        one = result["systems"][name]
+        claims = one.get("claims")
+        rows.append(
+            [
+                name.removesuffix("/model").replace("_", " "),
+                *(
+                    format_score(one[score])
+                    for score in ("named", "not_named", "denied", "micro_precision", "micro_f1")
+                ),
+                *(
+                    NOTHING if claims is None else _percent(claims[text]["data"]["contradicted"]["value"])
+                    for text in ("raw", "shown")
+                ),
+            ]
+        )
+    header = ["system", "named and listed", "not named, and listed", "denied, and listed", "precision", "micro F1"]
+    return markdown_table([*header, "contradicted as written", "as shown"], rows)
+
+
+TABLES: Mapping[str, Callable[[Result], str]] = {
+    "admissions": admissions,
+    "ablation": grounding,
+    "clinosim": clinosim,
+    "costs": recipe_costs.table,
+    "second reading": second_reading,
+    "service": service,
+    "transfer": transfer,
+}
+"""By the name of the mark."""
+
+
+def filled(page: str) -> str:
+    """A page with its tables made anew."""
+
+    def table(found: re.Match[str]) -> str:
+        content = TABLES[found["name"]](read_json(ROOT / found["file"]))
+        return f"{found['begin']}{content.strip()}\n{found['end']}"
+
+    return MARKED.sub(table, page)
+
+
+def _percent(value: float | None, places: int = 1) -> str:
+    return NOTHING if value is None else f"{100 * value:.{places}f} %"
+
+
+def main() -> None:
+    """Write the pages."""
+    for path in sorted(DOCS.glob("*.md")):
+        page = read_text(path)
+        if (new := filled(page)) != page:
+            with atomic_file(path) as beside:
+                beside.write_text(new, encoding="utf-8")
+            print(f"{path.relative_to(ROOT)}: written anew")
+
+
+if __name__ == "__main__":
+    main()
