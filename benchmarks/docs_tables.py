@@ -24,6 +24,7 @@ from trainers.formatting import NOTHING, format_difference, format_score, markdo
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+NOT_YET = "It has not been measured yet."
 MARKED = re.compile(
     r"(?P<begin><!-- (?P<name>[a-z ]+): begin \(figures of (?P<file>[\w./-]+\.json)\) -->\n)"
     r".*?"
@@ -68,7 +69,7 @@ def clinosim(result: Result) -> str:
 def service(result: Result) -> str:
     """Throughput and latency by the number of clients."""
     rows = []
-    for clients, found in result["clients"].items():
+    for clients, found in sorted(result["clients"].items(), key=lambda entry: int(entry[0])):
         for way, name in (("service", "1"), ("processes", str(found["processes"]))):
             latency, ratios = found["latency_seconds"][way], found["ratios"]
             shares = [ratios[f"{way}_to_{other}"] for other in ("explain_many", "generate")]
@@ -180,11 +181,41 @@ def admissions(result: Result) -> str:
     return markdown_table([*header, "contradicted as written", "as shown"], rows)
 
 
+def preference(result: Result) -> str:
+    """Free texts before and after preference training."""
+
+    def cells(one: Result) -> list[str]:
+        claims, second = one["claims"]["raw"]["data"], one["second_reading_of_free_texts"]["claims"]
+        return [
+            _percent(claims["contradicted"]["value"]),
+            f"{claims['claims']:,}",
+            f"{claims['supported']['count'] / one['patients']:.2f}",
+            _percent(one["evidence"]["raw"]["series"]["listed"]["value"]),
+            f"{second['false']:,} of {second['claims']:,} ({_percent(second['false_rate'])})",
+            f"{one['characters']['free']:.0f}",
+            f"{one['micro_f1']:.3f}",
+        ]
+
+    names = [
+        "claims contradicted",
+        "claims",
+        "claims supported, a text",
+        "evidence in the series cited",
+        "false by the second reader",
+        "characters a text",
+        "micro F1 of the diagnoses",
+    ]
+    columns = [cells(result[when]) for when in ("before", "after")]
+    header = f"as written, {result['before']['patients']} {result['split']} patients"
+    return markdown_table([header, "before", "after"], [list(row) for row in zip(names, *columns, strict=True)])
+
+
 TABLES: Mapping[str, Callable[[Result], str]] = {
     "admissions": admissions,
     "ablation": grounding,
     "clinosim": clinosim,
     "costs": recipe_costs.table,
+    "preference": preference,
     "second reading": second_reading,
     "service": service,
     "transfer": transfer,
@@ -196,7 +227,8 @@ def filled(page: str) -> str:
     """A page with its tables made anew."""
 
     def table(found: re.Match[str]) -> str:
-        content = TABLES[found["name"]](read_json(ROOT / found["file"]))
+        make, path = TABLES[found["name"]], ROOT / found["file"]
+        content = make(read_json(path)) if path.is_file() else NOT_YET
         return f"{found['begin']}{content.strip()}\n{found['end']}"
 
     return MARKED.sub(table, page)
