@@ -20,7 +20,7 @@ from typing import Any
 import recipe_costs
 
 from dataset_builder.storage.files import atomic_file, read_json, read_text
-from trainers.formatting import NOTHING, format_difference, format_score, markdown_table
+from trainers.formatting import NOTHING, format_difference, format_percent, format_score, markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -210,12 +210,57 @@ def preference(result: Result) -> str:
     return markdown_table([header, "before", "after"], [list(row) for row in zip(names, *columns, strict=True)])
 
 
+def pretrained(result: Result) -> str:
+    """A pretrained model beside the tiny one and boosting, on the same patients."""
+    systems, models = result["systems"], result["models"]
+    names = {"full": "SmolLM2-135M", "tiny": "the quickstart's tiny T5", "gradient_boosting": "gradient boosting"}
+    scores = {
+        "micro F1": "micro_f1",
+        "macro F1": "macro_f1",
+        "micro AUROC": "micro_auroc",
+        "exact match": "exact_match",
+    }
+    rows = [[title, *(format_score(systems[name][key]) for name in names)] for title, key in scores.items()]
+    rows.insert(
+        1,
+        ["minus the others, paired", ""]
+        + [format_difference(result["differences"][f"full_minus_{name}"]["micro_f1"]) for name in list(names)[1:]],
+    )
+
+    def texts(title: str, cell: Callable[[Result], str]) -> list[str]:
+        return [title, *(cell(models[name]["rationale"]) for name in ("full", "tiny")), NOTHING]
+
+    for text, how in (("raw", "as written"), ("shown", "as shown")):
+        rows += [
+            texts(
+                f"claims about the data, {how}", lambda one, text=text: f"{one['claims'][text]['data']['claims']:,}"
+            ),
+            texts(
+                f"contradicted, {how}",
+                lambda one, text=text: format_percent(one["claims"][text]["data"]["contradicted"]),
+            ),
+            texts(
+                f"evidence in the note cited, {how}",
+                lambda one, text=text: format_percent(one["evidence"][text]["note"]["present"]),
+            ),
+            texts(
+                f"evidence in the series cited, {how}",
+                lambda one, text=text: format_percent(one["evidence"][text]["series"]["present"]),
+            ),
+        ]
+    rows.append(texts("sentences withheld", lambda one: format_percent(one["sentences"]["withheld"])))
+    return markdown_table(
+        [f"{result['held_out']['subjects']:,} patients, texts of {result['texts']}", *names.values()], rows
+    )
+
+
 TABLES: Mapping[str, Callable[[Result], str]] = {
     "admissions": admissions,
     "ablation": grounding,
     "clinosim": clinosim,
     "costs": recipe_costs.table,
     "preference": preference,
+    "pretrained": pretrained,
     "second reading": second_reading,
     "service": service,
     "transfer": transfer,

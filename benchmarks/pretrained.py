@@ -3,7 +3,7 @@
     clinragen backbone smollm2 --output runs/smollm2
     clinragen run recipes/smollm2-135m/synthetic.yaml --output runs/pretrained
     clinragen quickstart
-    python benchmarks/pretrained.py runs/pretrained runs/quickstart --work runs/compared [--texts 100]
+    python benchmarks/pretrained.py runs/pretrained runs/quickstart --work runs/compared [--texts 100] [--threads 1]
         [--trained-at COMMIT COMMIT]
 
 Both runs have the same cohort: it is compared, and two that differ are refused. `clinragen evaluate` scores each full
@@ -51,12 +51,12 @@ def timed(folder: Path, words: Sequence[object]) -> float:
     return float(read_json(kept)["seconds"])
 
 
-def evaluated(run: Path, work: Path, texts: int) -> dict[str, Any]:
+def evaluated(run: Path, work: Path, texts: int, threads: int) -> dict[str, Any]:
     """The full model of a run, evaluated and rescored."""
     cohort = ("--cohort", run / "rationales", "--knowledge", run / "knowledge", "--truth", run / "hospital")
-    asked = ("--batch-size", 32, "--baselines", "light", "--texts", texts, "--cpu-threads", 1)
+    asked = ("--batch-size", 32, "--baselines", "light", "--texts", texts, "--cpu-threads", threads)
     # The baselines of this cohort are fitted by the first evaluation and kept beside it.
-    seconds = timed(work / "evaluation", ("evaluate", *cohort, "--full", run / "model", *asked))
+    seconds = timed(work / "evaluation", ("evaluate", *cohort, "--full", model_of(run), *asked))
     rescored = timed(work / "rescored", ("rescore", work / "evaluation", *cohort))
     metrics = read_json(work / "evaluation" / "metrics.json")
     return {
@@ -66,6 +66,11 @@ def evaluated(run: Path, work: Path, texts: int) -> dict[str, Any]:
         "cost": read_json(work / "evaluation" / "cost.json"),
         "seconds": {"evaluate": seconds, "rescore": rescored, "share": round(rescored / (seconds - rescored), 3)},
     }
+
+
+def model_of(run: Path) -> Path:
+    """The model of a run's last phase."""
+    return next(folder for phase in reversed(PHASES) if (folder := run / "train" / phase.name).is_dir())
 
 
 def curves(run: Path) -> dict[str, list[dict[str, Any]]]:
@@ -81,7 +86,9 @@ def main() -> None:
     parser.add_argument("tiny", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--texts", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=1, help="of torch; a tiny model is as fast with one")
     parser.add_argument("--trained-at", nargs=2, default=[commit()] * 2, help="commits at which the runs were made")
+    parser.add_argument("--output", type=Path, default=RESULT)
     given = parser.parse_args()
     runs = {"full": given.pretrained, "tiny": given.tiny}
     cohorts = {name: load_examples(run / "build") for name, run in runs.items()}
@@ -90,7 +97,7 @@ def main() -> None:
         raise SystemExit(
             "the two runs have other patients; give two of the same number and seed of synthetic patients"
         )
-    found = {name: evaluated(run, given.work / name, given.texts) for name, run in runs.items()}
+    found = {name: evaluated(run, given.work / name, given.texts, given.threads) for name, run in runs.items()}
     saved = {name: read_predictions(given.work / name / "evaluation") for name in runs}
     sources = {"full": ("full", "full"), "tiny": ("tiny", "full"), "gradient_boosting": ("full", "gradient_boosting")}
     lists = {name: saved[run].diagnoses[system] for name, (run, system) in sources.items()}
@@ -103,11 +110,11 @@ def main() -> None:
         probabilities=probabilities,
     )
     write_json(
-        RESULT,
+        given.output,
         {
             "command": "python benchmarks/pretrained.py PRETRAINED TINY --work FOLDER",
             "commit": commit(),
-            "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": 1},
+            "machine": {"processor": processor(), "cores": os.cpu_count(), "threads": given.threads},
             "versions": {name: version(name) for name in ("torch", "transformers", "peft", "lightgbm", "clinragen")},
             "trained_at": dict(zip(runs, given.trained_at, strict=True)),
             "texts": given.texts,
@@ -115,7 +122,7 @@ def main() -> None:
             **{key: compared[key] for key in ("systems", "differences", "per_disease", "held_out", "bootstrap")},
         },
     )
-    print(f"written to {RESULT}")
+    print(f"written to {given.output}")
 
 
 if __name__ == "__main__":
