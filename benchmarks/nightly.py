@@ -17,6 +17,8 @@ from pathlib import Path
 from machine import SHARED
 
 ROOT = Path(__file__).resolve().parent.parent
+RUN = ROOT / "runs" / "quickstart"
+OF_RUN = str(RUN.relative_to(ROOT))
 # By name: the script with its options, and a folder that it needs.
 SCRIPTS: dict[str, tuple[tuple[str, ...], Path | None]] = {
     "imports": (("imports.py",), None),
@@ -24,8 +26,8 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], Path | None]] = {
     "claims": (("claims.py",), None),
     "context": (("context_rules.py",), SHARED),
     "quickstart": (("quickstart.py", "--seed", "0"), None),
-    "grounding": (("grounding.py",), ROOT / "runs" / "quickstart"),
-    "second-reading": (("second_reading.py",), ROOT / "runs" / "quickstart"),
+    "grounding": (("grounding.py",), RUN),
+    "second-reading": (("second_reading.py",), RUN),
     **{f"quickstart-seed-{seed}": (("quickstart.py", "--seed", str(seed)), None) for seed in (11, 12, 13)},
     "recommended": (("quickstart.py", "--recipe", "tiny-t5-recommended"), None),
     **{
@@ -36,6 +38,15 @@ SCRIPTS: dict[str, tuple[tuple[str, ...], Path | None]] = {
     "teacher": (("teacher.py",), None),
     "extraction": (("extraction.py",), None),
     "parity": (("parity.py",), SHARED),
+    "rescore": (("rescore.py",), None),
+    "service": (("serve_load.py", OF_RUN), RUN),
+    "admissions": (("admissions.py", f"{OF_RUN}/model", "--boosting", f"{OF_RUN}/rationales"), RUN),
+    "trust": (("trust.py", OF_RUN, "--work", "runs/trust"), RUN),
+    "transfer": (("transfer.py", OF_RUN, "--work", "runs/transfer"), RUN),
+    "bias": (("planted_bias.py", OF_RUN, "--work", "runs/bias"), RUN),
+    "preference": (("preference.py", OF_RUN), RUN),
+    "tables": (("docs_tables.py",), None),
+    "open-questions": (("open_questions_page.py",), None),
 }
 
 
