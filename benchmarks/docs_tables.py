@@ -20,7 +20,15 @@ from typing import Any
 import recipe_costs
 
 from dataset_builder.storage.files import atomic_file, read_json, read_text
-from trainers.formatting import NOTHING, format_difference, format_percent, format_score, markdown_table
+from trainers.formatting import (
+    NOTHING,
+    TEXTS,
+    format_difference,
+    format_percent,
+    format_score,
+    format_share,
+    markdown_table,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -105,10 +113,10 @@ def grounding(result: Result) -> str:
         rows.append(
             [
                 name,
-                _percent(way["contradicted"]),
-                _percent(way["unverifiable"]),
+                format_share(way["contradicted"]),
+                format_share(way["unverifiable"]),
                 f"{way['supported_per_rationale']:.2f}",
-                _percent(way["withheld"]) if "withheld" in way else NOTHING if key == "free" else "",
+                format_share(way["withheld"]) if "withheld" in way else NOTHING if key == "free" else "",
                 *("1" if key == "free" else "" if time is None else f"{time['median']:.2f}" for time in times),
             ]
         )
@@ -124,7 +132,7 @@ def second_reading(result: Result) -> str:
     systems = [result["systems"][name] for name in ("full", "note_only", "labs_only")]
 
     def counted(count: int, of: int, places: int = 1) -> str:
-        return f"{count:,} ({_percent(count / of, places)})" if count else "0"
+        return f"{count:,} ({format_share(count / of, places)})" if count else "0"
 
     def row(name: str, cell: Callable[[Result], str]) -> list[str]:
         return [name, *(cell(one) for one in systems)]
@@ -172,8 +180,8 @@ def admissions(result: Result) -> str:
                     for score in ("named", "not_named", "denied", "micro_precision", "micro_f1")
                 ),
                 *(
-                    NOTHING if claims is None else _percent(claims[text]["data"]["contradicted"]["value"])
-                    for text in ("raw", "shown")
+                    NOTHING if claims is None else format_share(claims[text]["data"]["contradicted"]["value"])
+                    for text in TEXTS
                 ),
             ]
         )
@@ -187,11 +195,11 @@ def preference(result: Result) -> str:
     def cells(one: Result) -> list[str]:
         claims, second = one["claims"]["raw"]["data"], one["second_reading_of_free_texts"]["claims"]
         return [
-            _percent(claims["contradicted"]["value"]),
+            format_share(claims["contradicted"]["value"]),
             f"{claims['claims']:,}",
             f"{claims['supported']['count'] / one['patients']:.2f}",
-            _percent(one["evidence"]["raw"]["series"]["listed"]["value"]),
-            f"{second['false']:,} of {second['claims']:,} ({_percent(second['false_rate'])})",
+            format_share(one["evidence"]["raw"]["series"]["listed"]["value"]),
+            f"{second['false']:,} of {second['claims']:,} ({format_share(second['false_rate'])})",
             f"{one['characters']['free']:.0f}",
             f"{one['micro_f1']:.3f}",
         ]
@@ -227,28 +235,23 @@ def pretrained(result: Result) -> str:
         + [format_difference(result["differences"][f"full_minus_{name}"]["micro_f1"]) for name in list(names)[1:]],
     )
 
-    def texts(title: str, cell: Callable[[Result], str]) -> list[str]:
-        return [title, *(cell(models[name]["rationale"]) for name in ("full", "tiny")), NOTHING]
-
-    for text, how in (("raw", "as written"), ("shown", "as shown")):
+    written = [models[name]["rationale"] for name in ("full", "tiny")]
+    for text, how in TEXTS.items():
+        claims = [one["claims"][text]["data"] for one in written]
+        cited = [one["evidence"][text] for one in written]
         rows += [
-            texts(
-                f"claims about the data, {how}", lambda one, text=text: f"{one['claims'][text]['data']['claims']:,}"
-            ),
-            texts(
-                f"contradicted, {how}",
-                lambda one, text=text: format_percent(one["claims"][text]["data"]["contradicted"]),
-            ),
-            texts(
-                f"evidence in the note cited, {how}",
-                lambda one, text=text: format_percent(one["evidence"][text]["note"]["present"]),
-            ),
-            texts(
-                f"evidence in the series cited, {how}",
-                lambda one, text=text: format_percent(one["evidence"][text]["series"]["present"]),
+            [f"claims about the data, {how}", *(f"{one['claims']:,}" for one in claims), NOTHING],
+            [f"contradicted, {how}", *(format_percent(one["contradicted"]) for one in claims), NOTHING],
+            *(
+                [
+                    f"evidence in the {where} cited, {how}",
+                    *(format_percent(one[where]["present"]) for one in cited),
+                    NOTHING,
+                ]
+                for where in ("note", "series")
             ),
         ]
-    rows.append(texts("sentences withheld", lambda one: format_percent(one["sentences"]["withheld"])))
+    rows.append(["sentences withheld", *(format_percent(one["sentences"]["withheld"]) for one in written), NOTHING])
     return markdown_table(
         [f"{result['held_out']['subjects']:,} patients, texts of {result['texts']}", *names.values()], rows
     )
@@ -277,10 +280,6 @@ def filled(page: str) -> str:
         return f"{found['begin']}{content.strip()}\n{found['end']}"
 
     return MARKED.sub(table, page)
-
-
-def _percent(value: float | None, places: int = 1) -> str:
-    return NOTHING if value is None else f"{100 * value:.{places}f} %"
 
 
 def main() -> None:

@@ -36,8 +36,6 @@ from trainers.phases import PHASES
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "pretrained.json"
-SYSTEMS = ("full", "tiny", "gradient_boosting")
-"""The pretrained model, the quickstart's and boosting, as `compare_systems` has them."""
 RATIONALE = ("claims", "evidence", "findings", "consistency", "length", "sentences", "rouge", "bleu", "examples")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainers.formatting import format_percent, format_score, markdown_table
+from trainers.formatting import format_percent, format_score, format_share, markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -122,10 +122,10 @@ def _units(part: Mapping[str, Any] | None) -> str:
             [
                 f"{one['name']} ({one['unit']})",
                 f"{one['used']:,} of {one['rows']:,}",
-                _percent(one["stays_with_a_value"]),
+                format_share(one["stays_with_a_value"]),
                 f"{quantiles['0.01']:g} – {quantiles['0.5']:g} – {quantiles['0.99']:g}",
                 "–" if normal is None else f"{normal[0]:g} to {normal[1]:g}",
-                "–" if normal is None else _percent(one["share_in_normal_range"]),
+                "–" if normal is None else format_share(one["share_in_normal_range"]),
             ]
         )
     header = ["variable", "values used", "stays with one", "1 % – median – 99 %", "normal range", "within it"]
@@ -181,8 +181,8 @@ def _rationales(part: Mapping[str, Any] | None) -> str:
     return (
         f"\nRationales about {part['stays']} test stays, from the series alone, as the model writes them freely and "
         "as they are shown (written under constraints, checked, withheld where they do not hold; "
-        f"[how](verification.md)). What holds on synthetic patients holds here: {_percent(written['value'])} of the "
-        f"claims are contradicted as written, {_percent(shown['value'])} as shown.\n\n"
+        f"[how](verification.md)). What holds on synthetic patients holds here: {format_share(written['value'])} of "
+        f"the claims are contradicted as written, {format_share(shown['value'])} as shown.\n\n"
         f"{markdown_table(['', 'as written', 'as shown'], rows)}\n"
     )
 
@@ -272,12 +272,12 @@ def _notes(result: Mapping[str, Any] | None) -> str:
         row(
             "characters under a known heading, an unknown one, none",
             lambda one: ", ".join(
-                _percent(one["sections"]["share_of_characters"][kind]) for kind in ("known", "unknown", "preamble")
+                format_share(one["sections"]["share_of_characters"][kind]) for kind in ("known", "unknown", "preamble")
             ),
         ),
         row(
             "share that the policy `admission` shows (median)",
-            lambda one: _percent(one["sections"]["admission_share_of_a_note"]["median"]),
+            lambda one: format_share(one["sections"]["admission_share_of_a_note"]["median"]),
         ),
         row("nothing of it shown", lambda one: f"{one['sections']['admission_part_is_empty']:,}"),
         row(
@@ -298,7 +298,7 @@ def _notes(result: Mapping[str, Any] | None) -> str:
                 f"read whole at {length.partition(',')[0] if 'quick' in length else '1,475 tokens'}",
                 lambda one, length=length: (
                     f"{one['reading'][length]['read_whole']:,}, median share "
-                    f"{_percent(one['reading'][length]['share_read']['median'])}"
+                    f"{format_share(one['reading'][length]['share_read']['median'])}"
                 ),
             )
             for length in lengths
@@ -315,7 +315,7 @@ def _notes(result: Mapping[str, Any] | None) -> str:
         ),
         row(
             "words that the quickstart's tokenizer holds whole (median)",
-            lambda one: _percent(one["reading"]["words_that_one_token_holds"]["median"]),
+            lambda one: format_share(one["reading"]["words_that_one_token_holds"]["median"]),
         ),
         row("claims contradicted, as written", claims("as written")),
         row("claims contradicted, as shown", claims("as shown")),
@@ -329,10 +329,6 @@ def _notes(result: Mapping[str, Any] | None) -> str:
         "quickstart's model has never seen such notes: its tokenizer cuts most of their words into pieces, which the "
         "answer to such a patient says as a warning.\n"
     )
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
 
 
 def _opposite(found: Mapping[str, Any]) -> dict[str, Any]:

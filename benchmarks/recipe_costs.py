@@ -15,8 +15,7 @@ downloaded or trained.
   precision. Evaluation, in which texts are generated, is not included.
 
 `--check` trains one step of two small backbones with random weights on this machine, and compares the growth of the
-process with the estimate. `python benchmarks/docs_tables.py` writes the
-table in docs/recipes.md from the result.
+process with the estimate. `python benchmarks/docs_tables.py` writes the table in docs/recipes.md from the result.
 """
 
 from __future__ import annotations

@@ -74,3 +74,8 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         assert process.poll() is None, process.communicate()[1][-1500:]
         assert time.monotonic() < deadline, f"{path} never appeared"
         time.sleep(0.02)
+
+
+def children_of(process: int) -> list[int]:
+    """The numbers of the processes that a process has started from its main thread."""
+    return [int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()]

@@ -24,6 +24,11 @@ def format_difference(interval: Mapping[str, float]) -> str:
     return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
+def format_share(value: float | None, places: int = 1) -> str:
+    """A share in per cent, without an interval: "36.4 %"; a dash where it is undefined."""
+    return NOTHING if value is None else f"{100 * value:.{places}f} %"
+
+
 def format_percent(quotient: Mapping[str, Any]) -> str:
     """A share in per cent with its interval: "36.4 % (35.3 to 37.6)"."""
     if quotient["value"] is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinragen.guarantee.trials import GUARDED
-from trainers.formatting import markdown_table
+from trainers.formatting import format_share, markdown_table
 
 HEADER = (
     "Bound on the risk",
@@ -50,16 +50,12 @@ def _row(entry: Mapping[str, Any], where: str) -> list[str]:
             f"not answerable here, because {entry['calibration_patients']} patients are too few: it takes "
             f"{entry['needed']}"
         )
-        return [bound, _percent(entry["base"]), reason, "", ""]
+        return [bound, format_share(entry["base"]), reason, "", ""]
     risk = entry["risk"]
     return [
         bound,
-        _percent(entry["base"]),
-        f"{_percent(risk['value'])} ± {100 * risk['standard_error']:.2f}",
-        _percent(entry["exceeded"]),
-        _percent(entry["flagged"]),
+        format_share(entry["base"]),
+        f"{format_share(risk['value'])} ± {100 * risk['standard_error']:.2f}",
+        format_share(entry["exceeded"]),
+        format_share(entry["flagged"]),
     ]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

@@ -24,7 +24,6 @@ class ServiceConfig:
     queue: int = setting(
         256, help="Patients that may wait; further requests are refused with 503.", unit="patients", at_least=1
     )
-
     processes: int = setting(
         1, help="Processes that share every batch, each with the model in its memory.", unit="processes", at_least=1
     )

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
-from itertools import pairwise
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers.utils.logging import disable_progress_bar
 
@@ -98,10 +98,8 @@ class Processes:
 
 def _shares(patients: Sequence[Patient], count: int) -> list[Sequence[Patient]]:
     """At most so many consecutive parts, none of them empty, whose sizes differ by one at most."""
-    parts = max(1, min(count, len(patients)))
-    size, larger = divmod(len(patients), parts)
-    ends = [part * size + min(part, larger) for part in range(parts + 1)]
-    return [patients[begin:end] for begin, end in pairwise(ends)]
+    parts = np.array_split(np.arange(len(patients)), max(1, min(count, len(patients))))
+    return [[patients[place] for place in part] for part in parts]
 
 
 def _begin(threads: int, gap_closed: bool) -> None:

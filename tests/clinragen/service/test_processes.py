@@ -12,6 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
+from command_line import children_of
+from demo_server import wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,7 +127,7 @@ def test_none_outlives_the_first(small_model: Path, tmp_path: Path) -> None:
     first = subprocess.Popen([sys.executable, str(script), str(small_model)], stdout=subprocess.PIPE, text=True)
     assert first.stdout is not None
     assert first.stdout.readline() == "ready\n"
-    others = _children(first.pid)
+    others = children_of(first.pid)
     assert others
     first.kill()
     first.wait()
@@ -133,18 +135,14 @@ def test_none_outlives_the_first(small_model: Path, tmp_path: Path) -> None:
         _until_gone(other)
 
 
-def _children(number: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
-
-
 def _until_gone(number: int) -> None:
-    for _ in range(300):
-        try:
-            state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return
-        # Ended, though nobody has asked how.
-        if state == "Z":
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"process {number} goes on")
+    wait_until(lambda: _over(number), 30)
+
+
+def _over(number: int) -> bool:
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+    # Ended, though nobody has asked how.
+    return state == "Z"

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import SCRIPT, fails_with_one_line, in_process
+from command_line import SCRIPT, children_of, fails_with_one_line, in_process
+from demo_server import wait_until
 
 from clinragen.checking.render_json import schema
 from clinragen.export.result import explanation_result
@@ -197,17 +197,13 @@ def test_several_processes_answer_as_one_does_and_end_together(
 ) -> None:
     patients = [{"note": f"{NOTE}- item {number}\n"} for number in range(5)]
     running = start(small_model, tmp_path, "--processes", "2")
-    others = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    others = children_of(running.process.pid)
     assert others
     found = running.call("POST", "/explain", {"patients": patients})
     assert found[:2] == served.call("POST", "/explain", {"patients": patients})[:2]
     running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(timeout=20) == -signal.SIGTERM
-    for _ in range(200):
-        if not any(Path(f"/proc/{other}").exists() for other in others):
-            break
-        time.sleep(0.1)
-    assert not any(Path(f"/proc/{other}").exists() for other in others)
+    wait_until(lambda: not any(Path(f"/proc/{other}").exists() for other in others), 20)
     assert running.errors.read_text().count("\n") == 1
 
 
