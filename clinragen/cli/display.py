@@ -91,6 +91,7 @@ class _Log:
         self._console = console
         self._label = ""
         self._work: tuple[float, str] | None = None
+        self._done = 0.0
 
     def begin(self, label: str) -> None:
         self._label, self._work = label, None
@@ -100,10 +101,11 @@ class _Log:
         if not progress.total:
             return
         work = (progress.total, progress.unit)
-        if work != self._work:
+        if work != self._work or progress.done < self._done:
             # Another part of the stage, or a resumed one, whose first amount took no time.
             self._work, self._start, self._first = work, time.monotonic(), progress.done
             self._said = int(10 * progress.done / progress.total)
+        self._done = progress.done
         tenths = int(10 * progress.done / progress.total)
         if tenths <= self._said or progress.done >= progress.total:
             return

@@ -10,7 +10,7 @@ import numpy as np
 
 from clinragen.claims.check import Checking
 from clinragen.evaluation.bootstrap import LEVEL, RESAMPLES, SEED, Bootstrap, defined_interval
-from clinragen.evaluation.generate import require_vocabulary
+from clinragen.evaluation.examples import require_vocabulary
 from clinragen.interventions.alignment import align, attention_on_terms, mean_attention, terms_of
 from clinragen.interventions.asking import Answers, Asker
 from clinragen.interventions.attributions import reason_against, weigh

@@ -24,7 +24,7 @@ def run(config: InterventionsConfig, inputs: Mapping[str, Any], output: Path, re
     knowledge base from the cohort's own definitions. With the input `truth`, the folder of the synthetic hospital
     that the cohort comes from, causes that are known are removed; no model reads it.
     """
-    from clinragen.evaluation.generate import require_vocabulary
+    from clinragen.evaluation.examples import require_vocabulary
     from clinragen.interventions.run import Asked, run_interventions
     from clinragen.knowledge.reader import KNOWLEDGE
     from clinragen.pipeline.tables_folder import tables_of

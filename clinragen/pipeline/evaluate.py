@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 OTHER_INPUTS = ("cohort", "knowledge", "truth")
 """Inputs besides the models."""
+ANSWERS = "answers"
+"""Folder in the output with the answers of finished batches, until the evaluation is over."""
 ZERO_SHOT_READS = ("note", "lab_hours", "lab_values", "lab_observed")
 """Columns that a language model is shown."""
 
@@ -34,8 +37,9 @@ def run(
     without it, from the cohort's own definitions. With the input `truth`, the folder of the synthetic hospital that
     the cohort comes from, omissions are counted against what is true; no model reads it.
 
-    What the baselines gave is kept beside `output`, and used again while cohort, setting and code are the same; so are
-    the answers of a language model that is asked without training.
+    The answers of finished batches are kept in `output` until all is written, and an interrupted evaluation goes on
+    from them. What the baselines gave is kept beside `output`, and used again while cohort, setting and code are the
+    same; so are the answers of a language model that is asked without training.
 
     Several `processes` share the examples; the first one scores and writes.
     """
@@ -54,7 +58,14 @@ def run(
         systems = dict(in_order(systems_alone(systems[MAIN]) | systems))
     with cpu_threads(config.cpu_threads):
         answers = answer_systems(
-            cohort, systems, config, checking=checking, truth=truth, processes=processes, report=report
+            cohort,
+            systems,
+            config,
+            checking=checking,
+            truth=truth,
+            processes=processes,
+            kept=output / ANSWERS,
+            report=report,
         )
     if processes.first:
         kept = kept_beside(output, ".baselines")
@@ -65,6 +76,7 @@ def run(
             baselines["zero_shot"] = _zero_shot(config.zero_shot, scored, journal_folder(output), report)
         results = Results(answers, baselines)
         score_answers(output, cohort, results, config, checking=checking, truth=truth, curves=curves, report=report)
+        shutil.rmtree(output / ANSWERS)
 
 
 def _zero_shot(config: LLMConfig, scored: ScoredCohort, journal: Path, report: Report) -> BaselineAnswers:

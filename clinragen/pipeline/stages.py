@@ -26,6 +26,7 @@ EVALUATE = StageKind(
     f"{ROOM}.evaluate",
     # A phase that stands for no system has only its training curve shown.
     reads={"truth": (f"*{TRUTH}",)} | {phase.name: ("curve.json",) for phase in PHASES if phase.system is None},
+    resumes=True,
     together=True,
 )
 PUBLISH = StageKind(

@@ -24,8 +24,8 @@ from clinragen.service.batches import Batches, ClosedError, QueueFullError
 from clinragen.service.config import HEALTH, ServiceConfig
 from clinragen.service.json_answers import Json, json_refusals, refusal
 from clinragen.service.patients import read_patient
-from clinragen.service.processes import Processes
 from clinragen.service.schema import CheckRequest, ExplainRequest, Health, Refused
+from clinragen.service.workers import Workers
 from modeling_clinragen.errors import ClinRaGenError, SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
@@ -51,30 +51,28 @@ class Service(FastAPI):
         return self.openapi_schema
 
 
-def guarded_app(
-    explainer: Explainer, config: ServiceConfig, access: Access, processes: Processes | None = None
-) -> App:
+def guarded_app(explainer: Explainer, config: ServiceConfig, access: Access, workers: Workers | None = None) -> App:
     """The application that answers whom `access` lets in, and all others with a line of JSON; see `service_app`."""
-    return json_refusals(Guard(service_app(explainer, config, processes), access))
+    return json_refusals(Guard(service_app(explainer, config, workers), access))
 
 
-def service_app(explainer: Explainer, config: ServiceConfig, processes: Processes | None = None) -> FastAPI:
+def service_app(explainer: Explainer, config: ServiceConfig, workers: Workers | None = None) -> FastAPI:
     """The application, without anything that keeps others out.
 
     Args:
         explainer: The model.
         config: How requests are answered.
-        processes: Those that explain, which end with the application; by default this one alone.
+        workers: Those that explain, which end with the application; by default this one alone.
     """
-    batches = Batches((processes or explainer).explain_many, config.batch_size, config.queue)
+    batches = Batches((workers or explainer).explain_many, config.batch_size, config.queue)
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
         batches.open()
         yield
         await batches.close()
-        if processes is not None:
-            processes.close()
+        if workers is not None:
+            workers.close()
 
     app = Service(
         title="ClinRaGen",

@@ -103,13 +103,13 @@ def serve_model(
                 "the service needs fastapi and uvicorn; install them with `pip install 'clinragen[serve]'`"
             ) from error
         from clinragen.inference import Explainer
-        from clinragen.service.processes import Processes
+        from clinragen.service.workers import Workers
 
         explainer = Explainer.from_pretrained(model, explain)
         own = Access.of_this_machine(taken.getsockname()[1])
         origins = own.origins | {f"https://{name}" for name in names}
         access = ServiceAccess(origins, token if token is not None else secrets.token_urlsafe(32), own.cookie)
-        processes = Processes(explainer, model, explain, config.processes)
+        workers = Workers(explainer, model, explain, config.processes)
         taken.listen()
         host, port = taken.getsockname()[:2]
         shown = "" if token is not None else f"Authorization: Bearer {access.token}\n"
@@ -118,4 +118,4 @@ def serve_model(
         )
         sys.stdout.flush()
         with suppress(KeyboardInterrupt):
-            run_server(guarded_app(explainer, config, access, processes), taken, patience=PATIENCE)
+            run_server(guarded_app(explainer, config, access, workers), taken, patience=PATIENCE)

@@ -15,7 +15,7 @@ from made_up_cohort import ABOUT_NOTES, SIZES, checking_of, make_cohort
 from clinragen.evaluation import answers
 from clinragen.evaluation.baselines.logistic import LogisticBaseline
 from clinragen.evaluation.config import EvaluateConfig
-from clinragen.evaluation.generate import count_cut, generate_texts
+from clinragen.evaluation.examples import count_cut
 from clinragen.evaluation.run import evaluate_systems
 from clinragen.evaluation.scoring import VERIFIED_NOTICE
 from clinragen.evaluation.systems import System, in_order, system_name, systems_of
@@ -123,9 +123,13 @@ def test_progress_counts_the_examples_of_all_systems(evaluated: tuple[Path, list
     _, reported = evaluated
     counted = [progress for progress in reported if progress.unit == "examples"]
     # Each system generates freely and then with every sentence checked.
-    assert [progress.done for progress in counted] == [8 * one + done for one in range(6) for done in (3, 6, 8)]
-    assert {progress.total for progress in counted} == {48}
-    assert [progress.remark for progress in counted[::6]] == ["full model", "note only", "labs only"]
+    passes = [
+        f"{name}: {texts}" for name in ("full model", "note only", "labs only") for texts in ("texts", "checked texts")
+    ]
+    assert [(progress.remark, progress.done) for progress in counted] == [
+        (one, done) for one in passes for done in (3, 6, 8)
+    ]
+    assert {progress.total for progress in counted} == {8}
 
 
 def test_a_raw_evaluation_says_nothing_of_checks_and_credentialed_results_are_private(
@@ -167,9 +171,7 @@ def test_claims_are_scored_in_a_vocabulary_of_ones_own(
 ) -> None:
     systems = systems_of({"full": save_model(tmp_path / "model", lactate_vocabulary)})
     written = "### Disease Diagnosed: Shock. ### Rationale: Lactate was measured. Lactate was not measured."
-    monkeypatch.setattr(
-        answers, "generate_texts", lambda model, processor, examples, *_, **__: [written] * len(examples)
-    )
+    monkeypatch.setattr(answers, "write_targets", lambda model, processor, patients, **_: [written] * len(patients))
     metrics = evaluate_systems(
         tmp_path / "out",
         make_cohort(lactate_vocabulary),
@@ -190,9 +192,7 @@ def test_omissions_are_counted_against_the_truth_of_the_hospital(
     cohort = make_cohort(vocabulary)
     named = vocabulary.diseases[0]
     written = f'### Disease Diagnosed: {named.name}. ### Rationale: "Dyspnea" supports {named.name}.'
-    monkeypatch.setattr(
-        answers, "generate_texts", lambda model, processor, examples, *_, **__: [written] * len(examples)
-    )
+    monkeypatch.setattr(answers, "write_targets", lambda model, processor, patients, **_: [written] * len(patients))
     evidence = {key: TrueEvidence(("Dyspnea",), ()) for key in (named.key, vocabulary.diseases[1].key)}
 
     def scored(folder: str, stays: list[int]) -> Any:
@@ -221,7 +221,7 @@ def test_a_cohort_of_another_vocabulary_is_refused_before_anything_is_generated(
     def generated(*_: Any, **__: Any) -> list[str]:
         raise AssertionError("generated although the vocabularies differ")
 
-    monkeypatch.setattr(answers, "generate_texts", generated)
+    monkeypatch.setattr(answers, "write_targets", generated)
     first, second, *others = vocabulary.variables
     swapped = replace(vocabulary, variables=(second, first, *others))
     with pytest.raises(SettingsError) as refused:
@@ -246,16 +246,6 @@ def test_notes_that_are_not_read_whole_are_counted(vocabulary: Vocabulary, make_
     assert 0 < cut.examples < len(test)
     # The marker of a series takes some of the room.
     assert count_cut(processor, test, labs=True).tokens_read < cut.tokens_read
-
-
-def test_generation_refuses_examples_of_another_vocabulary(
-    vocabulary: Vocabulary, make_model: Any, make_processor: Any
-) -> None:
-    fewer = replace(vocabulary, diseases=vocabulary.diseases[:-1])
-    model = make_model("bart")
-    model.generate = None
-    with pytest.raises(SettingsError, match="different diseases"):
-        generate_texts(model, make_processor(), make_cohort(fewer)["test"], fewer)
 
 
 def test_what_cannot_be_evaluated_is_refused(

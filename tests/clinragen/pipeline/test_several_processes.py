@@ -12,11 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from clinragen.evaluation.answers import own_rows
 from clinragen.pipeline import train
 from clinragen.pipeline.stage import Stage, StageKind
 from clinragen.pipeline.synthesize import SynthesizeConfig
@@ -174,24 +171,6 @@ def test_a_follower_does_what_it_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     assert stage.run()
     assert seen == [tmp_path]
     assert list(tmp_path.iterdir()) == []
-
-
-@given(
-    sizes=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=40),
-    batch=st.integers(1, 7),
-    count=st.integers(1, 5),
-)
-def test_every_row_has_one_process_and_the_batch_that_it_would_have_alone(
-    sizes: list[tuple[int, int]], batch: int, count: int
-) -> None:
-    def batches(rows: list[int]) -> list[tuple[int, ...]]:
-        order = sorted(rows, key=lambda row: sizes[row])
-        return [tuple(order[start : start + batch]) for start in range(0, len(order), batch)]
-
-    shares = [own_rows(sizes, batch, Processes(rank, count)) for rank in range(count)]
-    assert sorted(row for rows in shares for row in rows) == list(range(len(sizes)))
-    assert sorted(one for rows in shares for one in batches(rows)) == sorted(batches(list(range(len(sizes)))))
-    assert max(map(len, shares)) - min(map(len, shares)) <= batch
 
 
 @pytest.mark.parametrize(

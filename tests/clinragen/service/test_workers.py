@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from clinragen.claims.sentences import Patient
 from clinragen.explain_config import ExplainConfig
 from clinragen.inference import Explainer, Explanation
-from clinragen.service import processes
-from clinragen.service.processes import Processes
+from clinragen.service import workers
+from clinragen.service.workers import Workers
 from modeling_clinragen.errors import InputDataError, StageError
 
 CONFIG = ExplainConfig()
@@ -30,10 +30,10 @@ import sys, time
 from pathlib import Path
 from clinragen.explain_config import ExplainConfig
 from clinragen.inference import Explainer
-from clinragen.service.processes import Processes
+from clinragen.service.workers import Workers
 if __name__ == "__main__":
     model = Path(sys.argv[1])
-    two = Processes(Explainer.from_pretrained(model), model, ExplainConfig(), 2)
+    two = Workers(Explainer.from_pretrained(model), model, ExplainConfig(), 2)
     print("ready", flush=True)
     time.sleep(600)
 """
@@ -45,13 +45,13 @@ def patients(small_explainer: Explainer) -> list[Patient]:
 
 
 @pytest.fixture(scope="module")
-def two(small_explainer: Explainer, small_model: Path) -> Iterator[Processes]:
-    both = Processes(small_explainer, small_model, CONFIG, 2)
+def two(small_explainer: Explainer, small_model: Path) -> Iterator[Workers]:
+    both = Workers(small_explainer, small_model, CONFIG, 2)
     yield both
     both.close()
 
 
-def process_of(both: Processes) -> int:
+def process_of(both: Workers) -> int:
     """The other process."""
     (other,) = both._others
     return other.submit(os.getpid).result()
@@ -59,7 +59,7 @@ def process_of(both: Processes) -> int:
 
 @given(patients=st.lists(st.integers(), max_size=40), count=st.integers(1, 9))
 def test_shares_are_all_patients_in_order_and_even(patients: list[int], count: int) -> None:
-    shares = processes._shares(patients, count)
+    shares = workers._shares(patients, count)
     assert [one for share in shares for one in share] == patients
     sizes = [len(share) for share in shares]
     assert len(sizes) <= count
@@ -67,9 +67,7 @@ def test_shares_are_all_patients_in_order_and_even(patients: list[int], count: i
     assert not patients or min(sizes) >= 1
 
 
-def test_two_processes_explain_as_one_does(
-    two: Processes, small_explainer: Explainer, patients: list[Patient]
-) -> None:
+def test_two_processes_explain_as_one_does(two: Workers, small_explainer: Explainer, patients: list[Patient]) -> None:
     assert process_of(two) != os.getpid()
     for some in (patients[:1], patients[:2], patients):
         found, alone = two.explain_many(some), small_explainer.explain_many(some)
@@ -79,7 +77,7 @@ def test_two_processes_explain_as_one_does(
     assert two.explain_many([]) == []
 
 
-def test_a_process_that_ended_meanwhile_is_replaced(two: Processes, patients: list[Patient]) -> None:
+def test_a_process_that_ended_meanwhile_is_replaced(two: Workers, patients: list[Patient]) -> None:
     before = process_of(two)
     os.kill(before, signal.SIGKILL)
     _until_gone(before)
@@ -88,7 +86,7 @@ def test_a_process_that_ended_meanwhile_is_replaced(two: Processes, patients: li
 
 
 def test_what_a_process_was_at_when_it_ended_is_done_by_the_next(
-    two: Processes, small_explainer: Explainer, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
+    two: Workers, small_explainer: Explainer, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (other,) = two._others
     before = process_of(two)
@@ -109,7 +107,7 @@ def test_what_a_process_was_at_when_it_ended_is_done_by_the_next(
 
 def test_another_process_says_why_it_cannot_load_the_model(small_explainer: Explainer, tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match="there is no such folder"):
-        Processes(small_explainer, tmp_path / "gone", CONFIG, 2)
+        Workers(small_explainer, tmp_path / "gone", CONFIG, 2)
 
 
 def test_too_little_memory_for_so_many_is_one_line(
@@ -118,7 +116,7 @@ def test_too_little_memory_for_so_many_is_one_line(
     # Python itself ends at once, as where memory is short.
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     with pytest.raises(StageError, match="2 models may need more memory than there is: give fewer --processes"):
-        Processes(small_explainer, small_model, CONFIG, 2)
+        Workers(small_explainer, small_model, CONFIG, 2)
 
 
 def test_none_outlives_the_first(small_model: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from trainers.device import cpu_threads
 _log = logging.getLogger(__name__)
 
 
-class Processes:
+class Workers:
     """Explains batches in this process and in others, each of which gets an even share of the patients.
 
     Args:
