@@ -90,7 +90,7 @@ def test_another_pass_has_results_of_its_own(tmp_path: Path) -> None:
 
 def test_what_is_damaged_or_of_other_examples_is_done_again(tmp_path: Path) -> None:
     SharedBatches(2, folder=tmp_path).work("a", SIZES, Work())
-    (tmp_path / "a" / "1.json").write_text('{"examples": [0, 4], "resul')
+    (tmp_path / "a" / "1.json").write_text('{"examples": [0, 4], "res')
     again = Work()
     assert SharedBatches(2, folder=tmp_path).work("a", SIZES, again).results == [0, 10, 20, 30, 40]
     assert again.asked == [[0, 4]]
