@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -118,11 +119,15 @@ class _Log:
 
 def quiet_libraries() -> None:
     """Switch off the libraries' own bars and chatter; warnings about our own calls are caught by the tests."""
-    from transformers.utils import logging as transformers_logging
-
-    # By its variable, which it reads when it is imported: one patient needs no datasets, whose import takes a second.
+    # By the variables that they read when they are imported: not every command needs them, and their import takes a
+    # second.
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if "transformers" in sys.modules:
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()
+        transformers_logging.set_verbosity_error()
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=UserWarning, module="torch.*")

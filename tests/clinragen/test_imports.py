@@ -22,6 +22,21 @@ assert type(AutoProcessor.from_pretrained(folder)).__name__ == "ClinRaGenProcess
 assert type(AutoFeatureExtractor.from_pretrained(folder)).__name__ == "ClinRaGenLabFeatureExtractor"
 assert AutoModel._model_mapping[type(config)] is type(model)
 """
+BUILD = """
+import sys
+from clinragen.cli.main import app
+app(["synthesize", "--patients", "20", "--output", f"{sys.argv[1]}/hospital"], standalone_mode=False)
+words = ["build", "mimic-iv", "--root", f"{sys.argv[1]}/hospital", "--output", f"{sys.argv[1]}/cohort"]
+app([*words, "--note-policy", "admission"], standalone_mode=False)
+print("loaded:", *{"torch", "transformers", "peft"} & set(sys.modules))
+"""
+QUIET = """
+from clinragen.cli.display import quiet_libraries
+quiet_libraries()
+from huggingface_hub.utils import are_progress_bars_disabled
+from transformers.utils import logging
+print(logging.get_verbosity() == logging.ERROR, logging.is_progress_bar_enabled(), are_progress_bars_disabled())
+"""
 FIRST = "import sys\nfolder = sys.argv[1]\n"
 AUTO = (
     "from transformers import (AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForSeq2SeqLM, "
@@ -72,6 +87,15 @@ def test_the_auto_classes_know_the_model(before: str, program: str | None, folde
 )
 def test_no_order_of_imports_breaks_one(order: str, folder: Path) -> None:
     run(FIRST + order + AUTO + LOAD, folder)
+
+
+def test_building_a_cohort_loads_no_library_of_models(tmp_path: Path) -> None:
+    assert run(BUILD, tmp_path).splitlines()[-1] == "loaded:"
+
+
+@pytest.mark.parametrize("before", ["", "import transformers"])
+def test_the_command_line_silences_the_libraries_before_and_after_their_import(before: str) -> None:
+    assert run(before + QUIET).split() == ["True", "False", "True"]
 
 
 def test_the_public_names_are_listed_and_found() -> None:

@@ -31,10 +31,12 @@ def test_a_log_has_a_line_every_tenth() -> None:
 def test_each_part_of_a_stage_counts_anew_and_a_resumed_one_from_where_it_was() -> None:
     resumed = [Progress(step, 100, "steps") for step in (71, 72, 80, 81, 90)]
     other = [Progress(done, 10, "patients") for done in (1, 5, 10)]
-    assert [line.split(": ")[1].split(",")[0] for line in lines_of(*resumed, *other)] == [
+    of_that_size = [Progress(done, 10, "patients") for done in (1, 7)]
+    assert [line.split(": ")[1].split(",")[0] for line in lines_of(*resumed, *other, *of_that_size)] == [
         "80 % (80/100 steps)",
         "90 % (90/100 steps)",
         "50 % (5/10 patients)",
+        "70 % (7/10 patients)",
     ]
 
 
