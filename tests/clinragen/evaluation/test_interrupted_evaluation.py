@@ -40,14 +40,14 @@ def inputs(
     model = make_model("t5", lab_summary=True, disease_head=True, list_from="head")
     model.generation_config.max_new_tokens = 12
     model.save_pretrained(folder / "model")
-    make_processor().save_pretrained(folder / "model")
+    make_processor(max_target_tokens=24).save_pretrained(folder / "model")
     return {"cohort": folder / "cohort", "full": folder / "model"}
 
 
 @pytest.fixture
 def evaluate(inputs: dict[str, Path]) -> Callable[[Path], bool]:
     """Runs the stage into a folder."""
-    config = EvaluateConfig(baselines="light", batch_size=2, texts=2)
+    config = EvaluateConfig(baselines="light", batch_size=4, texts=1)
 
     def run(output: Path) -> bool:
         given = {role: GivenFolder(folder, role) for role, folder in inputs.items()}
