@@ -108,6 +108,8 @@ def make_processor(tiny_tokenizer: Any, vocabulary: Vocabulary) -> Callable[...,
             max_steps=64,
             patch_steps=4,
         )
+        # A random model writes until it may not any more.
+        settings = {"max_target_tokens": 96, **settings}
         return ClinRaGenProcessor(extractor, tiny_tokenizer, vocabulary=vocabulary, **settings)
 
     return build
