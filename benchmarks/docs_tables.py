@@ -234,6 +234,8 @@ def pretrained(result: Result) -> str:
         ["minus the others, paired", ""]
         + [format_difference(result["differences"][f"full_minus_{name}"]["micro_f1"]) for name in list(names)[1:]],
     )
+    own = [format_score(systems[f"{name}_decoder"]["micro_f1"]) for name in ("full", "tiny")]
+    rows.append(["micro F1 of the lists that the decoder writes itself", *own, NOTHING])
 
     written = [models[name]["rationale"] for name in ("full", "tiny")]
     for text, how in TEXTS.items():
@@ -252,6 +254,8 @@ def pretrained(result: Result) -> str:
             ),
         ]
     rows.append(["sentences withheld", *(format_percent(one["sentences"]["withheld"]) for one in written), NOTHING])
+    shares = [models[name]["seconds"]["share"] for name in ("full", "tiny")]
+    rows.append(["seconds of scoring to those of answering", *(f"{100 * share:.1f} %" for share in shares), NOTHING])
     return markdown_table(
         [f"{result['held_out']['subjects']:,} patients, texts of {result['texts']}", *names.values()], rows
     )

@@ -9,7 +9,8 @@
 Both runs have the same cohort: it is compared, and two that differ are refused. `clinragen evaluate` scores each full
 model on the whole test split and writes about the same patients; `clinragen rescore` computes every score again from
 the saved predictions, so that its share of the time is what evaluating takes on top of answering. Both are kept in
-FOLDER, and an interrupted comparison goes on. Differences are paired, over resampled patients.
+FOLDER, and an interrupted comparison goes on; the seconds are those since the last start, so that the share of one
+that was interrupted is an upper bound. Differences are paired, over resampled patients.
 benchmarks/results/pretrained.json gets scores, rationales, phases, seconds, versions, commit and machine.
 """
 
@@ -99,6 +100,7 @@ def main() -> None:
     saved = {name: read_predictions(given.work / name / "evaluation") for name in runs}
     sources = {"full": ("full", "full"), "tiny": ("tiny", "full"), "gradient_boosting": ("full", "gradient_boosting")}
     lists = {name: saved[run].diagnoses[system] for name, (run, system) in sources.items()}
+    lists |= {f"{name}_decoder": saved[name].diagnoses["full_decoder"] for name in runs}
     probabilities = {name: saved[run].probabilities["test"][system] for name, (run, system) in sources.items()}
     compared = compare_systems(
         label_matrix(test),
