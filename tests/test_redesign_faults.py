@@ -47,7 +47,6 @@ FAULTS: dict[str, tuple[str, tuple[str, ...]]] = {
             f"{VOCABULARIES}::test_a_trainer_checks_what_a_split_shows_of_its_vocabulary",
             f"{VOCABULARIES}::test_a_parent_refuses_other_diseases_and_another_range_set",
             f"{EVALUATION}::test_a_cohort_of_another_vocabulary_is_refused_before_anything_is_generated",
-            f"{EVALUATION}::test_a_cohort_of_another_vocabulary_is_refused_before_anything_is_generated",
             "clinragen/test_inference.py::test_a_series_of_another_vocabulary_is_refused_with_both_lists",
             "clinragen/demo/test_page.py::test_a_cohort_of_another_vocabulary_is_refused",
         ),
