@@ -255,7 +255,7 @@ def pretrained(result: Result) -> str:
         ]
     rows.append(["sentences withheld", *(format_percent(one["sentences"]["withheld"]) for one in written), NOTHING])
     shares = [models[name]["seconds"]["share"] for name in ("full", "tiny")]
-    rows.append(["seconds of scoring to those of answering", *(f"{100 * share:.1f} %" for share in shares), NOTHING])
+    rows.append(["seconds of scoring to those of answering", *map(format_share, shares), NOTHING])
     return markdown_table(
         [f"{result['held_out']['subjects']:,} patients, texts of {result['texts']}", *names.values()], rows
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 from datasets import Dataset
 
 from clinragen.claims.check import Checking
 from dataset_builder.contract.cohort_splits import CohortSplits
+from dataset_builder.contract.definitions import shipped_definitions, write_definitions
 from dataset_builder.contract.schema import example_features
+from dataset_builder.storage.files import write_json
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 ABOUT_NOTES = "The notes are structured text."
@@ -62,6 +66,15 @@ def make_cohort(vocabulary: Vocabulary, **provenance: Any) -> CohortSplits:
         splits[name] = Dataset.from_list(rows, features=example_features(vocabulary))
         first += size
     return CohortSplits(splits, {**OPEN, **provenance}, vocabulary)
+
+
+def write_cohort(folder: Path, cohort: CohortSplits) -> None:
+    """Write a cohort as a cohort folder has it, with the shipped definitions."""
+    (folder / "data").mkdir(parents=True)
+    for name, split in cohort.items():
+        pq.write_table(split.data.table, folder / "data" / f"{name}.parquet")
+    write_definitions(folder, shipped_definitions())
+    write_json(folder / "provenance.json", cohort.provenance)
 
 
 def checking_of(vocabulary: Vocabulary, range_set: str = "clinical") -> Checking:

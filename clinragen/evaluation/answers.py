@@ -137,7 +137,6 @@ class _Work:
                     "the other patients have no list; leave texts out"
                 )
             others = self._listed_by_decoder(system, model, processor)
-        # Before processes wait for each other: only the work counts.
         texts, cost = self._texts(system, model, processor)
         parsed = [processor.parse(text) for text in texts]
         rationales = [answer.rationale if answer.problem is None else None for answer in parsed]
@@ -173,57 +172,58 @@ class _Work:
         """The head's answers about the test split, and about the validation split for those who calibrate by it."""
 
         def probabilities(split: str) -> np.ndarray:
-            patients = self._shown(system, split)
+            found = self._pass(
+                system,
+                f"{split} diagnoses",
+                shown[split],
+                sizes_of(self.cohort[split]),
+                lambda batch: diagnose_patients(model, processor, batch).tolist(),
+            )
+            return np.array(found.results).reshape(len(shown[split]), len(self.cohort.vocabulary.diseases))
 
-            def diagnose(rows: list[int]) -> list[Any]:
-                found: list[Any] = diagnose_patients(model, processor, [patients[row] for row in rows]).tolist()
-                return found
-
-            found = self._work(system, f"{split} diagnoses", sizes_of(self.cohort[split]), diagnose)
-            return np.array(found.results).reshape(len(patients), len(self.cohort.vocabulary.diseases))
-
+        shown = {split: _shown(system, self.cohort[split]) for split in ("test", "validation")}
         test = probabilities("test")
-        modality = [processor.modality(*one) for one in self._shown(system)]
+        modality = [processor.modality(*one) for one in shown["test"]]
         listed = model.listed(torch.tensor(test, dtype=torch.float32), modality)
         thresholds = model.disease_head.thresholds.float().cpu().numpy()
         return HeadAnswers(test, probabilities("validation"), thresholds, listed)
 
     def _listed_by_decoder(self, system: System, model: Any, processor: Any) -> list[tuple[str, ...]]:
-        patients = self._shown(system)
-
-        def write(rows: list[int]) -> list[Any]:
-            return write_lists(model, processor, [patients[row] for row in rows])
-
-        found = self._work(system, "lists", sizes_of(self.cohort["test"]), write)
+        test = self.cohort["test"]
+        found = self._pass(
+            system,
+            "lists",
+            _shown(system, test),
+            sizes_of(test),
+            lambda batch: write_lists(model, processor, batch),
+        )
         return [tuple(names) for names in found.results]
 
-    def _work(
-        self, system: System, name: str, sizes: Sequence[tuple[int, int]], work: Callable[[list[int]], Sequence[Any]]
+    def _pass(
+        self,
+        system: System,
+        name: str,
+        items: Sequence[Any],
+        sizes: Sequence[tuple[int, int]],
+        work: Callable[[list[Any]], Sequence[Any]],
     ) -> Worked:
         """One pass of a system over the examples, batch by batch."""
 
         def report(progress: Progress) -> None:
             self.report(replace(progress, remark=f"{system_name(system.name).lower()}: {name}"))
 
-        return self.batches.work(f"{system.name}-{name.replace(' ', '-')}", sizes, work, report)
-
-    def _shown(self, system: System, split: str = "test") -> list[tuple[str | None, Any]]:
-        """Note and series of every example of a split as the system is shown them."""
-        examples = self.cohort[split]
-        notes = [note if system.reads_note else None for note in examples["note"]]
-        series = series_column(examples) if system.reads_labs else [None] * len(examples)
-        return list(zip(notes, series, strict=True))
+        return self.batches.work(f"{system.name}-{name.replace(' ', '-')}", items, sizes, work, report)
 
     def _texts(self, system: System, model: Any, processor: Any) -> tuple[list[str], dict[str, Any] | None]:
-        shown = self._shown(system)
-        patients = [shown[row] for row in self.rows]
-
-        def write(rows: list[int]) -> list[str]:
+        patients = _shown(system, self._written)
+        found = self._pass(
+            system,
+            "texts",
+            patients,
+            sizes_of(self._written),
             # The metrics count what is cut.
-            chosen = [patients[row] for row in rows]
-            return write_targets(model, processor, chosen, do_sample=False, num_beams=self.config.num_beams)
-
-        found = self._work(system, "texts", sizes_of(self._written), write)
+            lambda batch: write_targets(model, processor, batch, do_sample=False, num_beams=self.config.num_beams),
+        )
         cost = None
         if system.name == MAIN and self.batches.processes.first:
             own = [patients[row] for row in found.own]
@@ -238,16 +238,23 @@ class _Work:
         config = VerifyConfig(num_beams=self.config.num_beams, batch_size=self.config.batch_size)
         verifier = Verifier(model, processor, self.checking, config)
 
-        def write(rows: list[int]) -> list[Any]:
-            results = verifier.generate([patients[row] for row in rows])
+        def write(batch: list[tuple[str | None, Patient]]) -> list[Any]:
+            results = verifier.generate([patient for _, patient in batch])
             return [
-                [result.diagnoses, asdict(_verified(raw[row], result))]
-                for row, result in zip(rows, results, strict=True)
+                [result.diagnoses, asdict(_verified(text, result))]
+                for (text, _), result in zip(batch, results, strict=True)
             ]
 
-        sizes = [size_of(patient) for patient in patients]
-        found = self._work(system, "checked texts", sizes, write).results
+        items, sizes = list(zip(raw, patients, strict=True)), [size_of(patient) for patient in patients]
+        found = self._pass(system, "checked texts", items, sizes, write).results
         return [tuple(names) for names, _ in found], [Verified(**verified) for _, verified in found]
+
+
+def _shown(system: System, examples: Dataset) -> list[tuple[str | None, Any]]:
+    """Note and series of every example as the system is shown them."""
+    notes = [note if system.reads_note else None for note in examples["note"]]
+    series = series_column(examples) if system.reads_labs else [None] * len(examples)
+    return list(zip(notes, series, strict=True))
 
 
 def _patient(row: Mapping[str, Any], vocabulary: Vocabulary, system: System) -> Patient:

@@ -54,16 +54,18 @@ class SharedBatches:
     def work(
         self,
         name: str,
+        items: Sequence[Any],
         sizes: Sequence[tuple[int, int]],
-        work: Callable[[list[int]], Sequence[Any]],
+        work: Callable[[list[Any]], Sequence[Any]],
         report: Report = no_report,
     ) -> Worked:
         """The results of `work` for all examples; every process gets them all.
 
         Args:
             name: Of this pass; no two of one run have the same.
+            items: What `work` takes of each example.
             sizes: Of each example.
-            work: Called with the examples of a batch; returns one JSON-able result for each.
+            work: Called with the items of a batch; returns one JSON-able result for each.
             report: Called with the number of this process's examples that are done.
 
         Raises:
@@ -74,7 +76,7 @@ class SharedBatches:
         found: list[Any] = []
         seconds = 0.0
         for number, rows in numbered:
-            results, spent = self._batch(name, number, rows, work)
+            results, spent = self._batch(name, number, rows, items, work)
             found += results
             seconds += spent
             report(Progress(len(found), len(own), "examples"))
@@ -84,14 +86,14 @@ class SharedBatches:
         return Worked([whole[row] for row in range(len(sizes))], own, seconds)
 
     def _batch(
-        self, name: str, number: int, rows: list[int], work: Callable[[list[int]], Sequence[Any]]
+        self, name: str, number: int, rows: list[int], items: Sequence[Any], work: Callable[[list[Any]], Sequence[Any]]
     ) -> tuple[list[Any], float]:
         path = None if self.folder is None else self.folder / name / f"{number}.json"
         kept = None if path is None else _kept(path, rows)
         if kept is not None:
             return kept
         start = time.perf_counter()
-        results = list(work(rows))
+        results = list(work([items[row] for row in rows]))
         seconds = time.perf_counter() - start
         if path is not None:
             write_json(path, {"examples": rows, "results": results, "seconds": seconds})

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
-from command_line import in_process, start
-from made_up_cohort import make_cohort
+from command_line import in_process, start, wait_for
+from made_up_cohort import make_cohort, write_cohort
 
 from clinragen.evaluation import answers
 from clinragen.evaluation.config import EvaluateConfig
 from clinragen.pipeline.evaluate import ANSWERS
 from clinragen.pipeline.stage import GivenFolder, Stage
 from clinragen.pipeline.stages import EVALUATE
-from dataset_builder.contract.definitions import shipped_definitions, write_definitions
-from dataset_builder.storage.files import PARTIAL, write_json
+from dataset_builder.storage.files import PARTIAL
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
 
 PASSES = ["write_lists", "write_targets", "diagnose_patients"]
@@ -31,12 +28,7 @@ def inputs(
 ) -> dict[str, Path]:
     """A cohort, and a model whose head lists."""
     folder = tmp_path_factory.mktemp("inputs")
-    cohort = make_cohort(vocabulary)
-    (folder / "cohort" / "data").mkdir(parents=True)
-    for name, split in cohort.items():
-        pq.write_table(split.data.table, folder / "cohort" / "data" / f"{name}.parquet")
-    write_definitions(folder / "cohort", shipped_definitions())
-    write_json(folder / "cohort" / "provenance.json", cohort.provenance)
+    write_cohort(folder / "cohort", make_cohort(vocabulary))
     model = make_model("t5", lab_summary=True, disease_head=True, list_from="head")
     model.generation_config.max_new_tokens = 12
     model.save_pretrained(folder / "model")
@@ -102,12 +94,7 @@ def test_after_kill_9_the_same_command_gives_the_same_scores(inputs: dict[str, P
     words += ["--texts", "2", "--batch-size", "1", "--output"]
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     process = start(*words, killed)
-    batches = killed.with_name(killed.name + PARTIAL) / ANSWERS / "full-texts"
-    until = time.monotonic() + 120
-    while len(list(batches.glob("*.json"))) < 1:
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    wait_for(killed.with_name(killed.name + PARTIAL) / ANSWERS / "full-texts" / "0.json", process)
     process.kill()
     process.communicate()
     assert not killed.exists()

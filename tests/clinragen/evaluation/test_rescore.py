@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from command_line import fails_with_one_line, in_process
-from made_up_cohort import checking_of, make_cohort
+from made_up_cohort import checking_of, make_cohort, write_cohort
 from safetensors.numpy import load_file, save_file
 
 from clinragen.evaluation.config import EvaluateConfig, ScoreConfig
@@ -24,7 +23,6 @@ from clinragen.evaluation.run import evaluate_systems
 from clinragen.evaluation.scoring import score_predictions
 from clinragen.evaluation.systems import systems_alone, systems_of
 from clinragen.pipeline.evaluate import run as run_evaluate
-from dataset_builder.contract.definitions import shipped_definitions, write_definitions
 from dataset_builder.storage.files import read_json, write_json
 from modeling_clinragen.errors import InputDataError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
@@ -55,12 +53,7 @@ def model(make_model: Any, make_processor: Any, tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="module")
 def cohort_folder(vocabulary: Vocabulary, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cohort")
-    cohort = make_cohort(vocabulary)
-    (folder / "data").mkdir()
-    for name, split in cohort.items():
-        pq.write_table(split.data.table, folder / "data" / f"{name}.parquet")
-    write_definitions(folder, shipped_definitions())
-    write_json(folder / "provenance.json", cohort.provenance)
+    write_cohort(folder, make_cohort(vocabulary))
     return folder
 
 

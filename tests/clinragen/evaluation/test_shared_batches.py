@@ -53,11 +53,13 @@ def test_every_example_has_one_process_and_the_batch_that_it_would_have_alone(
         if count > 1:
             # The results of the others are missing here; the two-process tests of the stage have them.
             try:
-                SharedBatches(batch, Alone(rank, count)).work("a", sizes, work)
+                SharedBatches(batch, Alone(rank, count)).work("a", range(len(sizes)), sizes, work)
             except KeyError:
                 assert sum(map(len, work.asked)) < len(sizes)
         else:
-            assert SharedBatches(batch).work("a", sizes, work).results == [10 * row for row in range(len(sizes))]
+            assert SharedBatches(batch).work("a", range(len(sizes)), sizes, work).results == [
+                10 * row for row in range(len(sizes))
+            ]
     asked = [rows for work in shares for rows in work.asked]
     assert sorted(asked) == sorted(SharedBatches(batch).of(sizes))
     assert sorted(row for rows in asked for row in rows) == list(range(len(sizes)))
@@ -69,9 +71,9 @@ def test_every_example_has_one_process_and_the_batch_that_it_would_have_alone(
 def test_an_interrupted_pass_goes_on(tmp_path: Path, ends_at: int) -> None:
     batches = SharedBatches(2, folder=tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        batches.work("a", SIZES, Work(ends_at))
+        batches.work("a", range(len(SIZES)), SIZES, Work(ends_at))
     again, reported = Work(), list[Progress]()
-    done = batches.work("a", SIZES, again, reported.append)
+    done = batches.work("a", range(len(SIZES)), SIZES, again, reported.append)
     assert again.asked == BATCHES[ends_at:]
     assert done.results == [0, 10, 20, 30, 40]
     assert done.own == [1, 2, 0, 4, 3]
@@ -83,17 +85,17 @@ def test_an_interrupted_pass_goes_on(tmp_path: Path, ends_at: int) -> None:
 
 def test_another_pass_has_results_of_its_own(tmp_path: Path) -> None:
     batches, second = SharedBatches(2, folder=tmp_path), Work()
-    batches.work("a", SIZES, Work())
-    batches.work("b", SIZES, second)
+    batches.work("a", range(len(SIZES)), SIZES, Work())
+    batches.work("b", range(len(SIZES)), SIZES, second)
     assert second.asked == BATCHES
 
 
 def test_what_is_damaged_or_of_other_examples_is_done_again(tmp_path: Path) -> None:
-    SharedBatches(2, folder=tmp_path).work("a", SIZES, Work())
+    SharedBatches(2, folder=tmp_path).work("a", range(len(SIZES)), SIZES, Work())
     (tmp_path / "a" / "1.json").write_text('{"examples": [0, 4], "res')
     again = Work()
-    assert SharedBatches(2, folder=tmp_path).work("a", SIZES, again).results == [0, 10, 20, 30, 40]
+    assert SharedBatches(2, folder=tmp_path).work("a", range(len(SIZES)), SIZES, again).results == [0, 10, 20, 30, 40]
     assert again.asked == [[0, 4]]
     other = Work()
-    SharedBatches(3, folder=tmp_path).work("a", SIZES, other)
+    SharedBatches(3, folder=tmp_path).work("a", range(len(SIZES)), SIZES, other)
     assert other.asked == [[1, 2, 0], [4, 3]]
