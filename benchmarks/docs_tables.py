@@ -261,11 +261,29 @@ def pretrained(result: Result) -> str:
     )
 
 
+def extraction(result: Result) -> str:
+    """A cohort beside a bare scan of its largest table."""
+    return markdown_table(
+        ["chart events", "scan", "build", "ratio", "peak memory"],
+        [
+            [
+                f"{one['million_events']:g} million",
+                f"{one['scan_seconds']:.1f} s",
+                f"{one['build_seconds']:.1f} s",
+                f"{one['ratio']:.2f}",
+                f"{one['peak_memory_gib']:.2f} GiB",
+            ]
+            for one in result["csv.gz"]["sizes"]
+        ],
+    )
+
+
 TABLES: Mapping[str, Callable[[Result], str]] = {
     "admissions": admissions,
     "ablation": grounding,
     "clinosim": clinosim,
     "costs": recipe_costs.table,
+    "extraction": extraction,
     "preference": preference,
     "pretrained": pretrained,
     "second reading": second_reading,

@@ -157,7 +157,8 @@ def _write_examples(
     measurements, reject_log = extract_measurements(con, located, vocabulary.variables, stays, end, rejects)
     series = SeriesReader(measurements, config.grid, len(vocabulary.variables), max_steps=config.max_steps)
     if "has_events" in config.filters:
-        stays = store(con, "stays_with_events", stays.semi_join(measurements, "stay_id"))
+        measured = measurements.select("stay_id").distinct()
+        stays = store(con, "stays_with_events", stays.semi_join(measured, "stay_id"))
         filter_counts.append({"filter": "has_events", "stays": count_rows(stays)})
         refuse_empty(filter_counts, located, reject_log)
     report(Progress(0, None, "labels and notes"))

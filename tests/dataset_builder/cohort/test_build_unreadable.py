@@ -22,7 +22,7 @@ from tiny_mimic_iii import TinyMimic3
 from typer.testing import CliRunner
 
 from clinragen.cli.main import app
-from dataset_builder.cohort.cells import form_of, time_of
+from dataset_builder.cohort.cells import form_of, form_where_unreadable, time_of, typed
 from modeling_clinragen.errors import InputDataError
 
 CHART, LAB, DIAGNOSES = "icu/chartevents", "hosp/labevents", "hosp/diagnoses_icd"
@@ -385,3 +385,17 @@ def test_a_text_is_a_time_only_in_the_form_that_sources_have(texts: list[str]) -
             assert written
             assert row["time"].replace(microsecond=0) == datetime.fromisoformat(bare[:19])
         assert not re.search(r"[0-9A-Zb-ce-z]", row["form"] or "")
+
+
+@given(st.lists(st.text(" \t\n\r\v\f12.-x", max_size=6), min_size=1, max_size=40))
+@settings(max_examples=40, deadline=None)
+def test_a_cell_has_a_form_where_something_is_in_it_that_cannot_be_read(texts: list[str]) -> None:
+    table = ibis.memtable(pa.table({"text": pa.array([*texts, None], pa.string())}))
+    number = typed(table.text, "float64")
+    form = form_where_unreadable(table.text, number)
+    found = table.select("text", number=number, form=form).to_pyarrow().to_pylist()
+    for row in found:
+        bare = (row["text"] or "").strip(" \t\n\r\v\f")
+        assert (row["form"] is None) == (bare == "" or row["number"] is not None)
+        if row["form"] is not None:
+            assert row["form"] == re.sub("[0-9]", "d", re.sub("[^ -~]", "?", bare)).replace("x", "a")

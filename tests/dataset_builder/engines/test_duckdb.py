@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import ibis
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_mimic import crowd, make_cohort
 
 from dataset_builder.engines.duckdb import DuckdbEngine, open_duckdb
 
@@ -58,3 +61,23 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path, engine: DuckdbEngi
     path = tmp_path / "table.csv"
     path.write_bytes(b"first,second,third\n")
     assert read(engine, path) == []
+
+
+def test_events_are_neither_held_in_memory_nor_stripped_where_they_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = {}
+    keep = DuckdbEngine.keep
+
+    def explain_and_keep(self: DuckdbEngine, name: str, table: ibis.Table, looked_up_by: str | None) -> ibis.Table:
+        kept = keep(self, name, table, looked_up_by)  # which registers the tables in memory that it names
+        plans[name] = self._backend.con.execute(f"EXPLAIN {self._backend.compile(table)}").fetchall()[0][1]
+        return kept
+
+    monkeypatch.setattr(DuckdbEngine, "keep", explain_and_keep)
+    make_cohort("mimic-iv", crowd(3).write(tmp_path / "tables"), tmp_path / "cohort", note_policy="full")
+    plan = plans["chart_rows"]
+    sides = [match[1] for match in re.finditer(r"Join Type:\s*(\w+)", plan)]
+    assert "LEFT" in sides
+    assert "RIGHT" not in sides
+    assert "trim" not in plan.lower()
