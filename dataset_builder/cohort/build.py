@@ -41,6 +41,7 @@ from dataset_builder.storage.files import (
     require_apart,
     write_json,
 )
+from dataset_builder.storage.garbage import collected_rarely
 from dataset_builder.storage.progress import Progress, Report, no_report
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,7 @@ def _inputs(located: LocatedSource) -> list[Path]:
     return [*roots, *(path.parent for path in located.files)]
 
 
+@collected_rarely()
 def _fill(
     folder: Path, located: LocatedSource, config: CohortConfig, definitions: Definitions, report: Report
 ) -> dict[str, Any]:
