@@ -4,22 +4,25 @@
     python benchmarks/results_page.py --take runs/ablations        # keep its table under the recipe's name
     python benchmarks/results_page.py                              # write the page again
 
-With --take the table of finished runs is copied to benchmarks/results/ablations/<recipe>.json and its figure beside
-it, with the versions, commits and processors of the runs.
+With --take the table of finished runs is copied to benchmarks/results/ablations/<recipe>.json, with the versions,
+commits and processors of the runs, and its figure is drawn beside it. Lines of the table that was there stay where the
+recipe itself has the same scores in both, so that a long table can be made in several sittings; otherwise that table
+is replaced, which is printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from machine import processor
 
-from clinragen.pipeline.ablation_table import RATIONALE_COLUMNS, overview
+from clinragen.pipeline.ablation_file import REFERENCE
+from clinragen.pipeline.ablation_scores import BOOSTING
+from clinragen.pipeline.ablation_table import RATIONALE_COLUMNS, compared_lines, overview, plot_differences
 from trainers.formatting import NOTHING, format_difference, markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,12 +69,31 @@ def take(folder: Path) -> None:
     table = json.loads((folder / "ablations.json").read_text())
     records = [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*/*/run.json"))]
     commits = sorted({record["commit"] for record in records})
-    made = {"commits": commits, "versions": records[0]["versions"], "processor": processor()}
+    table["made_with"] = {"commits": commits, "versions": records[0]["versions"], "processor": processor()}
     KEPT.mkdir(parents=True, exist_ok=True)
-    name = table["recipe"]
-    (KEPT / f"{name}.json").write_text(json.dumps({**table, "made_with": made}, indent=2, sort_keys=True) + "\n")
-    if (folder / "ablations.png").is_file():
-        shutil.copy(folder / "ablations.png", KEPT / f"{name}.png")
+    kept = KEPT / f"{table['recipe']}.json"
+    if kept.is_file():
+        table = joined(json.loads(kept.read_text()), table)
+    kept.write_text(json.dumps(table, indent=2, sort_keys=True) + "\n")
+    if compared := compared_lines(table):
+        plot_differences(kept.with_suffix(".png"), compared)
+
+
+def joined(before: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table with the lines of an earlier one that it lacks, where the recipe itself has the same scores in both."""
+    earlier, new = ({line["name"]: line for line in one["lines"]} for one in (before, table))
+    if before["seeds"] != table["seeds"] or earlier[REFERENCE]["scores"] != new[REFERENCE]["scores"]:
+        print(f"{table['recipe']}: the recipe has other scores or seeds than in the table that was kept: replaced")
+        return dict(table)
+    lines = {**earlier, **new}
+    lines[BOOSTING] = lines.pop(BOOSTING)  # the last line
+    commits = sorted({*before["made_with"]["commits"], *table["made_with"]["commits"]})
+    return {
+        **table,
+        "lines": list(lines.values()),
+        "unfinished": [one for one in table["unfinished"] if one["name"] not in lines],
+        "made_with": {**table["made_with"], "commits": commits},
+    }
 
 
 def page(tables: Mapping[str, Mapping[str, Any]]) -> str:

@@ -35,13 +35,17 @@ def write_table(folder: Path, table: Mapping[str, Any]) -> None:
             write(beside)
 
     content = json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    compared = [line for line in table["lines"] if "full" in line["differences"]]
-    if compared:
-        put("png", lambda path: _plot(path, compared))
+    if compared := compared_lines(table):
+        put("png", lambda path: plot_differences(path, compared))
     else:
         (folder / f"{NAME}.png").unlink(missing_ok=True)
     put("json", lambda path: path.write_text(content, encoding="utf-8"))
     put("md", lambda path: path.write_text(as_markdown(table), encoding="utf-8"))
+
+
+def compared_lines(table: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The lines that have a difference to the recipe."""
+    return [line for line in table["lines"] if "full" in line["differences"]]
 
 
 def as_markdown(table: Mapping[str, Any]) -> str:
@@ -59,7 +63,7 @@ def as_markdown(table: Mapping[str, Any]) -> str:
         parts.append("No run is finished.")
     else:
         parts += ["## Diagnosis", markdown_table(*overview(table, tuple(systems)))]
-        if any("full" in line["differences"] for line in lines):
+        if compared_lines(table):
             parts.append(f"![Difference of every line to the recipe]({NAME}.png)")
     for system, title in systems.items():
         if shown := [line for line in lines if line["scores"].get(system)]:
@@ -134,8 +138,8 @@ def _whole(seconds: Mapping[str, Any]) -> str:
     return f"{seconds['mean']:.0f}"
 
 
-def _plot(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Differences of the full model in micro and macro F1 with their intervals, one row a line."""
+def plot_differences(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Draw differences of the full model in micro and macro F1 with their intervals, one row a line, as PNG."""
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine

@@ -7,6 +7,7 @@ import json
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from conftest import ROOT
@@ -31,6 +32,33 @@ def test_the_page_of_results_is_that_of_its_tables(monkeypatch: pytest.MonkeyPat
     }
     assert tables
     assert module.page(tables) == module.PAGE.read_text(encoding="utf-8")
+
+
+def test_a_table_made_in_several_sittings_is_one(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    module = script("results_page", monkeypatch)
+    whole = json.loads((module.KEPT / "quickstart.json").read_text())
+    lines = whole["lines"]
+    reference, *others, boosting = lines
+    assert (reference["name"], boosting["name"]) == ("reference", "gradient_boosting")
+    first = {
+        **whole,
+        "lines": [reference, *others[:3], boosting],
+        "made_with": {**whole["made_with"], "commits": ["a"]},
+    }
+    late = [{"name": one["name"], "title": one["title"], "seed": 0, "reason": "not run yet"} for one in others]
+    second = {**whole, "lines": [reference, *others[3:], boosting], "unfinished": late}
+    both = module.joined(first, second)
+    assert both["lines"] == lines
+    assert both["unfinished"] == []
+    assert both["made_with"]["commits"] == sorted({"a", *whole["made_with"]["commits"]})
+    assert module.joined(second, first)["lines"][-1] == boosting
+    assert capsys.readouterr().out == ""
+
+    changed = copy.deepcopy(second)
+    changed["lines"][0]["scores"]["full"]["micro_f1"]["mean"] += 0.001
+    for other in (changed, {**second, "seeds": [1]}):
+        assert module.joined(first, other) == other
+        assert "replaced" in capsys.readouterr().out
 
 
 def test_the_page_of_open_questions_is_that_of_its_results(monkeypatch: pytest.MonkeyPatch) -> None:
