@@ -37,6 +37,7 @@ RESULT = ROOT / "benchmarks" / "results" / "llm_teacher.json"
 LEAST_KEPT = 50
 MAX_TOKENS = 200  # of an answer; the worked examples have 60 to 90
 START_SECONDS = 120
+CACHE_BYTES = 4_000_000_000
 
 
 @contextmanager
@@ -49,6 +50,8 @@ def served(model: Path) -> Iterator[str]:
     if model.is_file():
         command = [sys.executable, "-m", "llama_cpp.server", "--model", str(model), "--n_ctx", "8192", *where]
         command += ["--n_threads", "1", "--n_threads_batch", "1", "--verbose", "false"]
+        # The prompts of R_m and R_t take turns, and each is kept; nobody reads what comes after a prompt's words.
+        command += ["--cache", "true", "--cache_size", str(CACHE_BYTES), "--logits_all", "false"]
         health = f"http://127.0.0.1:{port}/v1/models"
     else:
         command = [str(BIN / "transformers"), "serve", str(model), *where, "--device", "cpu", "--dtype", "bfloat16"]
