@@ -11,7 +11,7 @@ from datasets import Dataset
 
 from clinragen.claims.check import Checking
 from dataset_builder.contract.cohort_splits import CohortSplits
-from dataset_builder.contract.definitions import shipped_definitions, write_definitions
+from dataset_builder.contract.definitions import Definitions, shipped_definitions, write_definitions
 from dataset_builder.contract.schema import example_features
 from dataset_builder.storage.files import write_json
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
@@ -68,13 +68,16 @@ def make_cohort(vocabulary: Vocabulary, **provenance: Any) -> CohortSplits:
     return CohortSplits(splits, {**OPEN, **provenance}, vocabulary)
 
 
-def write_cohort(folder: Path, cohort: CohortSplits) -> None:
-    """Write a cohort as a cohort folder has it, with the shipped definitions."""
+def write_cohort(folder: Path, cohort: CohortSplits) -> Path:
+    """Write a cohort as a cohort folder has it, with the shipped definitions of what it has; returns the folder."""
     (folder / "data").mkdir(parents=True)
     for name, split in cohort.items():
         pq.write_table(split.data.table, folder / "data" / f"{name}.parquet")
-    write_definitions(folder, shipped_definitions())
+    shipped, own = shipped_definitions(), cohort.vocabulary
+    variables = {one.key: shipped.variables.get(one.key, {}) for one in own.variables}
+    write_definitions(folder, Definitions(own, variables, shipped.diseases))
     write_json(folder / "provenance.json", cohort.provenance)
+    return folder
 
 
 def checking_of(vocabulary: Vocabulary, range_set: str = "clinical") -> Checking:

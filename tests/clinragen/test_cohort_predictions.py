@@ -12,16 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from command_line import fails_with_one_line, in_process, start, wait_for
-from made_up_cohort import SIZES, make_cohort
+from made_up_cohort import SIZES, make_cohort, write_cohort
 from scripted_model import drafted, let_write, save_short_model
 
 from clinragen import Explainer
 from clinragen.cohort_predictions import CohortPredictConfig, explain_cohort
 from clinragen.export.result import explanation_result
-from dataset_builder.contract.definitions import Definitions, write_definitions
 from dataset_builder.contract.lab_series import LabSeries
 from dataset_builder.contract.schema import load_examples
-from dataset_builder.storage.files import read_json, write_json
+from dataset_builder.storage.files import read_json
 from dataset_builder.storage.progress import Progress
 from modeling_clinragen.errors import InputDataError, ModelInputError, SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
@@ -36,18 +35,7 @@ def model(make_model: Any, make_processor: Any, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="module")
 def cohort(vocabulary: Vocabulary, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_cohort(tmp_path_factory.mktemp("cohort"), vocabulary)
-
-
-def save_cohort(folder: Path, vocabulary: Vocabulary, **provenance: Any) -> Path:
-    splits = make_cohort(vocabulary, **provenance)
-    (folder / "data").mkdir(parents=True)
-    for split, rows in splits.items():
-        pq.write_table(rows.data.table, folder / "data" / f"{split}.parquet")
-    about: Any = [{one.key: {} for one in listed} for listed in (vocabulary.variables, vocabulary.diseases)]
-    write_definitions(folder, Definitions(vocabulary, *about))
-    write_json(folder / "provenance.json", splits.provenance)
-    return folder
+    return write_cohort(tmp_path_factory.mktemp("cohort"), make_cohort(vocabulary))
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +145,7 @@ def test_an_interrupted_run_does_only_what_is_missing_and_ends_the_same(
 def test_what_was_done_with_other_settings_or_patients_is_not_used(
     explainer: Explainer, vocabulary: Vocabulary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cohort = save_cohort(tmp_path / "cohort", vocabulary)
+    cohort = write_cohort(tmp_path / "cohort", make_cohort(vocabulary))
 
     def stop(progress: Progress) -> None:
         raise StoppedError
@@ -214,7 +202,7 @@ def test_the_answers_are_their_owner_s_and_say_where_they_come_from(
         "licence": {"id": "cc0-1.0"},
     }
     lent = {"credentialed": credentialed, "title": "Lent", "synthetic": not credentialed}
-    cohort = save_cohort(tmp_path / "cohort", vocabulary, **lent)
+    cohort = write_cohort(tmp_path / "cohort", make_cohort(vocabulary, **lent))
     output = tmp_path / "answers" / "a.jsonl"
     modes = []
 
@@ -249,10 +237,10 @@ def test_what_cannot_be_explained_is_refused_before_anything_is(
         explain_cohort(explainer, cohort, cohort / "a.jsonl", explanation_result)
     with pytest.raises(InputDataError, match="is not a built cohort"):
         explain_cohort(explainer, tmp_path, tmp_path.parent / "a.jsonl", explanation_result)
-    other = save_cohort(tmp_path / "other", lactate_vocabulary)
+    other = write_cohort(tmp_path / "other", make_cohort(lactate_vocabulary))
     with pytest.raises(SettingsError, match=r"row 1 of the test split: .*different variables.*lactate"):
         explain_cohort(explainer, other, tmp_path / "a.jsonl", explanation_result)
-    faulty = save_cohort(tmp_path / "faulty", vocabulary)
+    faulty = write_cohort(tmp_path / "faulty", make_cohort(vocabulary))
     rows = pq.read_table(faulty / "data" / "test.parquet").to_pylist()
     rows[2] |= {"note": "???", "lab_hours": [], "lab_values": [], "lab_observed": []}
     schema = pq.read_schema(faulty / "data" / "test.parquet")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from command_line import fails_with_one_line, in_process
-from made_up_cohort import SIZES, make_cohort
+from made_up_cohort import SIZES, make_cohort, write_cohort
 from scripted_model import drafted, let_write
 
 from clinragen.interventions.changes import INPUTS
@@ -22,9 +22,9 @@ from clinragen.interventions.report import KNOWN, SUFFICIENT
 from clinragen.interventions.stage import run
 from clinragen.interventions.sufficiency import ATTENTION, CITED, GRADIENT
 from clinragen.knowledge import load_knowledge
-from dataset_builder.contract.definitions import Definitions, shipped_definitions, write_definitions
+from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.contract.truth import TRUTH
-from dataset_builder.storage.files import read_json, write_json
+from dataset_builder.storage.files import read_json
 from dataset_builder.storage.progress import Progress
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.knowledge_map_clinragen import term_token_ids
@@ -34,18 +34,6 @@ SECRET = "Fever and chills"
 SMALL = InterventionsConfig(patients=None, permutations=99, heat_maps=1, batch_size=4)
 WRITTEN = drafted(["Septicemia (except in labor)"], '"Fever" fits Septicemia (except in labor).')
 DISEASE = "Septicemia (except in labor)"
-
-
-def write_cohort(folder: Path, vocabulary: Vocabulary, *, test: bool = True, **provenance: Any) -> Path:
-    cohort = make_cohort(vocabulary, **provenance)
-    (folder / "data").mkdir(parents=True)
-    for name, split in cohort.items():
-        table = split.data.table
-        pq.write_table(table if test or name != "test" else table.slice(0, 0), folder / "data" / f"{name}.parquet")
-    shipped = shipped_definitions()
-    write_definitions(folder, Definitions(vocabulary, shipped.variables, shipped.diseases))
-    write_json(folder / "provenance.json", cohort.provenance)
-    return folder
 
 
 def write_hospital(folder: Path, stays: list[int]) -> Path:
@@ -92,7 +80,7 @@ def folders(save_model: Callable[..., Path], vocabulary: Vocabulary, tmp_path_fa
     first = SIZES["train"] + SIZES["validation"]
     return {
         "model": save_model(root / "model"),
-        "cohort": write_cohort(root / "cohort", vocabulary),
+        "cohort": write_cohort(root / "cohort", make_cohort(vocabulary)),
         "truth": write_hospital(root / "hospital", list(range(first, first + SIZES["test"]))),
     }
 
@@ -180,7 +168,7 @@ def test_a_model_that_lists_last_is_asked_without_rationales(
 def test_what_is_made_of_credentialed_data_is_private_and_logs_nothing_of_a_patient(
     folders: dict[str, Path], vocabulary: Vocabulary, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cohort = write_cohort(tmp_path / "cohort", vocabulary, credentialed=True, synthetic=False)
+    cohort = write_cohort(tmp_path / "cohort", make_cohort(vocabulary, credentialed=True, synthetic=False))
     done = in_process(
         *("interventions", folders["model"], "--cohort", cohort, "--output", tmp_path / "out", "--patients", 3),
         *("--permutations", 99),
@@ -198,9 +186,11 @@ def test_what_is_made_of_credentialed_data_is_private_and_logs_nothing_of_a_pati
 def test_what_does_not_fit_is_refused_in_one_line(
     folders: dict[str, Path], vocabulary: Vocabulary, tmp_path: Path
 ) -> None:
-    empty = write_cohort(tmp_path / "empty", vocabulary, test=False)
+    empty = write_cohort(tmp_path / "empty", make_cohort(vocabulary))
+    held_out = empty / "data" / "test.parquet"
+    pq.write_table(pq.read_table(held_out).slice(0, 0), held_out)
     strangers = write_hospital(tmp_path / "hospital", [900, 901])
-    other = write_cohort(tmp_path / "renamed", vocabulary)
+    other = write_cohort(tmp_path / "renamed", make_cohort(vocabulary))
     content = read_json(other / "vocabulary.json")
     (tmp_path / "nothing").mkdir()
     text = json.dumps(content).replace("Essential hypertension", "Hypertension without complication")
