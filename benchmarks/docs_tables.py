@@ -19,6 +19,8 @@ from typing import Any
 
 import recipe_costs
 
+from clinragen.claims.filter import REASONS
+from clinragen.claims.types import VERDICTS
 from dataset_builder.storage.files import atomic_file, read_json, read_text
 from trainers.formatting import (
     NOTHING,
@@ -268,12 +270,44 @@ def extraction(result: Result) -> str:
         [
             [
                 f"{one['million_events']:g} million",
-                f"{one['scan_seconds']:.1f} s",
-                f"{one['build_seconds']:.1f} s",
+                f"{one['scan_seconds']:.2f} s",
+                f"{one['build_seconds']:.2f} s",
                 f"{one['ratio']:.2f}",
                 f"{one['peak_memory_gib']:.2f} GiB",
             ]
             for one in result["csv.gz"]["sizes"]
+        ],
+    )
+
+
+def llm_teacher(result: Result) -> str:
+    """Why rationales of a language model are rejected, as it wrote them and after a repair."""
+    ways = [result["filter"][step] for step in ("first", "final")]
+    reasons = [reason for reason in REASONS if any(one["reasons"][reason]["count"] for one in ways)]
+    claims = [list(one["claims"].values()) for one in ways]
+    rows = [["kept", *(f"{one['kept']} of {one['examples']}" for one in ways)]]
+    for reason in reasons:
+        found = [one["reasons"][reason] for one in ways]
+        rows.append([reason.replace("_", " "), *(f"{one['count']} ({format_share(one['rate'])})" for one in found)])
+    for verdict in VERDICTS:
+        rows.append([f"claims {verdict}", *(f"{sum(one[verdict] for one in listed):,}" for listed in claims)])
+    return markdown_table(["", "as written", "after one repair"], rows)
+
+
+def training(result: Result) -> str:
+    """What training costs besides the model."""
+    pipeline, padding = result["input_pipeline"], result["padding"]
+    loading, plain = result["loading"], result["against_seq2seq_trainer"]
+    return markdown_table(
+        ["", "measured", "aim"],
+        [
+            ["input pipeline, share of a step's time, first epoch", format_share(pipeline["first_epoch"]), ""],
+            ["the same, later epochs", format_share(pipeline["later_epochs"]), "at most 5 %"],
+            ["padding among the tokens, random batches", format_share(padding["random"]["all"]), ""],
+            ["the same, `group_by_length`", format_share(padding["group_by_length"]["all"]), "at most 10 %"],
+            ["loading against the authors' way, first epoch", f"{loading['first_epoch_against_authors']:.0f}×", ""],
+            ["the same, later epochs", f"{loading['later_epochs_against_authors']:.0f}×", "at least 100×"],
+            ["steps a second against Seq2SeqTrainer", f"{plain['ratio']:.2f}", "at least 0.95"],
         ],
     )
 
@@ -284,10 +318,12 @@ TABLES: Mapping[str, Callable[[Result], str]] = {
     "clinosim": clinosim,
     "costs": recipe_costs.table,
     "extraction": extraction,
+    "language model as teacher": llm_teacher,
     "preference": preference,
     "pretrained": pretrained,
     "second reading": second_reading,
     "service": service,
+    "training": training,
     "transfer": transfer,
 }
 """By the name of the mark."""

@@ -37,7 +37,8 @@ RESULT = ROOT / "benchmarks" / "results" / "llm_teacher.json"
 LEAST_KEPT = 50
 MAX_TOKENS = 200  # of an answer; the worked examples have 60 to 90
 START_SECONDS = 120
-CACHE_BYTES = 4_000_000_000
+CACHE_BYTES = 1_000_000_000
+"""Of the states that llama.cpp's server keeps; it does not count their scores, as much again."""
 
 
 @contextmanager
@@ -50,7 +51,7 @@ def served(model: Path) -> Iterator[str]:
     if model.is_file():
         command = [sys.executable, "-m", "llama_cpp.server", "--model", str(model), "--n_ctx", "8192", *where]
         command += ["--n_threads", "1", "--n_threads_batch", "1", "--verbose", "false"]
-        # The prompts of R_m and R_t take turns, and each is kept; nobody reads what comes after a prompt's words.
+        # The prompts of R_m and R_t take turns, and each is kept. Scores of a prompt's own tokens are not asked for.
         command += ["--cache", "true", "--cache_size", str(CACHE_BYTES), "--logits_all", "false"]
         health = f"http://127.0.0.1:{port}/v1/models"
     else:
@@ -100,7 +101,8 @@ def main() -> None:
         "command": "python benchmarks/llm_teacher.py MODEL --work FOLDER",
         "commit": commit(),
         "machine": {"processor": processor(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("torch", "transformers")},
+        "versions": {name: version(name) for name in ("llama_cpp_python",) if given.model.is_file()}
+        | {name: version(name) for name in ("torch", "transformers")},
         "model": report["teacher"].rpartition("/")[2],
         "seed": given.seed,
         "examples": report["examples"],

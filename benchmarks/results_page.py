@@ -5,9 +5,9 @@
     python benchmarks/results_page.py                              # write the page again
 
 With --take the table of finished runs is copied to benchmarks/results/ablations/<recipe>.json, with the versions,
-commits and processors of the runs, and its figure is drawn beside it. Lines of the table that was there stay where the
-recipe itself has the same scores in both, so that a long table can be made in several sittings; otherwise that table
-is replaced, which is printed.
+commits and processor of the runs, and its figure is drawn beside it. A long table can be made in several sittings:
+lines of the table that was there stay. They were compared with the recipe itself, which must have the same scores in
+both.
 """
 
 from __future__ import annotations
@@ -69,30 +69,42 @@ def take(folder: Path) -> None:
     table = json.loads((folder / "ablations.json").read_text())
     records = [json.loads(path.read_text()) for path in sorted(folder.glob("seed-*/*/run.json"))]
     commits = sorted({record["commit"] for record in records})
-    table["made_with"] = {"commits": commits, "versions": records[0]["versions"], "processor": processor()}
+    names = [line["name"] for line in table["lines"]]
+    if REFERENCE not in names:
+        raise SystemExit(f"{folder}: the recipe itself is not finished; run the same command again")
+    made = {"lines": names, "commits": commits, "versions": records[0]["versions"], "processor": processor()}
+    table["made_with"] = [made]
     KEPT.mkdir(parents=True, exist_ok=True)
     kept = KEPT / f"{table['recipe']}.json"
     if kept.is_file():
         table = joined(json.loads(kept.read_text()), table)
     kept.write_text(json.dumps(table, indent=2, sort_keys=True) + "\n")
+    figure = kept.with_suffix(".png")
+    figure.unlink(missing_ok=True)
     if compared := compared_lines(table):
-        plot_differences(kept.with_suffix(".png"), compared)
+        plot_differences(figure, compared)
 
 
 def joined(before: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
-    """A table with the lines of an earlier one that it lacks, where the recipe itself has the same scores in both."""
+    """A table with the lines of an earlier one that it lacks, or has with fewer seeds."""
     earlier, new = ({line["name"]: line for line in one["lines"]} for one in (before, table))
-    if before["seeds"] != table["seeds"] or earlier[REFERENCE]["scores"] != new[REFERENCE]["scores"]:
-        print(f"{table['recipe']}: the recipe has other scores or seeds than in the table that was kept: replaced")
-        return dict(table)
-    lines = {**earlier, **new}
+    parts = [{name: one[REFERENCE][name] for name in ("scores", "rationale")} for one in (earlier, new)]
+    if before["seeds"] != table["seeds"] or parts[0] != parts[1]:
+        raise SystemExit(
+            f"{table['recipe']}: the recipe itself has other scores or seeds than in the table that is kept, so that "
+            f"their lines cannot be compared; delete {KEPT / table['recipe']}.json to replace it"
+        )
+    lines = earlier | {
+        name: line for name, line in new.items() if len(line["seeds"]) >= len(earlier.get(name, line)["seeds"])
+    }
     lines[BOOSTING] = lines.pop(BOOSTING)  # the last line
-    commits = sorted({*before["made_with"]["commits"], *table["made_with"]["commits"]})
+    done = {(line["name"], seed) for line in lines.values() for seed in line["seeds"]}
+    unfinished = {(one["name"], one["seed"]): one for one in (*before["unfinished"], *table["unfinished"])}
     return {
         **table,
         "lines": list(lines.values()),
-        "unfinished": [one for one in table["unfinished"] if one["name"] not in lines],
-        "made_with": {**table["made_with"], "commits": commits},
+        "unfinished": [one for place, one in unfinished.items() if place not in done],
+        "made_with": [*before["made_with"], *table["made_with"]],
     }
 
 
@@ -130,12 +142,13 @@ def _answer(question: str, names: tuple[str, ...], tables: Mapping[str, Mapping[
 
 def _section(name: str, table: Mapping[str, Any]) -> list[str]:
     heading, words = PARTS[name]
-    made = table["made_with"]
+    commits = sorted({commit for made in table["made_with"] for commit in made["commits"]})
+    processors = sorted({made["processor"] for made in table["made_with"]})
     seeds = ", ".join(map(str, table["seeds"]))
     systems = [system for system in table["systems"] if any(line["scores"].get(system) for line in table["lines"])]
     parts = [
         f"## {heading}",
-        f"{words} Seeds {seeds}; commit {', '.join(made['commits'])}, {made['processor']}.",
+        f"{words} Seeds {seeds}; commit {', '.join(commits)}, {', '.join(processors)}.",
         markdown_table(*overview(table, tuple(systems))),
         f"![Differences to the recipe, with intervals](../benchmarks/results/ablations/{name}.png)",
         "Rationales of the full model, and seconds of processor time (of a training that was interrupted, since its "

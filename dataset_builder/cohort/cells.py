@@ -39,14 +39,14 @@ def time_of(text: ibis.Column, *, dates: bool = False) -> ibis.Column:
     A time zone in a text cannot be compared with the tables that have none. With `dates`, a date is its midnight.
     """
     pattern = f"{DATE}{f'({TIME_OF_DAY})?' if dates else TIME_OF_DAY}"
-    # Few times have blanks around them: the others are spared to be stripped, which takes as long as the pattern.
+    # Few times have blanks around them, and stripping the others takes as long as the pattern.
     stripped = ibis.ifelse(text.re_search(f"^{BLANKS}{pattern}{BLANKS}$"), text.strip(), ibis.null("string"))
     return ibis.ifelse(text.re_search(f"^{pattern}$"), text, stripped).try_cast("timestamp")
 
 
 def form_of(text: ibis.Column) -> ibis.Column:
     """How a text is written, with nothing of what it says: digits as d, letters as a, others of the keyboard as is."""
-    masked = text.left(LONGEST_FORM).re_replace("[0-9]", "d").re_replace("[A-Za-ce-z]", "a")
+    masked = text.substr(0, LONGEST_FORM).re_replace("[0-9]", "d").re_replace("[A-Za-ce-z]", "a")
     return masked.re_replace("[^ -~]", "?")
 
 
@@ -80,7 +80,7 @@ def form_where_unreadable(column: ibis.Column, read: ibis.Column) -> ibis.Column
     """The form of each cell that is there but that `read`, made of the column by `typed`, has as null."""
     found = column.type()
     if found.is_string():
-        # Engines compute what a query says twice for every row beforehand: the stripped text is said once, and where
+        # DuckDB computes what a query says twice for every row beforehand: the stripped text is said once, and where
         # it is needed.
         there = column.re_search(NOT_BLANK)
         form = form_of(column.strip())

@@ -92,7 +92,7 @@ def open_duckdb(scratch: Path) -> Iterator[DuckdbEngine]:
     # DuckDB would fetch what a query needs and this installation lacks; no query of ours needs anything.
     backend.raw_sql("SET autoinstall_known_extensions = false")
     # It takes a CSV file for a small table and would keep all events in memory to join a few stays to them. Where it
-    # leaves the sides as they are, it keeps the right one, which is the smaller in all our joins.
+    # leaves the sides as they are, it keeps the right one: the smaller wherever events or notes are joined.
     backend.raw_sql("SET disabled_optimizers = 'build_side_probe_side'")
     # It would write its own bar into ours, and into files. In a notebook without ipywidgets there is none, and DuckDB
     # refuses to have it set.

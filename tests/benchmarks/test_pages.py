@@ -34,31 +34,44 @@ def test_the_page_of_results_is_that_of_its_tables(monkeypatch: pytest.MonkeyPat
     assert module.page(tables) == module.PAGE.read_text(encoding="utf-8")
 
 
-def test_a_table_made_in_several_sittings_is_one(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_a_table_made_in_several_sittings_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     module = script("results_page", monkeypatch)
     whole = json.loads((module.KEPT / "quickstart.json").read_text())
-    lines = whole["lines"]
-    reference, *others, boosting = lines
+    reference, *others, boosting = whole["lines"]
     assert (reference["name"], boosting["name"]) == ("reference", "gradient_boosting")
-    first = {
-        **whole,
-        "lines": [reference, *others[:3], boosting],
-        "made_with": {**whole["made_with"], "commits": ["a"]},
-    }
-    late = [{"name": one["name"], "title": one["title"], "seed": 0, "reason": "not run yet"} for one in others]
-    second = {**whole, "lines": [reference, *others[3:], boosting], "unfinished": late}
-    both = module.joined(first, second)
-    assert both["lines"] == lines
-    assert both["unfinished"] == []
-    assert both["made_with"]["commits"] == sorted({"a", *whole["made_with"]["commits"]})
-    assert module.joined(second, first)["lines"][-1] == boosting
-    assert capsys.readouterr().out == ""
+    halves = others[:3], others[3:]
+    sittings: list[dict[str, Any]] = [
+        {
+            **whole,
+            "seeds": [0, 1],
+            "lines": [reference, *half, boosting],
+            "unfinished": [
+                {"name": one["name"], "seed": seed, "title": one["title"], "reason": "not run yet"}
+                for seed in (0, 1)
+                for one in others
+                if seed == 1 or one not in half
+            ],
+            "made_with": [{"commits": [commit], "processor": commit, "lines": [], "versions": {}}],
+        }
+        for half, commit in zip(halves, "ab", strict=True)
+    ]
+    both = module.joined(*sittings)
+    assert both["lines"] == whole["lines"]
+    assert {(one["name"], one["seed"]) for one in both["unfinished"]} == {(one["name"], 1) for one in others}
+    assert [made["commits"] for made in both["made_with"]] == [["a"], ["b"]]
+    # A line with more seeds is not given up for one with fewer.
+    more = copy.deepcopy(sittings[0])
+    more["lines"][1]["seeds"] = [0, 1]
+    for pair in ((more, sittings[0]), (sittings[0], more)):
+        assert module.joined(*pair)["lines"] == more["lines"]
 
-    changed = copy.deepcopy(second)
-    changed["lines"][0]["scores"]["full"]["micro_f1"]["mean"] += 0.001
-    for other in (changed, {**second, "seeds": [1]}):
-        assert module.joined(first, other) == other
-        assert "replaced" in capsys.readouterr().out
+    changed = [copy.deepcopy(sittings[1]) for _ in range(3)]
+    changed[0]["lines"][0]["scores"]["full"]["micro_f1"]["mean"] += 0.001
+    changed[1]["lines"][0]["rationale"]["full"]["supported_claims"]["mean"] += 1
+    changed[2]["seeds"] = [0]
+    for other in changed:
+        with pytest.raises(SystemExit, match="other scores or seeds"):
+            module.joined(sittings[0], other)
 
 
 def test_the_page_of_open_questions_is_that_of_its_results(monkeypatch: pytest.MonkeyPatch) -> None:

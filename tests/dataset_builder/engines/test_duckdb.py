@@ -63,6 +63,10 @@ def test_a_table_without_rows_has_its_columns(tmp_path: Path, engine: DuckdbEngi
     assert read(engine, path) == []
 
 
+def plan_of(engine: DuckdbEngine, table: ibis.Table) -> str:
+    return str(engine._backend.con.execute(f"EXPLAIN {engine._backend.compile(table)}").fetchall()[0][1])
+
+
 def test_events_are_neither_held_in_memory_nor_stripped_where_they_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,7 +75,7 @@ def test_events_are_neither_held_in_memory_nor_stripped_where_they_can_be_read(
 
     def explain_and_keep(self: DuckdbEngine, name: str, table: ibis.Table, looked_up_by: str | None) -> ibis.Table:
         kept = keep(self, name, table, looked_up_by)  # which registers the tables in memory that it names
-        plans[name] = self._backend.con.execute(f"EXPLAIN {self._backend.compile(table)}").fetchall()[0][1]
+        plans[name] = plan_of(self, table)
         return kept
 
     monkeypatch.setattr(DuckdbEngine, "keep", explain_and_keep)
@@ -81,3 +85,9 @@ def test_events_are_neither_held_in_memory_nor_stripped_where_they_can_be_read(
     assert "LEFT" in sides
     assert "RIGHT" not in sides
     assert "trim" not in plan.lower()
+
+
+def test_a_plan_shows_what_is_computed_beforehand(tmp_path: Path, engine: DuckdbEngine) -> None:
+    write(tmp_path / "table.csv.gz", [("a", "b", "c")])
+    cell = engine.read(tmp_path / "table.csv.gz").first.strip()
+    assert "trim" in plan_of(engine, ibis.ifelse(cell == "", ibis.null("string"), cell).as_table()).lower()

@@ -25,6 +25,17 @@ def test_what_was_set_before_is_set_again() -> None:
     assert gc.get_threshold() == before
 
 
+@pytest.mark.parametrize("already", [0, 2 * OBJECTS])
+def test_it_is_never_more_often_than_before(already: int) -> None:
+    before = gc.get_threshold()
+    gc.set_threshold(already)
+    try:
+        with collected_rarely():
+            assert gc.get_threshold()[0] == already
+    finally:
+        gc.set_threshold(*before)
+
+
 def test_a_build_collects_rarely(tmp_path: Path) -> None:
     before, seen = gc.get_threshold(), set()
 
