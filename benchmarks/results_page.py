@@ -37,7 +37,9 @@ PARTS = {
     "tiny-t5-paper": (
         "The paper's method",
         "`recipes/tiny-t5-paper.yaml`: three phases, attention to the knowledge, the decoder lists the diseases; and "
-        "each of its parts changed: `clinragen ablate recipes/ablations/phases/*.yaml`.",
+        "each of its parts changed: `clinragen ablate recipes/ablations/phases/*.yaml`. A pretrained language model "
+        "cannot be had for so small a T5: the phase `backbone`, which trains everything from scratch, comes first in "
+        "every line, and what a phase is worth is what it adds to that.",
     ),
 }
 """By recipe, the heading and what stands below it."""
