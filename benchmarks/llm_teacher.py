@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -97,26 +97,31 @@ def main() -> None:
     (journal,) = (work / "llm.journal").glob("*.jsonl")
     seconds = [answer.seconds for answer in read_journal(journal)[0].values()]
     kept = report["kept"]
+    packages = ["torch", "transformers", *(["llama_cpp_python"] if given.model.is_file() else [])]
     result: dict[str, Any] = {
         "command": "python benchmarks/llm_teacher.py MODEL --work FOLDER",
         "commit": commit(),
         "machine": {"processor": processor(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in ("llama_cpp_python",) if given.model.is_file()}
-        | {name: version(name) for name in ("torch", "transformers")},
+        "versions": {name: version(name) for name in packages},
         "model": report["teacher"].rpartition("/")[2],
         "seed": given.seed,
         "examples": report["examples"],
         "kept": kept,
-        "filter": report["filter"],
+        "filter": _nameless(report["filter"]),
         "words": report["words"],
         "usage": report["usage"],
         "max_tokens": MAX_TOKENS,
         "seconds": {"of_answers": round(sum(seconds), 1), "of_this_run": round(time.monotonic() - start, 1)},
-        "rules": {"kept": rules["kept"], "filter": rules["filter"], "words": rules["words"]},
+        "rules": {"kept": rules["kept"], "filter": _nameless(rules["filter"]), "words": rules["words"]},
         "enough_to_learn_from": kept >= LEAST_KEPT,
     }
     write_json(RESULT, result)
     print(json.dumps({name: result[name] for name in ("examples", "kept", "usage", "seconds")}, indent=1))
+
+
+def _nameless(steps: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The filter's reports without the teacher's name, which has the model's path on this machine."""
+    return {step: {name: value for name, value in one.items() if name != "teacher"} for step, one in steps.items()}
 
 
 if __name__ == "__main__":
