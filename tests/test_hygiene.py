@@ -69,6 +69,19 @@ def test_nothing_is_left_open() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_results_name_no_path_of_the_machine_that_they_were_made_on() -> None:
+    results = sorted((ROOT / "benchmarks" / "results").rglob("*.json"))
+    # A place within a file of metrics ("where") is written like a path.
+    absolute = re.compile(r'(?<!"where": )"(/[^"/]+/[^"]*)"')
+    wrong = [
+        f"{path.relative_to(ROOT)}: {named}"
+        for path in results
+        for named in absolute.findall(path.read_text(encoding="utf-8"))
+    ]
+    assert results
+    assert not wrong, "\n".join(wrong)
+
+
 def test_no_emoji() -> None:
     wrong = [f"{path}: {found.group()!r}" for path, text in texts().items() if (found := EMOJI.search(text))]
     assert not wrong, "\n".join(wrong)
