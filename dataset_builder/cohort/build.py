@@ -159,7 +159,7 @@ def _write_examples(
     measurements, reject_log = extract_measurements(con, located, vocabulary.variables, stays, end, rejects)
     series = SeriesReader(measurements, config.grid, len(vocabulary.variables), max_steps=config.max_steps)
     if "has_events" in config.filters:
-        measured = measurements.select("stay_id").distinct()
+        measured = measurements.select("stay_id").distinct()  # an engine may hold the right side of a join in memory
         stays = store(con, "stays_with_events", stays.semi_join(measured, "stay_id"))
         filter_counts.append({"filter": "has_events", "stays": count_rows(stays)})
         refuse_empty(filter_counts, located, reject_log)

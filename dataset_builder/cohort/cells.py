@@ -8,8 +8,8 @@ from __future__ import annotations
 import ibis
 
 # Short enough to overflow on no engine: some give infinity, some raise. All casts take blanks around a number.
-BLANKS = "[ \t\n\r\v\f]*"
-NOT_BLANK = "[^ \t\n\r\v\f]"
+BLANK = " \t\n\r\v\f"
+BLANKS, NOT_BLANK = f"[{BLANK}]*", f"[^{BLANK}]"
 NUMBER = f"^{BLANKS}[+-]?([0-9]{{1,30}}[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{{1,2}})?{BLANKS}$"
 WHOLE_NUMBER = f"^{BLANKS}[+-]?[0-9]{{1,18}}([.]0*)?{BLANKS}$"
 LARGEST_WHOLE = 1e18
