@@ -288,10 +288,11 @@ class PhaseCollator:
         first = batch["attention_mask"].argmax(dim=1).tolist()
         marks: list[tuple[int, int, int]] = []
         for row, ((item, shown), reading) in enumerate(zip(pairs, readings, strict=True)):
-            quoted, named = self.cache.evidence(item, reading, _rationales(item, shown), cited)
             start = first[row] + before
-            marks += [(row, start + place, disease) for place, disease in quoted]
-            marks += [(row, tokens + place, disease) for place, disease in named] if variables else []
+            for column in _rationales(item, shown):
+                quoted, named = self.cache.evidence(item, reading, column, cited)
+                marks += [(row, start + place, disease) for place, disease in quoted]
+                marks += [(row, tokens + place, disease) for place, disease in named] if variables else []
         if marks:
             found[tuple(torch.tensor(marks).T)] = True
         return found

@@ -9,7 +9,7 @@ import numpy as np
 
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.reading_clinragen import Reading
-from trainers.evidence import CitedEvidence, Places
+from trainers.evidence import Cited, CitedEvidence
 
 MOST_BYTES = 1 << 29
 BYTES_PER_TOKEN = 8
@@ -36,6 +36,9 @@ class EncodingCache:
 
     def reading(self, item: dict[str, Any], note: str, series: Any) -> Reading:
         """The part of an item's note that is read beside its series, or without one."""
+        beside = item.get(KEPT, {}).get(("note", True, True))
+        if note and series is None and beside is not None and len(beside.ids) == beside.total:
+            return beside  # Without a series there is more room: the note is read whole again.
 
         def read() -> tuple[Reading, int]:
             found = self._processor.reading(note, series)
@@ -61,16 +64,14 @@ class EncodingCache:
 
         return self._kept(item, ("target", text), tokenize)
 
-    def evidence(
-        self, item: dict[str, Any], reading: Reading, rationales: Mapping[str, str], cited: CitedEvidence
-    ) -> tuple[Places, Places]:
-        """The tokens of a reading, and the variables, that an item's rationales, by column, cite."""
+    def evidence(self, item: dict[str, Any], reading: Reading, column: str, cited: CitedEvidence) -> Cited:
+        """The tokens of a reading, and the variables, that one of an item's rationales cites."""
 
-        def read() -> tuple[tuple[Places, Places], int]:
-            found = cited.tokens(rationales.values(), reading), cited.variables(rationales.values())
+        def read() -> tuple[Cited, int]:
+            found = cited.read(item["rationales"][column], reading)
             return found, BYTES_PER_PLACE * sum(map(len, found))
 
-        return self._kept(item, ("evidence", len(reading.ids), *rationales), read)
+        return self._kept(item, ("evidence", len(reading.ids), column), read)
 
     def _kept(self, item: dict[str, Any], key: Hashable, make: Callable[[], tuple[Any, int]]) -> Any:
         kept = item.setdefault(KEPT, {})

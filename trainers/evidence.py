@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from modeling_clinragen.note_clinragen import find_spans
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
@@ -13,6 +14,13 @@ from modeling_clinragen.vocabulary_clinragen import Variable
 
 Places = tuple[tuple[int, int], ...]
 """Pairs of a place, a token's or a variable's, and the number of the disease that it is evidence for."""
+
+
+class Cited(NamedTuple):
+    """The tokens of a reading that a rationale quotes, and the variables that it names, both in order."""
+
+    tokens: Places
+    variables: Places
 
 
 class CitedEvidence:
@@ -31,32 +39,33 @@ class CitedEvidence:
         self._diseases = _Names([(name,) for name in vocabulary.disease_names])
         self._variables = _Names([_words_of(variable) for variable in vocabulary.variables])
 
-    def tokens(self, rationales: Iterable[str], reading: Reading) -> Places:
-        """The tokens of what is read of a note that the rationales quote, by disease."""
-        places = tokenize(reading.text, self._tokenizer).places
-        found = set()
-        for diseases, sentence in self._sentences(rationales):
+    def read(self, rationale: str, reading: Reading) -> Cited:
+        """The evidence that a rationale cites, with its places in what is read of the note."""
+        quoted: list[tuple[int, int, set[int]]] = []
+        named: set[tuple[int, int]] = set()
+        for first, last in sentence_spans(rationale):
+            sentence = rationale[first:last]
+            unquoted = QUOTATION.sub(" ", sentence)
+            diseases = self._diseases.named(unquoted)
+            if not diseases:
+                continue
+            named |= {(variable, disease) for variable in self._variables.named(unquoted) for disease in diseases}
             for quotation in QUOTATION.finditer(sentence):
-                for start, end in find_spans(reading.text, quotation["words"]):
-                    inside = [place for place, (low, high) in enumerate(places) if low < end and start < high]
-                    found |= {(place, disease) for place in inside for disease in diseases}
-        return tuple(sorted(found))
+                quoted += [(*span, diseases) for span in find_spans(reading.text, quotation["words"])]
+        return Cited(self._tokens(quoted, reading), tuple(sorted(named)))
 
-    def variables(self, rationales: Iterable[str]) -> Places:
-        """The variables that the rationales name, by disease."""
-        found = set()
-        for diseases, sentence in self._sentences(rationales):
-            named = self._variables.named(QUOTATION.sub(" ", sentence))
-            found |= {(variable, disease) for variable in named for disease in diseases}
+    def _tokens(self, quoted: Sequence[tuple[int, int, set[int]]], reading: Reading) -> Places:
+        if not quoted:
+            return ()
+        places = tokenize(reading.text, self._tokenizer).places
+        found = {
+            (place, disease)
+            for start, end, diseases in quoted
+            for place, (low, high) in enumerate(places)
+            if low < end and start < high
+            for disease in diseases
+        }
         return tuple(sorted(found))
-
-    def _sentences(self, rationales: Iterable[str]) -> Iterable[tuple[set[int], str]]:
-        for text in rationales:
-            for start, end in sentence_spans(text):
-                sentence = text[start:end]
-                diseases = self._diseases.named(QUOTATION.sub(" ", sentence))
-                if diseases:
-                    yield diseases, sentence
 
 
 class _Names:
@@ -83,4 +92,4 @@ def _words_of(variable: Variable) -> list[str]:
     return [variable.name, variable.short, *variable.aliases, *words.names, *implied]
 
 
-__all__ = ["CitedEvidence", "Places"]
+__all__ = ["Cited", "CitedEvidence", "Places"]

@@ -45,6 +45,25 @@ def test_a_batch_is_what_the_processor_makes_of_it_again_and_again(examples: Any
     assert not any(item[KEPT] for item in bare)
 
 
+def test_what_is_kept_of_one_drawing_serves_another(make_processor: Any, vocabulary: Vocabulary) -> None:
+    """Whatever is shown of an example first, where notes are cut always, beside their labs only, or never."""
+    rows = tiny_splits(vocabulary, 40)["train"]
+    alone = sorted(len(make_processor()([note])["input_ids"][0]) for note in rows[:8]["note"])
+    processor = make_processor(max_source_tokens=alone[4])
+    settings = {"diseases": vocabulary.disease_names, "evidence": True, "modality_dropout": 0.6}
+    kept = PhaseCollator(processor, BOTH, **settings)
+    items = PhaseExamples(rows, BOTH, processor).items[:8]
+    readings = [[processor.reading(item["note"], one) for one in (None, item["series"])] for item in items]
+    whole = {tuple(len(one.ids) == one.total for one in pair) for pair in readings}
+    assert whole == {(False, False), (True, False), (True, True)}
+    for seed in range(8):
+        torch.manual_seed(seed)
+        batch = kept(items)
+        torch.manual_seed(seed)
+        fresh = [{name: value for name, value in item.items() if name != KEPT} for item in items]
+        assert same(batch, PhaseCollator(processor, BOTH, **settings)(fresh))
+
+
 def test_an_item_of_another_split_is_not_taken_for_the_one_in_its_place(examples: Any) -> None:
     processor, items = examples
     collator = PhaseCollator(processor, BOTH)

@@ -35,7 +35,8 @@ def test_quotations_and_variables_belong_to_the_diseases_of_their_sentence(
     words = {
         name: "".join(
             processor.tokenizer.decode([reading.ids[place]])
-            for place, disease in cited.tokens(RATIONALES, reading)
+            for rationale in RATIONALES
+            for place, disease in cited.read(rationale, reading).tokens
             if names[disease] == name
         )
         for name in names
@@ -43,7 +44,11 @@ def test_quotations_and_variables_belong_to_the_diseases_of_their_sentence(
     # Both places where "fever" stands; what is quoted in no note, or for no disease, is evidence for nothing.
     found = {name: text.replace(" ", "").lower() for name, text in words.items() if text}
     assert found == {"Gastrointestinal hemorrhage": "feverdarkstoolsfever"}
-    variables = {(vocabulary.variable_keys[place], names[disease]) for place, disease in cited.variables(RATIONALES)}
+    variables = {
+        (vocabulary.variable_keys[place], names[disease])
+        for rationale in RATIONALES
+        for place, disease in cited.read(rationale, reading).variables
+    }
     assert variables == {
         ("heart_rate", "Shock"),
         ("systolic_blood_pressure", "Shock"),
