@@ -26,9 +26,10 @@ from trainers.division import require_division_possible
 from trainers.finite import require_finite_loss, require_finite_weights
 from trainers.four_bit import FourBitLayers
 from trainers.loss_meter import LossMeter
+from trainers.learning import learning_parts, set_learning
 from trainers.muon import muon_with_adamw
 from trainers.phase_config import PhaseConfig
-from trainers.phases import Learns, Phase
+from trainers.phases import Phase
 from trainers.reading import profile_inputs
 from trainers.sampling import EpochSeededLengthSampler, EpochSeededWeightedSampler, balanced_weights
 from trainers.weight_average import WeightAverage
@@ -113,19 +114,13 @@ class PhaseTrainer(Seq2SeqTrainer):
             require_local_trackers(args.report_to or ())
         if args.push_to_hub:
             model.require_publishable("push_to_hub")
-        learns = self.phase.learns if args.learns is None else Learns.only(args.learns)
+        learns = learning_parts(self.phase, args)
         if processing_class.lab_input == "words" and not learns.language_model:
             raise SettingsError(
                 f"the phase '{self.phase.name}' trains what reads lab vectors, but with lab_input: words there are "
                 "none; leave the phase out, and set allow_skipped_phases in the next one"
             )
-        model.set_trainable(
-            backbone=learns.language_model and args.train_backbone,
-            adapter=learns.language_model and not args.train_backbone,
-            lab_encoder=learns.lab_encoder,
-            knowledge_attention=learns.knowledge_attention,
-            disease_head=learns.disease_head,
-        )
+        set_learning(model, self.phase, args)
         if args.attn_implementation is not None:
             try:
                 model.set_attn_implementation(args.attn_implementation)
