@@ -44,20 +44,24 @@ def dpo_losses(
 def group_advantages(rewards: torch.Tensor, weights: torch.Tensor, group_size: int) -> torch.Tensor:
     """How much better each text is than the other texts of its prompt, `(texts,)`.
 
-    Each reward is normalised within its group before the weighted sum (GDPO, arXiv 2601.05242), so that a reward of
-    small spread is not drowned by one of large spread. A reward that is the same for the whole group counts nothing.
-    With one reward these are the advantages of GRPO.
+    Each reward is normalised within its group before the weighted sum, so that a reward of small spread is not drowned
+    by one of large spread, and the sum is normalised over the batch, so that the step does not grow with the number of
+    rewards or with their weights (GDPO, arXiv 2601.05242; TRL's `normalize_then_sum`). A reward that is the same for
+    the whole group counts nothing there, and a group in which all rewards are has advantages of exactly 0.
 
     Args:
-        rewards: `(texts, rewards)`; the texts of a prompt follow one another.
+        rewards: `(texts, rewards)`, of the whole batch; the texts of a prompt follow one another.
         weights: Of the rewards, `(rewards,)`.
         group_size: Texts of a prompt, at least two.
     """
     grouped = rewards.reshape(-1, group_size, rewards.shape[1])
     centred = grouped - grouped.mean(dim=1, keepdim=True)
-    spread = grouped.std(dim=1, keepdim=True)
-    normal = torch.where(spread > SMALLEST_DEVIATION, centred / (spread + SMALLEST_DEVIATION), 0.0)
-    return (normal.reshape(rewards.shape) * weights).sum(dim=1)
+    # The mean of equal numbers may be off by a rounding error.
+    same = grouped.amax(dim=1, keepdim=True) == grouped.amin(dim=1, keepdim=True)
+    normal = torch.where(same, 0.0, centred / (grouped.std(dim=1, keepdim=True) + SMALLEST_DEVIATION))
+    summed = (normal.reshape(rewards.shape) * weights).sum(dim=1)
+    # Its mean over the batch is 0, since that of every group is: taking it away would only add a rounding error.
+    return summed / (summed.std() + SMALLEST_DEVIATION)
 
 
 def policy_losses(

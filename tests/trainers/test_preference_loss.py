@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from conftest import TEXT_CONFIGS
 from datasets import Dataset
 from transformers import AutoConfig, AutoModelForCausalLM
+from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer
 
 from trainers.preference_config import PreferenceConfig
 from trainers.preference_loss import dpo_losses, group_advantages, masked_mean, policy_losses, sequence_scores
@@ -21,9 +23,11 @@ from trainers.preference_steps import PairSteps, Reference
 
 TRIPLES = [
     {"prompt": "Chief complaint: dyspnea.", "chosen": " Heart rate is high.", "rejected": " temperature is normal"},
-    {"prompt": "No chest pain.", "chosen": " diabetes", "rejected": ' "productive cough" supports Shock.'},
+    {"prompt": "No chest pain.", "chosen": ' "productive cough" supports Shock.', "rejected": " diabetes"},
     {"prompt": "History of hypertension and diabetes.", "chosen": " No fever, no cough.", "rejected": " Shock"},
 ]
+EIGHT = [{"prompt": TRIPLES[0]["prompt"]}] * 4 + [{"prompt": TRIPLES[1]["prompt"]}] * 4
+"""Two prompts, each as often as texts are sampled for it."""
 SETTINGS: dict[str, Any] = {"use_cpu": True, "save_strategy": "no", "disable_tqdm": True, "report_to": "none"}
 
 
@@ -39,13 +43,40 @@ def make_causal(tiny_tokenizer: Any) -> Callable[..., Any]:
     return build
 
 
+@pytest.fixture
+def make_grpo(make_causal: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path) -> Callable[..., GRPOTrainer]:
+    """TRL's trainer of a tiny model with these reward functions, which samples four texts for a prompt."""
+
+    def build(*rewards: Callable[..., list[float]], **settings: Any) -> GRPOTrainer:
+        config = GRPOConfig(
+            output_dir=str(tmp_path),
+            num_generations=4,
+            per_device_train_batch_size=8,
+            generation_batch_size=8,
+            max_completion_length=6,
+            multi_objective_aggregation="normalize_then_sum",
+            bf16=False,
+            **settings,
+            **SETTINGS,
+        )
+        # TRL loads the reference from where the model came from.
+        make_causal().save_pretrained(tmp_path / "model")
+        return GRPOTrainer(
+            AutoModelForCausalLM.from_pretrained(tmp_path / "model"),
+            list(rewards),
+            args=config,
+            train_dataset=Dataset.from_list([{"prompt": one["prompt"]} for one in TRIPLES]),
+            processing_class=copy.deepcopy(tiny_tokenizer),
+        )
+
+    return build
+
+
 @pytest.mark.parametrize("kind", ["qwen3", "llama"])
 @pytest.mark.parametrize("form", ["sigmoid", "sigmoid_norm"])
 def test_the_loss_of_pairs_is_trls(
     kind: str, form: str, make_causal: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path
 ) -> None:
-    from trl import DPOConfig, DPOTrainer
-
     model, reference = make_causal(kind, 1), make_causal(kind, 2)
     config = DPOConfig(
         output_dir=str(tmp_path), loss_type=[form], beta=0.3, per_device_train_batch_size=3, bf16=False, **SETTINGS
@@ -58,7 +89,9 @@ def test_the_loss_of_pairs_is_trls(
         processing_class=copy.deepcopy(tiny_tokenizer),
     )
     batch = next(iter(theirs.get_train_dataloader()))
-    expected = float(theirs.compute_loss(theirs.model, batch).detach())
+    # All pairs together, and each alone.
+    parts = [[0, 1, 2], [0], [1], [2]]
+    expected = [_of_trl(theirs, batch, part) for part in parts]
 
     # The same tokens, as TRL made them of the texts.
     rows = [_tokens(batch, row) for row in range(6)]
@@ -73,10 +106,29 @@ def test_the_loss_of_pairs_is_trls(
     own = PreferenceConfig(output_dir=str(tmp_path), beta=0.3, length_normalised=form == "sigmoid_norm", **SETTINGS)
     steps = PairSteps(policy, Reference(policy, PlainPolicy(reference, tiny_tokenizer)), own)
     steps.ask_reference(pairs, torch.no_grad)
-    loss, notes = steps.loss(pairs)
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
-    assert abs(expected - 0.6931) > 1e-3, "policy and reference differ, so this is more than log 2"
-    assert 0 <= notes["accuracy"] <= 1
+    found = [steps.loss([pairs[place] for place in part]) for part in parts]
+    assert [float(loss.detach()) for loss, _ in found] == pytest.approx([one["loss"] for one in expected], rel=1e-5)
+    assert all(abs(one["loss"] - math.log(2)) > 1e-4 for one in expected), "policy and reference differ"
+
+    # A pair is preferred as the data have it where its loss is below that of a policy that cannot tell.
+    preferred = [float(one["loss"] < math.log(2)) for one in expected[1:]]
+    assert [notes["accuracy"] for _, notes in found[1:]] == preferred
+    assert found[0][1]["accuracy"] == pytest.approx(sum(preferred) / 3)
+    assert set(preferred) == {0.0, 1.0}, "the policy agrees with some pairs and not with others"
+    # TRL's own notes are of sums of log-probabilities, whatever the loss is of.
+    if form == "sigmoid":
+        for (_, notes), one in zip(found, expected, strict=True):
+            assert notes["accuracy"] == pytest.approx(one["accuracy"])
+            assert 0.3 * notes["margin"] == pytest.approx(one["margin"], rel=1e-4)
+
+
+def _of_trl(trainer: Any, batch: Any, pairs: list[int]) -> dict[str, float]:
+    """What TRL says of some of the three pairs of its batch, which has the chosen texts first; dropout is off."""
+    trainer._metrics["eval"].clear()
+    rows = [*pairs, *(3 + pair for pair in pairs)]
+    loss = float(trainer.compute_loss(trainer.model, {name: part[rows] for name, part in batch.items()}).detach())
+    (margin,), (accuracy,) = (trainer._metrics["eval"][f"rewards/{name}"] for name in ("margins", "accuracies"))
+    return {"loss": loss, "margin": margin, "accuracy": accuracy}
 
 
 def _tokens(batch: Any, row: int) -> tuple[list[int], list[int]]:
@@ -86,44 +138,23 @@ def _tokens(batch: Any, row: int) -> tuple[list[int], list[int]]:
     return ids[prompt].tolist(), ids[completion].tolist()
 
 
-def test_advantages_and_policy_loss_are_trls(
-    make_causal: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path
-) -> None:
-    from trl import GRPOConfig, GRPOTrainer
-
-    def letters(completions: list[str], **others: Any) -> list[float]:
+def test_advantages_and_policy_loss_are_trls(make_grpo: Callable[..., Any], tiny_tokenizer: Any) -> None:
+    def length(completions: list[str], **others: Any) -> list[float]:
         return [float(len(text)) for text in completions]
+
+    def words(completions: list[str], **others: Any) -> list[float]:
+        return [float(len(text.split())) for text in completions]
 
     # Older versions of TRL weight the divergence in another way.
     corrected = {"use_bias_correction_kl": True}
     corrected = corrected if corrected.keys() <= GRPOConfig.__dataclass_fields__.keys() else {}
     beta = 0.05 if corrected else 0.0
-    config = GRPOConfig(
-        output_dir=str(tmp_path),
-        num_generations=4,
-        per_device_train_batch_size=8,
-        generation_batch_size=8,
-        max_completion_length=6,
-        beta=beta,
-        loss_type="bnpo",
-        bf16=False,
-        **corrected,
-        **SETTINGS,
-    )
-    # TRL loads the reference from where the model came from.
-    make_causal().save_pretrained(tmp_path / "model")
-    theirs = GRPOTrainer(
-        AutoModelForCausalLM.from_pretrained(tmp_path / "model"),
-        letters,
-        args=config,
-        train_dataset=Dataset.from_list([{"prompt": one["prompt"]} for one in TRIPLES]),
-        processing_class=copy.deepcopy(tiny_tokenizer),
-    )
-    prompts = [{"prompt": TRIPLES[0]["prompt"]}] * 4 + [{"prompt": TRIPLES[1]["prompt"]}] * 4
-    made = theirs._generate_and_score_completions(prompts)
+    weights = [1.0, 0.3]
+    theirs = make_grpo(length, words, beta=beta, reward_weights=weights, loss_type="bnpo", **corrected)
+    made = theirs._generate_and_score_completions(EIGHT)
     texts = tiny_tokenizer.batch_decode(made["completion_ids"], skip_special_tokens=True)
-    rewards = torch.tensor(letters(texts))[:, None]
-    advantages = group_advantages(rewards, torch.ones(1), 4)
+    rewards = torch.tensor([length(texts), words(texts)]).T
+    advantages = group_advantages(rewards, torch.tensor(weights), 4)
     torch.testing.assert_close(advantages, made["advantages"], rtol=1e-5, atol=1e-6)
     assert float(advantages.abs().max()) > 0.1
 
@@ -146,22 +177,75 @@ def test_advantages_and_policy_loss_are_trls(
     torch.testing.assert_close(masked_mean(losses, mask), expected)
 
 
+BINARY = [0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0]
+WIDE = [5.0, 5.0, -300.0, 700.0, 2.0, 4.0, 4.0, 2.0]
+NARROW = [0.1, 0.1, 0.10005, 0.1, 0.7, 0.7, 0.7, 0.7]
+FIRST_SILENT = [0.3] * 4 + [0.0, 1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "weights"),
+    [
+        ([BINARY], [1.0]),
+        ([BINARY], [7.0]),
+        ([BINARY, WIDE], [1.0, 1.0]),
+        ([BINARY, WIDE, NARROW], [1.0, 0.5, 2.0]),
+        ([BINARY, FIRST_SILENT], [0.2, 3.0]),
+        ([BINARY, WIDE], [1.0, 0.0]),
+        ([FIRST_SILENT, FIRST_SILENT], [1.0, 0.5]),
+        ([[0.3] * 8, [1.0] * 8], [1.0, 1.0]),
+    ],
+    ids=["one", "heavy", "two", "three", "a silent reward", "no weight", "a silent group", "all silent"],
+)
+def test_several_rewards_are_brought_together_as_trl_does(
+    columns: list[list[float]], weights: list[float], make_grpo: Callable[..., Any]
+) -> None:
+    rewards = [_given(column, place) for place, column in enumerate(columns)]
+    made = make_grpo(*rewards, beta=0.0, reward_weights=weights)._generate_and_score_completions(EIGHT)
+    found = group_advantages(torch.tensor(columns).T, torch.tensor(weights), 4)
+    # TRL divides the rounding errors of groups in which a reward is the same for all; ours are 0.
+    torch.testing.assert_close(found, made["advantages"], rtol=1e-4, atol=1e-3)
+    for group in (slice(0, 4), slice(4, 8)):
+        heard = any(len(set(column[group])) > 1 and weight for column, weight in zip(columns, weights, strict=True))
+        assert bool(found[group].abs().max() > 0.1) == heard
+        assert bool((found[group] == 0).all()) != heard
+
+
+def _given(values: list[float], place: int) -> Callable[..., list[float]]:
+    """A reward function of TRL's kind that gives these numbers, whatever was written."""
+
+    def given(completions: list[str], **others: Any) -> list[float]:
+        assert len(completions) == len(values)
+        return values
+
+    given.__name__ = f"given_{place}"
+    return given
+
+
 def test_each_reward_counts_by_its_order_within_the_group_alone() -> None:
     small = torch.tensor([0.0, 0.01, 0.0, 0.01, 1.0, 1.0, 1.0, 1.0])
-    large = torch.tensor([5.0, 5.0, -300.0, 700.0, 2.0, 4.0, 4.0, 2.0])
-    both = group_advantages(torch.stack((small, large)).T, torch.tensor([1.0, 0.5]), 4)
+    large = torch.tensor(WIDE)
+    weights = torch.tensor([1.0, 0.5])
+    both = group_advantages(torch.stack((small, large)).T, weights, 4)
     alone = [group_advantages(one[:, None], torch.ones(1), 4) for one in (small, large)]
-    torch.testing.assert_close(both, alone[0] + 0.5 * alone[1])
-    # Of the second group the small reward says nothing.
-    assert alone[0][4:].tolist() == [0, 0, 0, 0]
-    assert both[4:].tolist() == pytest.approx((0.5 * alone[1][4:]).tolist())
-    for one in alone:
+    # The groups of a reward weigh the same, whatever its spread in them, and each group is about 0.
+    for one in (both, *alone):
         torch.testing.assert_close(one.view(2, 4).sum(dim=1), torch.zeros(2), atol=1e-5, rtol=0)
-    assert group_advantages(torch.full((4, 2), 3.0), torch.ones(2), 4).tolist() == [0, 0, 0, 0]
-    # Scale and offset of a reward change nothing (but for what is added to the deviation).
-    torch.testing.assert_close(
-        group_advantages(7 * large[:, None] - 3, torch.ones(1), 4), alone[1], rtol=1e-3, atol=1e-3
-    )
+        assert float(one.std()) == pytest.approx(1, rel=1e-3)
+    assert float(alone[1][:4].square().sum()) == pytest.approx(float(alone[1][4:].square().sum()), rel=1e-3)
+    # Of the second group the small reward says nothing; in both together the group goes by the large one alone.
+    assert alone[0][4:].tolist() == [0, 0, 0, 0]
+    ratio = both[4:] / alone[1][4:]
+    torch.testing.assert_close(ratio, ratio[0].expand(4))
+    # Scale and offset of a reward, and a common factor of the weights, change nothing (but for what is added to the
+    # deviations).
+    for changed in (
+        group_advantages(torch.stack((small, 7 * large - 3)).T, weights, 4),
+        group_advantages(torch.stack((small, large)).T, 20 * weights, 4),
+    ):
+        torch.testing.assert_close(changed, both, rtol=1e-3, atol=1e-3)
+    # A number whose mean is not itself in float32 is the same for the whole group all the same.
+    assert group_advantages(torch.full((6, 2), 0.1), torch.ones(2), 3).tolist() == [0] * 6
 
 
 def test_the_loss_of_pairs_by_hand() -> None:
