@@ -20,7 +20,7 @@ from typing import Any
 
 from machine import processor
 
-from clinragen.pipeline.ablation_file import REFERENCE
+from clinragen.pipeline.ablation_file import REFERENCE, read_ablations
 from clinragen.pipeline.ablation_scores import BOOSTING
 from clinragen.pipeline.ablation_table import RATIONALE_COLUMNS, compared_lines, overview, plot_differences
 from trainers.formatting import NOTHING, format_difference, markdown_table
@@ -31,29 +31,58 @@ PAGE = ROOT / "docs" / "results.md"
 PARTS = {
     "quickstart": (
         "The recommended recipe",
+        "recipes/ablations",
         "`recipes/quickstart.yaml`, the paper with a disease head, summary tokens and ways to train, and each "
         "of them taken away: `clinragen ablate recipes/ablations/*.yaml`.",
     ),
     "tiny-t5-paper": (
         "The paper's method",
+        "recipes/ablations/phases",
         "`recipes/tiny-t5-paper.yaml`: three phases, attention to the knowledge, the decoder lists the diseases; and "
         "each of its parts changed: `clinragen ablate recipes/ablations/phases/*.yaml`. A pretrained language model "
         "cannot be had for so small a T5: the phase `backbone`, which trains everything from scratch, comes first in "
-        "every line, and what a phase is worth is what it adds to that.",
+        "every line, and what a phase is worth is what it adds to that. The paper's own ablations are the lines "
+        "without knowledge and without rationales, and of the recipe's line the column of the note alone: it has "
+        "neither labs nor knowledge, and is also the paper's baseline of fine-tuning on text. Its other baselines are "
+        "labs in words, the frozen model, and [GRU and zero-shot](evaluation.md#baselines). There is no line without "
+        "the multimodal phase: nothing else makes a model that reads both.",
     ),
 }
-"""By recipe, the heading and what stands below it."""
-QUESTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Does knowledge help?", ("no-knowledge", "half-knowledge", "knowledge-25", "knowledge-50", "knowledge-75")),
-    ("Does it have to be the right knowledge?", ("random-terms", "swapped-terms")),
-    ("Which sources of it matter?", ("without-mesh", "only-mesh")),
-    ("Do the phases help?", ("skip-note", "skip-lab", "end-to-end", "frozen")),
+"""By recipe, the heading, the folder of the lines' files, and what stands below the heading."""
+SCRATCH = "Each line's language model learns from scratch in a phase of its own first, with labs and knowledge."
+QUESTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("Does knowledge help?", ("no-knowledge", "half-knowledge", "knowledge-25", "knowledge-50", "knowledge-75"), ""),
     (
-        "Do rationales help the diagnosis?",
-        ("no-rationale", "rationale-first", "no-evidence-loss", "unfiltered-teacher"),
+        "Does it have to be the right knowledge?",
+        ("random-terms", "swapped-terms"),
+        "Terms of another disease are only what the disease head starts from.",
     ),
+    ("Which sources of it matter?", ("without-mesh", "only-mesh"), ""),
+    ("Do the phases help?", ("skip-note", "skip-lab", "end-to-end"), SCRATCH),
+    ("Do rationales help the diagnosis?", ("no-rationale", "rationale-first"), ""),
+    ("Does it help to be told where the evidence is?", ("no-evidence-loss",), ""),
+    (
+        "Does the teacher's filter matter?",
+        ("unfiltered-teacher",),
+        "The rule teacher is contradicted so rarely that there is little to filter; what a false teacher does is "
+        "[planted bias](open-questions.md).",
+    ),
+    ("What do other ways to bring in the labs give?", ("labs-in-words", "frozen"), SCRATCH),
 )
-"""Questions, and the lines of the tables that answer them."""
+"""Questions, the lines of the tables that answer them, and what has to be known beside the answer."""
+COSTED = (
+    "no-knowledge",
+    "skip-note",
+    "skip-lab",
+    "end-to-end",
+    "no-rationale",
+    "no-disease-head",
+    "no-summary-tokens",
+)
+"""Lines whose cost is said in short."""
+KINDS = ("train", "evaluate")
+INTERRUPTED = 0.5
+"""A line with less than this part of the recipe's time was interrupted, and its time is that since its last start."""
 
 
 def main() -> None:
@@ -121,6 +150,7 @@ def page(tables: Mapping[str, Mapping[str, Any]]) -> str:
         "the tiny T5 of the quickstart, built from scratch: nothing here says what a pretrained model gains.",
     ]
     answers = [answer for question in QUESTIONS for answer in _answer(*question, tables)]
+    answers += _cost(tables)
     if answers:
         parts += ["## In short", "\n".join(answers)]
     for name, table in tables.items():
@@ -128,7 +158,7 @@ def page(tables: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _answer(question: str, names: tuple[str, ...], tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _answer(question: str, names: tuple[str, ...], remark: str, tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     found = []
     for table in tables.values():
         lines = {line["name"]: line for line in table["lines"]}
@@ -139,11 +169,31 @@ def _answer(question: str, names: tuple[str, ...], tables: Mapping[str, Mapping[
             one = difference["micro_f1"]
             sure = "worse" if one["high"] < 0 else "better" if one["low"] > 0 else "not told apart"
             found.append(f"{lines[name]['title']} ({table['recipe']}): {sure}, {format_difference(one)} micro F1.")
-    return [f"- **{question}** {' '.join(found)}"] if found else []
+    return [f"- **{question}** {' '.join([*found, remark]).strip()}"] if found else []
+
+
+def _cost(tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    found = []
+    for table in tables.values():
+        lines = {line["name"]: line for line in table["lines"] if "processor_seconds" in line}
+        own = lines[REFERENCE]["processor_seconds"]["train"]["mean"]
+        times = {name: lines[name]["processor_seconds"]["train"]["mean"] / own for name in COSTED if name in lines}
+        parts = [f"{lines[name]['title'].lower()} {ratio:.2f}" for name, ratio in times.items() if ratio > INTERRUPTED]
+        if not parts:
+            continue
+        hours = sum(
+            sum(line["processor_seconds"][kind]["by_seed"].values()) for line in lines.values() for kind in KINDS
+        )
+        found.append(
+            f"Training, against the {own:.0f} s of the recipe ({table['recipe']}): {', '.join(parts)} times. Its "
+            f"{len(lines)} lines took {hours / 3600:.1f} hours of one core, evaluation included."
+        )
+    note = "The processor was shared with other programs: a tenth more or less says nothing."
+    return [f"- **What does each cost?** {' '.join([*found, note])}"] if found else []
 
 
 def _section(name: str, table: Mapping[str, Any]) -> list[str]:
-    heading, words = PARTS[name]
+    heading, _, words = PARTS[name]
     commits = sorted({commit for made in table["made_with"] for commit in made["commits"]})
     processors = sorted({made["processor"] for made in table["made_with"]})
     seeds = ", ".join(map(str, table["seeds"]))
@@ -157,9 +207,20 @@ def _section(name: str, table: Mapping[str, Any]) -> list[str]:
         "last start):",
         _texts_and_cost(table),
     ]
-    if table["unfinished"]:
-        parts.append("Not finished: " + ", ".join(one["title"] for one in table["unfinished"]) + ".")
+    if missing := unfinished(name, table):
+        parts.append(f"Not finished: {', '.join(missing)}.")
     return parts
+
+
+def unfinished(name: str, table: Mapping[str, Any]) -> list[str]:
+    """Titles of the lines of a recipe's files that its table lacks, or has with fewer seeds."""
+    done = {line["name"]: line["seeds"] for line in table["lines"]}
+    _, *files = read_ablations(sorted((ROOT / PARTS[name][1]).glob("*.yaml")))
+    return [
+        one.title if one.name not in done else f"{one.title} (seeds {', '.join(map(str, lacking))})"
+        for one in files
+        if (lacking := sorted(set(table["seeds"]) - set(done.get(one.name, []))))
+    ]
 
 
 def _texts_and_cost(table: Mapping[str, Any]) -> str:
@@ -171,7 +232,7 @@ def _texts_and_cost(table: Mapping[str, Any]) -> str:
         for name, (_, show) in RATIONALE_COLUMNS.items():
             mean = line["rationale"].get("full", {}).get(name, {}).get("mean")
             row.append(NOTHING if mean is None else show(mean))
-        row += [f"{line['processor_seconds'][kind]['mean']:.0f}" for kind in ("train", "evaluate")]
+        row += [f"{line['processor_seconds'][kind]['mean']:.0f}" for kind in KINDS]
         rows.append(row)
     header = ["", *(title for title, _ in RATIONALE_COLUMNS.values()), "training, s", "evaluation, s"]
     return markdown_table(header, rows)

@@ -34,6 +34,22 @@ def test_the_page_of_results_is_that_of_its_tables(monkeypatch: pytest.MonkeyPat
     assert module.page(tables) == module.PAGE.read_text(encoding="utf-8")
 
 
+def test_every_shipped_line_is_in_the_results_or_named_as_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = script("results_page", monkeypatch)
+    for name, (_, folder, _) in module.PARTS.items():
+        table = json.loads((module.KEPT / f"{name}.json").read_text())
+        files = sorted((ROOT / folder).glob("*.yaml"))
+        assert files
+        titles = module.unfinished(name, {**table, "lines": table["lines"][:1]})
+        assert len(titles) == len(files)
+        page = module.page({name: table})
+        assert all(title in page for title in titles)
+        lines = [{"name": path.stem, "seeds": table["seeds"]} for path in files]
+        assert module.unfinished(name, {**table, "lines": lines}) == []
+        lines[0]["seeds"] = []
+        assert module.unfinished(name, {**table, "lines": lines}) == [f"{titles[0]} (seeds 0)"]
+
+
 def test_a_table_made_in_several_sittings_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     module = script("results_page", monkeypatch)
     whole = json.loads((module.KEPT / "quickstart.json").read_text())
