@@ -95,7 +95,8 @@ def main() -> None:
         run("rationales", "--cohort", work / "cohort", "--output", work / "llm", *llm, "--base-url", url)
     report, rules = (read_json(work / teacher / "rationales.json") for teacher in ("llm", "rules"))
     (journal,) = (work / "llm.journal").glob("*.jsonl")
-    seconds = [answer.seconds for answer in read_journal(journal)[0].values()]
+    answers = read_journal(journal)[0].values()
+    seconds = [answer.seconds for answer in answers]
     kept = report["kept"]
     packages = ["torch", "transformers", *(["llama_cpp_python"] if given.model.is_file() else [])]
     result: dict[str, Any] = {
@@ -111,6 +112,7 @@ def main() -> None:
         "words": report["words"],
         "usage": report["usage"],
         "max_tokens": MAX_TOKENS,
+        "cut_off": sum(answer.finish_reason == "length" for answer in answers),
         "seconds": {"of_answers": round(sum(seconds), 1), "of_this_run": round(time.monotonic() - start, 1)},
         "rules": {"kept": rules["kept"], "filter": _nameless(rules["filter"]), "words": rules["words"]},
         "enough_to_learn_from": kept >= LEAST_KEPT,
