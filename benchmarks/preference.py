@@ -1,15 +1,15 @@
 """Measures what preference training does to a model's free texts, on one finished run of the quickstart.
 
-    python benchmarks/preference.py [RUN] [--config recipes/tiny-t5/prefer.yaml] [--work FOLDER] [--patients 250]
-        [--split validation]
+    python benchmarks/preference.py [RUN] [--config recipes/tiny-t5/prefer.yaml] [--model FOLDER] [--work FOLDER]
+        [--patients 250] [--split validation] [--output FILE]
 
 RUN is the folder of `clinragen quickstart` (default runs/quickstart); it is only read. `clinragen prefer` trains its
-model into FOLDER/preferred (again: goes on where it was, or is up to date). Then the model of the run and the new one
-write for the same patients, freely (`as written`) and verified (`as shown`). Of both texts the claims are counted by
-the checker, which is also what the training is rewarded by; so the free texts are read a second time by the second
-reader (benchmarks/second_reading.py), which knows nothing of it. Diagnoses are scored over the whole split. Results
-with the training's curve, settings, versions, commit and machine go to benchmarks/results/preference.json, and the
-curve as a picture beside it.
+model, or that of `--model`, into a folder of WORK with the config's name (again: goes on where it was, or is up to
+date). Then the model that it began with and the new one write for the same patients, freely (`as written`) and verified
+(`as shown`). Of both texts the claims are counted by the checker, which is also what the training is rewarded by; so
+the free texts are read a second time by the second reader (benchmarks/second_reading.py), which knows nothing of it.
+Diagnoses are scored over the whole split. Results with the training's curve, settings, versions, commit and machine go
+to benchmarks/results/preference.json, and the curve as a picture beside it.
 """
 
 from __future__ import annotations
@@ -66,16 +66,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?", default=Path("runs/quickstart"))
     parser.add_argument("--config", type=Path, default=ROOT / "recipes" / "tiny-t5" / "prefer.yaml")
+    parser.add_argument("--model", type=Path, help="the model to begin with; that of RUN by default")
     parser.add_argument("--work", type=Path, default=Path("runs/preference"))
     parser.add_argument("--patients", type=int, default=250)
     parser.add_argument("--split", default="validation", choices=("validation", "test"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=RESULTS)
     values = parser.parse_args()
-    run, preferred = values.run, values.work / "preferred"
+    run, preferred = values.run, values.work / values.config.stem
+    start = values.model or run / "model"
     started = time.process_time()
     inputs = {
-        "model": GivenFolder(run / "model", "model folder"),
+        "model": GivenFolder(start, "model folder"),
         "cohort": GivenFolder(run / "rationales", "cohort folder"),
     }
     Stage(PREFER, PreferConfig(config=values.config, seed=values.seed), inputs, preferred).run()
@@ -88,7 +90,7 @@ def main() -> None:
     reader = Reader(Grammar(cohort.vocabulary), _lasting(run / "rationales"))
     measured = {
         name: measure(folder, cohort, checking, truth, reader, values.patients)
-        for name, folder in (("before", run / "model"), ("after", preferred))
+        for name, folder in (("before", start), ("after", preferred))
     }
     curve = read_json(preferred / CURVE)
     result = {
