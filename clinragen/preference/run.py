@@ -182,6 +182,9 @@ class _Round:
             if self._args.loss == "dpo":
                 self._pairs(report)
             last = last_whole_checkpoint(self._folder)
+            # Before its first step a later round has the model that the round before it measured at its end, and one
+            # that goes on has measured what its checkpoint holds.
+            self._args.eval_on_start = self._args.eval_on_start and self._number == 0 and last is None
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
             require_finite_weights(self._model, "the model after preference training")
             if not trainer.measured:

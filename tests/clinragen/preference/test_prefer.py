@@ -72,7 +72,8 @@ def test_a_model_folder_becomes_another_one(settings: dict[str, Any], tiny_run: 
     curve = json.loads((output / "preference_curve.json").read_text())
     shown = [entry for entry in curve if "eval_length" in entry]
     rounds = settings.get("rounds", 1)
-    assert [entry["step"] for entry in shown][:3] == [0, 2, 4]
+    # Once before the first step of all; a later round begins with what the one before it ended with.
+    assert [entry["step"] for entry in shown] == [*range(0, 4 * rounds + 1, 2)]
     assert {entry["round"] for entry in curve} == set(range(1, rounds + 1))
     for name in ("nothing_contradicted", "evidence_recall", "diagnosis_f1", "length_in_bounds", "claims", "supported"):
         assert f"eval_{name}" in shown[-1]
@@ -89,6 +90,29 @@ def test_a_model_folder_becomes_another_one(settings: dict[str, Any], tiny_run: 
     stamp = (output / "stage.json").stat().st_mtime_ns
     assert in_process(*words).returncode == 0
     assert (output / "stage.json").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("settings", [DPO, GRPO], ids=["dpo", "grpo"])
+def test_measuring_before_the_first_step_shows_the_parent_and_changes_no_bit(
+    settings: dict[str, Any], tiny_run: Path, tmp_path: Path
+) -> None:
+    inputs = {"model": tiny_run / "model", "cohort": tiny_run / "rationales"}
+    found, curves = [], []
+    # At a rate of 0 what is measured at the end is the parent.
+    still = {"eval_on_start": False, "learning_rate": 0.0, "rounds": 1, "max_steps": 1}
+    for changes in ({}, {"eval_on_start": False}, still):
+        folder = tmp_path / str(len(found))
+        folder.mkdir()
+        config = PreferConfig(config=written(folder, {**settings, **changes}))
+        run(config, inputs, folder / "preferred", no_report)
+        found.append(ClinRaGenForConditionalGeneration.from_pretrained(folder / "preferred").state_dict())
+        entries = json.loads((folder / "preferred" / "preference_curve.json").read_text())
+        curves.append([entry for entry in entries if "eval_length" in entry])
+    on, off, parent = curves
+    assert {name for name, value in found[0].items() if not torch.equal(value, found[1][name])} == set()
+    assert on[0]["step"] == 0
+    assert on[1:] == off
+    assert {**parent[-1], "step": 0} == on[0]
 
 
 class StopError(Exception):
