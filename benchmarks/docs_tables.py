@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import recipe_costs
+from admissions_set import load_admissions
 
 from clinragen.claims.filter import REASONS
 from clinragen.claims.types import VERDICTS
+from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.storage.files import atomic_file, read_json, read_text
 from trainers.formatting import (
     NOTHING,
@@ -169,10 +171,8 @@ def second_reading(result: Result) -> str:
 
 def admissions(result: Result) -> str:
     """The hand-written admissions by system."""
-    shown = [name for name in result["systems"] if name in result["models"] or name.startswith("gradient_boosting")]
     rows = []
-    for name in shown:
-        one = result["systems"][name]
+    for name, one in result["systems"].items():
         claims = one.get("claims")
         rows.append(
             [
@@ -191,12 +191,56 @@ def admissions(result: Result) -> str:
     return markdown_table([*header, "contradicted as written", "as shown"], rows)
 
 
+LEARNED = 0.1
+"""A disease with a lower F1 on the synthetic test split was not learned."""
+
+
+def missed(result: Result) -> str:
+    """Named diseases of the hand-written admissions that SmolLM2 lists, by whether it learned them at all."""
+    vocabulary = shipped_definitions().vocabulary
+    named = {one.id: {name for name, words in one.named.items() if words} for one in load_admissions(vocabulary)}
+    scores = read_json(ROOT / "benchmarks" / "results" / "pretrained.json")["per_disease"]["full"]
+    learned = {one.name for one in vocabulary.diseases if scores[one.key]["value"] >= LEARNED}
+    rows = []
+    for title, diseases in (
+        ("learned", learned),
+        ("not learned", set(vocabulary.disease_names) - learned),
+        ("all", set(vocabulary.disease_names)),
+    ):
+        cells = [title, str(len(diseases))]
+        for system in ("smollm2-135m/model", "quickstart/model"):
+            answers = result["answers"][system].items()
+            listed = sum(len(named[place] & diseases & set(one["right"])) for place, one in answers)
+            cells.append(f"{listed} of {sum(len(named[place] & diseases) for place, _ in answers)}")
+        rows.append(cells)
+    return markdown_table(["by SmolLM2", "diseases", "named, and listed by SmolLM2", "by the quickstart"], rows)
+
+
+def baselines(result: Result) -> str:
+    """Every baseline on the quickstart's patients, and a language model that was not trained on a part of them."""
+
+    def row(system: str, title: str, scores: Result) -> list[str]:
+        ranked = [format_score(scores[name]) if name in scores else NOTHING for name in ("macro_auroc", "macro_auprc")]
+        return [system, title, format_score(scores["micro_f1"]), format_score(scores["macro_f1"]), *ranked]
+
+    rows = []
+    for name, scores in sorted(result["systems"].items(), key=lambda entry: -entry[1]["micro_f1"]["value"]):
+        system, _, setting = name.partition(" ")
+        rows.append(row(f"`{system}`", f"`{setting}`" if setting else "", scores))
+    if asked := result.get("zero_shot"):
+        first = f"first {asked['patients']} patients"
+        rows.append(row("`zero_shot`", f"{asked['model']}, {first}", asked["scores"]))
+        rows.append(row("`gradient_boosting`", f"`full`, {first}", asked["gradient_boosting"]))
+    return markdown_table(["system", "`baselines`", "micro F1", "macro F1", "macro AUROC", "macro AUPRC"], rows)
+
+
 def preference(result: Result) -> str:
     """Free texts before and after preference training."""
 
     def cells(one: Result) -> list[str]:
         claims, second = one["claims"]["raw"]["data"], one["second_reading_of_free_texts"]["claims"]
         return [
+            f"{claims['per_rationale']['of']} of {one['patients']}",
             format_share(claims["contradicted"]["value"]),
             f"{claims['claims']:,}",
             f"{claims['supported']['count'] / one['patients']:.2f}",
@@ -207,6 +251,7 @@ def preference(result: Result) -> str:
         ]
 
     names = [
+        "texts with both parts, whose claims are counted",
         "claims contradicted",
         "claims",
         "claims supported, a text",
@@ -291,6 +336,14 @@ def llm_teacher(result: Result) -> str:
         rows.append([reason.replace("_", " "), *(f"{one['count']} ({format_share(one['rate'])})" for one in found)])
     for verdict in VERDICTS:
         rows.append([f"claims {verdict}", *(f"{sum(one[verdict] for one in listed):,}" for listed in claims)])
+    second = result["filter"]["repairs"]["rewritten"]
+    rows.append(["of it a second text, with both parts", "", f"{second} of {result['examples']}"])
+    asked, cut = result["usage"], result["cut_off"]
+    rows.append([f"answers, and of them cut off at {result['max_tokens']} tokens", f"{asked['answers']}, {cut}", ""])
+    tokens = f"{asked['prompt_tokens']:,} and {asked['completion_tokens']:,}"
+    rows.append(["tokens of prompts and of answers", tokens, ""])
+    rows.append(["seconds of one thread", f"{result['seconds']['of_answers']:,.0f}", ""])
+    rows.append(["the rule teacher's rationales of these patients, kept", f"{result['rules']['kept']}", ""])
     return markdown_table(["", "as written", "after one repair"], rows)
 
 
@@ -303,6 +356,7 @@ def training(result: Result) -> str:
         [
             ["input pipeline, share of a step's time, first epoch", format_share(pipeline["first_epoch"]), ""],
             ["the same, later epochs", format_share(pipeline["later_epochs"]), "at most 5 %"],
+            ["the same, all five epochs", format_share(pipeline["all_epochs"]), "at most 5 %"],
             ["padding among the tokens, random batches", format_share(padding["random"]["all"]), ""],
             ["the same, `group_by_length`", format_share(padding["group_by_length"]["all"]), "at most 10 %"],
             ["loading against the authors' way, first epoch", f"{loading['first_epoch_against_authors']:.0f}×", ""],
@@ -315,10 +369,12 @@ def training(result: Result) -> str:
 TABLES: Mapping[str, Callable[[Result], str]] = {
     "admissions": admissions,
     "ablation": grounding,
+    "baselines": baselines,
     "clinosim": clinosim,
     "costs": recipe_costs.table,
     "extraction": extraction,
     "language model as teacher": llm_teacher,
+    "missed": missed,
     "preference": preference,
     "pretrained": pretrained,
     "second reading": second_reading,
