@@ -15,6 +15,7 @@ from clinragen.pipeline.digests import (
     HASHES,
     STAMP,
     STAMP_FORMAT,
+    YAML,
     HashCache,
     file_names,
     folder_digests,
@@ -28,10 +29,12 @@ from dataset_builder.storage.config_fields import deciding
 from dataset_builder.storage.files import (
     PARTIAL,
     atomic_folder,
+    fingerprint,
     folder_lock,
     make_private,
     output_folder,
     read_json,
+    read_yaml,
     write_json,
 )
 from dataset_builder.storage.governance import PROVENANCE, is_credentialed, read_provenance
@@ -138,11 +141,20 @@ class Stage:
 
     def digest(self, cache: HashCache) -> str:
         """Fingerprint of settings, inputs, code and installed libraries. All inputs must be there."""
-        inputs = {
+        return self._digest_with(self.settings(cache), cache)
+
+    def _digest_with(self, settings: Mapping[str, Any], cache: HashCache) -> str:
+        return stage_digest(self.name, settings, self._input_digests(cache), code_fingerprint(self.kind.module))
+
+    def _digest_to_go_on(self, cache: HashCache) -> str:
+        """Fingerprint of what an interrupted run must have had the same, for this one to go on where it stopped."""
+        return self._digest_with({**self.settings(cache), **getattr(self.config, "content_to_go_on", {})}, cache)
+
+    def _input_digests(self, cache: HashCache) -> dict[str, Any]:
+        return {
             role: given.input_digest(cache, self.kind.reads.get(role, EVERYTHING))
             for role, given in self.inputs.items()
         }
-        return stage_digest(self.name, self.settings(cache), inputs, code_fingerprint(self.kind.module))
 
     def finished(self) -> bool:
         """Whether the folder holds, complete and unchanged, the output of exactly this stage."""
@@ -157,12 +169,15 @@ class Stage:
         Raises:
             InputDataError: The output would overlap an input, lie in another stage's output, or replace what is not
                 this project's.
-            StageError: Another of the processes that run it together has failed.
+            StageError: Another of the processes that run it together has failed, or was given something else.
         """
+        cache = HashCache.beside(self.folder)
         with self.processes.together():
+            if self.processes.count > 1:
+                self.processes.require_same(self.name, self._parts(cache))
             if not self.processes.first:
                 return self._follow()
-            ran = self._lead()
+            ran = self._lead(cache)
             self.processes.share({"ran": ran})
             return ran
 
@@ -172,8 +187,18 @@ class Stage:
             self._work(Path(said["folder"]), no_report)
         return bool(said["ran"])
 
-    def _lead(self) -> bool:
-        cache = HashCache.beside(self.folder)
+    def _parts(self, cache: HashCache) -> dict[str, str]:
+        """What every process must have the same, as digests by what each is called: the stage, and of a shared one
+        everything that decides it.
+        """
+        parts: dict[str, Any] = {"the stage": self.name}
+        if self.kind.together:
+            parts |= _named_settings(self.config, cache)
+            parts |= {f"the input '{role}'": found for role, found in self._input_digests(cache).items()}
+            parts["the code or its libraries"] = code_fingerprint(self.kind.module)
+        return {name: fingerprint(part) for name, part in parts.items()}
+
+    def _lead(self, cache: HashCache) -> bool:
         digest = self.digest(cache)  # what is wrong with an input is reported first
         if not self._finished(digest, cache):
             folders = [given.location for given in self.inputs.values() if isinstance(given.location, Path)]
@@ -193,7 +218,8 @@ class Stage:
         return recorded_digests(self.folder, cache) == stamp["files"]
 
     def _run(self, target: Path, digest: str, cache: HashCache, *, private: bool) -> None:
-        started = {"format": STAMP_FORMAT, "stage": self.name, "fingerprint": digest}
+        made = {"format": STAMP_FORMAT, "stage": self.name}
+        started = {**made, "fingerprint": self._digest_to_go_on(cache)}
         left = target.with_name(target.name + PARTIAL)
         marker = left / (STAMP + ".started")
         if left.exists() and _read_or_none(marker) != started:
@@ -206,7 +232,8 @@ class Stage:
             (folder / marker.name).unlink()
             files = folder_digests(folder, HashCache())
             _keep_extra(target, folder)
-            write_json(folder / STAMP, {**started, "settings": self.settings(cache), "files": files})
+            stamp = {**made, "fingerprint": digest, "settings": self.settings(cache), "files": files}
+            write_json(folder / STAMP, stamp)
             private = private or _is_credentialed(folder)
             if private:
                 make_private(folder)
@@ -230,9 +257,32 @@ def decisive_settings(config: Any, cache: HashCache) -> dict[str, Any]:
     return found
 
 
+def _named_settings(config: Any, cache: HashCache) -> dict[str, Any]:
+    """All settings by name, those of a YAML file one by one, and whatever else decides.
+
+    Those that decide nothing count as well: processes that save at different steps would wait for each other.
+    """
+    found = decisive_settings(config, cache)
+    for one in fields(config):
+        value = getattr(config, one.name)
+        if isinstance(value, Path) and value.suffix in YAML and value.is_file():
+            content = read_yaml(value)
+            named = content if isinstance(content, Mapping) else {"content": content}
+            found |= {f"{name} of {one.name}": inner for name, inner in named.items()}
+            found.pop(one.name, None)
+        elif isinstance(value, str | int | float | list | tuple):
+            found[one.name] = value
+    return found
+
+
 def run_stages(stages: Iterable[Stage], announce: Callable[[Stage, int, int], None]) -> None:
     """Run stages in order; `announce` is called before each with its number and how many there are."""
     listed = list(stages)
+    if listed:
+        processes = listed[0].processes
+        with processes.together():
+            # Where one has more stages than another, it would wait for ever.
+            processes.require_same("the recipe", {"its stages": [stage.name for stage in listed]})
     for number, stage in enumerate(listed, start=1):
         announce(stage, number, len(listed))
         stage.run()

@@ -17,6 +17,9 @@ from dataset_builder.storage.progress import Report
 from modeling_clinragen.errors import SettingsError
 from trainers.phases import PHASES, phase_named
 
+DIVIDING = ("per_device_train_batch_size", "gradient_accumulation_steps")
+"""Settings of a phase that say how the examples of a step are divided between processes and batches."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -60,6 +63,18 @@ class TrainConfig:
             there = next((path for path in (beside / backbone, Path(backbone)) if path.exists()), None)
             found |= {} if there is None else {"backbone": there.resolve()}
         return found
+
+    @property
+    def content_to_go_on(self) -> Mapping[str, Any]:
+        """Of `deciding_content` what an interrupted training must have had the same.
+
+        Not how a step's examples were divided: its checkpoints serve another number of processes as well, and refuse
+        another number of examples themselves.
+        """
+        settings = deciding_phase_settings(self.config, self.overrides)
+        if isinstance(settings, Mapping):
+            settings = {name: value for name, value in settings.items() if name not in DIVIDING}
+        return {"config": fingerprint(settings)}
 
 
 def _code_of(module: str) -> str:

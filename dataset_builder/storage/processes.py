@@ -14,6 +14,10 @@ from modeling_clinragen.errors import SettingsError, StageError
 _NAMED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _FAILED = "failed"
 _LONGEST_PAUSE = 0.5
+_NAMED_DIFFERENCES = 4
+_GROUP_BROKEN = "gloo/transport/"
+"""Of what torch says on a CPU where another process of its group has ended: a RuntimeError like any other."""
+_LOST = "another of the processes that run this together has ended; see its message, then start them all again"
 
 
 class Processes:
@@ -66,16 +70,47 @@ class Processes:
         """The first process's value (JSON-able), in every process; the others' values do not count."""
         return self.gather(value if self.first else None)[0]
 
+    def require_same(self, subject: str, parts: Mapping[str, Any]) -> None:
+        """Check that every process has the same parts; all must call this.
+
+        Args:
+            subject: What they are parts of, for the message.
+            parts: Values (JSON-able) by what they are called in the message.
+
+        Raises:
+            StageError: They differ; it is raised in every process, and says where.
+        """
+        first, *others = self.gather(dict(parts))
+        for rank, other in enumerate(others, start=1):
+            names = [
+                name
+                for name in {**first, **other}
+                if (name in first, first.get(name)) != (name in other, other.get(name))
+            ]
+            if names:
+                more = len(names) - _NAMED_DIFFERENCES
+                listed = ", ".join(names[:_NAMED_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
+                raise StageError(
+                    f"{subject}: process {rank} differs from process 0 in {listed}; start all with the same command, "
+                    "settings, data and version"
+                )
+
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Within the block, an error in this process ends the others' waiting for it."""
+        """Within the block, an error in this process ends the others' waiting for it.
+
+        Raises:
+            StageError: In place of torch's own error where another process of its group has ended.
+        """
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             if self.count > 1:
                 # What went wrong is said, not that nobody is left to hear of it.
                 with suppress(StageError), _store_errors():
                     self._store.set(_FAILED, "")
+                if _is_of_broken_group(error):
+                    raise StageError(_LOST) from error
             raise
 
     def _wait(self, name: str) -> bytes:
@@ -119,6 +154,12 @@ def processes_of(environment: Mapping[str, str] = os.environ) -> Processes:
     return Processes(rank, count, local_rank, PrefixStore("clinragen", store))
 
 
+def _is_of_broken_group(error: BaseException) -> bool:
+    from torch.distributed import DistError
+
+    return isinstance(error, DistError) or (isinstance(error, RuntimeError) and _GROUP_BROKEN in str(error))
+
+
 @contextmanager
 def _store_errors() -> Iterator[None]:
     from torch.distributed import DistError
@@ -126,4 +167,4 @@ def _store_errors() -> Iterator[None]:
     try:
         yield
     except DistError as error:
-        raise StageError("the processes that run this together have lost each other; start them again") from error
+        raise StageError(_LOST) from error

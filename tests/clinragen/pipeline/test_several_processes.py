@@ -1,29 +1,35 @@
-"""Commands that `torchrun` starts in several processes: one owns the output, and all share the work."""
+"""Commands in several processes, as `torchrun` and `accelerate launch` start them: one owns the output, and all share
+the work.
+"""
 
 from __future__ import annotations
 
-import json
+import logging
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
+from command_line import SCRIPT, fails_with_one_line, in_process
 from safetensors.torch import load_file, save_file
 
-from clinragen.pipeline import train
-from clinragen.pipeline.stage import Stage, StageKind
-from clinragen.pipeline.synthesize import SynthesizeConfig
-from dataset_builder.storage.files import read_json
-from dataset_builder.storage.processes import Processes, processes_of
-from modeling_clinragen.errors import SettingsError, StageError
+from dataset_builder.storage.files import PARTIAL, read_json
 
 LAUNCH = Path(__file__).parents[3] / "recipes" / "launch"
 PROCESSES = 2
+# For `main` below: the folder for every process's weights, and the process that is killed in the middle of a step.
 PROBE = "PROBED_WEIGHTS"
+KILLED = "KILLED_PROCESS"
+KILLED_AFTER = 3
 
 
 TORCHRUN = (
@@ -33,15 +39,21 @@ TORCHRUN = (
 # The shipped file of data parallel training, as far as there can be without a GPU.
 ACCELERATE = (
     *("accelerate.commands.launch", "--config_file", LAUNCH / "ddp.yaml", "--num_processes", PROCESSES),
-    *("--cpu", "--mixed_precision", "no", "--main_process_port", 0),
+    *("--cpu", "--main_process_port", 0),
 )
+LOCAL = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
 
 
-def torchrun(*words: object, expected: int = 0, launcher: Sequence[object] = TORCHRUN, **environment: str) -> str:
+def torchrun(*words: object, expected: int = 0, **environment: str) -> str:
     """Run this file's `main` in two processes; returns what they wrote to standard output and error."""
+    return launched(*TORCHRUN, __file__, *words, expected=expected, **environment)
+
+
+def launched(*words: object, expected: int = 0, **environment: str) -> str:
+    """Run a launcher; returns what its processes wrote to standard output and error."""
     done = subprocess.run(
-        [sys.executable, "-m", *map(str, (*launcher, __file__, *words))],
-        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1", **environment},
+        [sys.executable, "-m", *map(str, words)],
+        env={**os.environ, **LOCAL, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -65,32 +77,118 @@ def alone(*words: object) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def without_launcher(*words: object, **environment: str) -> list[subprocess.CompletedProcess[str]]:
+    """Run this file's `main` in two processes that nothing watches over; returns how each ended, by rank."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1]), "WORLD_SIZE": "2"}
+
+    def start(rank: int) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, __file__, *map(str, words)],
+            env={**os.environ, **LOCAL, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        return list(pool.map(start, range(PROCESSES)))
+
+
 def names(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
-def test_a_phase_trained_by_two_processes_is_one_model(tiny_run: Path, tiny_recipe: Path, tmp_path: Path) -> None:
-    output = tmp_path / "note"
-    words = (
-        *("train", "note", "--cohort", tiny_run / "rationales", "--config", tiny_recipe.parent / "phase.yaml"),
+def losses(folder: Path) -> dict[float, float]:
+    """The losses of a training, by step."""
+    return {point["step"]: point["loss"] for point in read_json(folder / "curve.json") if "loss" in point}
+
+
+def note_phase(tiny_run: Path, config: Path, output: Path) -> tuple[object, ...]:
+    return (
+        *("train", "note", "--cohort", tiny_run / "rationales", "--config", config),
         *("--parent", tiny_run / "train" / "backbone", "--output", output),
     )
-    said = torchrun(*words, **{PROBE: str(tmp_path)})
+
+
+@pytest.fixture(scope="module")
+def halved(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny phase with half of the batch for each of two processes."""
+    content = yaml.safe_load((tiny_recipe.parent / "phase.yaml").read_text())
+    content["per_device_train_batch_size"] //= PROCESSES
+    path = tmp_path_factory.mktemp("halved") / "phase.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def straight(tiny_run: Path, halved: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder "note" that two processes trained without an interruption, and what they said; their own weights are
+    beside it.
+    """
+    folder = tmp_path_factory.mktemp("straight")
+    said = torchrun(*note_phase(tiny_run, halved, folder / "note"), **{PROBE: str(folder)})
+    return folder / "note", said
+
+
+def test_a_phase_trained_by_two_processes_is_one_model(tiny_run: Path, halved: Path, straight: Any) -> None:
+    output, said = straight
+    folder = output.parent
     # The first process alone speaks.
     assert said.count(f"train note: {output}") == 1
-    assert names(output) == names(tiny_run / "train" / "note")
-    assert names(tmp_path) == ["0.safetensors", "1.safetensors", "note", *(f"note/{name}" for name in names(output))]
+    alone = tiny_run / "train" / "note"
+    assert names(output) == names(alone)
+    assert names(folder) == ["0.safetensors", "1.safetensors", "note", *(f"note/{name}" for name in names(output))]
     saved = load_file(output / "model.safetensors")
-    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(PROCESSES))
+    first, second = (load_file(folder / f"{rank}.safetensors") for rank in range(PROCESSES))
     before = load_file(tiny_run / "train" / "backbone" / "model.safetensors")
     for name, value in saved.items():
         assert torch.equal(first[name], value)
         assert torch.equal(second[name], value)
     assert any(not torch.equal(value, before[name]) for name, value in saved.items())
-    assert [point["step"] for point in read_json(output / "curve.json") if "loss" in point] == [1, 2, 3, 4]
+    assert list(losses(output)) == [1, 2, 3, 4]
+    # Its disease head counts each process's part by its share of the tokens; else they would be the same.
+    assert losses(output) == pytest.approx(losses(alone), rel=1e-2)
     # What is up to date is not trained again, however the processes are started.
-    again = torchrun(*words, launcher=ACCELERATE, **{PROBE: str(tmp_path / "none")})
-    assert again.count(f"train note: {output}") == 1
+    written = (output / "model.safetensors").stat().st_mtime_ns
+    assert in_process(*note_phase(tiny_run, halved, output)).returncode == 0
+    assert (output / "model.safetensors").stat().st_mtime_ns == written
+
+
+def test_a_training_that_lost_a_process_goes_on_with_as_many_or_one(
+    tiny_run: Path,
+    tiny_recipe: Path,
+    halved: Path,
+    straight: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    two, one = tmp_path / "two", tmp_path / "one"
+    lost, left = without_launcher(*note_phase(tiny_run, halved, two), **{KILLED: "0"})
+    assert lost.returncode == -signal.SIGKILL
+    fails_with_one_line(left, "another of the processes that run this together has ended")
+    checkpoints = two.with_name(two.name + PARTIAL) / "checkpoints"
+    assert names(tmp_path)[0] == two.name + PARTIAL
+    assert [path.name for path in checkpoints.iterdir()] == ["checkpoint-2"]
+    shutil.copytree(checkpoints.parent, one.with_name(one.name + PARTIAL))
+
+    # As docs/trainers.md has it, with the shipped configuration.
+    said = launched(*ACCELERATE, "--no_python", SCRIPT, *note_phase(tiny_run, halved, two))
+    assert said.count(f"train note: {two}") == 1
+    assert names(two) == names(straight[0])
+    assert losses(two) == losses(straight[0])
+    weights, straight_weights = (load_file(folder / "model.safetensors") for folder in (two, straight[0]))
+    torch.testing.assert_close(weights, straight_weights, rtol=0, atol=0)
+
+    # One process must have the whole batch.
+    refused = in_process(*note_phase(tiny_run, halved, one))
+    fails_with_one_line(refused, "checkpoint-2: was trained with 8 examples a step, and these settings give 4")
+    with caplog.at_level(logging.INFO, "trainers.checkpoints"):
+        assert in_process(*note_phase(tiny_run, tiny_recipe.parent / "phase.yaml", one)).returncode == 0
+    assert "Resuming from checkpoint-2" in caplog.text
+    assert losses(one) == pytest.approx(losses(straight[0]), rel=1e-2)
 
 
 def test_a_test_set_that_two_processes_share_gives_the_same_results(tiny_run: Path, tmp_path: Path) -> None:
@@ -125,76 +223,21 @@ def test_a_stage_that_is_not_shared_runs_once(tmp_path: Path) -> None:
     assert names(tmp_path) == ["hospital", *(f"hospital/{name}" for name in names(tmp_path / "hospital"))]
 
 
-# --- without torchrun
-
-
-class Store:
-    """A store within one process."""
-
-    def __init__(self) -> None:
-        self.held: dict[str, bytes] = {}
-
-    def set(self, name: str, value: str) -> None:
-        self.held[name] = value.encode()
-
-    def get(self, name: str) -> bytes:
-        return self.held[name]
-
-    def check(self, names: list[str]) -> bool:
-        return all(name in self.held for name in names)
-
-    def add(self, name: str, amount: int) -> int:
-        self.set(name, str(int(self.held.get(name, b"0")) + amount))
-        return int(self.held[name])
-
-    def delete_key(self, name: str) -> None:
-        del self.held[name]
-
-
-def test_the_others_hear_of_an_error_and_it_is_the_one_that_is_raised() -> None:
-    store = Store()
-    first, second = (Processes(rank, 2, store=store) for rank in range(2))
-    with pytest.raises(ZeroDivisionError), first.together():
-        raise ZeroDivisionError
-    with pytest.raises(StageError, match="another of the processes"), second.together():
-        second.share()
-
-
-def test_a_follower_does_what_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    monkeypatch.setattr(train, "run", lambda config, inputs, output, report, processes: seen.append(output))
-    store = Store()
-    for number, said in ((1, {"folder": str(tmp_path)}), (2, {"ran": True})):
-        store.set(f"{number}/0", json.dumps(said))
-    kind = StageKind("a", SynthesizeConfig, train.__name__, together=True)
-    stage = Stage(kind, SynthesizeConfig(), {}, tmp_path / "out", processes=Processes(1, 2, store=store))
-    assert stage.run()
-    assert seen == [tmp_path]
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"WORLD_SIZE": "2"},
-        {"WORLD_SIZE": "2", "RANK": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"},
-        {"WORLD_SIZE": "two", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"},
-        {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ""},
-    ],
-)
-def test_half_a_launch_is_refused(environment: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match="as torchrun sets them"):
-        processes_of(environment)
-
-
-@pytest.mark.parametrize("environment", [{}, {"WORLD_SIZE": "1"}, {"RANK": "0"}])
-def test_one_process_is_alone(environment: dict[str, str]) -> None:
-    processes = processes_of(environment)
-    assert (processes.first, processes.count, processes.share({"a": (1,)})) == (True, 1, {"a": (1,)})
-
-
 def main(command: Callable[[], Any]) -> None:
-    """The command line; a training leaves every process's weights in the folder that `PROBE` names."""
+    """The command line; a training leaves every process's weights in the folder that `PROBE` names, and the process
+    that `KILLED` names is killed in it.
+    """
+    if os.environ.get(KILLED) == os.environ.get("RANK", ""):
+        from trainers.phase_trainer import PhaseTrainer
+
+        training_step = PhaseTrainer.training_step
+
+        def killed(trainer: Any, *values: Any, **settings: Any) -> Any:
+            if trainer.state.global_step == KILLED_AFTER:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return training_step(trainer, *values, **settings)
+
+        PhaseTrainer.training_step = killed
     if PROBE in os.environ:
         from trainers import run_phase
 
