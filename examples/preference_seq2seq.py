@@ -1,4 +1,4 @@
-"""Preference training of a sequence-to-sequence model by a reward of one line; run it from the project's folder.
+"""Preference training of any language model by a reward of one line; run it from the project's folder.
 
     python examples/preference_seq2seq.py [MODEL] [dpo|grpo]
 
@@ -15,6 +15,8 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PreTrainedTokenizerFast,
@@ -37,13 +39,13 @@ def letters(texts: Sequence[str], examples: Sequence[Mapping[str, Any]]) -> list
     return [float(sum(character.isalpha() for character in text)) for text in texts]
 
 
-def train(model: Any, tokenizer: Any, loss: str, folder: str) -> dict[str, float]:
+def train(model: Any, tokenizer: Any, loss: str, folder: str, learning_rate: float) -> dict[str, float]:
     """Train, and return the mean reward of sampled texts before and after."""
     prompts = [{"prompt": f"patient {number}"} for number in range(64)]
     args = PreferenceConfig(
         output_dir=folder,
         loss=loss,
-        learning_rate=3e-3,
+        learning_rate=learning_rate,
         max_steps=24,
         group_size=8,
         max_new_tokens=8,
@@ -78,18 +80,24 @@ def tiny() -> tuple[Any, Any]:
     return T5ForConditionalGeneration(config), tokenizer
 
 
-def main() -> None:
+def load(name: str) -> tuple[Any, Any]:
+    """A model of either kind with its tokenizer."""
+    both = AutoConfig.from_pretrained(name).is_encoder_decoder
+    kind = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
+    return kind.from_pretrained(name), AutoTokenizer.from_pretrained(name)
+
+
+def main(words: Sequence[str]) -> None:
     """Train the model that was named, or a tiny one."""
     set_seed(0)
-    name = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1] not in ("dpo", "grpo") else None
-    if name is None:
-        model, tokenizer = tiny()
-    else:
-        model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(name), AutoTokenizer.from_pretrained(name)
+    names = [word for word in words if word not in ("dpo", "grpo")]
+    model, tokenizer = load(names[0]) if names else tiny()
+    # What is random has far to go.
+    learning_rate = 1e-5 if names else 3e-3
     with tempfile.TemporaryDirectory() as folder:
-        found = train(model, tokenizer, "grpo" if "grpo" in sys.argv else "dpo", folder)
+        found = train(model, tokenizer, "grpo" if "grpo" in words else "dpo", folder, learning_rate)
     print(f"reward of sampled texts: {found['before']:.2f} before, {found['after']:.2f} after")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -13,32 +13,14 @@ SMALLEST_DEVIATION = 1e-4
 """Added to a standard deviation that is divided by; TRL's value."""
 
 
-def sequence_scores(log_probs: torch.Tensor, mask: torch.Tensor, *, normalised: bool = False) -> torch.Tensor:
-    """The log-probability of each text, `(texts,)`.
-
-    Args:
-        log_probs, mask: Of each token and whether it counts, `(texts, tokens)`.
-        normalised: Whether to take the mean of a text's tokens instead of their sum.
-    """
-    total = (log_probs * mask).sum(dim=1)
-    return total / mask.sum(dim=1).clamp(min=1) if normalised else total
-
-
-def dpo_losses(
-    chosen: torch.Tensor,
-    rejected: torch.Tensor,
-    reference_chosen: torch.Tensor,
-    reference_rejected: torch.Tensor,
-    beta: float,
-) -> torch.Tensor:
+def dpo_losses(chosen: torch.Tensor, rejected: torch.Tensor, beta: float) -> torch.Tensor:
     """The loss of each pair, `(pairs,)` (Rafailov et al. 2023).
 
     Args:
-        chosen, rejected: Scores of the texts by the policy, `(pairs,)` each; see `sequence_scores`.
-        reference_chosen, reference_rejected: The same by the reference.
+        chosen, rejected: Log-probability of each text by the policy, less that by the reference, `(pairs,)` each.
         beta: How strongly the policy is held to the reference.
     """
-    return -nn.functional.logsigmoid(beta * (chosen - reference_chosen - rejected + reference_rejected))
+    return -nn.functional.logsigmoid(beta * (chosen - rejected))
 
 
 def group_advantages(rewards: torch.Tensor, weights: torch.Tensor, group_size: int) -> torch.Tensor:
@@ -98,4 +80,4 @@ def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
-__all__ = ["dpo_losses", "group_advantages", "masked_mean", "policy_losses", "sequence_scores"]
+__all__ = ["dpo_losses", "group_advantages", "masked_mean", "policy_losses"]

@@ -20,6 +20,22 @@ from modeling_clinragen.processing_clinragen import IGNORED
 Example = Mapping[str, Any]
 """A row of the data: what the prompt is made of, and whatever else the reward functions read."""
 
+AS_IT_IS: dict[str, Any] = {
+    "top_k": 0,
+    "top_p": 1.0,
+    "min_p": None,
+    "typical_p": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "min_length": 0,
+    "min_new_tokens": None,
+}
+"""Options of `generate` by which nothing is changed in a model's distribution."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -110,6 +126,8 @@ class PlainPolicy:
                 input_ids=ids,
                 attention_mask=mask,
                 pad_token_id=self._padding,
+                # The model may name further ends, behind which there would be padding.
+                eos_token_id=self._tokenizer.eos_token_id,
                 **sampling_options(temperature, max_new_tokens),
             )
         # An encoder-decoder's tokens begin with the start token, a causal model's with the prompt.
@@ -164,9 +182,9 @@ class PlainPolicy:
             if not isinstance(example.get("prompt"), str):
                 raise InputDataError("an example has no text 'prompt'; give each one a prompt")
             ids = list(self._tokenizer(example["prompt"])["input_ids"])
-            ends = self._both or ids[-1:] != [self._tokenizer.eos_token_id]
-            # A tokenizer that ends every text would end a causal model's prompt before its answer.
-            ids = ids if ends else ids[:-1]
+            if not self._both and ids[-1:] == [self._tokenizer.eos_token_id]:
+                # A tokenizer that ends every text would end a causal model's prompt before its answer.
+                ids = ids[:-1]
             rows.append((ids[: self._most] if self._both else ids[-self._most :]) or [self._padding])
         return rows
 
@@ -182,10 +200,13 @@ class PlainPolicy:
 
 
 def sampling_options(temperature: float | None, max_new_tokens: int) -> dict[str, Any]:
-    """Options of `generate`: from the model's own distribution, or its most probable tokens."""
+    """Options of `generate`: drawn from the model's own distribution at a temperature, or greedily as it always does.
+
+    What is drawn has to be what `log_probabilities` is of, whatever the model's `generation_config` would change.
+    """
     options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "num_beams": 1, "do_sample": temperature is not None}
     if temperature is not None:
-        options |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
+        options |= {"temperature": temperature, **AS_IT_IS}
     return options
 
 

@@ -99,12 +99,23 @@ def sample_pairs(
 
 
 def given_pairs(policy: Policy, examples: Sequence[Example]) -> list[Pair]:
-    """Pairs that the data have already: examples with the texts `chosen` and `rejected`."""
+    """Pairs that the data have already: examples with the texts `chosen` and `rejected`.
+
+    Raises:
+        InputDataError: An example lacks one of the two.
+    """
     found = []
     for row, example in enumerate(examples):
-        chosen, rejected = (policy.read(example, example[name]) for name in ("chosen", "rejected"))
-        if chosen is not None and rejected is not None:
-            found.append(Pair(example, chosen, rejected, row))
+        targets = []
+        for name in ("chosen", "rejected"):
+            text = example.get(name)
+            target = policy.read(example, text) if isinstance(text, str) else None
+            if target is None:
+                raise InputDataError(
+                    f"example {row} has no text '{name}'; give all examples 'chosen' and 'rejected', or none"
+                )
+            targets.append(target)
+        found.append(Pair(example, *targets, row))
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from trainers.preference_config import PreferenceConfig
-from trainers.preference_loss import dpo_losses, group_advantages, masked_mean, policy_losses, sequence_scores
+from trainers.preference_loss import dpo_losses, group_advantages, masked_mean, policy_losses
 from trainers.preference_policy import Example, Policy, Target
 from trainers.preference_reference import Start
 from trainers.preference_rewards import Rewards
@@ -77,23 +77,24 @@ class PairSteps:
         """The mean loss of pairs whose reference is known."""
         config = self._config
         log_probs, mask = self._policy.log_probabilities(*_both(pairs))
-        scores = sequence_scores(log_probs.float(), mask, normalised=config.length_normalised)
+        log_probs = log_probs.float()
+        reference = torch.tensor([pair.reference for pair in pairs], device=mask.device).T.flatten()
+        # By how much a text became more probable than the reference has it.
+        gains = log_probs.sum(dim=1) - reference
         lengths = mask.sum(dim=1)
-        reference = torch.tensor([pair.reference for pair in pairs], device=scores.device).T.flatten()
-        if config.length_normalised:
-            reference = reference / lengths.clamp(min=1)
-        chosen, rejected = scores.chunk(2)
-        by_chosen, by_rejected = reference.chunk(2)
-        losses = dpo_losses(chosen, rejected, by_chosen, by_rejected, config.beta)
-        loss = losses.mean()
+        counted = gains / lengths.clamp(min=1) if config.length_normalised else gains
+        loss = dpo_losses(*counted.chunk(2), config.beta).mean()
         count = len(pairs)
-        own = -masked_mean(log_probs[:count].float(), mask[:count])
+        own = -masked_mean(log_probs[:count], mask[:count])
         if config.chosen_weight:
             loss = loss + config.chosen_weight * own
-        margins = (chosen - by_chosen - rejected + by_rejected).detach()
+        chosen, rejected = (config.beta * gains.detach()).chunk(2)
+        # The first four are TRL's: of sums of log-probabilities, also where the loss is of their means.
         return loss, {
-            "margin": float(margins.mean()),
-            "accuracy": float((margins > 0).float().mean()),
+            "rewards/chosen": float(chosen.mean()),
+            "rewards/rejected": float(rejected.mean()),
+            "rewards/margins": float((chosen - rejected).mean()),
+            "rewards/accuracies": float((chosen > rejected).float().mean()),
             "chosen_loss": float(own.detach()),
             "chosen_length": float(lengths[:count].mean()),
             "rejected_length": float(lengths[count:].mean()),
@@ -171,11 +172,13 @@ class GroupSteps:
         losses = policy_losses(
             log_probs, rollout.sampled, rollout.reference, rollout.advantages, clip=config.clip, beta=config.beta
         )
-        moved = (log_probs.detach() - rollout.sampled).exp()
-        notes = {"clipped": float(masked_mean(((moved - 1).abs() > config.clip).float(), mask))}
+        ratio = (log_probs.detach() - rollout.sampled).exp()
+        # Beyond the clip a token of a good text gains nothing by becoming more probable, one of a bad text by less.
+        moved = (ratio - 1) * rollout.advantages.sign()[:, None]
+        notes = {"clipped": float(masked_mean((moved > config.clip).float(), mask))}
         if rollout.reference is not None:
             behind = rollout.reference - log_probs.detach()
-            notes["kl"] = float(masked_mean(behind.exp() - behind - 1, mask))
+            notes["kl"] = float(masked_mean(ratio * (behind.exp() - behind - 1), mask))
         return masked_mean(losses, mask), notes
 
 

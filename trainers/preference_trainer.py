@@ -12,7 +12,7 @@ from transformers import Seq2SeqTrainer
 
 from dataset_builder.storage.files import write_json
 from dataset_builder.storage.progress import Report, no_report
-from modeling_clinragen.errors import SettingsError
+from modeling_clinragen.errors import InputDataError, SettingsError
 from trainers.checkpoints import CHECKPOINT, remove_older, seal_checkpoint
 from trainers.finite import require_finite_loss, require_finite_weights
 from trainers.preference_config import PreferenceConfig
@@ -45,7 +45,7 @@ class ClinRaGenPreferenceTrainer(Seq2SeqTrainer):
         coverage: DPO: how much a text says.
         measures: Functions that the curve shows beside the rewards.
         proposals: DPO: further texts for examples, which are ranked beside the sampled ones.
-        reference: The policy that the model is held to; by default the model as it is when the training begins. With
+        reference: The policy that the model is held to; by default the model as it is when the trainer is made. With
             LoRA this is kept as a copy of the adapters alone.
         policy: How the model is used; by default `PlainPolicy`, which suits every model without side inputs.
 
@@ -53,7 +53,8 @@ class ClinRaGenPreferenceTrainer(Seq2SeqTrainer):
         SettingsError: There are no reward functions and no pairs, several processes or GPUs would share the work, or
             a setting cannot work.
         StageError: In training, a loss or a weight is not a finite number.
-        InputDataError: In training, no pair could be made.
+        InputDataError: Only some of the examples have `chosen` and `rejected`; in training, there are no examples or
+            no pair could be made.
     """
 
     _tag_names = ("clinragen", "preference")
@@ -88,7 +89,7 @@ class ClinRaGenPreferenceTrainer(Seq2SeqTrainer):
         self.examples = [dict(example) for example in train_dataset]
         self._shown = [dict(example) for example in (eval_dataset if eval_dataset is not None else ())]
         self.pairs: list[Pair] | None = None
-        if args.loss == "dpo" and self.examples and {"chosen", "rejected"} <= self.examples[0].keys():
+        if args.loss == "dpo" and any({"chosen", "rejected"} <= example.keys() for example in self.examples):
             self.pairs = given_pairs(self.policy, self.examples)
         if self.pairs is None and not reward_functions and ranking is None:
             raise SettingsError("there is nothing to prefer by: give reward_functions, or for DPO pairs or a ranking")
@@ -135,6 +136,8 @@ class ClinRaGenPreferenceTrainer(Seq2SeqTrainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As in transformers."""
+        if not self.examples:
+            raise InputDataError("there is nothing to learn from: train_dataset has no examples; give some")
         if self._pair_steps is not None:
             pairs = self.make_pairs() if self.pairs is None else self.pairs
             self.train_dataset = _Places(len(pairs))

@@ -16,10 +16,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer
 
 from trainers.preference_config import PreferenceConfig
-from trainers.preference_loss import dpo_losses, group_advantages, masked_mean, policy_losses, sequence_scores
+from trainers.preference_loss import dpo_losses, group_advantages, policy_losses
 from trainers.preference_policy import PlainPolicy, Target
+from trainers.preference_rewards import Rewards
 from trainers.preference_sampling import Pair
-from trainers.preference_steps import PairSteps, Reference
+from trainers.preference_steps import GroupSteps, PairSteps, Reference, Rollout
+from trainers.preference_trainer import ClinRaGenPreferenceTrainer
 
 TRIPLES = [
     {"prompt": "Chief complaint: dyspnea.", "chosen": " Heart rate is high.", "rejected": " temperature is normal"},
@@ -28,6 +30,8 @@ TRIPLES = [
 ]
 EIGHT = [{"prompt": TRIPLES[0]["prompt"]}] * 4 + [{"prompt": TRIPLES[1]["prompt"]}] * 4
 """Two prompts, each as often as texts are sampled for it."""
+OF_PAIRS = ("rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies")
+"""What both log of pairs."""
 SETTINGS: dict[str, Any] = {"use_cpu": True, "save_strategy": "no", "disable_tqdm": True, "report_to": "none"}
 
 
@@ -72,22 +76,37 @@ def make_grpo(make_causal: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Pa
     return build
 
 
+@pytest.fixture
+def make_dpo(tiny_tokenizer: Any, tmp_path: Path) -> Callable[..., DPOTrainer]:
+    """TRL's trainer of copies of a model and a reference, with all three pairs in a batch."""
+
+    def build(model: Any, reference: Any, **settings: Any) -> DPOTrainer:
+        config = DPOConfig(
+            output_dir=str(tmp_path), beta=0.3, per_device_train_batch_size=3, bf16=False, **settings, **SETTINGS
+        )
+        return DPOTrainer(
+            copy.deepcopy(model),
+            copy.deepcopy(reference),
+            args=config,
+            train_dataset=Dataset.from_list(TRIPLES),
+            processing_class=copy.deepcopy(tiny_tokenizer),
+        )
+
+    return build
+
+
 @pytest.mark.parametrize("kind", ["qwen3", "llama"])
 @pytest.mark.parametrize("form", ["sigmoid", "sigmoid_norm"])
-def test_the_loss_of_pairs_is_trls(
-    kind: str, form: str, make_causal: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path
+def test_losses_and_rewards_of_pairs_are_trls(
+    kind: str,
+    form: str,
+    make_causal: Callable[..., Any],
+    make_dpo: Callable[..., Any],
+    tiny_tokenizer: Any,
+    tmp_path: Path,
 ) -> None:
     model, reference = make_causal(kind, 1), make_causal(kind, 2)
-    config = DPOConfig(
-        output_dir=str(tmp_path), loss_type=[form], beta=0.3, per_device_train_batch_size=3, bf16=False, **SETTINGS
-    )
-    theirs = DPOTrainer(
-        copy.deepcopy(model),
-        copy.deepcopy(reference),
-        args=config,
-        train_dataset=Dataset.from_list(TRIPLES),
-        processing_class=copy.deepcopy(tiny_tokenizer),
-    )
+    theirs = make_dpo(model, reference, loss_type=[form])
     batch = next(iter(theirs.get_train_dataloader()))
     # All pairs together, and each alone.
     parts = [[0, 1, 2], [0], [1], [2]]
@@ -106,20 +125,12 @@ def test_the_loss_of_pairs_is_trls(
     own = PreferenceConfig(output_dir=str(tmp_path), beta=0.3, length_normalised=form == "sigmoid_norm", **SETTINGS)
     steps = PairSteps(policy, Reference(policy, PlainPolicy(reference, tiny_tokenizer)), own)
     steps.ask_reference(pairs, torch.no_grad)
-    found = [steps.loss([pairs[place] for place in part]) for part in parts]
-    assert [float(loss.detach()) for loss, _ in found] == pytest.approx([one["loss"] for one in expected], rel=1e-5)
-    assert all(abs(one["loss"] - math.log(2)) > 1e-4 for one in expected), "policy and reference differ"
-
-    # A pair is preferred as the data have it where its loss is below that of a policy that cannot tell.
-    preferred = [float(one["loss"] < math.log(2)) for one in expected[1:]]
-    assert [notes["accuracy"] for _, notes in found[1:]] == preferred
-    assert found[0][1]["accuracy"] == pytest.approx(sum(preferred) / 3)
-    assert set(preferred) == {0.0, 1.0}, "the policy agrees with some pairs and not with others"
-    # TRL's own notes are of sums of log-probabilities, whatever the loss is of.
-    if form == "sigmoid":
-        for (_, notes), one in zip(found, expected, strict=True):
-            assert notes["accuracy"] == pytest.approx(one["accuracy"])
-            assert 0.3 * notes["margin"] == pytest.approx(one["margin"], rel=1e-4)
+    for part, known in zip(parts, expected, strict=True):
+        loss, notes = steps.loss([pairs[place] for place in part])
+        found = {"loss": float(loss.detach()), **{name: notes[name] for name in OF_PAIRS}}
+        assert found == pytest.approx(known, rel=1e-4, abs=1e-6)
+        assert abs(found["loss"] - math.log(2)) > 1e-4, "policy and reference differ"
+    assert {one["rewards/accuracies"] for one in expected[1:]} == {0.0, 1.0}, "some pairs are as it has them, some not"
 
 
 def _of_trl(trainer: Any, batch: Any, pairs: list[int]) -> dict[str, float]:
@@ -127,8 +138,33 @@ def _of_trl(trainer: Any, batch: Any, pairs: list[int]) -> dict[str, float]:
     trainer._metrics["eval"].clear()
     rows = [*pairs, *(3 + pair for pair in pairs)]
     loss = float(trainer.compute_loss(trainer.model, {name: part[rows] for name, part in batch.items()}).detach())
-    (margin,), (accuracy,) = (trainer._metrics["eval"][f"rewards/{name}"] for name in ("margins", "accuracies"))
-    return {"loss": loss, "margin": margin, "accuracy": accuracy}
+    return {"loss": loss, **{name: trainer._metrics["eval"][name][0] for name in OF_PAIRS}}
+
+
+def test_a_training_by_pairs_is_trls(
+    make_causal: Callable[..., Any], make_dpo: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    """From the same texts, both make the same steps and log the same of them."""
+    model, reference = make_causal(seed=1), make_causal(seed=2)
+    settings: dict[str, Any] = {"max_steps": 5, "learning_rate": 3e-3, "logging_steps": 1}
+    theirs = make_dpo(model, reference, **settings)
+    ours = ClinRaGenPreferenceTrainer(
+        model,
+        PreferenceConfig(output_dir=str(tmp_path), beta=0.3, **settings, **SETTINGS),
+        TRIPLES,
+        processing_class=tiny_tokenizer,
+        reference=PlainPolicy(reference, tiny_tokenizer),
+    )
+    curves = []
+    for trainer in (theirs, ours):
+        trainer.train()
+        logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+        curves.append([[entry[name] for name in ("loss", "grad_norm", *OF_PAIRS)] for entry in logged])
+    assert len(curves[0]) == 5
+    for known, found in zip(*curves, strict=True):
+        assert found == pytest.approx(known, rel=1e-3, abs=1e-4)
+    first, last = curves[0][0], curves[0][-1]
+    assert last[0] < first[0] - 0.1, "the steps taught something"
 
 
 def _tokens(batch: Any, row: int) -> tuple[list[int], list[int]]:
@@ -138,7 +174,9 @@ def _tokens(batch: Any, row: int) -> tuple[list[int], list[int]]:
     return ids[prompt].tolist(), ids[completion].tolist()
 
 
-def test_advantages_and_policy_loss_are_trls(make_grpo: Callable[..., Any], tiny_tokenizer: Any) -> None:
+def test_advantages_and_policy_loss_are_trls(
+    make_grpo: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path
+) -> None:
     def length(completions: list[str], **others: Any) -> list[float]:
         return [float(len(text)) for text in completions]
 
@@ -173,8 +211,20 @@ def test_advantages_and_policy_loss_are_trls(make_grpo: Callable[..., Any], tiny
     expected = theirs._compute_loss(
         theirs.model, {**made, "old_per_token_logps": sampled, "ref_per_token_logps": reference}
     )
-    losses = policy_losses(now, sampled, reference, advantages, clip=0.2, beta=beta)
-    torch.testing.assert_close(masked_mean(losses, mask), expected)
+    policy = PlainPolicy(theirs.model, tiny_tokenizer)
+    targets = [
+        Target((), tuple(ids[counted.bool()].tolist()))
+        for ids, counted in zip(made["completion_ids"], mask, strict=True)
+    ]
+    own = PreferenceConfig(output_dir=str(tmp_path), loss="grpo", beta=beta, **SETTINGS)
+    steps = GroupSteps(policy, None, Rewards([]), own)
+    loss, notes = steps.loss(Rollout(EIGHT, targets, range(8), advantages, sampled, reference if beta else None))
+    torch.testing.assert_close(loss, expected)
+    noted = theirs._metrics["train" if theirs.model.training else "eval"]
+    assert notes["clipped"] == pytest.approx(noted["clip_ratio/region_mean"][-1])
+    assert 0.1 < notes["clipped"] < 0.9
+    if beta:
+        assert notes["kl"] == pytest.approx(noted["kl"][-1], rel=1e-4)
 
 
 BINARY = [0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0]
@@ -249,14 +299,10 @@ def test_each_reward_counts_by_its_order_within_the_group_alone() -> None:
 
 
 def test_the_loss_of_pairs_by_hand() -> None:
-    log_probs = torch.tensor([[-1.0, -2.0, -5.0], [-0.5, -0.5, -0.5]])
-    mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
-    assert sequence_scores(log_probs, mask).tolist() == [-3.0, -1.5]
-    assert sequence_scores(log_probs, mask, normalised=True).tolist() == [-1.5, -0.5]
     one = torch.tensor([-3.0])
-    assert float(dpo_losses(one, one, one, one, 0.1)) == pytest.approx(0.693147)
-    assert float(dpo_losses(one + 10, one, one, one, 1.0)) == pytest.approx(4.54e-5, rel=1e-2)
-    assert float(dpo_losses(one, one + 10, one, one, 1.0)) == pytest.approx(10.0, rel=1e-3)
+    assert float(dpo_losses(one, one, 0.1)) == pytest.approx(0.693147)
+    assert float(dpo_losses(one + 10, one, 1.0)) == pytest.approx(4.54e-5, rel=1e-2)
+    assert float(dpo_losses(one, one + 10, 1.0)) == pytest.approx(10.0, rel=1e-3)
 
 
 def test_a_policy_that_has_not_moved_pays_nothing_and_one_beyond_the_clip_gains_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 from conftest import ROOT, TEXT_CONFIGS
 from model_inputs import randomise
+from peft import LoraConfig, get_peft_model
 from tiny_examples import OPEN, tiny_splits
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, TrainerCallback
 
@@ -179,6 +181,30 @@ def test_a_sampled_text_goes_on_behind_the_heads_list(
     assert greedy == alone
 
 
+@pytest.mark.parametrize("kind", ["t5", "qwen3"])
+def test_what_a_models_generation_config_changes_is_not_sampled(
+    kind: str, make_plain: Callable[..., Any], tiny_tokenizer: Any
+) -> None:
+    """Texts are drawn from the distribution that `log_probabilities` is of; only the tokenizer's own end ends them."""
+    changes = {
+        "repetition_penalty": 5.0,
+        "no_repeat_ngram_size": 1,
+        "min_new_tokens": 4,
+        "min_p": 0.9,
+        "typical_p": 0.2,
+        "top_k": 2,
+        "eos_token_id": [1, *range(20, 60)],
+    }
+    found = []
+    for given in ({}, changes):
+        policy = PlainPolicy(make_plain(kind), tiny_tokenizer)
+        policy.model.generation_config.update(**given)
+        torch.manual_seed(0)
+        found.append(policy.sample(PROMPTS, 4, temperature=1.0, max_new_tokens=6))
+    assert found[0] == found[1]
+    assert all(target.finished == (1 in target.written) for group in found[1] for target in group)
+
+
 # --- what is learned
 
 
@@ -242,6 +268,25 @@ def test_models_with_side_inputs_learn_to_write_and_nothing_else(
     assert {"eval_few_letters_e", "eval_finished"} <= found.keys()
 
 
+@pytest.mark.parametrize("kind", ["t5", "qwen3"])
+def test_of_a_model_with_adapters_of_peft_these_alone_learn(
+    kind: str, make_plain: Callable[..., Any], tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    targets = ["q", "v"] if kind == "t5" else ["q_proj", "v_proj"]
+    model = get_peft_model(make_plain(kind), LoraConfig(r=2, target_modules=targets, lora_dropout=0.1))
+    before = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    ClinRaGenPreferenceTrainer(
+        model,
+        arguments(tmp_path, loss="grpo", beta=0.1, max_steps=2),
+        PROMPTS,
+        processing_class=tiny_tokenizer,
+        reward_functions=[few_letters_e],
+    ).train()
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved
+    assert all("lora_" in name for name in moved)
+
+
 def test_the_head_of_an_encoder_decoder_says_the_same_afterwards(
     make_clinical: Callable[..., Any], cohort: CohortSplits, tmp_path: Path
 ) -> None:
@@ -276,7 +321,7 @@ def test_the_reference_is_the_model_as_it_was(
         )
         trainer.train()
         losses.append([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
-        margins = [entry["margin"] for entry in trainer.state.log_history if "margin" in entry]
+        margins = [entry["rewards/margins"] for entry in trainer.state.log_history if "rewards/margins" in entry]
     assert losses[0] == pytest.approx(losses[1])
     assert losses[0][0] == pytest.approx(0.693147, rel=1e-4)
     assert margins[-1] > margins[0] == pytest.approx(0, abs=1e-4)
@@ -410,6 +455,12 @@ def test_what_cannot_work_is_refused(
             model, arguments(tmp_path), [{"text": "x"}], reward_functions=[few_letters_e], **given
         ).train()
 
+    rows = [{"prompt": "x", "chosen": "y", "rejected": "z"}, {"prompt": "x", "chosen": "y"}]
+    with pytest.raises(InputDataError, match="example 1 has no text 'rejected'; give all examples"):
+        ClinRaGenPreferenceTrainer(model, arguments(tmp_path), rows, **given)
+    with pytest.raises(InputDataError, match="train_dataset has no examples"):
+        ClinRaGenPreferenceTrainer(model, arguments(tmp_path), [], reward_functions=[few_letters_e], **given).train()
+
     def same(texts: Sequence[str], examples: Sequence[Mapping[str, Any]]) -> list[float]:
         return [1.0] * len(texts)
 
@@ -434,13 +485,38 @@ def test_a_file_of_settings(tmp_path: Path) -> None:
             read_preference_config(file, PreferenceConfig, output_dir=str(tmp_path), use_cpu=True)
 
 
-@pytest.mark.parametrize("loss", ["dpo", "grpo"])
-def test_the_example_learns_to_write_no_digit(loss: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def example() -> Any:
+    """The script examples/preference_seq2seq.py."""
     spec = importlib.util.spec_from_file_location("preference_seq2seq", ROOT / "examples" / "preference_seq2seq.py")
     assert spec is not None
     assert spec.loader is not None
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    torch.manual_seed(0)
-    found = example.train(*example.tiny(), loss, str(tmp_path))
-    assert found["after"] > found["before"] + 0.1
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("loss", ["dpo", "grpo"])
+def test_the_example_learns_to_write_no_digit(loss: str, example: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    example.main([loss])
+    before, after = _rewards_of(capsys)
+    assert after > before + 0.1
+
+
+@pytest.mark.parametrize(("kind", "loss"), [("t5", "grpo"), ("qwen3", "dpo")])
+def test_the_example_takes_a_folder_of_either_kind(
+    kind: str, loss: str, example: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = example.tiny()[1]
+    config = AutoConfig.for_model(**{**TEXT_CONFIGS[kind], "vocab_size": len(tokenizer), "eos_token_id": 1})
+    chosen = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    for one in (chosen.from_config(config), tokenizer):
+        one.save_pretrained(tmp_path)
+    example.main([str(tmp_path), loss])
+    assert min(_rewards_of(capsys)) > 0
+
+
+def _rewards_of(capsys: pytest.CaptureFixture[str]) -> list[float]:
+    """What the example says of texts before and after."""
+    line = capsys.readouterr().out.splitlines()[-1]
+    return [float(number) for number in re.findall(r"[0-9.]+", line)]
