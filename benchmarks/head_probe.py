@@ -147,7 +147,7 @@ def main() -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     cohort = load_examples(given.cohort)
     settings = replace(load_model_config(MODEL), backbone=str(given.model))
-    model, made = build_model(settings, cohort, {})
+    model, made = build_model(settings, cohort, {}, seed=0)
     model.eval()
     admissions = load_admissions(cohort.vocabulary)
     splits = {name: cohort[name].select(range(size)) for name, size in SIZES.items()}
