@@ -2,20 +2,22 @@
 
     python benchmarks/recipe_costs.py [--check] [--utilisation 0.35] [--card NAME:GB:BF16:FP32 ...] [--output FILE]
 
-For `paper.yaml` and `recommended.yaml` of every backbone in benchmarks/data/backbones (shapes as in the published
-config.json files): weights, weights that learn, operations of a step and the most memory that it takes
-(step_costs.py), and from these the hours on a card, for as many patients as the paper has of MIMIC-IV. Nothing is
-downloaded or trained.
+For the recipes of every backbone in benchmarks/data/backbones (shapes as in the published config.json files): weights,
+weights that learn, operations of a step (step_costs.py) and the most memory that it takes (trainers/step_memory.py),
+and from these the hours on a card, for as many patients as the paper has of MIMIC-IV, or for as many steps as a recipe
+says. Nothing is downloaded or trained.
 
 - Memory is that of the longest batch there can be: every example as long as the recipe lets it be. Attention keeps no
-  scores, as on GPUs.
+  scores, as on GPUs, unless the recipe asks for `eager`.
 - Hours are for batches of examples as long as real ones (lengths.json: notes of MTSamples, series of the MIMIC-IV
   demo, in WordPiece tokens), drawn and padded as the trainers do. They are operations divided by the card's peak rate
   times `--utilisation`, which is an assumption: measure a few steps on your card. `paper` is computed in single
   precision. Evaluation, in which texts are generated, is not included.
 
-`--check` trains one step of two small backbones with random weights on this machine, and compares the growth of the
-process with the estimate. `python benchmarks/docs_tables.py` writes the table in docs/recipes.md from the result.
+`--check` trains two steps of each phase of four recipes on this machine, with random weights, random examples that are
+shorter than the recipe's, and the optimizer; and compares by how much the process grew at the worst moment of the
+second step with the estimate. Precision is the recipe's where this processor computes in bfloat16, else single.
+`python benchmarks/docs_tables.py` writes the table in docs/recipes.md from the result.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,21 +37,29 @@ from typing import Any
 import numpy as np
 import torch
 from drawn_examples import LENGTHS, Limits, draw_example, draw_lengths, make_extractor, our_batch
-from step_costs import CountedModel, Sizes
+from machine import commit, processor
+from step_costs import step_operations
+from torch.optim import AdamW
+from transformers import TrainerControl, TrainerState
 
 from clinragen.pipeline.recipe import load_recipe
 from dataset_builder.contract.definitions import shipped_definitions
 from dataset_builder.storage.files import read_json, write_json
 from modeling_clinragen import ClinRaGenConfig, ClinRaGenForConditionalGeneration
 from trainers.build_model import config_fields
+from trainers.learning import set_learning
 from trainers.model_config import ModelConfig, load_model_config
+from trainers.model_size import laid_out
 from trainers.phase_config import PhaseConfig, parse_phase_config
 from trainers.phases import Phase, phase_named
+from trainers.run_phase import cpu_runs_bf16
+from trainers.step_memory import CountedModel, Sizes
+from trainers.weight_average import WeightAverage
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPES = ROOT / "benchmarks" / "data" / "backbones"
 RESULT = ROOT / "benchmarks" / "results" / "recipe_costs.json"
-KINDS = ("paper", "recommended")
+KINDS = ("paper", "recommended", "synthetic")
 PACKAGES = ("torch", "transformers", "peft")
 ADMISSIONS = 28_900
 """Admissions of MIMIC-IV with a note and a series, as the paper counts them."""
@@ -59,8 +70,18 @@ BATCHES = 200
 """Batches that are drawn for the mean lengths."""
 GROUPED = 50
 """transformers sorts so many batches by length."""
-CHECKED = (("flan-t5-small", "paper"), ("smollm2-135m", "recommended"))
-CHECK_SIZES = {"source": 1024, "steps": 200, "target": 256}
+CHECKED = (
+    ("flan-t5-small", "paper"),
+    ("smollm2-135m", "recommended"),
+    ("smollm2-135m", "synthetic"),
+    ("opt-350m", "recommended"),
+)
+CHECK_BATCH = 2
+CHECK_LENGTHS = {"source": 512, "steps": 200, "target": 128}
+PROMPT = 16
+"""Tokens of the prompt, where there is no note."""
+SHORTER = 8
+"""So many tokens less has one of the examples: without any padding transformers makes no masks."""
 GIGA = 1e9
 OVERHEAD = 1.5 * GIGA
 """About what a GPU's own libraries and the gaps between tensors take."""
@@ -91,6 +112,17 @@ def backbones() -> list[str]:
     return sorted(path.stem for path in SHAPES.glob("*.json"))
 
 
+def recipes() -> list[tuple[str, str]]:
+    """The recipes that are computed, by backbone and kind."""
+    there = [(backbone, kind) for backbone in backbones() for kind in KINDS]
+    return [(backbone, kind) for backbone, kind in there if recipe_file(backbone, kind).is_file()]
+
+
+def recipe_file(backbone: str, kind: str) -> Path:
+    """A recipe's file."""
+    return ROOT / "recipes" / backbone / f"{kind}.yaml"
+
+
 def model_config(settings: ModelConfig, backbone: str) -> ClinRaGenConfig:
     """The configuration of a recipe's model for the shipped vocabulary."""
     vocabulary = shipped_definitions().vocabulary
@@ -101,16 +133,6 @@ def model_config(settings: ModelConfig, backbone: str) -> ClinRaGenConfig:
     # T5's own config says that every head is tied.
     fields |= {"credentialed": False, "tie_word_embeddings": shape["tie_word_embeddings"]}
     return ClinRaGenConfig(text_config=shape, **fields)
-
-
-def longest(settings: ModelConfig, phase: Phase, batch: int) -> Sizes:
-    """A batch whose examples are all as long as the model reads and writes."""
-    return Sizes(
-        batch,
-        settings.max_source_tokens if phase.reads_note else 0,
-        -(-settings.lab_max_steps // settings.lab_patch_steps) if phase.reads_labs else 0,
-        settings.max_target_tokens,
-    )
 
 
 def usual(settings: ModelConfig, phase: Phase, batch: int, *, grouped: bool) -> Sizes:
@@ -142,28 +164,32 @@ def phase_costs(
     phase, trained = phase_named(name), parse_phase_config(file, use_cpu=True)
     batch, parts = trained.per_device_train_batch_size, trained.gradient_accumulation_steps
     sizes = usual(settings, phase, batch, grouped=trained.train_sampling_strategy == "group_by_length")
-    worst = model.memory(phase, trained, longest(settings, phase, batch))
-    mean = model.operations(phase, trained, sizes)
+    patches = -(-settings.lab_max_steps // settings.lab_patch_steps)
+    lengths = {"source": settings.max_source_tokens, "patches": patches, "target": settings.max_target_tokens}
+    worst = model.memory(phase, trained, Sizes.longest(phase, batch, **lengths))
+    mean = step_operations(model, phase, trained, sizes)
     examples = {split: round(share * ADMISSIONS) for split, share in SHARES.items()}
-    steps = math.ceil(examples["train"] / (batch * parts)) * trained.num_train_epochs
+    whole = math.ceil(examples["train"] / (batch * parts)) * trained.num_train_epochs
+    steps = trained.max_steps if trained.max_steps > 0 else whole
     work = steps * parts * (mean.forward + mean.backward)
     if trained.eval_strategy == "epoch":
         work += trained.num_train_epochs * examples["validation"] / batch * mean.forward
     return {
         "file": str(file.resolve().relative_to(ROOT)),
-        "learned": worst.learned,
+        "learned": worst.held.learned,
         "batch": batch,
         "parts": parts,
         "precision": "bf16" if trained.bf16 else "fp32",
         "activation_checkpointing": trained.activation_checkpointing,
+        "attention": trained.attn_implementation,
         "epochs": trained.num_train_epochs,
         "steps": int(steps),
         "usual_sizes": asdict(sizes),
         "operations_per_step": parts * (mean.forward + mean.backward),
         "memory": {
             "all": worst.whole,
-            "weights": worst.weights,
-            "optimizer": worst.learning,
+            "weights": worst.held.weights,
+            "optimizer": worst.held.optimizer,
             "activations_and_gradients": worst.activations,
         },
         "hours": {card.name: work / _rate(card, trained, utilisation) / 3600 for card in cards},
@@ -176,9 +202,9 @@ def _rate(card: Card, trained: PhaseConfig, utilisation: float) -> float:
 
 def recipe_costs(backbone: str, kind: str, cards: Sequence[Card], utilisation: float) -> dict[str, Any]:
     """The costs of one recipe."""
-    recipe = load_recipe(ROOT / "recipes" / backbone / f"{kind}.yaml")
+    recipe = load_recipe(recipe_file(backbone, kind))
     settings = load_model_config(recipe.model)
-    model = CountedModel(model_config(settings, backbone))
+    model = CountedModel(laid_out(model_config(settings, backbone)))
     parts = model.model.named_children()
     parameters = {name: sum(one.numel() for one in part.parameters()) for name, part in parts}
     phases = {
@@ -188,6 +214,7 @@ def recipe_costs(backbone: str, kind: str, cards: Sequence[Card], utilisation: f
     return {
         "backbone": backbone,
         "recipe": kind,
+        "commit": commit(),
         "parameters": {**parameters, "all": sum(parameters.values())},
         "phases": phases,
         "memory": memory,
@@ -195,24 +222,23 @@ def recipe_costs(backbone: str, kind: str, cards: Sequence[Card], utilisation: f
     }
 
 
-def check(backbone: str, kind: str) -> dict[str, Any]:
-    """One step of the third phase on this machine, with random weights: how much the process grew, and an estimate."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--grow", backbone, kind]
+def check(backbone: str, kind: str, phase: str) -> dict[str, Any]:
+    """Two steps of a phase on this machine, with random weights: how much the process grew, and the estimate."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--grow", backbone, kind, phase]
     # Freed memory goes back to the system at once; otherwise its gaps would be counted too.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 16)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     grown = int(done.stdout.split()[-1])
-    settings, config, trained = _checked(backbone, kind)
-    phase = phase_named("multimodal")
-    patches = CHECK_SIZES["steps"] // settings.lab_patch_steps if settings.lab_layout == "patches" else 125
-    sizes = Sizes(2, CHECK_SIZES["source"], patches, CHECK_SIZES["target"])
-    # The first step makes the optimizer's state after its worst moment.
-    expected = CountedModel(config).memory(phase, trained, sizes, fused=False).activations
+    settings, config, trained = _checked(backbone, kind, phase)
+    sizes = _check_sizes(settings, phase)
+    found = CountedModel(laid_out(config)).memory(phase_named(phase), trained, sizes, fused=False)
+    expected = found.whole - found.held.weights
     return {
         "backbone": backbone,
         "recipe": kind,
-        "phase": phase.name,
-        "precision": "fp32",
+        "phase": phase,
+        "commit": commit(),
+        "precision": "bf16" if trained.bf16 else "fp32",
         "sizes": asdict(sizes),
         "grown": grown,
         "expected": expected,
@@ -220,40 +246,56 @@ def check(backbone: str, kind: str) -> dict[str, Any]:
     }
 
 
-def _checked(backbone: str, kind: str) -> tuple[ModelConfig, ClinRaGenConfig, PhaseConfig]:
-    recipe = load_recipe(ROOT / "recipes" / backbone / f"{kind}.yaml")
+def _checked(backbone: str, kind: str, phase: str) -> tuple[ModelConfig, ClinRaGenConfig, PhaseConfig]:
+    recipe = load_recipe(recipe_file(backbone, kind))
     settings = load_model_config(recipe.model)
-    trained = parse_phase_config(recipe.train["multimodal"], use_cpu=True, bf16=False)
+    trained = parse_phase_config(recipe.train[phase], use_cpu=True)
+    trained.bf16 = trained.bf16 and cpu_runs_bf16()
     return settings, model_config(settings, backbone), trained
 
 
-def grow(backbone: str, kind: str) -> int:
-    """Bytes that this process grew by at most during one training step."""
-    settings, config, trained = _checked(backbone, kind)
-    model = ClinRaGenForConditionalGeneration(config)
-    learns = phase_named("multimodal").learns
-    model.set_trainable(
-        backbone=False,
-        adapter=True,
-        lab_encoder=learns.lab_encoder,
-        knowledge_attention=learns.knowledge_attention,
-        disease_head=learns.disease_head,
-    )
+def _check_sizes(settings: ModelConfig, phase: str) -> Sizes:
+    chosen = phase_named(phase)
+    steps = settings.lab_max_steps if settings.lab_layout == "paper" else CHECK_LENGTHS["steps"]
+    patches = -(-steps // settings.lab_patch_steps)
+    lengths = {"source": CHECK_LENGTHS["source"], "patches": patches, "target": CHECK_LENGTHS["target"]}
+    sizes = Sizes.longest(chosen, CHECK_BATCH, **lengths)
+    return sizes if chosen.reads_note else replace(sizes, source=PROMPT)
+
+
+def grow(backbone: str, kind: str, name: str) -> int:
+    """Bytes by which this process has grown at most, from before the training to the end of its second step."""
+    settings, config, trained = _checked(backbone, kind, name)
+    phase, sizes = phase_named(name), _check_sizes(settings, name)
+    model = ClinRaGenForConditionalGeneration(config).train()
+    set_learning(model, phase, trained)
+    if trained.attn_implementation is not None:
+        model.set_attn_implementation(trained.attn_implementation)
     if trained.activation_checkpointing:
         model.activation_checkpointing_enable()
     limits = Limits(vocabulary=config.text_config.vocab_size, steps=settings.lab_max_steps)
     rng = np.random.default_rng(SEED)
-    source, *others = CHECK_SIZES.values()
-    # Without any padding transformers makes no masks.
-    examples = [draw_example(source - shorter, *others, limits, rng) for shorter in (0, 8)]
+    others = CHECK_LENGTHS["steps"], CHECK_LENGTHS["target"]
+    examples = [draw_example(sizes.source - shorter, *others, limits, rng) for shorter in (0, SHORTER)]
     batch = our_batch(examples, make_extractor(settings.lab_layout, limits))
+    if not phase.reads_labs:
+        batch = {key: value for key, value in batch.items() if not key.startswith("lab_")}
     if config.disease_head:
-        batch["disease_targets"] = torch.zeros(2, len(config.diseases))
-    model.train()
+        batch["disease_targets"] = torch.zeros(CHECK_BATCH, len(config.diseases))
+    average = WeightAverage(model, trained.average_share)
     before = _resident("VmRSS")
-    # The highest size so far is forgotten.
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
-    model(**batch).loss.backward()
+    optimizer = AdamW([one for one in model.parameters() if one.requires_grad], fused=True)
+    for _ in range(2):
+        # The highest size so far is forgotten: the first step has no optimizer's state yet.
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+        with torch.autocast("cpu", torch.bfloat16) if trained.bf16 else nullcontext():
+            loss = model(**batch).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        del loss
+        if trained.average_share:
+            average.on_optimizer_step(trained, TrainerState(global_step=1, max_steps=2), TrainerControl())
     return _resident("VmHWM") - before
 
 
@@ -285,38 +327,51 @@ def _rounded(value: float) -> str:
 def main() -> None:
     """Compute and record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="compare the memory with that of a real step")
+    parser.add_argument("--check", action="store_true", help="compare the memory with that of real steps")
     parser.add_argument("--utilisation", type=float, default=UTILISATION)
     parser.add_argument("--card", type=Card.parse, action="append", help="NAME:GB:BF16:FP32 in TFLOP/s; repeatable")
     parser.add_argument("--output", type=Path, default=RESULT)
     parser.add_argument("--only", action="append", help="a backbone; the others' figures stay; repeatable")
-    parser.add_argument("--grow", nargs=2, metavar=("BACKBONE", "RECIPE"), help=argparse.SUPPRESS)
+    parser.add_argument("--grow", nargs=3, metavar=("BACKBONE", "RECIPE", "PHASE"), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.grow:
         print(grow(*chosen.grow))
         return
     cards = chosen.card or list(CARDS)
     kept = read_json(chosen.output) if chosen.output.is_file() else {}
+    known = {(one["backbone"], one["recipe"]): one for one in kept.get("recipes", [])}
     result: dict[str, Any] = {
         "command": "python benchmarks/recipe_costs.py --check",
+        "commit": "",
         "versions": {name: version(name) for name in PACKAGES},
+        "processor": processor(),
         "cores": os.cpu_count(),
         "admissions": ADMISSIONS,
         "shares": SHARES,
         "utilisation": chosen.utilisation,
         "cards": [asdict(card) for card in cards],
         "lengths": {kind: LENGTHS[kind]["of"] for kind in ("note_tokens", "steps", "target_tokens")},
-        "checks": [check(*each) for each in CHECKED] if chosen.check else kept.get("checks", []),
+        "checks": kept.get("checks", []),
     }
-    known = {(one["backbone"], one["recipe"]): one for one in kept.get("recipes", [])}
-    for backbone in chosen.only or ([] if chosen.check and known else backbones()):
-        for kind in KINDS:
+    for backbone, kind in recipes():
+        if backbone in (chosen.only or backbones()):
             known[backbone, kind] = found = recipe_costs(backbone, kind, cards, chosen.utilisation)
             print(table({**result, "recipes": [found]}).splitlines()[-1], flush=True)
-    result["recipes"] = [known[key] for key in sorted(known)]
-    for one in result["checks"]:
-        print(f"{one['backbone']}: grew by {one['grown'] / GIGA:.2f} GB, expected {one['expected'] / GIGA:.2f} GB")
+    result["recipes"] = [known[key] for key in recipes() if key in known]
+    if chosen.check:
+        result["checks"] = []
+        for backbone, kind in CHECKED:
+            for phase in load_recipe(recipe_file(backbone, kind)).train:
+                result["checks"].append(check(backbone, kind, phase))
+                print(said(result["checks"][-1]), flush=True)
+    result["commit"] = ", ".join(sorted({one["commit"] for one in (*result["recipes"], *result["checks"])}))
     write_json(chosen.output, result)
+
+
+def said(one: Mapping[str, Any]) -> str:
+    """A line about a check."""
+    grown, expected = (f"{one[name] / GIGA:.2f} GB" for name in ("grown", "expected"))
+    return f"{one['backbone']}/{one['recipe']}, {one['phase']}: grew by {grown}, expected {expected}"
 
 
 if __name__ == "__main__":

@@ -35,10 +35,11 @@ from modeling_clinragen.processing_clinragen import (
 from modeling_clinragen.summary_encoder_clinragen import NO_BOUND
 from modeling_clinragen.vocabulary_clinragen import RangeSet, Vocabulary
 from trainers.backbone_fit import require_enough_positions, require_usable_tokenizer
-from trainers.four_bit import bytes_saved
 from trainers.knowledge_choice import choose_knowledge
+from trainers.memory import free_memory
+from trainers.memory_check import BeforeLoading
 from trainers.model_config import ModelConfig, read_shape
-from trainers.model_size import laid_out, require_free_memory, require_possible_size
+from trainers.model_size import part_sizes, possible_layout, require_free_memory
 from trainers.summary_scaling import summary_scaling
 from trainers.tokenizer import CohortTokenizer, train_tokenizer
 
@@ -141,8 +142,7 @@ def build_model(
     tokenizer: PreTrainedTokenizerBase | None = None,
     *,
     disease_terms: Mapping[str, Sequence[str]] | None = None,
-    device: torch.device | None = None,
-    load_in_4bit: bool = False,
+    before_loading: BeforeLoading | None = None,
 ) -> tuple[ClinRaGenForConditionalGeneration, ClinRaGenProcessor]:
     """Build model and processor for a cohort.
 
@@ -154,8 +154,7 @@ def build_model(
         seed: Seed of the random initialisation.
         tokenizer: That of a backbone from scratch, where it has been made already (see `cohort_tokenizer`).
         disease_terms: Terms by key of the disease, which the queries of a disease head start from beside the names.
-        device: Where the model will be trained, which must have memory for it; None stands for the CPU.
-        load_in_4bit: Whether it will hold the frozen layers in four bits there.
+        before_loading: Called when all that is checked here holds, before weights are loaded or made.
 
     Raises:
         GovernanceError: As `cohort_tokenizer`.
@@ -195,10 +194,11 @@ def build_model(
             text_config = load_language_config(settings.backbone).to_dict()
             config = ClinRaGenConfig(text_config=text_config, **fields)
             require_usable_tokenizer(processor, config, settings.backbone)
-            sizes = require_possible_size(config)
+            layout = possible_layout(config)
             require_enough_positions(settings, config)
-            saved = bytes_saved(laid_out(config).language_model) if load_in_4bit else 0
-            require_free_memory(sizes, device, saved=saved)
+            require_free_memory(part_sizes(layout), free_memory())
+            if before_loading is not None:
+                before_loading(layout, processor)
             model = ClinRaGenForConditionalGeneration.from_backbone(settings.backbone, **fields)
         if tokenizer.chat_template:
             logger.info(
@@ -213,8 +213,11 @@ def build_model(
         shape = read_shape(settings.scratch)
         with _shape_named(settings.scratch):
             config = ClinRaGenConfig(text_config={**shape, **special, "vocab_size": len(tokenizer)}, **fields)
-            require_free_memory(require_possible_size(config), device, pretrained=False)
+            layout = possible_layout(config)
+            require_free_memory(part_sizes(layout), free_memory(), pretrained=False)
         require_enough_positions(settings, config)
+        if before_loading is not None:
+            before_loading(layout, processor)
         with _shape_named(settings.scratch):
             model = ClinRaGenForConditionalGeneration(config)
     model.set_knowledge_tokens(knowledge.tokens)
@@ -257,7 +260,7 @@ def check_size(settings: ModelConfig, vocabulary: Vocabulary) -> None:
         vocabulary: Of the cohort that it would be built for.
 
     Raises:
-        SettingsError: As `require_possible_size` and `require_enough_positions`, or the language model's config cannot
+        SettingsError: As `possible_layout` and `require_enough_positions`, or the language model's config cannot
             work.
     """
     count = len(vocabulary.variables)
@@ -273,13 +276,13 @@ def check_size(settings: ModelConfig, vocabulary: Vocabulary) -> None:
         shape = {**read_shape(settings.scratch), **special, "vocab_size": settings.vocab_size}
         with _shape_named(settings.scratch):
             config = ClinRaGenConfig(text_config=shape, **fields)
-            require_possible_size(config)
+            possible_layout(config)
         require_enough_positions(settings, config)
     elif (Path(str(settings.backbone)) / "config.json").is_file() or is_gguf(str(settings.backbone)):
         with _backbone_named(settings.backbone):
             text_config = load_language_config(str(settings.backbone)).to_dict()
             config = ClinRaGenConfig(text_config=text_config, **fields)
-            require_possible_size(config)
+            possible_layout(config)
         require_enough_positions(settings, config)
 
 

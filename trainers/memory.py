@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,6 +12,24 @@ import torch
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 _THOUSAND = 1000
 _KIBI = 1024
+
+
+@dataclass(frozen=True)
+class FreeMemory:
+    """Memory that is free, in bytes.
+
+    Args:
+        machine: Of the machine.
+        gpu: Of the GPU that is computed on; None where there is none.
+    """
+
+    machine: int
+    gpu: int | None = None
+
+    @classmethod
+    def at_present(cls, device: torch.device) -> FreeMemory:
+        """What is free now, for a process that computes on this device."""
+        return cls(free_memory(), free_gpu_memory(device) if device.type == "cuda" else None)
 
 
 def machine_memory() -> int:
@@ -75,4 +94,4 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-__all__ = ["free_gpu_memory", "free_memory", "in_words", "machine_memory"]
+__all__ = ["FreeMemory", "free_gpu_memory", "free_memory", "in_words", "machine_memory"]

@@ -13,7 +13,7 @@ from torch import nn
 from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
-from trainers.memory import free_gpu_memory, free_memory, in_words, machine_memory
+from trainers.memory import in_words, machine_memory
 from trainers.model_config import MOST_LAYERS
 
 CURES = {
@@ -26,20 +26,18 @@ CURES = {
 """For each part of a model, what makes it smaller."""
 
 
-def require_possible_size(config: ClinRaGenConfig) -> dict[str, int]:
-    """Refuse a configuration of which no model could be built on this machine, or whose adapters are absurd.
+def possible_layout(config: ClinRaGenConfig) -> ClinRaGenForConditionalGeneration:
+    """A model of a configuration as `laid_out` gives it, of which the weights could be on this machine.
 
     Nothing is built: the parts are laid out on PyTorch's meta device, which takes a second or two.
-
-    Returns:
-        The bytes of each part, by its name in the model.
 
     Raises:
         SettingsError: As `laid_out`, or the weights alone, in single precision, are more than this machine's memory;
             the message names the setting to lower.
         ValueError, TypeError, RuntimeError, ArithmeticError: As the library of a part refuses its settings.
     """
-    sizes = {name: _bytes(part) for name, part in laid_out(config).named_children()}
+    layout = laid_out(config)
+    sizes = part_sizes(layout)
     needed, there = sum(sizes.values()), machine_memory()
     if needed > there:
         largest = max(sizes, key=lambda name: sizes[name])
@@ -47,36 +45,41 @@ def require_possible_size(config: ClinRaGenConfig) -> dict[str, int]:
             f"the model's weights need {in_words(needed)} of memory, and this machine has {in_words(there)}; "
             f"most is for the {largest.replace('_', ' ')}: lower {CURES[largest]}"
         )
-    return sizes
+    return layout
 
 
-def require_free_memory(
-    sizes: Mapping[str, int], device: torch.device | None = None, *, pretrained: bool = True, saved: int = 0
-) -> None:
+def part_sizes(layout: ClinRaGenForConditionalGeneration) -> dict[str, int]:
+    """The bytes of each part of a model, by its name in it."""
+    return {name: _bytes(part) for name, part in layout.named_children()}
+
+
+def require_free_memory(sizes: Mapping[str, int], there: int, *, pretrained: bool = True) -> None:
     """Refuse to load a model for which there is no memory at present, before a byte of it is loaded.
 
     Args:
-        sizes: Bytes of each part, as `require_possible_size` counts them.
-        device: Where the model is trained; None stands for the CPU.
+        sizes: Bytes of each part, as `part_sizes` counts them.
+        there: Bytes of the machine's memory that are free.
         pretrained: Whether the language model is loaded: it is in memory twice until its weights are copied.
-        saved: How many bytes less the weights take on a GPU, because some are held in four bits there.
 
     Raises:
-        SettingsError: There is too little memory; of the GPU's, for the weights alone.
+        SettingsError: There is too little memory.
     """
     weights = sum(sizes.values())
-    needed, there = weights + (sizes["language_model"] if pretrained else 0), free_memory()
-    cure = "choose a smaller backbone, end other programs, or use a machine with more"
+    needed = weights + (sizes["language_model"] if pretrained else 0)
     if needed > there:
         raise SettingsError(
             f"to load the model takes {in_words(needed)} of memory (its weights are {in_words(weights)}), and "
-            f"{in_words(there)} are free; {cure}"
+            f"{in_words(there)} are free; choose a smaller backbone, end other programs, or use a machine with more"
         )
-    if device is not None and device.type == "cuda" and weights - saved > (there := free_gpu_memory(device)):
-        raise SettingsError(
-            f"the model's weights need {in_words(weights - saved)} of the GPU's memory, of which {in_words(there)} "
-            f"are free; {cure}{'' if saved else ', or set load_in_4bit: true in the phases'}"
-        )
+
+
+class Layout:
+    """A model folder as `laid_out` gives it, for `load_part`, which names a folder's damage."""
+
+    @classmethod
+    def from_pretrained(cls, folder: str, **settings: Any) -> ClinRaGenForConditionalGeneration:
+        """The model of the folder's configuration; no weights are read. Raises as `laid_out`."""
+        return laid_out(ClinRaGenConfig.from_pretrained(folder, **settings))
 
 
 def laid_out(config: ClinRaGenConfig) -> ClinRaGenForConditionalGeneration:

@@ -32,7 +32,10 @@ from trainers.checkpoints import last_whole_checkpoint
 from trainers.device import cpu_threads
 from trainers.division import require_division_possible, whole_model
 from trainers.finite import require_finite_weights
+from trainers.memory import FreeMemory
+from trainers.memory_check import BeforeLoading, PhaseMemory
 from trainers.model_config import ModelConfig, check_model_config, load_model_config
+from trainers.model_size import Layout
 from trainers.phase_config import PhaseConfig, check_phase_config, parse_phase_config
 from trainers.phase_trainer import PhaseTrainer
 from trainers.phases import DEPARTURES, Phase, phase_named
@@ -64,8 +67,14 @@ class NewModel:
     disease_terms: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def load_parent(folder: Path) -> tuple[ClinRaGenForConditionalGeneration, ClinRaGenProcessor]:
+def load_parent(
+    folder: Path, before_loading: BeforeLoading | None = None
+) -> tuple[ClinRaGenForConditionalGeneration, ClinRaGenProcessor]:
     """Load a model folder.
+
+    Args:
+        folder: The folder.
+        before_loading: Called before its weights are loaded.
 
     Raises:
         StageError: It is not a model folder, or one that only foreign code can read.
@@ -76,8 +85,10 @@ def load_parent(folder: Path) -> tuple[ClinRaGenForConditionalGeneration, ClinRa
     # The processor finds its feature extractor through the Auto classes.
     register_auto_classes()
     try:
-        model, found = load_weights(ClinRaGenForConditionalGeneration, folder, output_loading_info=True)
         processor = load_part(ClinRaGenProcessor, folder)
+        if before_loading is not None:
+            before_loading(load_part(Layout, folder), processor)
+        model, found = load_weights(ClinRaGenForConditionalGeneration, folder, output_loading_info=True)
     except ClinRaGenError:
         raise
     except ValueError as error:
@@ -97,7 +108,7 @@ def cpu_runs_bf16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def train_phase(
+def train_phase(  # noqa: PLR0913 (what a training is given)
     phase: str,
     folder: Path,
     *,
@@ -107,6 +118,7 @@ def train_phase(
     overrides: Sequence[str] = (),
     seed: int = 0,
     report: Report = no_report,
+    free: FreeMemory | None = None,
 ) -> None:
     """Train a phase and fill a model folder that the next phase, or anybody, can load.
 
@@ -121,12 +133,13 @@ def train_phase(
         config, overrides: The phase's YAML file and command-line style overrides.
         seed: Seed of a new model, of batches and dropout.
         report: Called after every optimizer step.
+        free: The memory that there is for it; what is free at present by default.
 
     Raises:
         GovernanceError, StageError: As `PhaseTrainer` and `cohort_tokenizer`; or nothing was trained.
         InputDataError: The parent's weights are missing or damaged, or the disk or the memory is full.
         SettingsError: The parent was trained with another vocabulary or range set than the cohort's, the cohort has no
-            vocabulary, or a setting cannot work.
+            vocabulary, there is too little memory, or a setting cannot work.
     """
     chosen = phase_named(phase)
     fixed: dict[str, Any] = {"output_dir": folder / CHECKPOINTS, "seed": seed}
@@ -138,6 +151,7 @@ def train_phase(
         require_division_possible(args)
     except SettingsError as error:
         raise SettingsError(f"{config}: {error}") from error
+    memory = PhaseMemory(chosen, args, FreeMemory.at_present(args.device) if free is None else free)
     first = args.process_index == 0
     provenances = [require_splits(cohort).provenance]
     done: dict[str, Any] = {"config": file_digest(config), "overrides": list(overrides), "seed": seed}
@@ -159,11 +173,10 @@ def train_phase(
             seed,
             tokenizer,
             disease_terms=start.disease_terms,
-            device=args.device,
-            load_in_4bit=args.load_in_4bit,
+            before_loading=memory.require,
         )
     else:
-        model, processor = load_parent(start)
+        model, processor = load_parent(start, memory.require)
         _require_fit(processor, cohort, start)
         require_finite_weights(model, f"the parent model {start}", "train its phase again")
         provenances.insert(0, read_provenance(start))

@@ -106,7 +106,7 @@ def check_model_size(path: Path, build: BuildConfig) -> None:
         build: Settings of the cohort, whose vocabulary decides the model's inputs and outputs.
 
     Raises:
-        SettingsError: Settings of the model do not fit each other, or are absurd (see `require_possible_size`).
+        SettingsError: Settings of the model do not fit each other, or are absurd (see `possible_layout`).
     """
     from trainers.build_model import check_size
 
