@@ -25,7 +25,7 @@ class ClinicalRewards:
     """Scores of whole targets (a list of diagnoses and a rationale) about rows of a cohort.
 
     Each method is a reward function: it takes texts and the row of each, and gives one number for each text. A text
-    that cannot be parsed claims nothing and gets 0 for everything, the least that there is.
+    that cannot be parsed claims nothing and gets the least that there is: 0, or minus infinity by `fewest_false`.
 
     Args:
         checking: What is checked by.
