@@ -40,7 +40,7 @@ from trainers.thresholds import choose_thresholds
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "head_probe.json"
 MODEL = ROOT / "recipes" / "smollm2-135m" / "model-synthetic.yaml"
-SIZES = {"train": 2000, "validation": 400, "test": 500}
+SIZES = {"train": 1200, "validation": 400, "test": 400}
 AT_ONCE = 8
 KEPT_TOGETHER = 200
 LEARNED = 0.1
