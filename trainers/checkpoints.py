@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builder.storage.files import file_digest, read_json, sync, write_json
-from modeling_clinragen.errors import InputDataError
+from modeling_clinragen.errors import InputDataError, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +17,8 @@ SEAL = "whole.json"
 """File of a checkpoint with the size and digest of every other one; it is written last."""
 CHECKPOINT = "checkpoint-"
 """How transformers begins the name of a checkpoint; the number of its step follows."""
+BATCH = "batch.json"
+"""File of a checkpoint with how many examples a step learns from."""
 _NUMBERED = re.compile(rf"{CHECKPOINT}(\d+)")
 
 
@@ -46,6 +48,30 @@ def fault_of_checkpoint(folder: Path) -> str | None:
 
 def _facts(path: Path) -> dict[str, Any]:
     return {"size": path.stat().st_size, "sha256": file_digest(path)}
+
+
+def keep_batch(folder: Path, examples: int) -> None:
+    """Record in a checkpoint, before it is sealed, how many examples a step learns from, of all processes together."""
+    write_json(folder / BATCH, {"examples": examples})
+
+
+def require_batch(folder: Path, examples: int) -> None:
+    """Check that a training goes on with as many examples a step as the checkpoint was made with.
+
+    One without a record, which another program wrote, is taken as it is.
+
+    Raises:
+        SettingsError: It was made with others, as with another number of processes and the same settings.
+    """
+    if not (folder / BATCH).is_file():
+        return
+    before = read_json(folder / BATCH)["examples"]
+    if before != examples:
+        raise SettingsError(
+            f"{folder}: was trained with {before} examples a step, and these settings give {examples}: give "
+            "per_device_train_batch_size × processes × gradient_accumulation_steps the same product, or start anew by "
+            "removing the checkpoints"
+        )
 
 
 def remove_older(folder: Path, limit: int | None, best: Path | None = None) -> None:

@@ -13,6 +13,11 @@ BY_LAUNCHER = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
 """What `accelerate launch` sets where its configuration file divides the model."""
 
 
+def division_asked(args: PhaseConfig) -> bool:
+    """Whether the settings, or the launcher's, ask for a model that is divided between GPUs."""
+    return bool(args.fsdp or args.deepspeed or any(os.environ.get(name, "").lower() == "true" for name in BY_LAUNCHER))
+
+
 def require_division_possible(args: PhaseConfig) -> None:
     """Check that a model can be divided as the settings, or the launcher's, ask for; nothing where none do.
 
@@ -20,8 +25,7 @@ def require_division_possible(args: PhaseConfig) -> None:
         SettingsError: There are no GPUs to divide it between, which accelerate would not say and train whole models;
             or a setting needs the whole weights in every process.
     """
-    asked = args.fsdp or args.deepspeed or any(os.environ.get(name, "").lower() == "true" for name in BY_LAUNCHER)
-    if not asked:
+    if not division_asked(args):
         return
     if args.device.type == "cpu" or args.world_size == 1:
         raise SettingsError(

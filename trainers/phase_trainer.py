@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, Seq2SeqTrainer
+from transformers.trainer_utils import get_last_checkpoint
 
 from dataset_builder.storage.files import write_json
 from dataset_builder.storage.governance import UNRECORDED, is_credentialed, require_local_trackers
@@ -20,18 +21,24 @@ from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGenerat
 from modeling_clinragen.own_adapters_clinragen import untrained_adapters_idle
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
-from trainers.checkpoints import CHECKPOINT, remove_older, seal_checkpoint
+from trainers.checkpoints import CHECKPOINT, keep_batch, remove_older, require_batch, seal_checkpoint
 from trainers.data import ROWS, PhaseCollator, PhaseExamples, check_split, disease_targets
 from trainers.division import require_division_possible
 from trainers.finite import require_finite_loss, require_finite_weights
 from trainers.four_bit import FourBitLayers
-from trainers.loss_meter import LossMeter
 from trainers.learning import learning_parts, set_learning
+from trainers.loss_meter import LossMeter
 from trainers.muon import muon_with_adamw
 from trainers.phase_config import PhaseConfig
 from trainers.phases import Phase
+from trainers.precision import require_own_precision
 from trainers.reading import profile_inputs
-from trainers.sampling import EpochSeededLengthSampler, EpochSeededWeightedSampler, balanced_weights
+from trainers.sampling import (
+    EpochOfSharedBatches,
+    EpochSeededLengthSampler,
+    EpochSeededWeightedSampler,
+    balanced_weights,
+)
 from trainers.weight_average import WeightAverage
 
 logger = logging.getLogger(__name__)
@@ -107,6 +114,7 @@ class PhaseTrainer(Seq2SeqTrainer):
                 check_split(split, own)
         if args.label_smoothing_factor:
             raise SettingsError("label_smoothing_factor needs logits, which no phase computes; leave it at 0")
+        require_own_precision(args)
         require_division_possible(args)
         if is_credentialed(UNRECORDED if provenance is None else provenance):
             model.mark_credentialed()
@@ -165,6 +173,7 @@ class PhaseTrainer(Seq2SeqTrainer):
         )
         self._meter = LossMeter(self._mean_of_processes)
         self.add_callback(self._meter)
+        self.add_callback(EpochOfSharedBatches())
         self._average = WeightAverage(model, args.average_share)
         if args.average_share:
             self.add_callback(self._average)
@@ -178,9 +187,14 @@ class PhaseTrainer(Seq2SeqTrainer):
         """As in transformers; at the end the model has the mean of the weights, where `average_share` asks for it.
 
         While the backbone itself is trained, its untrained adapters are skipped.
+
+        Raises:
+            SettingsError: The checkpoint to go on from was made with another number of examples a step.
         """
-        if isinstance(resume_from_checkpoint, str):
-            self._average.load(Path(resume_from_checkpoint))
+        found = get_last_checkpoint(self.args.output_dir) if resume_from_checkpoint is True else resume_from_checkpoint
+        if isinstance(found, str):
+            require_batch(Path(found), self._whole_batch())
+            self._average.load(Path(found))
         idle = untrained_adapters_idle(self.model.language_model) if self.args.train_backbone else nullcontext()
         with idle:
             output = super().train(resume_from_checkpoint, *args, **kwargs)
@@ -223,6 +237,7 @@ class PhaseTrainer(Seq2SeqTrainer):
             folder = Path(self._get_output_dir(trial=trial))
             checkpoint = folder / f"{CHECKPOINT}{self.state.global_step}"
             self._average.save(checkpoint)
+            keep_batch(checkpoint, self._whole_batch())
             seal_checkpoint(checkpoint)
             best = self.state.best_model_checkpoint
             remove_older(folder, limit, None if best is None else Path(best))
@@ -252,11 +267,11 @@ class PhaseTrainer(Seq2SeqTrainer):
             self.data_collator = drawing
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps
         if self.args.class_balance:
             labels = disease_targets(self.train_dataset.items, self.model.config.diseases)
             return EpochSeededWeightedSampler(balanced_weights(labels, self.args.class_balance), self._data_seed())
-        by_length = self._by_length(self.train_dataset, batch_size)
+        # Examples of the whole batch are put together, so that the order does not depend on how it is divided.
+        by_length = self._by_length(self.train_dataset, self._whole_batch())
         return super()._get_train_sampler(train_dataset) if by_length is None else by_length
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
@@ -268,6 +283,11 @@ class PhaseTrainer(Seq2SeqTrainer):
         if self.args.train_sampling_strategy != "group_by_length":
             return None
         return EpochSeededLengthSampler(examples.lengths(self.data_collator), batch_size, self._data_seed())
+
+    def _whole_batch(self) -> int:
+        """How many examples a step learns from, of all processes and accumulated batches together."""
+        processes = 1 if self.args.accelerator_config.split_batches else self.args.world_size
+        return int(self.args.train_batch_size * processes * self.args.gradient_accumulation_steps)
 
     def _data_seed(self) -> int:
         return self.args.seed if self.args.data_seed is None else self.args.data_seed

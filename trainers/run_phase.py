@@ -39,6 +39,7 @@ from trainers.model_size import Layout
 from trainers.phase_config import PhaseConfig, check_phase_config, parse_phase_config
 from trainers.phase_trainer import PhaseTrainer
 from trainers.phases import DEPARTURES, Phase, phase_named
+from trainers.precision import require_own_precision
 from trainers.tokenizer import CohortTokenizer
 from trainers.tokens_report import TOKENS_REPORT
 
@@ -148,6 +149,7 @@ def train_phase(  # noqa: PLR0913 (what a training is given)
     args = parse_phase_config(config, overrides, **fixed)
     args.disable_tqdm = True
     try:
+        require_own_precision(args)
         require_division_possible(args)
     except SettingsError as error:
         raise SettingsError(f"{config}: {error}") from error

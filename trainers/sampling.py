@@ -1,9 +1,12 @@
 """The order of the training examples: by similar length, or with rare diseases more often."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
+from accelerate.data_loader import BatchSamplerShard, SeedableRandomSampler
 from torch.utils.data import Sampler
+from transformers import TrainerCallback, TrainerState
 
 SORTED_BATCHES = 49
 """Batches' worth of examples that are sorted by the length of their inputs: more would make every epoch's alike."""
@@ -105,3 +108,21 @@ class EpochSeededWeightedSampler(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Set the next epoch; the Trainer calls it."""
         self.epoch = epoch
+
+
+class EpochOfSharedBatches(TrainerCallback):
+    """Tells the sampler of several processes which epoch begins.
+
+    Where a training goes on in the middle of an epoch, transformers and accelerate do not reach it behind the batches
+    to be skipped and the division between processes: it would begin anew, with the order of the first epoch.
+    """
+
+    def on_epoch_begin(
+        self, args: Any, state: TrainerState, control: Any, train_dataloader: Any = None, **kwargs: Any
+    ) -> None:
+        """Set the epoch, the one that the last step before an interruption was in."""
+        batches = train_dataloader.batch_sampler
+        if isinstance(batches, BatchSamplerShard):
+            sampler = batches.batch_sampler.sampler
+            if isinstance(sampler, EpochSeededLengthSampler | EpochSeededWeightedSampler | SeedableRandomSampler):
+                sampler.set_epoch(int(state.epoch or 0))

@@ -15,14 +15,17 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from accelerate.data_loader import BatchSamplerShard
 from datasets import Dataset, Features, load_from_disk
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
+from torch.utils.data import BatchSampler
 
 from dataset_builder.contract.schema import example_features
+from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.modeling_clinragen import IGNORED, ClinRaGenForConditionalGeneration
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from modeling_clinragen.registration import register_auto_classes
@@ -30,30 +33,51 @@ from modeling_clinragen.vocabulary_clinragen import Vocabulary
 from trainers.data import PhaseCollator, PhaseExamples
 from trainers.multimodal_trainer import MultimodalConfig, MultimodalTrainer
 from trainers.phases import phase_named
+from trainers.sampling import EpochSeededLengthSampler
 
 PROCESSES = 2
-GLOBAL_BATCH = 4
+GLOBAL_BATCH = 8
 KINDS = ("t5", "qwen3")
+STEPS = 5
 # SGD moves a parameter by its gradient; Adam, or clipping, would hide a gradient that is wrong by a factor.
 PLAIN_STEPS: dict[str, Any] = {"optim": "sgd", "learning_rate": 0.1, "warmup_steps": 0, "max_grad_norm": 0.0}
+BY_LENGTH = {"train_sampling_strategy": "group_by_length"}
+# With its moments; epsilon keeps a gradient that is nothing but rounding from becoming a step.
+ADAM = {"optim": "adamw_torch", "learning_rate": 1e-3, "adam_epsilon": 1e-4, "weight_decay": 0.05, **BY_LENGTH}
+# Checkpoints in the middle of the first epoch and of the second.
+SAVING = {"max_steps": STEPS, "save_strategy": "steps", "save_steps": 2}
+CHECKPOINTS = ("one-4", "two-2", "two-4")
 RUNS: dict[str, dict[str, Any]] = {
     "plain": {},
     "accumulating": {"gradient_accumulation_steps": 2},
     "checkpointing": {"activation_checkpointing": True},
+    "by-length": BY_LENGTH,
     "bf16": {"bf16": True},
-    "stopped": {"max_steps": 2, "save_strategy": "steps", "save_steps": 2, "lr_scheduler_type": "constant"},
+    "adam": ADAM,
+    "saving": {**ADAM, **SAVING},
+    "saving-shuffled": {**ADAM, **SAVING, "train_sampling_strategy": "random"},
 }
 # The run of one process, the runs of two processes that must equal it, and the tolerance.
-COMPARED = (("plain", ("plain", "accumulating", "checkpointing"), 1e-6), ("bf16", ("bf16",), 1e-3))
+COMPARED = (
+    ("plain", ("plain", "accumulating", "checkpointing"), 1e-6),
+    ("by-length", ("by-length",), 1e-6),
+    ("bf16", ("bf16",), 1e-3),
+    ("adam", ("adam",), 1e-6),
+)
+SAVED = ("saving", "saving-shuffled")
 Trained = tuple[list[float], dict[str, torch.Tensor]]
 
 
-def train(folder: Path, run: str, processes: int, *, resumed: bool = False, **changes: Any) -> Trained:
-    """Losses by step and all weights after a few steps of the multimodal phase from a saved model."""
+def train(
+    folder: Path, run: str, parts: int, *, output: str = "out", resumed: Path | None = None, **changes: Any
+) -> Trained:
+    """Losses by step and all weights after a few steps of the multimodal phase from a saved model, or going on from a
+    checkpoint. `parts` is how many processes a batch should be for.
+    """
     settings = {"max_steps": 3, "save_strategy": "no", **PLAIN_STEPS, **RUNS[run], **changes}
     args = MultimodalConfig(
-        output_dir=str(folder / "out"),
-        per_device_train_batch_size=GLOBAL_BATCH // processes // settings.get("gradient_accumulation_steps", 1),
+        output_dir=str(folder / output),
+        per_device_train_batch_size=GLOBAL_BATCH // parts // settings.get("gradient_accumulation_steps", 1),
         logging_steps=1,
         use_cpu=True,
         disable_tqdm=True,
@@ -67,7 +91,7 @@ def train(folder: Path, run: str, processes: int, *, resumed: bool = False, **ch
     examples = load_from_disk(str(folder / "train"))
     vocabulary = processor.require_vocabulary()
     trainer = MultimodalTrainer(model, args, examples, processing_class=processor, vocabulary=vocabulary)
-    trainer.train(resume_from_checkpoint=str(folder / "out" / "checkpoint-2") if resumed else None)
+    trainer.train(resume_from_checkpoint=None if resumed is None else str(resumed))
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     return losses, {name: value.contiguous().clone() for name, value in model.state_dict().items()}
 
@@ -113,6 +137,13 @@ def train_in_parts(folder: Path, processes: int, rank: int = 0) -> Trained:
     }
 
 
+def go_on(folder: Path, run: str, parts: int, checkpoint: str) -> Trained:
+    """The end of a run from its checkpoint "one-4", which one process left after step 4, or the like."""
+    processes, _, step = checkpoint.partition("-")
+    resumed = folder / f"{processes}-{run}" / f"checkpoint-{step}"
+    return train(folder, run, parts, resumed=resumed, save_strategy="no")
+
+
 def main(folders: list[str]) -> None:
     """The work of each process: every run from every folder, with its result beside the model."""
     rank = int(os.environ["RANK"])
@@ -122,7 +153,9 @@ def main(folders: list[str]) -> None:
 
     for folder in map(Path, folders):
         for run in RUNS:
-            keep(folder, run, train(folder, run, PROCESSES))
+            keep(folder, run, train(folder, run, PROCESSES, output=f"two-{run}"))
+        for run, checkpoint in itertools.product(SAVED, CHECKPOINTS):
+            keep(folder, f"{run}-{checkpoint}", go_on(folder, run, PROCESSES, checkpoint))
         keep(folder, "parts", train_in_parts(folder, PROCESSES, rank))
 
 
@@ -162,7 +195,15 @@ def starts(
 
 
 @pytest.fixture(scope="module")
-def together(starts: dict[str, Path]) -> Callable[[str, str, int], Trained]:
+def straight(starts: dict[str, Path]) -> dict[tuple[str, str], Trained]:
+    """What one process learns without an interruption, by kind and run; its checkpoints are kept."""
+    return {
+        (kind, run): train(starts[kind], run, 1, output=f"one-{run}") for kind, run in itertools.product(KINDS, SAVED)
+    }
+
+
+@pytest.fixture(scope="module")
+def together(starts: dict[str, Path], straight: dict[tuple[str, str], Trained]) -> Callable[[str, str, int], Trained]:
     """Results of the two processes, which communicate on the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -206,14 +247,37 @@ def test_two_processes_learn_what_one_does(kind: str, starts: dict[str, Path], t
             torch.testing.assert_close(their_weights, weights, rtol=0, atol=tolerance)
 
 
+def test_the_last_batch_of_several_processes_is_filled_from_the_begin_of_the_epoch() -> None:
+    sampler = EpochSeededLengthSampler([(row, 1) for row in range(21)], GLOBAL_BATCH, seed=0)
+    batches = BatchSampler(sampler, GLOBAL_BATCH // PROCESSES, drop_last=False)
+    first, second = (list(BatchSamplerShard(batches, PROCESSES, rank)) for rank in range(PROCESSES))
+    order = list(sampler)
+    steps = [one + other for one, other in zip(first, second, strict=True)]
+    assert steps == [order[:8], order[8:16], order[16:] + order[:3]]
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_process_goes_on_where_two_were_stopped(kind: str, starts: dict[str, Path], together: Any) -> None:
-    losses, weights = train(starts[kind], "stopped", 1, max_steps=3, save_strategy="no")
-    together(kind, "stopped", 0)
-    their_losses, their_weights = train(starts[kind], "stopped", 1, resumed=True, max_steps=3, save_strategy="no")
-    assert len(losses) == 3
-    assert their_losses == pytest.approx(losses, rel=1e-6)
-    torch.testing.assert_close(their_weights, weights, rtol=0, atol=1e-6)
+@pytest.mark.parametrize("run", SAVED)
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS)
+def test_a_stopped_training_goes_on_with_as_many_processes_or_others(
+    checkpoint: str, run: str, kind: str, starts: dict[str, Path], straight: Any, together: Any
+) -> None:
+    losses, weights = straight[kind, run]
+    assert len(losses) == STEPS
+    gone_on = [together(kind, f"{run}-{checkpoint}", PROCESSES - 1), go_on(starts[kind], run, 1, checkpoint)]
+    for their_losses, their_weights in gone_on:
+        assert their_losses == pytest.approx(losses, rel=1e-6)
+        torch.testing.assert_close(their_weights, weights, rtol=0, atol=1e-6)
+
+
+def test_the_settings_of_two_processes_are_refused_where_one_goes_on(starts: dict[str, Path], straight: Any) -> None:
+    assert straight
+    with pytest.raises(
+        SettingsError, match=r"checkpoint-4: was trained with 8 examples a step, .* give 4: "
+    ) as caught:
+        go_on(starts["t5"], "saving", PROCESSES, "one-4")
+    assert "per_device_train_batch_size × processes × gradient_accumulation_steps" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
