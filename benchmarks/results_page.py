@@ -204,7 +204,7 @@ def _section(name: str, table: Mapping[str, Any]) -> list[str]:
         markdown_table(*overview(table, tuple(systems))),
         f"![Differences to the recipe, with intervals](../benchmarks/results/ablations/{name}.png)",
         "Rationales of the full model, and seconds of processor time (of a training that was interrupted, since its "
-        "last start):",
+        "last start). A dash: what the model writes freely claims nothing of the data.",
         _texts_and_cost(table),
     ]
     if missing := unfinished(name, table):
