@@ -143,7 +143,8 @@ def ample_activations(model: ClinRaGenForConditionalGeneration, sizes: Sizes) ->
     config, language_model = model.config, model.language_model
     text, lab = config.text_config.get_text_config(decoder=True), config.lab_config
     context, target, lab_rows = sizes.source + sizes.patches, sizes.target, sizes.patches * lab.num_input_channels
-    widths = _widths(language_model) - sum(model.get_output_embeddings().weight.shape)
+    # The head is given the target's positions alone.
+    widths = _widths(language_model) - text.vocab_size - config.text_width
     if config.is_encoder_decoder:
         inside = _widths(language_model.get_encoder())
         through_layers = inside * context + (widths - inside) * target
