@@ -106,17 +106,18 @@ def given_pairs(policy: Policy, examples: Sequence[Example]) -> list[Pair]:
     """
     found = []
     for row, example in enumerate(examples):
-        targets = []
-        for name in ("chosen", "rejected"):
-            text = example.get(name)
-            target = policy.read(example, text) if isinstance(text, str) else None
-            if target is None:
-                raise InputDataError(
-                    f"example {row} has no text '{name}'; give all examples 'chosen' and 'rejected', or none"
-                )
-            targets.append(target)
-        found.append(Pair(example, *targets, row))
+        chosen, rejected = (_given(policy, example, name, row) for name in ("chosen", "rejected"))
+        found.append(Pair(example, chosen, rejected, row))
     return found
+
+
+def _given(policy: Policy, example: Example, name: str, row: int) -> Target:
+    """A text that an example has in one of its columns."""
+    text = example.get(name)
+    target = policy.read(example, text) if isinstance(text, str) else None
+    if target is None:
+        raise InputDataError(f"example {row} has no text '{name}'; give all examples 'chosen' and 'rejected', or none")
+    return target
 
 
 def _proposed(policy: Policy, example: Example, group: Sequence[Target], texts: Sequence[str]) -> Iterator[Target]:

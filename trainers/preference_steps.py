@@ -83,7 +83,8 @@ class PairSteps:
         gains = log_probs.sum(dim=1) - reference
         lengths = mask.sum(dim=1)
         counted = gains / lengths.clamp(min=1) if config.length_normalised else gains
-        loss = dpo_losses(*counted.chunk(2), config.beta).mean()
+        of_chosen, of_rejected = counted.chunk(2)
+        loss = dpo_losses(of_chosen, of_rejected, config.beta).mean()
         count = len(pairs)
         own = -masked_mean(log_probs[:count], mask[:count])
         if config.chosen_weight:
