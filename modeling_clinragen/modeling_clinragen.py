@@ -125,6 +125,7 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         decoder_input_ids: torch.Tensor | None = None,
         disease_targets: torch.Tensor | None = None,
         disease_evidence: torch.Tensor | None = None,
+        num_examples_in_batch: int | None = None,
         **others: Any,
     ) -> ClinRaGenOutput:
         """Score targets, given notes and series.
@@ -144,6 +145,8 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
             disease_evidence: Whether a token of the note, or a variable, is evidence for a disease, `(batch, tokens +
                 variables, diseases)` or without the variables, for the loss of what the head attends to. That of
                 variables counts where the model has summary tokens.
+            num_examples_in_batch: Number of examples that the disease head's loss is averaged over, where a batch is
+                divided; by default this part counts by its share of the target tokens.
             others: What PEFT passes to every model; only None and False are allowed.
 
         Raises:
@@ -208,7 +211,10 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
                 context = positions < context.sum(dim=1, keepdim=True)
                 disease_logits, head_loss = self._head_loss(states, context, disease_targets, evidence)
             # Of a batch that is divided the loss is this part's share.
-            loss = loss + (own / count if num_items_in_batch and own else 1.0) * head_loss
+            share = own / count if num_items_in_batch and own else 1.0
+            if num_examples_in_batch:
+                share = len(disease_targets) / num_examples_in_batch
+            loss = loss + share * head_loss
         return ClinRaGenOutput(loss=loss, logits=logits, disease_logits=disease_logits, knowledge_weights=weights)
 
     def as_pipeline(self, processor: Any, **settings: Any) -> Any:

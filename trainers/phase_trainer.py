@@ -174,6 +174,7 @@ class PhaseTrainer(Seq2SeqTrainer):
         self._meter = LossMeter(self._mean_of_processes)
         self.add_callback(self._meter)
         self.add_callback(EpochOfSharedBatches())
+        self._examples_of_step = 0
         self._average = WeightAverage(model, args.average_share)
         if args.average_share:
             self.add_callback(self._average)
@@ -209,9 +210,18 @@ class PhaseTrainer(Seq2SeqTrainer):
         with self._average.given():
             return super().evaluate(*args, **kwargs)
 
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[dict[str, Any]], Any]:
+        """As in transformers; the examples of the whole step are counted besides its target tokens."""
+        batches, tokens = super().get_batch_samples(*args, **kwargs)
+        count = torch.tensor(sum(len(batch[ROWS]) for batch in batches), device=self.args.device)
+        several = self.args.world_size > 1 and self.args.average_tokens_across_devices
+        self._examples_of_step = int(self.accelerator.gather(count).sum()) if several else int(count)
+        return batches, tokens
+
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """As in transformers. Raises `StageError` where the loss is not a finite number."""
         rows = inputs.pop(ROWS).tolist()
+        inputs["num_examples_in_batch"] = self._examples_of_step
         loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
         require_finite_loss(float(loss), self.state.global_step + 1, self._get_learning_rate(), rows)
         self._meter.add(loss)

@@ -24,7 +24,8 @@ from safetensors.torch import load_file, save_file
 
 from dataset_builder.storage.files import PARTIAL, read_json
 
-LAUNCH = Path(__file__).parents[3] / "recipes" / "launch"
+ROOT = Path(__file__).parents[3]
+LAUNCH = ROOT / "recipes" / "launch"
 PROCESSES = 2
 # For `main` below: the folder for every process's weights, and the process that is killed in the middle of a step.
 PROBE = "PROBED_WEIGHTS"
@@ -41,7 +42,12 @@ ACCELERATE = (
     *("accelerate.commands.launch", "--config_file", LAUNCH / "ddp.yaml", "--num_processes", PROCESSES),
     *("--cpu", "--main_process_port", 0),
 )
-LOCAL = {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+# One thread each, the loopback address, and where this file's imports are, in pytest's order.
+LOCAL = {
+    "GLOO_SOCKET_IFNAME": "lo",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))),
+}
 
 
 def torchrun(*words: object, expected: int = 0, **environment: str) -> str:
@@ -68,7 +74,7 @@ def alone(*words: object) -> None:
     """Run the command in one process, which computes with as many threads as each of the two."""
     done = subprocess.run(
         [sys.executable, __file__, *map(str, words)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **LOCAL},
         capture_output=True,
         text=True,
         check=False,
@@ -149,8 +155,7 @@ def test_a_phase_trained_by_two_processes_is_one_model(tiny_run: Path, halved: P
         assert torch.equal(second[name], value)
     assert any(not torch.equal(value, before[name]) for name, value in saved.items())
     assert list(losses(output)) == [1, 2, 3, 4]
-    # Its disease head counts each process's part by its share of the tokens; else they would be the same.
-    assert losses(output) == pytest.approx(losses(alone), rel=1e-2)
+    assert losses(output) == pytest.approx(losses(alone), rel=1e-5)
     # What is up to date is not trained again, however the processes are started.
     written = (output / "model.safetensors").stat().st_mtime_ns
     assert in_process(*note_phase(tiny_run, halved, output)).returncode == 0
@@ -170,7 +175,7 @@ def test_a_training_that_lost_a_process_goes_on_with_as_many_or_one(
     assert lost.returncode == -signal.SIGKILL
     fails_with_one_line(left, "another of the processes that run this together has ended")
     checkpoints = two.with_name(two.name + PARTIAL) / "checkpoints"
-    assert names(tmp_path)[0] == two.name + PARTIAL
+    assert not two.exists()
     assert [path.name for path in checkpoints.iterdir()] == ["checkpoint-2"]
     shutil.copytree(checkpoints.parent, one.with_name(one.name + PARTIAL))
 
@@ -188,7 +193,7 @@ def test_a_training_that_lost_a_process_goes_on_with_as_many_or_one(
     with caplog.at_level(logging.INFO, "trainers.checkpoints"):
         assert in_process(*note_phase(tiny_run, tiny_recipe.parent / "phase.yaml", one)).returncode == 0
     assert "Resuming from checkpoint-2" in caplog.text
-    assert losses(one) == pytest.approx(losses(straight[0]), rel=1e-2)
+    assert losses(one) == pytest.approx(losses(straight[0]), rel=1e-5)
 
 
 def test_a_test_set_that_two_processes_share_gives_the_same_results(tiny_run: Path, tmp_path: Path) -> None:
