@@ -16,9 +16,14 @@ from clinragen.inference import Explainer
 from clinragen.pipeline.prefer import PreferConfig, run
 from clinragen.preference import rewards
 from clinragen.preference import run as preference_run
+from dataset_builder.contract.schema import load_examples
 from dataset_builder.storage.progress import Progress, no_report
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
+from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
+from trainers.calibration import calibrate_head
+from trainers.data import PhaseExamples
 from trainers.muon import MuonWithAdamW
+from trainers.phases import phase_named
 
 SETTINGS: dict[str, Any] = {
     "train_backbone": True,
@@ -113,6 +118,28 @@ def test_measuring_before_the_first_step_shows_the_parent_and_changes_no_bit(
     assert on[0]["step"] == 0
     assert on[1:] == off
     assert {**parent[-1], "step": 0} == on[0]
+
+
+def test_the_head_is_calibrated_anew_where_what_it_reads_has_learned(tiny_run: Path, tmp_path: Path) -> None:
+    inputs = {"model": tiny_run / "model", "cohort": tiny_run / "rationales"}
+    settings = {**GRPO, "train_encoder": True, "learning_rate": 0.1, "max_steps": 1, "eval_strategy": "no"}
+    output = tmp_path / "preferred"
+    run(PreferConfig(config=written(tmp_path, settings)), inputs, output, no_report)
+    parent, model = (ClinRaGenForConditionalGeneration.from_pretrained(one) for one in (inputs["model"], output))
+    moved = {name for name, value in parent.state_dict().items() if not torch.equal(value, model.state_dict()[name])}
+    assert any("encoder.block" in name for name in moved)
+    heads = {name for name in moved if name.startswith("disease_head.")}
+    assert heads
+    assert heads <= {"disease_head.temperatures", "disease_head.thresholds"}
+    # What is in the folder is what a calibration of the trained model finds.
+    found = {name: model.state_dict()[name].clone() for name in heads}
+    for name in heads:
+        model.state_dict()[name].fill_(0.3)
+    phase, processor = phase_named(model.config.phase), ClinRaGenProcessor.from_pretrained(output)
+    items = PhaseExamples(load_examples(inputs["cohort"])["validation"], phase, processor).items
+    calibrate_head(model, processor, items, phase)
+    for name, value in found.items():
+        torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-4, atol=1e-4, msg=name)
 
 
 class StopError(Exception):
