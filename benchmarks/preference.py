@@ -6,10 +6,10 @@
 RUN is the folder of `clinragen quickstart` (default runs/quickstart); it is only read. `clinragen prefer` trains its
 model, or that of `--model`, into a folder of WORK with the config's name (again: goes on where it was, or is up to
 date). Then the model that it began with and the new one write for the same patients, freely (`as written`) and
-verified (`as shown`). Of both texts the claims are counted by the checker, which is also what the training is rewarded
-by; so the free texts are read a second time by the second reader (benchmarks/second_reading.py), which knows nothing of
-it. Diagnoses are scored over the whole split. Results with the training's curve, settings, versions, commit and machine go
-to benchmarks/results/preference.json, and the curve as a picture beside it.
+verified (`as shown`). Of both texts the claims are counted by the checker, which is also what the training is
+rewarded by; so the free texts are read a second time by the second reader (benchmarks/second_reading.py), which knows
+nothing of it. Diagnoses are scored over the whole split. Results with the training's curve, settings, versions,
+commit and machine go to benchmarks/results/preference.json, and the curve as a picture beside it.
 """
 
 from __future__ import annotations
