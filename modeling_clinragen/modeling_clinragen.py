@@ -145,8 +145,7 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
             disease_evidence: Whether a token of the note, or a variable, is evidence for a disease, `(batch, tokens +
                 variables, diseases)` or without the variables, for the loss of what the head attends to. That of
                 variables counts where the model has summary tokens.
-            num_examples_in_batch: Number of examples that the disease head's loss is averaged over, where a batch is
-                divided; by default this part counts by its share of the target tokens.
+            num_examples_in_batch: Examples of a divided batch, for the head's loss; else targets' shares count.
             others: What PEFT passes to every model; only None and False are allowed.
 
         Raises:
@@ -162,9 +161,8 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         require_targets(labels, decoder_input_ids, target_weights, batch=embeds.shape[0], is_encoder_decoder=both)
         evidence = disease_evidence
         if evidence is not None:
-            evidence = pack(
-                self._place_evidence(evidence, mask, input_ids, inputs_embeds), mask, padding_side="right"
-            )[0]
+            placed = self._place_evidence(evidence, mask, input_ids, inputs_embeds)
+            evidence = pack(placed, mask, padding_side="right")[0]
         disease_logits = head_loss = None
         if both:
             states, mask = self._encode(embeds, mask)
@@ -210,11 +208,8 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
                 positions = torch.arange(states.shape[1], device=states.device)
                 context = positions < context.sum(dim=1, keepdim=True)
                 disease_logits, head_loss = self._head_loss(states, context, disease_targets, evidence)
-            # Of a batch that is divided the loss is this part's share.
-            share = own / count if num_items_in_batch and own else 1.0
-            if num_examples_in_batch:
-                share = len(disease_targets) / num_examples_in_batch
-            loss = loss + share * head_loss
+            tokens = own / count if num_items_in_batch and own else 1.0
+            loss += (len(disease_targets) / num_examples_in_batch if num_examples_in_batch else tokens) * head_loss
         return ClinRaGenOutput(loss=loss, logits=logits, disease_logits=disease_logits, knowledge_weights=weights)
 
     def as_pipeline(self, processor: Any, **settings: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What learns in a phase: its row says it, and an ablation's settings may say otherwise."""
+"""The parts that learn in a phase: its row says it, and an ablation's settings may say otherwise."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class FreeMemory:
 
     @classmethod
     def at_present(cls, device: torch.device) -> FreeMemory:
-        """What is free now, for a process that computes on this device."""
+        """The memory that is free now, for a process that computes on this device."""
         return cls(free_memory(), free_gpu_memory(device) if device.type == "cuda" else None)
 
 

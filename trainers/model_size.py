@@ -73,15 +73,6 @@ def require_free_memory(sizes: Mapping[str, int], there: int, *, pretrained: boo
         )
 
 
-class Layout:
-    """A model folder as `laid_out` gives it, for `load_part`, which names a folder's damage."""
-
-    @classmethod
-    def from_pretrained(cls, folder: str, **settings: Any) -> ClinRaGenForConditionalGeneration:
-        """The model of the folder's configuration; no weights are read. Raises as `laid_out`."""
-        return laid_out(ClinRaGenConfig.from_pretrained(folder, **settings))
-
-
 def laid_out(config: ClinRaGenConfig) -> ClinRaGenForConditionalGeneration:
     """A model of a configuration on PyTorch's meta device: names and shapes without weights.
 

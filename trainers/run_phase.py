@@ -19,6 +19,7 @@ from dataset_builder.contract.cohort_splits import CohortSplits
 from dataset_builder.storage.files import file_digest, make_private
 from dataset_builder.storage.governance import carry_provenance, is_credentialed, read_provenance, write_provenance
 from dataset_builder.storage.progress import Progress, Report, no_report
+from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
 from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError, StageError
 from modeling_clinragen.library_errors import library_errors_named
 from modeling_clinragen.loading_clinragen import load_part, load_weights
@@ -35,7 +36,7 @@ from trainers.finite import require_finite_weights
 from trainers.memory import FreeMemory
 from trainers.memory_check import BeforeLoading, PhaseMemory
 from trainers.model_config import ModelConfig, check_model_config, load_model_config
-from trainers.model_size import Layout
+from trainers.model_size import laid_out
 from trainers.phase_config import PhaseConfig, check_phase_config, parse_phase_config
 from trainers.phase_trainer import PhaseTrainer
 from trainers.phases import DEPARTURES, Phase, phase_named
@@ -88,7 +89,7 @@ def load_parent(
     try:
         processor = load_part(ClinRaGenProcessor, folder)
         if before_loading is not None:
-            before_loading(load_part(Layout, folder), processor)
+            before_loading(laid_out(load_part(ClinRaGenConfig, folder)), processor)
         model, found = load_weights(ClinRaGenForConditionalGeneration, folder, output_loading_info=True)
     except ClinRaGenError:
         raise

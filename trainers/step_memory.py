@@ -101,7 +101,7 @@ class StepMemory:
 def held_memory(
     model: ClinRaGenForConditionalGeneration, *, optim: str, muon: bool = False, copies: int = 0
 ) -> HeldMemory:
-    """What a training of a model holds; the model may lie on PyTorch's meta device.
+    """The memory that a training holds; the model may lie on PyTorch's meta device.
 
     Args:
         model: With `requires_grad` set.
@@ -120,7 +120,7 @@ def held_memory(
 
 
 def held_in_phase(model: ClinRaGenForConditionalGeneration, phase: Phase, settings: PhaseConfig) -> HeldMemory:
-    """What a phase holds; sets what learns.
+    """The memory that a phase holds; sets what learns.
 
     Raises:
         SettingsError: As `set_learning`.

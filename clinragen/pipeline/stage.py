@@ -188,7 +188,7 @@ class Stage:
         return bool(said["ran"])
 
     def _parts(self, cache: HashCache) -> dict[str, str]:
-        """What every process must have the same, as digests by what each is called: the stage, and of a shared one
+        """Digests of all that every process must have the same, by what each is called: the stage, and of a shared one
         everything that decides it.
         """
         parts: dict[str, Any] = {"the stage": self.name}

@@ -1,4 +1,4 @@
-"""Commands in several processes, as `torchrun` and `accelerate launch` start them: one owns the output, and all share
+"""Commands in several processes, as `torchrun` starts them: one owns the output, and all share
 the work.
 """
 
@@ -19,13 +19,12 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from command_line import SCRIPT, fails_with_one_line, in_process
+from command_line import fails_with_one_line, in_process
 from safetensors.torch import load_file, save_file
 
 from dataset_builder.storage.files import PARTIAL, read_json
 
 ROOT = Path(__file__).parents[3]
-LAUNCH = ROOT / "recipes" / "launch"
 PROCESSES = 2
 # For `main` below: the folder for every process's weights, and the process that is killed in the middle of a step.
 PROBE = "PROBED_WEIGHTS"
@@ -36,11 +35,6 @@ KILLED_AFTER = 3
 TORCHRUN = (
     *("torch.distributed.run", "--nproc-per-node", PROCESSES, "--rdzv-backend", "c10d"),
     *("--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1"),
-)
-# The shipped file of data parallel training, as far as there can be without a GPU.
-ACCELERATE = (
-    *("accelerate.commands.launch", "--config_file", LAUNCH / "ddp.yaml", "--num_processes", PROCESSES),
-    *("--cpu", "--main_process_port", 0),
 )
 # One thread each, the loopback address, and where this file's imports are, in pytest's order.
 LOCAL = {
@@ -179,8 +173,7 @@ def test_a_training_that_lost_a_process_goes_on_with_as_many_or_one(
     assert [path.name for path in checkpoints.iterdir()] == ["checkpoint-2"]
     shutil.copytree(checkpoints.parent, one.with_name(one.name + PARTIAL))
 
-    # As docs/trainers.md has it, with the shipped configuration.
-    said = launched(*ACCELERATE, "--no_python", SCRIPT, *note_phase(tiny_run, halved, two))
+    said = torchrun(*note_phase(tiny_run, halved, two))
     assert said.count(f"train note: {two}") == 1
     assert names(two) == names(straight[0])
     assert losses(two) == losses(straight[0])
