@@ -135,7 +135,7 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
             lab_features, lab_mask: See `ClinRaGenLabEncoder`.
             labels: Target tokens `(batch, target_tokens)`, padding as -100; an example may have none.
             target_weights: Loss weight of each target token, `(batch, target_tokens)`; 1 by default.
-            num_items_in_batch: Number of target tokens that the loss is averaged over; by default those in `labels`.
+            num_items_in_batch, num_examples_in_batch: Target tokens and, for the head, examples of a divided batch.
             return_knowledge_weights: Also return the attention over the prototypes.
             inputs_embeds: The embeddings of `input_ids`, instead of these.
             decoder_input_ids: Encoder-decoder only: the labels, moved by one (see
@@ -145,7 +145,6 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
             disease_evidence: Whether a token of the note, or a variable, is evidence for a disease, `(batch, tokens +
                 variables, diseases)` or without the variables, for the loss of what the head attends to. That of
                 variables counts where the model has summary tokens.
-            num_examples_in_batch: Examples of a divided batch, for the head's loss; else targets' shares count.
             others: What PEFT passes to every model; only None and False are allowed.
 
         Raises:
@@ -204,7 +203,7 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         loss = losses.sum() / max(count, 1)
         if disease_targets is not None:
             if head_loss is None:
-                # A decoder-only model's context comes first, without gaps; it sees nothing of what follows.
+                # A decoder-only model's context comes first, without gaps.
                 positions = torch.arange(states.shape[1], device=states.device)
                 context = positions < context.sum(dim=1, keepdim=True)
                 disease_logits, head_loss = self._head_loss(states, context, disease_targets, evidence)
