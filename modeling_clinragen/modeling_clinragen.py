@@ -203,12 +203,12 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         loss = losses.sum() / max(count, 1)
         if disease_targets is not None:
             if head_loss is None:
-                # A decoder-only model's context comes first, without gaps.
                 positions = torch.arange(states.shape[1], device=states.device)
                 context = positions < context.sum(dim=1, keepdim=True)
                 disease_logits, head_loss = self._head_loss(states, context, disease_targets, evidence)
-            tokens = own / count if num_items_in_batch and own else 1.0
-            loss += (len(disease_targets) / num_examples_in_batch if num_examples_in_batch else tokens) * head_loss
+            share = own / count if num_items_in_batch and own else 1.0
+            share = len(disease_targets) / num_examples_in_batch if num_examples_in_batch else share
+            loss = loss + share * head_loss
         return ClinRaGenOutput(loss=loss, logits=logits, disease_logits=disease_logits, knowledge_weights=weights)
 
     def as_pipeline(self, processor: Any, **settings: Any) -> Any:
