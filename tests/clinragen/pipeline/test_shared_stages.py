@@ -13,8 +13,15 @@ from clinragen.pipeline import train
 from clinragen.pipeline.stage import GivenFolder, Stage, StageKind, run_stages
 from clinragen.pipeline.synthesize import SynthesizeConfig
 from clinragen.pipeline.train import TrainConfig
+from dataset_builder.storage.code_fingerprint import code_fingerprint
 from dataset_builder.storage.files import PARTIAL
 from dataset_builder.storage.processes import Processes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def read_code() -> None:
+    """Python 3.11 fails where two threads parse at once, as processes never do; what was read once is kept."""
+    code_fingerprint(train.__name__)
 
 
 @pytest.fixture
