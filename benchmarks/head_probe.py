@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from admissions import Scorer
 from admissions_set import load_admissions
+from docs_tables import LEARNED
 from machine import commit, processor
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -35,7 +36,7 @@ from dataset_builder.storage.files import atomic_file, write_json
 from modeling_clinragen.disease_head_clinragen import ClinRaGenDiseaseHead
 from trainers.build_model import build_model
 from trainers.model_config import load_model_config
-from trainers.thresholds import choose_thresholds
+from trainers.thresholds import choose_thresholds, micro_f1
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "head_probe.json"
@@ -43,8 +44,6 @@ MODEL = ROOT / "recipes" / "smollm2-135m" / "model-synthetic.yaml"
 SIZES = {"train": 1200, "validation": 400, "test": 400}
 AT_ONCE = 8
 KEPT_TOGETHER = 200
-LEARNED = 0.1
-"""A disease with a lower F1 was not learned."""
 
 
 @dataclass(frozen=True)
@@ -172,10 +171,7 @@ def main() -> None:
             labels["validation"], found["validation"], splits["validation"]["subject_id"]
         )
         decided = found["test"] >= thresholds
-        each = [
-            2 * float((truth & own).sum()) / max(float(truth.sum() + own.sum()), 1)
-            for truth, own in zip(labels["test"].astype(bool).T, decided.T, strict=True)
-        ]
+        each = [micro_f1(truth, own) for truth, own in zip(labels["test"].T, decided.T, strict=True)]
         result["trainings"][name] = {
             "examples": how.examples,
             "batch": how.batch,

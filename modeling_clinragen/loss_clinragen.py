@@ -86,4 +86,21 @@ def evidence_loss(weights: torch.Tensor, evidence: torch.Tensor) -> torch.Tensor
     return (-(share + LEAST_SHARE).log() * found.any(dim=-1)).sum(dim=1).mean()
 
 
-__all__ = ["disease_loss", "evidence_loss", "target_logits", "target_losses"]
+def share_of_step(
+    labels: torch.Tensor, tokens: torch.Tensor, of_examples: int | None, of_tokens: torch.Tensor | int | None
+) -> torch.Tensor | float:
+    """Which part of a step's examples a batch has, where the step is divided between batches or processes.
+
+    Args:
+        labels: The diseases of the batch's examples, `(batch, diseases)`.
+        tokens: Number of its target tokens.
+        of_examples, of_tokens: Examples and target tokens of the whole step. Where only the latter are known, as from
+            transformers' own Trainer, the share of the tokens stands for that of the examples; where neither is, the
+            batch is the step.
+    """
+    if of_examples:
+        return len(labels) / of_examples
+    return tokens / of_tokens if of_tokens and tokens else 1.0
+
+
+__all__ = ["disease_loss", "evidence_loss", "share_of_step", "target_logits", "target_losses"]

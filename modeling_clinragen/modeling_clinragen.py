@@ -20,7 +20,7 @@ from .generation_settings_clinragen import generation_settings
 from .grounded_clinragen import GroundedConstraint, TargetReader
 from .input_embeddings_clinragen import WithInputEmbeddings
 from .knowledge_map_clinragen import map_knowledge
-from .loss_clinragen import target_logits, target_losses
+from .loss_clinragen import share_of_step, target_logits, target_losses
 from .output_clinragen import ClinRaGenOutput
 from .own_adapters_clinragen import WithOwnAdapters, with_idle_adapters
 from .packing_clinragen import MULTIPLE, pack
@@ -78,6 +78,7 @@ class ClinRaGenModel(WithInputEmbeddings, WithOwnAdapters, ClinRaGenPreTrainedMo
             lab_features, lab_mask: See `ClinRaGenLabEncoder`.
             inputs_embeds: The embeddings of `input_ids`, instead of these.
             return_knowledge_weights: Also return the attention over the prototypes.
+            num_examples_in_batch: Number of examples that the head's loss is averaged over (see `share_of_step`).
             others: What PEFT passes to every model; only None and False are allowed.
 
         Raises:
@@ -135,7 +136,7 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
             lab_features, lab_mask: See `ClinRaGenLabEncoder`.
             labels: Target tokens `(batch, target_tokens)`, padding as -100; an example may have none.
             target_weights: Loss weight of each target token, `(batch, target_tokens)`; 1 by default.
-            num_items_in_batch, num_examples_in_batch: Target tokens and, for the head, examples of a divided batch.
+            num_items_in_batch: Number of target tokens that the loss is averaged over; by default those in `labels`.
             return_knowledge_weights: Also return the attention over the prototypes.
             inputs_embeds: The embeddings of `input_ids`, instead of these.
             decoder_input_ids: Encoder-decoder only: the labels, moved by one (see
@@ -203,12 +204,11 @@ class ClinRaGenForConditionalGeneration(WithDiseaseHead, ClinRaGenModel, Generat
         loss = losses.sum() / max(count, 1)
         if disease_targets is not None:
             if head_loss is None:
+                # A decoder-only model's context comes first, without gaps; it sees nothing of what follows.
                 positions = torch.arange(states.shape[1], device=states.device)
                 context = positions < context.sum(dim=1, keepdim=True)
                 disease_logits, head_loss = self._head_loss(states, context, disease_targets, evidence)
-            share = own / count if num_items_in_batch and own else 1.0
-            share = len(disease_targets) / num_examples_in_batch if num_examples_in_batch else share
-            loss = loss + share * head_loss
+            loss = loss + head_loss * share_of_step(disease_targets, own, num_examples_in_batch, num_items_in_batch)
         return ClinRaGenOutput(loss=loss, logits=logits, disease_logits=disease_logits, knowledge_weights=weights)
 
     def as_pipeline(self, processor: Any, **settings: Any) -> Any:

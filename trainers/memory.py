@@ -31,6 +31,11 @@ class FreeMemory:
         """The memory that is free now, for a process that computes on this device."""
         return cls(free_memory(), free_gpu_memory(device) if device.type == "cuda" else None)
 
+    @property
+    def for_steps(self) -> int:
+        """The memory that steps are computed in: the GPU's where there is one."""
+        return self.machine if self.gpu is None else self.gpu
+
 
 def machine_memory() -> int:
     """The physical memory of this machine, in bytes."""

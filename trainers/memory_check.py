@@ -62,34 +62,60 @@ class PhaseMemory:
             SettingsError: Weights, gradients and optimizer do not fit; or with the activations of the longest batch
                 the estimate is `FAR_ABOVE` the GPU's free memory. Or as `set_learning`.
         """
-        settings, free = self.settings, self.free
+        settings, free, there = self.settings, self.free, self.free.for_steps
         held = held_in_phase(layout, self.phase, settings)
-        divided = division_asked(settings)
-        saved = bytes_saved(layout.language_model) if settings.load_in_4bit else 0
-        who = f"the phase '{self.phase.name}'"
-        require_held_memory(who, held, FreeMemory(free.machine) if divided else free, saved=saved, loading=divided)
-        if divided:
+        self._require_loadable(held)
+        if division_asked(settings):
             return
+        saved = bytes_saved(layout.language_model) if settings.load_in_4bit and free.gpu is not None else 0
+        self._require_held(held, saved)
         sizes = _longest_batch(self.phase, settings.per_device_train_batch_size, processor)
-        saved = 0 if free.gpu is None else saved
-        there = free.machine if free.gpu is None else free.gpu
         if held.whole - saved + ample_activations(layout, sizes) <= there:
             return
         try:
             step = CountedModel(layout).memory(self.phase, settings, sizes, fused=free.gpu is not None)
         except UNCOUNTABLE as error:
-            logger.info("%s: the memory of a step cannot be estimated: %s", who, error)
+            logger.info("%s: the memory of a step cannot be estimated: %s", self._who, error)
             return
         needed = step.whole - saved
         if needed <= there:
             return
         message = (
-            f"{who}: a step with the longest examples that there can be is estimated to take {in_words(needed)} of "
-            f"{_whose(free)}, of which {in_words(there)} are free; {self._cure()}"
+            f"{self._who}: a step with the longest examples that there can be is estimated to take {in_words(needed)} "
+            f"of {self._whose}, of which {in_words(there)} are free; {self._cure()}"
         )
         if free.gpu is not None and needed > FAR_ABOVE * there:
             raise SettingsError(message)
         logger.warning("%s", message[0].upper() + message[1:])
+
+    @property
+    def _who(self) -> str:
+        return f"the phase '{self.phase.name}'"
+
+    @property
+    def _whose(self) -> str:
+        return "memory" if self.free.gpu is None else "the GPU's memory"
+
+    def _require_loadable(self, held: HeldMemory) -> None:
+        if held.weights > self.free.machine:
+            raise SettingsError(
+                f"{self._who}: the model's weights need {in_words(held.weights)} of memory, of which "
+                f"{in_words(self.free.machine)} are free; {LARGER}"
+            )
+
+    def _require_held(self, held: HeldMemory, saved: int) -> None:
+        """Weights, gradients and optimizer alone; `saved` bytes less where layers are held in four bits."""
+        needed, there = held.whole - saved, self.free.for_steps
+        if needed <= there:
+            return
+        parts = f"{in_words(held.weights)} for weights, {in_words(held.gradients + held.optimizer)} for what learns"
+        if saved:
+            parts += f", {in_words(saved)} less in four bits"
+        four_bits = "" if self.free.gpu is None or saved else ", or set load_in_4bit: true where only adapters learn"
+        raise SettingsError(
+            f"{self._who} needs at least {in_words(needed)} of {self._whose} ({parts}), of which {in_words(there)} "
+            f"are free; {LARGER}{four_bits}"
+        )
 
     def _cure(self) -> str:
         settings = self.settings
@@ -106,40 +132,6 @@ class PhaseMemory:
         return ", or ".join([*cures, "lower max_source_tokens or max_target_tokens"])
 
 
-def require_held_memory(
-    who: str, held: HeldMemory, free: FreeMemory, *, saved: int = 0, loading: bool = False
-) -> None:
-    """Refuse a training whose weights, gradients and optimizer alone do not fit: it cannot work.
-
-    Args:
-        who: What messages call it.
-        held: What it holds all the time.
-        free: What is free before anything is loaded.
-        saved: How many bytes less the weights take on a GPU, because some are held in four bits there.
-        loading: Whether only the loading of the weights is looked at.
-
-    Raises:
-        SettingsError: It does not fit.
-    """
-    if held.weights > free.machine:
-        raise SettingsError(
-            f"{who}: the model's weights need {in_words(held.weights)} of memory, of which {in_words(free.machine)} "
-            f"are free; {LARGER}"
-        )
-    needed = held.whole - (0 if free.gpu is None else saved)
-    there = free.machine if free.gpu is None else free.gpu
-    if needed <= there or loading:
-        return
-    parts = f"{in_words(held.weights)} for weights, {in_words(held.gradients + held.optimizer)} for what learns"
-    if free.gpu is not None and saved:
-        parts += f", {in_words(saved)} less in four bits"
-    cure = LARGER if free.gpu is None or saved else f"{LARGER}, or set load_in_4bit: true where only adapters learn"
-    raise SettingsError(
-        f"{who} needs at least {in_words(needed)} of {_whose(free)} ({parts}), of which {in_words(there)} are free; "
-        f"{cure}"
-    )
-
-
 def _longest_batch(phase: Phase, batch: int, processor: ClinRaGenProcessor) -> Sizes:
     extractor, source = processor.feature_extractor, processor.max_source_tokens
     if processor.lab_input == "words":
@@ -149,8 +141,4 @@ def _longest_batch(phase: Phase, batch: int, processor: ClinRaGenProcessor) -> S
     return Sizes.longest(phase, batch, source=source, patches=patches, target=processor.max_target_tokens)
 
 
-def _whose(free: FreeMemory) -> str:
-    return "memory" if free.gpu is None else "the GPU's memory"
-
-
-__all__ = ["FAR_ABOVE", "BeforeLoading", "PhaseMemory", "require_held_memory"]
+__all__ = ["FAR_ABOVE", "BeforeLoading", "PhaseMemory"]

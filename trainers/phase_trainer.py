@@ -213,9 +213,10 @@ class PhaseTrainer(Seq2SeqTrainer):
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[dict[str, Any]], Any]:
         """As in transformers; the examples of the whole step are counted besides its target tokens."""
         batches, tokens = super().get_batch_samples(*args, **kwargs)
-        count = torch.tensor(sum(len(batch[ROWS]) for batch in batches), device=self.args.device)
-        several = self.args.world_size > 1 and self.args.average_tokens_across_devices
-        self._examples_of_step = int(self.accelerator.gather(count).sum()) if several else int(count)
+        self._examples_of_step = sum(len(batch[ROWS]) for batch in batches)
+        if self.args.world_size > 1 and self.args.average_tokens_across_devices:
+            own = torch.tensor(self._examples_of_step, device=self.args.device)
+            self._examples_of_step = int(self.accelerator.gather(own).sum())
         return batches, tokens
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:

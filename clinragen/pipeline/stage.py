@@ -146,9 +146,12 @@ class Stage:
     def _digest_with(self, settings: Mapping[str, Any], cache: HashCache) -> str:
         return stage_digest(self.name, settings, self._input_digests(cache), code_fingerprint(self.kind.module))
 
-    def _digest_to_go_on(self, cache: HashCache) -> str:
-        """Fingerprint of what an interrupted run must have had the same, for this one to go on where it stopped."""
-        return self._digest_with({**self.settings(cache), **getattr(self.config, "content_to_go_on", {})}, cache)
+    def _digest_to_go_on(self, digest: str, cache: HashCache) -> str:
+        """Fingerprint of what an interrupted run must have had the same, for this one to go on where it stopped: the
+        stage's own, unless its config says that less decides.
+        """
+        content = getattr(self.config, "content_to_go_on", None)
+        return digest if content is None else self._digest_with({**self.settings(cache), **content}, cache)
 
     def _input_digests(self, cache: HashCache) -> dict[str, Any]:
         return {
@@ -219,7 +222,7 @@ class Stage:
 
     def _run(self, target: Path, digest: str, cache: HashCache, *, private: bool) -> None:
         made = {"format": STAMP_FORMAT, "stage": self.name}
-        started = {**made, "fingerprint": self._digest_to_go_on(cache)}
+        started = {**made, "fingerprint": self._digest_to_go_on(digest, cache)}
         left = target.with_name(target.name + PARTIAL)
         marker = left / (STAMP + ".started")
         if left.exists() and _read_or_none(marker) != started:

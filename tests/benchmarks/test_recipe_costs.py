@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,21 +27,11 @@ from trainers.step_memory import CountedModel
 BOTH = phase_named("multimodal")
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Any:
-    return partial(phase_settings, tmp_path)
-
-
-@pytest.fixture
-def config(make_model: Any) -> Any:
-    return partial(lora_config, make_model)
-
-
 @pytest.mark.parametrize("phase", ["note", "multimodal"])
 @pytest.mark.parametrize("kind", ["t5", "llama"])
-def test_operations_are_those_that_a_real_step_has(kind: str, phase: str, config: Any, settings: Any) -> None:
-    chosen = config(kind, disease_head=True, knowledge_fusion="gated")
-    found = step_operations(CountedModel(laid_out(chosen)), phase_named(phase), settings(), SIZES)
+def test_operations_are_those_that_a_real_step_has(kind: str, phase: str, make_model: Any, tmp_path: Path) -> None:
+    chosen = lora_config(make_model, kind, disease_head=True, knowledge_fusion="gated")
+    found = step_operations(CountedModel(laid_out(chosen)), phase_named(phase), phase_settings(tmp_path), SIZES)
     model, batch = real_model(chosen, phase), real_batch(chosen)
     if phase == "note":
         del batch["lab_features"], batch["lab_mask"]
@@ -57,19 +46,19 @@ def test_operations_are_those_that_a_real_step_has(kind: str, phase: str, config
     assert forward < found.backward < 1.8 * forward
 
 
-def test_operations_of_t5_are_those_that_its_shape_has(config: Any, settings: Any) -> None:
-    chosen = config("t5")
-    found = step_operations(CountedModel(laid_out(chosen)), phase_named("note"), settings(), SIZES)
+def test_operations_of_t5_are_those_that_its_shape_has(make_model: Any, tmp_path: Path) -> None:
+    chosen = lora_config(make_model, "t5")
+    found = step_operations(CountedModel(laid_out(chosen)), phase_named("note"), phase_settings(tmp_path), SIZES)
     text = T5Config(**chosen.text_config.to_dict())
     bare = model_flops.forward_flops(text, SIZES.batch, SIZES.source, SIZES.target)
     adapters = found.forward - bare
     assert 0 < adapters < 0.5 * bare
 
 
-def test_what_is_computed_again_is_work(config: Any, settings: Any) -> None:
-    counted = CountedModel(laid_out(config("llama")))
-    more = step_operations(counted, BOTH, settings(activation_checkpointing=True), SIZES)
-    less = step_operations(counted, BOTH, settings(), SIZES)
+def test_what_is_computed_again_is_work(make_model: Any, tmp_path: Path) -> None:
+    counted = CountedModel(laid_out(lora_config(make_model, "llama")))
+    more = step_operations(counted, BOTH, phase_settings(tmp_path, activation_checkpointing=True), SIZES)
+    less = step_operations(counted, BOTH, phase_settings(tmp_path), SIZES)
     assert more.forward == less.forward
     # But for the head, which is large in so small a model.
     assert more.backward > less.backward + 0.5 * less.forward

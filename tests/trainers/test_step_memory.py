@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,10 @@ from trainers.step_memory import CountedModel, LiveBytes, Sizes, ample_activatio
 BOTH = phase_named("multimodal")
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Any:
-    return partial(phase_settings, tmp_path)
-
-
-@pytest.fixture
-def config(make_model: Any) -> Any:
-    return partial(lora_config, make_model)
-
-
 @pytest.mark.parametrize("kind", ["t5", "llama"])
-def test_memory_is_within_a_tenth_of_that_of_a_real_step(kind: str, config: Any, settings: Any) -> None:
-    chosen = config(kind, disease_head=True)
-    found = CountedModel(laid_out(chosen)).memory(BOTH, settings(), SIZES, fused=False)
+def test_memory_is_within_a_tenth_of_that_of_a_real_step(kind: str, make_model: Any, tmp_path: Path) -> None:
+    chosen = lora_config(make_model, kind, disease_head=True)
+    found = CountedModel(laid_out(chosen)).memory(BOTH, phase_settings(tmp_path), SIZES, fused=False)
     model, batch, live = real_model(chosen, "multimodal"), real_batch(chosen), LiveBytes()
     # Without any padding transformers makes no masks.
     batch["attention_mask"][0, -2:] = 0
@@ -50,11 +39,11 @@ def test_memory_is_within_a_tenth_of_that_of_a_real_step(kind: str, config: Any,
     assert found.whole == held.weights + held.optimizer + found.activations
 
 
-def test_what_an_optimizer_keeps_is_counted(config: Any, settings: Any) -> None:
-    layout = laid_out(config("t5"))
+def test_what_an_optimizer_keeps_is_counted(make_model: Any, tmp_path: Path) -> None:
+    layout = laid_out(lora_config(make_model, "t5"))
 
     def kept(**values: Any) -> float:
-        held = held_in_phase(layout, BOTH, settings(**values))
+        held = held_in_phase(layout, BOTH, phase_settings(tmp_path, **values))
         return held.optimizer / held.learned
 
     assert kept() == 8
@@ -63,19 +52,22 @@ def test_what_an_optimizer_keeps_is_counted(config: Any, settings: Any) -> None:
     assert 4 < kept(muon_learning_rate=0.01, train_backbone=True) < 8
 
 
-def test_what_needs_less_memory_is_counted_so(config: Any, settings: Any) -> None:
-    counted = CountedModel(laid_out(config("llama")))
-    plain = counted.memory(BOTH, settings(), SIZES)
-    assert counted.memory(BOTH, settings(activation_checkpointing=True), SIZES).activations < 0.8 * plain.activations
-    assert counted.memory(BOTH, settings(bf16=True), SIZES).activations < plain.activations
-    one = counted.memory(BOTH, settings(), Sizes(1, SIZES.source, SIZES.patches, SIZES.target))
+def test_what_needs_less_memory_is_counted_so(make_model: Any, tmp_path: Path) -> None:
+    counted = CountedModel(laid_out(lora_config(make_model, "llama")))
+    plain = counted.memory(BOTH, phase_settings(tmp_path), SIZES)
+    assert (
+        counted.memory(BOTH, phase_settings(tmp_path, activation_checkpointing=True), SIZES).activations
+        < 0.8 * plain.activations
+    )
+    assert counted.memory(BOTH, phase_settings(tmp_path, bf16=True), SIZES).activations < plain.activations
+    one = counted.memory(BOTH, phase_settings(tmp_path), Sizes(1, SIZES.source, SIZES.patches, SIZES.target))
     assert 3 < plain.activations / one.activations <= 4
 
 
 @pytest.mark.parametrize("kind", ["t5", "bart", "t5gemma", "opt", "qwen3"])
-def test_what_is_ample_is_more_than_is_counted(kind: str, config: Any, settings: Any) -> None:
-    layout = laid_out(config(kind, disease_head=True, lab_summary=True))
-    chosen = settings(attn_implementation="eager", train_backbone=True)
+def test_what_is_ample_is_more_than_is_counted(kind: str, make_model: Any, tmp_path: Path) -> None:
+    layout = laid_out(lora_config(make_model, kind, disease_head=True, lab_summary=True))
+    chosen = phase_settings(tmp_path, attn_implementation="eager", train_backbone=True)
     ample = ample_activations(layout, SIZES)
     counted = CountedModel(layout).memory(BOTH, chosen, SIZES)
     assert counted.activations < ample < 20 * counted.activations

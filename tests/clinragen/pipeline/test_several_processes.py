@@ -1,6 +1,4 @@
-"""Commands in several processes, as `torchrun` starts them: one owns the output, and all share
-the work.
-"""
+"""Commands in several processes, as `torchrun` starts them: one owns the output, and all share the work."""
 
 from __future__ import annotations
 
@@ -46,13 +44,8 @@ LOCAL = {
 
 def torchrun(*words: object, expected: int = 0, **environment: str) -> str:
     """Run this file's `main` in two processes; returns what they wrote to standard output and error."""
-    return launched(*TORCHRUN, __file__, *words, expected=expected, **environment)
-
-
-def launched(*words: object, expected: int = 0, **environment: str) -> str:
-    """Run a launcher; returns what its processes wrote to standard output and error."""
     done = subprocess.run(
-        [sys.executable, "-m", *map(str, words)],
+        [sys.executable, "-m", *map(str, (*TORCHRUN, __file__, *words))],
         env={**os.environ, **LOCAL, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -64,16 +57,21 @@ def launched(*words: object, expected: int = 0, **environment: str) -> str:
     return done.stdout
 
 
-def alone(*words: object) -> None:
-    """Run the command in one process, which computes with as many threads as each of the two."""
-    done = subprocess.run(
+def one_process(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run this file's `main` in a process of its own."""
+    return subprocess.run(
         [sys.executable, __file__, *map(str, words)],
-        env={**os.environ, **LOCAL},
+        env={**os.environ, **LOCAL, **environment},
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
+
+
+def alone(*words: object) -> None:
+    """Run the command in one process, which computes with as many threads as each of the two."""
+    done = one_process(*words)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -84,14 +82,7 @@ def without_launcher(*words: object, **environment: str) -> list[subprocess.Comp
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1]), "WORLD_SIZE": "2"}
 
     def start(rank: int) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, __file__, *map(str, words)],
-            env={**os.environ, **LOCAL, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank), **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+        return one_process(*words, **{**meeting, "RANK": str(rank), "LOCAL_RANK": str(rank), **environment})
 
     with ThreadPoolExecutor(PROCESSES) as pool:
         return list(pool.map(start, range(PROCESSES)))
