@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
@@ -134,7 +135,10 @@ def request(
         connection.putheader(name, value)
     if body is not None and "Content-Length" not in sent and "Transfer-Encoding" not in sent:
         connection.putheader("Content-Length", str(len(body)))
-    connection.endheaders(body)
+    connection.endheaders()
+    # Who is refused is answered before the body was read: its rest meets a closed line, and the answer is there.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.send(body or b"")
     answer = connection.getresponse()
     answer.content = answer.read() if answer.headers.get_content_type() != "text/event-stream" else b""
     connection.close()
