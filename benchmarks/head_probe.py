@@ -30,6 +30,7 @@ from torch import nn
 
 from clinragen.evaluation.bootstrap import Bootstrap
 from clinragen.evaluation.metrics import system_scores
+from clinragen.knowledge.reader import load_knowledge
 from dataset_builder.contract.arrays import label_matrix
 from dataset_builder.contract.schema import load_examples
 from dataset_builder.storage.files import atomic_file, write_json
@@ -146,7 +147,9 @@ def main() -> None:
     given.work.mkdir(parents=True, exist_ok=True)
     cohort = load_examples(given.cohort)
     settings = replace(load_model_config(MODEL), backbone=str(given.model))
-    model, made = build_model(settings, cohort, {}, seed=0)
+    base = load_knowledge(None, cohort.vocabulary)
+    disease_terms = {entry.key: base.terms_for(entry.key) for entry in base.diseases}
+    model, made = build_model(settings, cohort, list(base.all_terms()), seed=0, disease_terms=disease_terms)
     model.eval()
     admissions = load_admissions(cohort.vocabulary)
     splits = {name: cohort[name].select(range(size)) for name, size in SIZES.items()}

@@ -6,7 +6,7 @@ import torch
 
 from .export_clinragen import checks_values
 
-MULTIPLE = 16
+MULTIPLE = 8
 
 
 def pack(*tensors: torch.Tensor, padding_side: str) -> tuple[torch.Tensor, ...]:
