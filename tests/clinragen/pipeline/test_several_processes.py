@@ -184,7 +184,7 @@ def test_a_test_set_that_two_processes_share_gives_the_same_results(tiny_run: Pa
     trained = tiny_run / "train"
     words = (
         *("evaluate", "--cohort", tiny_run / "rationales", "--full", trained / "multimodal"),
-        *("--labs-only", trained / "lab", "--batch-size", 4, "--baselines", "light"),
+        *("--labs-only", trained / "lab", "--batch-size", 2, "--texts", 4, "--baselines", "light"),
     )
     torchrun(*words, "--output", tmp_path / "two")
     alone(*words, "--output", tmp_path / "one")
