@@ -64,11 +64,12 @@ class PhaseMemory:
         """
         settings, free, there = self.settings, self.free, self.free.for_steps
         held = held_in_phase(layout, self.phase, settings)
-        self._require_loadable(held)
         if division_asked(settings):
+            require_loadable(self._who, held, free)
             return
         saved = bytes_saved(layout.language_model) if settings.load_in_4bit and free.gpu is not None else 0
-        self._require_held(held, saved)
+        four_bits = free.gpu is not None and not saved
+        require_held(self._who, held, free, saved, ", or set load_in_4bit: true where only adapters learn" * four_bits)
         sizes = _longest_batch(self.phase, settings.per_device_train_batch_size, processor)
         if held.whole - saved + ample_activations(layout, sizes) <= there:
             return
@@ -82,7 +83,7 @@ class PhaseMemory:
             return
         message = (
             f"{self._who}: a step with the longest examples that there can be is estimated to take {in_words(needed)} "
-            f"of {self._whose}, of which {in_words(there)} are free; {self._cure()}"
+            f"of {_whose(free)}, of which {in_words(there)} are free; {self._cure()}"
         )
         if free.gpu is not None and needed > FAR_ABOVE * there:
             raise SettingsError(message)
@@ -91,31 +92,6 @@ class PhaseMemory:
     @property
     def _who(self) -> str:
         return f"the phase '{self.phase.name}'"
-
-    @property
-    def _whose(self) -> str:
-        return "memory" if self.free.gpu is None else "the GPU's memory"
-
-    def _require_loadable(self, held: HeldMemory) -> None:
-        if held.weights > self.free.machine:
-            raise SettingsError(
-                f"{self._who}: the model's weights need {in_words(held.weights)} of memory, of which "
-                f"{in_words(self.free.machine)} are free; {LARGER}"
-            )
-
-    def _require_held(self, held: HeldMemory, saved: int) -> None:
-        """Weights, gradients and optimizer alone; `saved` bytes less where layers are held in four bits."""
-        needed, there = held.whole - saved, self.free.for_steps
-        if needed <= there:
-            return
-        parts = f"{in_words(held.weights)} for weights, {in_words(held.gradients + held.optimizer)} for what learns"
-        if saved:
-            parts += f", {in_words(saved)} less in four bits"
-        four_bits = "" if self.free.gpu is None or saved else ", or set load_in_4bit: true where only adapters learn"
-        raise SettingsError(
-            f"{self._who} needs at least {in_words(needed)} of {self._whose} ({parts}), of which {in_words(there)} "
-            f"are free; {LARGER}{four_bits}"
-        )
 
     def _cure(self) -> str:
         settings = self.settings
@@ -132,6 +108,49 @@ class PhaseMemory:
         return ", or ".join([*cures, "lower max_source_tokens or max_target_tokens"])
 
 
+def require_loadable(who: str, held: HeldMemory, free: FreeMemory) -> None:
+    """Refuse a training whose weights this machine has no memory for.
+
+    Raises:
+        SettingsError: It has too little; the message begins with `who`.
+    """
+    if held.weights > free.machine:
+        raise SettingsError(
+            f"{who}: the model's weights need {in_words(held.weights)} of memory, of which {in_words(free.machine)} "
+            f"are free; {LARGER}"
+        )
+
+
+def require_held(who: str, held: HeldMemory, free: FreeMemory, saved: int = 0, else_: str = "") -> None:
+    """Refuse a training that holds more than is free: weights, gradients and optimizer alone.
+
+    Args:
+        who: What is trained.
+        held: What it holds.
+        free: What is free before anything is loaded.
+        saved: How many bytes less the weights take where layers are held in four bits.
+        else_: What else could be done, the end of the message.
+
+    Raises:
+        SettingsError: It does not fit.
+    """
+    require_loadable(who, held, free)
+    needed, there = held.whole - saved, free.for_steps
+    if needed <= there:
+        return
+    parts = f"{in_words(held.weights)} for weights, {in_words(held.gradients + held.optimizer)} for what learns"
+    if saved:
+        parts += f", {in_words(saved)} less in four bits"
+    raise SettingsError(
+        f"{who} needs at least {in_words(needed)} of {_whose(free)} ({parts}), of which {in_words(there)} are free; "
+        f"{LARGER}{else_}"
+    )
+
+
+def _whose(free: FreeMemory) -> str:
+    return "memory" if free.gpu is None else "the GPU's memory"
+
+
 def _longest_batch(phase: Phase, batch: int, processor: ClinRaGenProcessor) -> Sizes:
     extractor, source = processor.feature_extractor, processor.max_source_tokens
     if processor.lab_input == "words":
@@ -141,4 +160,4 @@ def _longest_batch(phase: Phase, batch: int, processor: ClinRaGenProcessor) -> S
     return Sizes.longest(phase, batch, source=source, patches=patches, target=processor.max_target_tokens)
 
 
-__all__ = ["FAR_ABOVE", "BeforeLoading", "PhaseMemory"]
+__all__ = ["FAR_ABOVE", "BeforeLoading", "PhaseMemory", "require_held", "require_loadable"]

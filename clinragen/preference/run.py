@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,15 @@ from dataset_builder.storage.governance import (
 from dataset_builder.storage.progress import Progress, Report, no_report
 from modeling_clinragen.errors import InputDataError, SettingsError
 from modeling_clinragen.library_errors import library_errors_named
+from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 from modeling_clinragen.own_adapters_clinragen import untrained_adapters_idle
+from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from trainers.calibration import calibrate_head
 from trainers.checkpoints import last_whole_checkpoint
 from trainers.data import PhaseExamples
 from trainers.finite import require_finite_weights
+from trainers.memory import FreeMemory
+from trainers.memory_check import require_held
 from trainers.muon import muon_with_adamw
 from trainers.phases import phase_named
 from trainers.preference_clinical import ClinicalPolicy, learn_to_write, modalities
@@ -45,6 +50,7 @@ from trainers.preference_policy import Example, Target
 from trainers.preference_sampling import Pair
 from trainers.preference_trainer import ClinRaGenPreferenceTrainer
 from trainers.run_phase import CHECKPOINTS, cpu_runs_bf16, load_parent
+from trainers.step_memory import held_memory
 from trainers.tokens_report import TOKENS_REPORT
 
 logger = logging.getLogger(__name__)
@@ -80,7 +86,7 @@ def train_preference(
         The curve, which is also in `preference_curve.json`.
 
     Raises:
-        SettingsError: A setting cannot work, or the parent is of another vocabulary.
+        SettingsError: A setting cannot work, the parent is of another vocabulary, or there is too little memory.
         StageError: There is no model in `parent`, or the training has diverged.
         InputDataError: The cohort has no training patients, or no pair could be made.
     """
@@ -96,7 +102,7 @@ def train_preference(
     done = [number for number in range(rounds) if (work / ROUND.format(number=number) / CURVE).is_file()]
     first = len(done)
     start = parent if not first else work / ROUND.format(number=first - 1)
-    model, processor = load_parent(start)
+    model, processor = load_parent(start, partial(_require_memory, args))
     own = processor.require_vocabulary(where=f"the parent model {parent}")
     own.require_same(checking.vocabulary, f"the parent model {parent}", "the checking of claims")
     details = {"config": file_digest(config), "seed": seed, "loss": args.loss, "rounds": rounds}
@@ -122,6 +128,15 @@ def train_preference(
     if is_credentialed(carried):
         make_private(folder)
     return curve
+
+
+def _require_memory(
+    args: ClinicalPreferenceConfig, layout: ClinRaGenForConditionalGeneration, processor: ClinRaGenProcessor
+) -> None:
+    learn_to_write(layout, whole=args.train_backbone, encoder=args.train_encoder)
+    # One copy: what learns as it was at the start, which the model is held to.
+    held = held_memory(layout, optim=args.optim, muon=args.muon_learning_rate is not None, copies=1)
+    require_held("preference training", held, FreeMemory.at_present(args.device))
 
 
 class _Round:

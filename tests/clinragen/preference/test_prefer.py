@@ -22,6 +22,7 @@ from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGenerat
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from trainers.calibration import calibrate_head
 from trainers.data import PhaseExamples
+from trainers.memory import FreeMemory
 from trainers.muon import MuonWithAdamW
 from trainers.phases import phase_named
 
@@ -60,6 +61,20 @@ def written(folder: Path, settings: dict[str, Any]) -> Path:
     file = folder / "prefer.yaml"
     file.write_text(yaml.safe_dump(settings))
     return file
+
+
+def test_too_little_memory_is_told_before_anything_is_loaded(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, output = tiny_run / "model", tmp_path / "preferred"
+    words = ["prefer", parent, "--cohort", tiny_run / "rationales", "--output", output]
+    words += ["--config", written(tmp_path, DPO)]
+    weights = (parent / "model.safetensors").stat().st_size
+    # Room for the weights, but not for gradients, the optimizer and what the model is held to.
+    free = FreeMemory(machine=weights)
+    monkeypatch.setattr(preference_run.FreeMemory, "at_present", lambda device: free)
+    fails_with_one_line(in_process(*words), "preference training needs at least", "end other programs")
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("settings", [DPO, GRPO], ids=["dpo", "grpo"])
