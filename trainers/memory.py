@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+PROCESSES_HERE = "LOCAL_WORLD_SIZE"
+"""The environment variable in which `torchrun` and `accelerate launch` say how many processes this machine has."""
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 _THOUSAND = 1000
 _KIBI = 1024
@@ -28,8 +30,12 @@ class FreeMemory:
 
     @classmethod
     def at_present(cls, device: torch.device) -> FreeMemory:
-        """The memory that is free now, for a process that computes on this device."""
-        return cls(free_memory(), free_gpu_memory(device) if device.type == "cuda" else None)
+        """The memory that is free now, for a process that computes on this device.
+
+        Of the machine's memory each of the processes that a launcher has started on it gets an equal part.
+        """
+        here = int(os.environ.get(PROCESSES_HERE, 1))
+        return cls(free_memory() // here, free_gpu_memory(device) if device.type == "cuda" else None)
 
     @property
     def for_steps(self) -> int:

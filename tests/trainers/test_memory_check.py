@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_examples import tiny_splits
 from tiny_steps import lora_config, phase_settings
 from transformers import T5Config, T5ForConditionalGeneration
 
 from modeling_clinragen.errors import InputDataError, SettingsError
 from modeling_clinragen.vocabulary_clinragen import Vocabulary
+from trainers import memory
 from trainers.memory import FreeMemory
 from trainers.memory_check import FAR_ABOVE, UNCOUNTABLE, PhaseMemory
 from trainers.model_config import ModelConfig
@@ -177,3 +179,10 @@ def test_a_parent_is_refused_before_its_weights_are_loaded(
     one_line(caught)
     with pytest.raises(InputDataError, match="the model's weights are missing"):
         train_phase("multimodal", tmp_path / "out", **given, free=FreeMemory(PLENTY))
+
+
+def test_processes_on_one_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_memory", lambda: 1000)
+    assert FreeMemory.at_present(torch.device("cpu")) == FreeMemory(machine=1000)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert FreeMemory.at_present(torch.device("cpu")) == FreeMemory(machine=250)
