@@ -3,25 +3,24 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate.data_loader import BatchSamplerShard, SeedableRandomSampler
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerState
 
-from modeling_clinragen.modeling_clinragen import MULTIPLE
-
-SORTED_BATCHES = 64
-"""Batches' worth of examples that are put together by their lengths: more would make every epoch's batches alike."""
+SORTED_BATCHES = 49
+"""Batches' worth of examples that are sorted by the length of their inputs: more would make every epoch's alike."""
+ALIKE_BATCHES = 7
+"""Of these, so many batches' worth that follow each other are sorted by the length of their targets."""
 
 
 class EpochSeededLengthSampler(Sampler[int]):
     """Batches of similar length, in an order that depends on seed and epoch alone.
 
     So a resumed run sees the same examples as an uninterrupted one. Without it more than a third of the computation
-    for notes would be padding. Some batches' worth of examples, drawn at random, are cut in two, those with the longer
-    inputs or targets and the others, where that saves most of the padding; and each part again, until it is a batch.
-    Then the batches are shuffled. The longest comes first, so that a memory that is too small shows itself at once.
+    for notes would be padding. Of some batches' worth of examples, drawn at random, those with inputs of similar
+    length are put together, and of these those with targets of similar length; then the batches are shuffled. The
+    longest one comes first, so that a memory that is too small shows itself at once.
 
     Args:
         lengths: Positions of each example's input and of its target.
@@ -30,18 +29,20 @@ class EpochSeededLengthSampler(Sampler[int]):
     """
 
     def __init__(self, lengths: Sequence[tuple[int, int]], batch_size: int, seed: int) -> None:
-        # As batches are padded: of equal lengths chance decides, and the epochs' batches differ more.
-        self._lengths = -(-np.array(lengths, dtype=int).reshape(-1, 2) // MULTIPLE) * MULTIPLE
+        self._lengths = list(lengths)
         self._batch_size = batch_size
         self.seed = seed
         self.epoch = 0
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        drawn = torch.randperm(len(self._lengths), generator=generator).numpy()
+        drawn = torch.randperm(len(self._lengths), generator=generator).tolist()
         batches: list[list[int]] = []
-        for start in range(0, len(drawn), SORTED_BATCHES * self._batch_size):
-            batches += self._cut(drawn[start : start + SORTED_BATCHES * self._batch_size])
+        for together in _cut(drawn, SORTED_BATCHES * self._batch_size):
+            together.sort(key=lambda row: -self._lengths[row][0])
+            for alike in _cut(together, ALIKE_BATCHES * self._batch_size):
+                alike.sort(key=lambda row: -self._lengths[row][1])
+                batches += _cut(alike, self._batch_size)
         # Whoever cuts the order into batches counts from its begin: one that is not full must be the last.
         full = [batch for batch in batches if len(batch) == self._batch_size]
         rest = [batch for batch in batches if len(batch) < self._batch_size]
@@ -51,26 +52,8 @@ class EpochSeededLengthSampler(Sampler[int]):
         for batch in order + rest:
             yield from batch
 
-    def _cut(self, rows: np.ndarray) -> list[list[int]]:
-        """Batches of these rows, of which the last may not be full."""
-        if len(rows) <= self._batch_size:
-            return [rows.tolist()]
-        cuts = [self._best_cut(rows[np.argsort(-self._lengths[rows, part], kind="stable")]) for part in (0, 1)]
-        _, longer, shorter = min(cuts, key=lambda cut: cut[0])
-        return self._cut(longer) + self._cut(shorter)
-
-    def _best_cut(self, rows: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-        """How many positions two parts of these rows have, cut where they are fewest, and the parts, whole batches."""
-        longest = np.maximum.reduceat(self._lengths[rows], np.arange(0, len(rows), self._batch_size))
-        first = np.maximum.accumulate(longest)[:-1].sum(axis=1)
-        second = np.maximum.accumulate(longest[::-1])[-2::-1].sum(axis=1)
-        ends = np.arange(1, len(longest)) * self._batch_size
-        positions = ends * first + (len(rows) - ends) * second
-        best = int(positions.argmin())
-        return int(positions[best]), rows[: ends[best]], rows[ends[best] :]
-
     def _positions(self, batch: Sequence[int]) -> int:
-        return int(self._lengths[list(batch)].max(axis=0).sum())
+        return max(self._lengths[row][0] for row in batch) + max(self._lengths[row][1] for row in batch)
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -78,6 +61,10 @@ class EpochSeededLengthSampler(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Set the next epoch; the Trainer calls it."""
         self.epoch = epoch
+
+
+def _cut(rows: list[int], size: int) -> list[list[int]]:
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def balanced_weights(labels: torch.Tensor, power: float) -> torch.Tensor:
