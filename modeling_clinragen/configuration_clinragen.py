@@ -42,6 +42,7 @@ class ClinRaGenConfig(PreTrainedConfig):
         disease_head: Whether a head on the hidden states gives each disease a probability (see
             `ClinRaGenDiseaseHead`). Not in the paper.
         disease_heads: Attention heads of that head.
+        disease_head_pooled: Whether a linear layer on the ranges of the hidden states adds to its logits.
         disease_loss_weight: Weight of its loss, a sum over the diseases, beside the mean loss of a target token.
         evidence_loss_weight: Weight of the loss of its attention (see `evidence_loss`), where batches have evidence.
         list_from: Whose diagnoses a target begins with: "decoder", as it writes them (the paper), or "head", those
@@ -82,6 +83,7 @@ class ClinRaGenConfig(PreTrainedConfig):
         lab_summary_width: int = 64,
         disease_head: bool = False,
         disease_heads: int = 4,
+        disease_head_pooled: bool = False,
         disease_loss_weight: float = 1.0,
         evidence_loss_weight: float = 0.0,
         list_from: str = "decoder",
@@ -133,6 +135,7 @@ class ClinRaGenConfig(PreTrainedConfig):
         self.lab_summary_width = lab_summary_width
         self.disease_head = disease_head
         self.disease_heads = disease_heads
+        self.disease_head_pooled = disease_head_pooled
         self.disease_loss_weight = disease_loss_weight
         self.evidence_loss_weight = evidence_loss_weight
         self.list_from = list_from

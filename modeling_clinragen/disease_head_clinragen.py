@@ -15,6 +15,11 @@ MODALITIES = ("both", "note", "labs")
 class ClinRaGenDiseaseHead(nn.Module):
     """Queries of the diseases attend to the hidden states of a note and a series; each gives one logit.
 
+    With `disease_head_pooled` a linear layer adds its logits. It reads how far the highest and lowest state of each
+    dimension lie from the mean, in standard deviations of the patient's own states. The states of pretrained language
+    models have a few dimensions that are far larger than all others and nearly constant; among these the queries take
+    many examples to find what tells a disease, a linear layer on such ranges a few hundred.
+
     Not in the paper, whose decoder alone lists the diseases.
 
     Attributes:
@@ -40,6 +45,7 @@ class ClinRaGenDiseaseHead(nn.Module):
         self.last_norm = nn.LayerNorm(width)
         self.weight = nn.Parameter(torch.empty(diseases, width))
         self.bias = nn.Parameter(torch.empty(diseases))
+        self.pooled = nn.Parameter(torch.empty(diseases, 2 * width)) if config.disease_head_pooled else None
         self.register_buffer("temperatures", torch.ones(len(MODALITIES)))
         self.register_buffer("thresholds", torch.full((len(MODALITIES), diseases), 0.5))
 
@@ -48,6 +54,8 @@ class ClinRaGenDiseaseHead(nn.Module):
         init.normal_(self.queries, mean=0.0, std=1.0)
         init.zeros_(self.weight)
         init.zeros_(self.bias)
+        if self.pooled is not None:
+            init.zeros_(self.pooled)
         init.ones_(self.temperatures)
         init.constant_(self.thresholds, 0.5)
 
@@ -84,11 +92,37 @@ class ClinRaGenDiseaseHead(nn.Module):
         attended = weights.to(states.dtype) @ self._split(self.v_proj(states))
         hidden = self.norm(self.queries + self.out_proj(attended.transpose(1, 2).flatten(2)))
         hidden = self.last_norm(hidden + self.down_proj(nn.functional.gelu(self.up_proj(hidden))))
-        return ((hidden * self.weight).sum(-1) + self.bias).float(), weights
+        logits = (hidden * self.weight).sum(-1) + self.bias
+        if self.pooled is not None:
+            logits = logits + nn.functional.linear(ranges(states, mask.bool()), self.pooled)
+        return logits.float(), weights
 
     def _split(self, vectors: torch.Tensor) -> torch.Tensor:
         # (batch, positions, width) -> (batch, heads, positions, head_width)
         return vectors.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def ranges(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """How far the highest and the lowest state of each dimension lie from the mean, in standard deviations.
+
+    Neither a dimension's offset nor its scale counts.
+
+    Args:
+        states: Hidden states `(batch, positions, width)`.
+        mask: Which of the positions are not padding, boolean `(batch, positions)`.
+
+    Returns:
+        Both of every dimension, `(batch, 2 * width)`, with mean 0 and standard deviation 1 within each row.
+    """
+    there, count = mask[..., None], mask.sum(dim=1)[:, None]
+    exact = states.float()
+    mean = exact.masked_fill(~there, 0).sum(dim=1) / count
+    variance = ((exact - mean[:, None]) ** 2).masked_fill(~there, 0).sum(dim=1) / count
+    deviation = (variance + 1e-6).sqrt()
+    highest = exact.masked_fill(~there, -torch.inf).amax(dim=1) - mean
+    lowest = mean - exact.masked_fill(~there, torch.inf).amin(dim=1)
+    both = torch.cat([highest / deviation, lowest / deviation], dim=-1)
+    return nn.functional.layer_norm(both, both.shape[-1:]).to(states.dtype)
 
 
 __all__ = ["MODALITIES", "ClinRaGenDiseaseHead"]

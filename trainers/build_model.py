@@ -354,6 +354,7 @@ def config_fields(
         "lab_summary_width": settings.lab_summary_width,
         "disease_head": settings.disease_head,
         "disease_heads": settings.disease_heads,
+        "disease_head_pooled": settings.disease_head_pooled,
         "disease_loss_weight": settings.disease_loss_weight,
         "evidence_loss_weight": settings.evidence_loss_weight,
         "list_from": settings.list_from,

@@ -74,6 +74,11 @@ class ModelConfig:
         False, help="Train a head that gives each disease a probability beside the text (not in the paper)."
     )
     disease_heads: int = setting(4, help="Attention heads of the disease head.", at_least=1, at_most=MOST_HEADS)
+    disease_head_pooled: bool = setting(
+        False,
+        help="Let a linear layer on the ranges of the hidden states add to the disease head's logits; a pretrained "
+        "language model's head then learns from far fewer examples.",
+    )
     disease_loss_weight: float = setting(1.0, help="Weight of the disease head's loss.", at_least=0)
     evidence_loss_weight: float = setting(
         0.0,

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from model_inputs import NOTES, three_stays
+from sklearn.metrics import roc_auc_score
 
 from modeling_clinragen.diagnosing_clinragen import write_lists, write_targets
+from modeling_clinragen.disease_head_clinragen import ranges
 from modeling_clinragen.errors import ModelInputError, SettingsError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
 
@@ -243,3 +246,73 @@ def test_without_a_head_there_is_nothing_to_ask(make_model: Any, make_processor:
         make_model(list_from="head")
     with pytest.raises(SettingsError, match="disease_heads is 3, which does not divide"):
         make_model(disease_head=True, disease_heads=3)
+
+
+def test_ranges_are_of_the_states_that_are_there() -> None:
+    generator = torch.Generator().manual_seed(0)
+    states, mask = torch.randn(2, 7, 5, generator=generator), torch.ones(2, 7, dtype=torch.bool)
+    mask[1, 4:] = False
+    found = ranges(states, mask)
+    for row in range(2):
+        own = states[row][mask[row]].double().numpy()
+        deviation = np.sqrt(own.var(axis=0) + 1e-6)
+        both = np.concatenate(
+            [(own.max(axis=0) - own.mean(axis=0)) / deviation, (own.mean(axis=0) - own.min(axis=0)) / deviation]
+        )
+        expected = (both - both.mean()) / np.sqrt(both.var() + 1e-5)
+        np.testing.assert_allclose(found[row].numpy(), expected, atol=1e-4)
+    # Neither an offset nor a scale of a dimension counts.
+    moved = ranges(states * torch.tensor([1.0, 30.0, 2.0, 1.0, 5.0]) + torch.tensor([0.0, 9.0, -4.0, 1.0, 0.0]), mask)
+    torch.testing.assert_close(moved, found, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["t5", "qwen3"])
+def test_a_pooled_head_begins_as_the_other_and_does_not_depend_on_the_batch(
+    kind: str, make_headed: Any, make_processor: Any, make_series: Any, tmp_path: Path
+) -> None:
+    plain, model = make_headed(kind), make_headed(kind, disease_head_pooled=True)
+    pooled = model.disease_head.pooled
+    assert not pooled.any()
+    weights = {name: value for name, value in model.state_dict().items() if name != "disease_head.pooled"}
+    plain.load_state_dict(weights)
+    processor, stays = make_processor(), three_stays(make_series)
+    inputs = batch_of(processor, make_series)
+    before = plain.diagnose(**inputs)
+    torch.testing.assert_close(model.diagnose(**inputs), before, rtol=0, atol=0)
+    with torch.no_grad():
+        pooled.normal_(std=0.1, generator=torch.Generator().manual_seed(1))
+    found = model.diagnose(**inputs)
+    assert (found - before).abs().max() > 0.05
+    for row, (note, stay) in enumerate(zip(NOTES, stays, strict=True)):
+        torch.testing.assert_close(model.diagnose(**processor([note], [stay]))[0], found[row], rtol=0, atol=1e-5)
+    model.save_pretrained(tmp_path)
+    again = ClinRaGenForConditionalGeneration.from_pretrained(tmp_path)
+    torch.testing.assert_close(again.diagnose(**inputs), found)
+
+
+def test_a_pooled_head_learns_among_dimensions_that_are_far_larger(make_model: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    states, labels = torch.randn(400, 12, 32, generator=generator), torch.rand(400, 25, generator=generator) < 0.3
+    # As in a pretrained language model some dimensions are large and nearly constant. Of each disease one token tells,
+    # in its own dimension.
+    states[..., :4] += 100
+    places = torch.randint(12, labels.shape, generator=generator)
+    for row, disease in labels.nonzero():
+        states[row, places[row, disease], 4 + disease] += 8
+    mask, reached = torch.ones(400, 12, dtype=torch.bool), {}
+    for pooled in (False, True):
+        torch.manual_seed(0)
+        head = make_model(disease_head=True, disease_head_pooled=pooled).disease_head.train()
+        optimizer = torch.optim.AdamW(head.parameters(), lr=5e-4)
+        for step in range(400):
+            rows = slice(step * 4 % 320, step * 4 % 320 + 4)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                head(states[rows], mask[rows]), labels[rows].float()
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            answers = head.eval()(states[320:], mask[320:])
+        reached[pooled] = float(roc_auc_score(labels[320:].numpy().ravel(), answers.numpy().ravel()))
+    assert reached[True] > 0.9 > reached[False] + 0.1, reached
