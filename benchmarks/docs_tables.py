@@ -216,6 +216,31 @@ def missed(result: Result) -> str:
     return markdown_table(["by SmolLM2", "diseases", "named, and listed by SmolLM2", "by the quickstart"], rows)
 
 
+def head(result: Result) -> str:
+    """What a disease head alone reads off the states of a language model that has learned nothing of patients."""
+    return markdown_table(
+        [
+            "head alone, on frozen states",
+            "examples seen",
+            "macro AUROC",
+            "micro F1",
+            "not learned",
+            "named and listed",
+        ],
+        [
+            [
+                f"{'with the pooled part' if one['pooled'] else 'queries alone'}, {one['training']}",
+                f"{one['examples']:,}",
+                format_score(one["test"]["macro_auroc"]),
+                format_score(one["test"]["micro_f1"]),
+                str(one["not_learned"]),
+                format_score(one["admissions"]["named"]),
+            ]
+            for one in result["trainings"]
+        ],
+    )
+
+
 def baselines(result: Result) -> str:
     """Every baseline on the quickstart's patients, and a language model that was not trained on a part of them."""
 
@@ -373,6 +398,7 @@ TABLES: Mapping[str, Callable[[Result], str]] = {
     "clinosim": clinosim,
     "costs": recipe_costs.table,
     "extraction": extraction,
+    "head": head,
     "language model as teacher": llm_teacher,
     "missed": missed,
     "preference": preference,

@@ -178,7 +178,7 @@ def test_the_bare_backbone_has_as_many_positions_as_our_model(steps: int) -> Non
         model.lm_head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
     benchmark.forward_pass(backbone)(bare_batch)
     benchmark.forward_pass(ours)(batch)
-    assert seen[:2] == seen[2:] == [(2, 48, 32), (2, 16, 32)]
+    assert seen[:2] == seen[2:] == [(2, 56, 32), (2, 16, 32)]
 
 
 @pytest.mark.parametrize(("batch", "source", "target"), [(1, 21, 9), (3, 8, 30)])
@@ -242,7 +242,7 @@ def test_the_result_says_what_was_measured_where(monkeypatch: pytest.MonkeyPatch
 def test_utilisation_needs_a_known_device() -> None:
     measured = benchmark.measure_utilisation(replace(SETTINGS, runs=1), "cpu")
     assert measured["utilisation"] is measured["peak_teraflops"] is None
-    assert (measured["positions"], measured["target_tokens"]) == (48, 16)
+    assert (measured["positions"], measured["target_tokens"]) == (56, 16)
     assert measured["teraflops"] > 0
 
 
