@@ -137,7 +137,9 @@ def test_the_synthetic_recipe_is_the_recommended_one_made_small() -> None:
     own, other = content(recipe.model), content(recommended.model)
     lengths = {"max_source_tokens", "max_target_tokens"}
     smaller = {"lab_width", "lab_layers", "lab_heads", "lab_dropout", "lora_dropout", "knowledge_dropout"}
-    assert {key for key in {*own, *other} if own.get(key) != other.get(key)} == lengths | smaller
+    # Measured on SmolLM2 alone so far.
+    measured = {"disease_head_pooled"}
+    assert {key for key in {*own, *other} if own.get(key) != other.get(key)} == lengths | smaller | measured
 
 
 @pytest.mark.parametrize("name", PHASES)
