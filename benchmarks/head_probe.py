@@ -148,14 +148,15 @@ def main() -> None:
     cohort = load_examples(given.cohort)
     settings = replace(load_model_config(MODEL), backbone=str(given.model))
     base = load_knowledge(None, cohort.vocabulary)
-    terms = {
-        "terms": list(base.all_terms()),
-        "disease_terms": {one.key: base.terms_for(one.key) for one in base.diseases},
-    }
-    heads = {}
-    for pooled in (False, True):
-        model, made = build_model(replace(settings, disease_head_pooled=pooled), cohort, seed=0, **terms)
-        heads[pooled] = model.require_disease_head()
+    model, made = build_model(
+        replace(settings, disease_head_pooled=True),
+        cohort,
+        list(base.all_terms()),
+        seed=0,
+        disease_terms=base.disease_terms(),
+    )
+    heads = {pooled: copy.deepcopy(model.require_disease_head()) for pooled in (False, True)}
+    heads[False].pooled = None
     model.eval()
     admissions = load_admissions(cohort.vocabulary)
     splits = {name: cohort[name].select(range(size)) for name, size in SIZES.items()}

@@ -11,6 +11,8 @@ import torch
 
 PROCESSES_HERE = "LOCAL_WORLD_SIZE"
 """The environment variable in which `torchrun` and `accelerate launch` say how many processes this machine has."""
+MORE_MEMORY = "choose a smaller backbone, end other programs, or use a machine with more"
+"""The cure that a message names where there is too little memory."""
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 _THOUSAND = 1000
 _KIBI = 1024
@@ -30,17 +32,18 @@ class FreeMemory:
 
     @classmethod
     def at_present(cls, device: torch.device) -> FreeMemory:
-        """The memory that is free now, for a process that computes on this device.
-
-        Of the machine's memory each of the processes that a launcher has started on it gets an equal part.
-        """
-        here = int(os.environ.get(PROCESSES_HERE, 1))
-        return cls(free_memory() // here, free_gpu_memory(device) if device.type == "cuda" else None)
+        """The memory that is free now, for a process that computes on this device."""
+        return cls(free_memory(), free_gpu_memory(device) if device.type == "cuda" else None)
 
     @property
     def for_steps(self) -> int:
         """The memory that steps are computed in: the GPU's where there is one."""
         return self.machine if self.gpu is None else self.gpu
+
+    @property
+    def name_for_steps(self) -> str:
+        """The name of that memory in a message."""
+        return "memory" if self.gpu is None else "the GPU's memory"
 
 
 def machine_memory() -> int:
@@ -51,12 +54,14 @@ def machine_memory() -> int:
 def free_memory(root: Path = Path("/")) -> int:
     """The memory that this process can still get, in bytes: what is available, within the limit of its container.
 
-    Where the system does not say (it is not Linux), all of the machine's memory.
+    Where the system does not say (it is not Linux), all of the machine's memory. Of several processes that a launcher
+    has started on this machine each can get an equal part.
 
     Args:
         root: Where `proc` and `sys` are.
     """
-    return min([_available(root / "proc" / "meminfo"), *_left_in_groups(root)])
+    here = int(os.environ.get(PROCESSES_HERE, 1))
+    return min([_available(root / "proc" / "meminfo"), *_left_in_groups(root)]) // here
 
 
 def free_gpu_memory(device: torch.device) -> int:
@@ -105,4 +110,4 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-__all__ = ["FreeMemory", "free_gpu_memory", "free_memory", "in_words", "machine_memory"]
+__all__ = ["MORE_MEMORY", "FreeMemory", "free_gpu_memory", "free_memory", "in_words", "machine_memory"]

@@ -17,7 +17,7 @@ from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGenerat
 from modeling_clinragen.processing_clinragen import ClinRaGenProcessor
 from trainers.division import division_asked
 from trainers.four_bit import bytes_saved
-from trainers.memory import FreeMemory, in_words
+from trainers.memory import MORE_MEMORY, FreeMemory, in_words
 from trainers.phase_config import PhaseConfig
 from trainers.phases import Phase
 from trainers.step_memory import CountedModel, HeldMemory, Sizes, ample_activations, held_in_phase
@@ -32,7 +32,6 @@ FAR_ABOVE = 2
 any there is, so that a batch of the cohort's own may take half of it."""
 UNCOUNTABLE = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)
 """Raised where a language model looks at values, which what is only counted has not."""
-LARGER = "choose a smaller backbone, end other programs, or use a machine with more"
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,7 @@ class PhaseMemory:
             require_loadable(self._who, held, free)
             return
         saved = bytes_saved(layout.language_model) if settings.load_in_4bit and free.gpu is not None else 0
-        four_bits = free.gpu is not None and not saved
-        require_held(self._who, held, free, saved, ", or set load_in_4bit: true where only adapters learn" * four_bits)
+        require_held(self._who, held, free, saved, else_four_bits=free.gpu is not None and not saved)
         sizes = _longest_batch(self.phase, settings.per_device_train_batch_size, processor)
         if held.whole - saved + ample_activations(layout, sizes) <= there:
             return
@@ -83,7 +81,7 @@ class PhaseMemory:
             return
         message = (
             f"{self._who}: a step with the longest examples that there can be is estimated to take {in_words(needed)} "
-            f"of {_whose(free)}, of which {in_words(there)} are free; {self._cure()}"
+            f"of {free.name_for_steps}, of which {in_words(there)} are free; {self._cure()}"
         )
         if free.gpu is not None and needed > FAR_ABOVE * there:
             raise SettingsError(message)
@@ -117,11 +115,13 @@ def require_loadable(who: str, held: HeldMemory, free: FreeMemory) -> None:
     if held.weights > free.machine:
         raise SettingsError(
             f"{who}: the model's weights need {in_words(held.weights)} of memory, of which {in_words(free.machine)} "
-            f"are free; {LARGER}"
+            f"are free; {MORE_MEMORY}"
         )
 
 
-def require_held(who: str, held: HeldMemory, free: FreeMemory, saved: int = 0, else_: str = "") -> None:
+def require_held(
+    who: str, held: HeldMemory, free: FreeMemory, saved: int = 0, *, else_four_bits: bool = False
+) -> None:
     """Refuse a training that holds more than is free: weights, gradients and optimizer alone.
 
     Args:
@@ -129,7 +129,7 @@ def require_held(who: str, held: HeldMemory, free: FreeMemory, saved: int = 0, e
         held: What it holds.
         free: What is free before anything is loaded.
         saved: How many bytes less the weights take where layers are held in four bits.
-        else_: What else could be done, the end of the message.
+        else_four_bits: Whether the message names holding layers in four bits as another cure.
 
     Raises:
         SettingsError: It does not fit.
@@ -141,14 +141,11 @@ def require_held(who: str, held: HeldMemory, free: FreeMemory, saved: int = 0, e
     parts = f"{in_words(held.weights)} for weights, {in_words(held.gradients + held.optimizer)} for what learns"
     if saved:
         parts += f", {in_words(saved)} less in four bits"
+    four_bits = ", or set load_in_4bit: true where only adapters learn" if else_four_bits else ""
     raise SettingsError(
-        f"{who} needs at least {in_words(needed)} of {_whose(free)} ({parts}), of which {in_words(there)} are free; "
-        f"{LARGER}{else_}"
+        f"{who} needs at least {in_words(needed)} of {free.name_for_steps} ({parts}), of which {in_words(there)} are "
+        f"free; {MORE_MEMORY}{four_bits}"
     )
-
-
-def _whose(free: FreeMemory) -> str:
-    return "memory" if free.gpu is None else "the GPU's memory"
 
 
 def _longest_batch(phase: Phase, batch: int, processor: ClinRaGenProcessor) -> Sizes:

@@ -13,7 +13,7 @@ from torch import nn
 from modeling_clinragen.configuration_clinragen import ClinRaGenConfig
 from modeling_clinragen.errors import SettingsError
 from modeling_clinragen.modeling_clinragen import ClinRaGenForConditionalGeneration
-from trainers.memory import in_words, machine_memory
+from trainers.memory import MORE_MEMORY, in_words, machine_memory
 from trainers.model_config import MOST_LAYERS
 
 CURES = {
@@ -69,7 +69,7 @@ def require_free_memory(sizes: Mapping[str, int], there: int, *, pretrained: boo
     if needed > there:
         raise SettingsError(
             f"to load the model takes {in_words(needed)} of memory (its weights are {in_words(weights)}), and "
-            f"{in_words(there)} are free; choose a smaller backbone, end other programs, or use a machine with more"
+            f"{in_words(there)} are free; {MORE_MEMORY}"
         )
 
 

@@ -152,6 +152,10 @@ class KnowledgeBase:
         known = ", ".join(entry.key for entry in self.diseases)
         raise SettingsError(f"knowledge: unknown disease '{key}'; choose one of {known}")
 
+    def disease_terms(self) -> dict[str, tuple[str, ...]]:
+        """The terms of every disease, by its key."""
+        return {entry.key: self.terms_for(entry.key) for entry in self.diseases}
+
     def terms_for(self, key: str) -> tuple[str, ...]:
         """The terms of a disease or variable, without spellings. Raises `SettingsError` for an unknown key."""
         entry = next((topic for topic in self.variables if topic.key == key), None) or self.disease(key)

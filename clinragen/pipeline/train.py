@@ -117,8 +117,7 @@ def run(
         settings = load_model_config(config.model)
         base = load_knowledge(Path(inputs["knowledge"]) / "knowledge.json", cohort.vocabulary)
         base = base.without_sources(settings.knowledge_without)
-        disease_terms = {entry.key: base.terms_for(entry.key) for entry in base.diseases}
-        start = NewModel(settings, list(base.all_terms()), disease_terms)
+        start = NewModel(settings, list(base.all_terms()), base.disease_terms())
     train_phase(
         config.phase,
         output,

@@ -182,7 +182,8 @@ def test_a_parent_is_refused_before_its_weights_are_loaded(
 
 
 def test_processes_on_one_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "_available", lambda meminfo: 1000)
+    monkeypatch.setattr(memory, "_left_in_groups", lambda root: iter(()))
     assert FreeMemory.at_present(torch.device("cpu")) == FreeMemory(machine=1000)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert FreeMemory.at_present(torch.device("cpu")) == FreeMemory(machine=250)

@@ -259,7 +259,8 @@ def test_nothing_inside_is_told_and_nothing_of_a_patient_is_logged(page: Served)
     body, kind = multipart("Quackenbush.csv", b"x" * (LARGEST_FILE + 1))
     request(page, "/gradio_api/upload", method="POST", body=body, **kind)
     # More than the line holds: the page has answered, and closed, long before all of it is sent.
-    forged = request(page, "/gradio_api/upload", method="POST", body=body * 16, Origin="http://evil.example")
+    large = {"method": "POST", "body": body * 16, **kind}
+    forged = request(page, "/gradio_api/upload", **large, Origin="http://evil.example")
     assert forged.status == 403
     request(page, "/config?token=Quackenbush", token=False)
     logged = page.errors.read_text()
