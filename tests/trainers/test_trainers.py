@@ -208,6 +208,31 @@ def test_muon_and_adamw_split_all_that_learns_and_restore(built: tuple[Any, Any]
         torch.testing.assert_close(model.state_dict()[name], value, msg=name)
 
 
+def orthogonalised(gradient: torch.Tensor) -> torch.Tensor:
+    """Five of Muon's Newton-Schulz iterations, in double precision."""
+    update = gradient.double() if gradient.shape[0] <= gradient.shape[1] else gradient.double().T
+    update = update / update.norm()
+    for _ in range(5):
+        gram = update @ update.T
+        update = 3.4445 * update + (-4.7750 * gram + 2.0315 * gram @ gram) @ update
+    return update if update.shape == gradient.shape else update.T
+
+
+def test_muon_computes_in_single_precision_on_the_cpu() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((24, 40), (40, 24)):
+        weight = torch.nn.Parameter(torch.zeros(shape))
+        weight.grad = torch.randn(shape, generator=generator)
+        gradient = weight.grad.clone()
+        MuonWithAdamW([weight], [], matrix_lr=1.0, lr=0.0, weight_decay=0.0).step()
+        update = orthogonalised(gradient)
+        # The rate is fitted to AdamW's size of updates: 0.2 times the root of the longer side.
+        expected = -0.2 * 40**0.5 * update
+        # In bfloat16 it differs in the third digit.
+        torch.testing.assert_close(weight.detach().double(), expected, rtol=1e-4, atol=1e-5)
+        assert torch.equal(weight.grad, gradient)
+
+
 def test_attention_is_computed_as_the_phase_asks(built: tuple[Any, Any], cohort: CohortSplits, tmp_path: Path) -> None:
     losses = {}
     for attention in ("sdpa", "eager"):
