@@ -18,15 +18,15 @@ from clinragen.pipeline.digests import HashCache, read_stamp, recorded_digests
 from clinragen.pipeline.kept import kept_beside
 from clinragen.pipeline.plan import plan_stages
 from clinragen.pipeline.recipe import load_recipe
-from clinragen.pipeline.stage import Stage, decisive_settings
-from clinragen.pipeline.stages import BUILD, EVALUATE, KNOWLEDGE, PUBLISH, RATIONALES, SYNTHESIZE, TRAIN
+from clinragen.pipeline.stage import Stage
+from clinragen.pipeline.stages import BUILD, EVALUATE, PUBLISH, RATIONALES, TRAIN
 from dataset_builder.storage.files import fingerprint, read_json, write_json
 from dataset_builder.storage.progress import Report, no_report
 from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError
 
 RUN, RUN_FORMAT = "run.json", 1
-SHARED_STAGES = (SYNTHESIZE, BUILD, KNOWLEDGE, RATIONALES)
-"""Stages that the runs of a seed share where their settings, and those of the stages before, are the same."""
+SECONDS = ".seconds.json"
+"""Ending of the file beside a trained phase with the processor time that its training took."""
 PACKAGES = (
     "clinragen",
     "torch",
@@ -98,17 +98,23 @@ class Run:
         return None
 
     def stages(self, root: str | None, report: Report = no_report) -> list[Stage]:
-        """The stages of the run, in order; its recipe has been written."""
+        """The stages of the run, in order; its recipe has been written.
+
+        What comes before the evaluation lies where the other runs of the seed find it: they share a stage where its
+        settings, and those of the stages before, are the same.
+        """
         path = self.folder / "recipe" / RECIPE
-        recipe = load_recipe(path)
-        seeded = recipe.with_seed(self.seed)
-        cache, before, places = HashCache(), "", {}
-        for kind in SHARED_STAGES:
-            config = getattr(seeded, kind.name)
-            settings = None if config is None else decisive_settings(config, cache)
-            before = fingerprint(before, settings)
-            places[kind.name] = self.output / f"seed-{self.seed}" / SHARED / f"{kind.name}-{before[:KEY_LENGTH]}"
-        stages = plan_stages(recipe, path, self.folder, self.seed, root, report, places=places)
+        cache, before = HashCache(), ""
+
+        def place(stage: Stage) -> Path:
+            nonlocal before
+            if stage.kind is EVALUATE:
+                return stage.folder
+            before = fingerprint(before, stage.name, stage.settings(cache))
+            name = f"{stage.name.replace(' ', '-')}-{before[:KEY_LENGTH]}"
+            return self.output / f"seed-{self.seed}" / SHARED / name
+
+        stages = plan_stages(load_recipe(path), path, self.folder, self.seed, root, report, place=place)
         return [stage for stage in stages if stage.kind is not PUBLISH]
 
 
@@ -165,7 +171,7 @@ class _Record:
     """Writes run.json: before the first stage that has to run, after every stage, and at the end."""
 
     def __init__(self, run: Run, stages: Sequence[Stage]) -> None:
-        self._run = run
+        self._run, self._stages = run, stages
         self._content = run.record()
         taught = next(stage for stage in stages if stage.kind is RATIONALES)
         self._own: dict[str, Any] = {
@@ -175,7 +181,8 @@ class _Record:
             "seed": run.seed,
             "change": {} if run.ablation.name == REFERENCE else run.ablation.change.given(),
             "config": run.config,
-            "cohort": Path(os.path.relpath(taught.folder, run.folder)).as_posix(),
+            "cohort": _relative(taught, run),
+            "models": {stage.config.phase: _relative(stage, run) for stage in stages if stage.kind is TRAIN},
             "versions": {name: version(name) for name in PACKAGES},
             "python": platform.python_version(),
             "commit": commit(),
@@ -185,18 +192,27 @@ class _Record:
 
     def run(self, stage: Stage) -> None:
         """Run a stage, and add the processor time that it took."""
-        # A stage of its own that is done again begins at no seconds; one that was interrupted goes on.
-        seconds = dict(self._content.get("seconds", {}))
-        if stage.folder.is_dir():
-            seconds.pop(stage.name, None)
-        self._write({**self._own, "seconds": seconds})
+        self._write({**self._own, "seconds": self._content.get("seconds", {})})
+        # A stage that is done again begins at no seconds; one that was interrupted goes on.
+        before = 0 if stage.folder.is_dir() else self._seconds(stage)
         begun = _processor_seconds()
         try:
             stage.run()
         finally:
-            if stage.kind in (TRAIN, EVALUATE):
-                spent = seconds.get(stage.name, 0) + _processor_seconds() - begun
-                self._write({**self._own, "seconds": {**seconds, stage.name: round(spent, 1)}})
+            self._keep(stage, round(before + _processor_seconds() - begun, 1))
+
+    def _seconds(self, stage: Stage) -> float:
+        """The processor time of a stage so far, or of another run that shares it."""
+        if stage.kind is not TRAIN:
+            return float(self._content.get("seconds", {}).get(stage.name, 0))
+        kept = kept_beside(stage.folder, SECONDS)
+        return float(read_json(kept)["seconds"]) if kept.is_file() else 0
+
+    def _keep(self, stage: Stage, seconds: float) -> None:
+        if stage.kind is TRAIN:
+            write_json(kept_beside(stage.folder, SECONDS), {"seconds": seconds})
+        elif stage.kind is EVALUATE:
+            self._write({**self._content, "seconds": {stage.name: seconds}})
 
     def fail(self, error: ClinRaGenError) -> str:
         """Record why the run failed."""
@@ -204,10 +220,13 @@ class _Record:
         return str(error)
 
     def finish(self) -> None:
-        """Record that the evaluation is there; a run that had nothing to do keeps its record."""
+        """Record that the evaluation is there, and what all that it is of took; a run that had nothing to do keeps its
+        record.
+        """
         stamp = read_stamp(self._run.evaluation) or {}
-        made = self._content or {**self._own, "seconds": {}}
-        entries = {name: entry for name, entry in made.items() if name != "failed"}
+        made = self._content or self._own
+        seconds = {stage.name: self._seconds(stage) for stage in self._stages if stage.kind in (TRAIN, EVALUATE)}
+        entries = {name: entry for name, entry in made.items() if name != "failed"} | {"seconds": seconds}
         if self._content.get("finished") != stamp["fingerprint"] or entries != self._content:
             self._write({**entries, "finished": stamp["fingerprint"]})
 
@@ -224,6 +243,11 @@ def commit() -> str | None:
     words = ["git", "describe", "--always", "--dirty"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     return done.stdout.strip() or None
+
+
+def _relative(stage: Stage, run: Run) -> str:
+    """Where a stage's output is, seen from the run's folder."""
+    return Path(os.path.relpath(stage.folder, run.folder)).as_posix()
 
 
 def _share_baselines(evaluation: Path, shared: Path) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 from clinragen.evaluation.systems import MAIN, main_phase
 from clinragen.pipeline.publish import PublishConfig
 from clinragen.pipeline.recipe import Recipe
-from clinragen.pipeline.stage import Input, Stage, StageKind
+from clinragen.pipeline.stage import Input, Stage
 from clinragen.pipeline.stages import BUILD, EVALUATE, KNOWLEDGE, PUBLISH, RATIONALES, SYNTHESIZE, TRAIN
 from clinragen.pipeline.tables import Tables
 from clinragen.pipeline.train import TrainConfig
@@ -18,8 +17,6 @@ from dataset_builder.storage.processes import ALONE, Processes
 from dataset_builder.storage.progress import Report, no_report
 from modeling_clinragen.errors import SettingsError
 from trainers.phases import PHASES
-
-NOWHERE_ELSE: Mapping[str, Path] = MappingProxyType({})
 
 
 def plan_stages(
@@ -30,7 +27,7 @@ def plan_stages(
     root: str | None,
     report: Report = no_report,
     processes: Processes = ALONE,
-    places: Mapping[str, Path] = NOWHERE_ELSE,
+    place: Callable[[Stage], Path] | None = None,
 ) -> list[Stage]:
     """Every stage of a recipe, in order.
 
@@ -42,7 +39,7 @@ def plan_stages(
         root: The source's tables; None where the recipe makes its own patients.
         report: Called with the progress of each stage.
         processes: Those that run the recipe together.
-        places: Folders of stages that lie elsewhere than in `output`, such as those that several runs share, by stage.
+        place: Where the output of a stage appears, called in their order; by default a folder in `output`.
 
     Raises:
         SettingsError: The recipe makes its own patients and a root is given, or it needs a root and none is given.
@@ -53,23 +50,22 @@ def plan_stages(
     recipe = recipe.with_seed(seed)
     stages: list[Stage] = []
 
-    def place(kind: StageKind, name: str) -> Path:
-        return places.get(kind.name, output / name)
-
     def add(stage: Stage) -> Stage:
         stage.processes = processes
+        if place is not None:
+            stage.folder = place(stage)
         stages.append(stage)
         return stage
 
     if recipe.synthesize is not None:
-        hospital = add(Stage(SYNTHESIZE, recipe.synthesize, {}, place(SYNTHESIZE, "hospital"), report))
+        hospital = add(Stage(SYNTHESIZE, recipe.synthesize, {}, output / "hospital", report))
         tables: Input = Tables(hospital.folder, recipe.build)
     else:
         tables = Tables(str(root), recipe.build)
-    built = add(Stage(BUILD, recipe.build, {"tables": tables}, place(BUILD, "build"), report))
-    base = add(Stage(KNOWLEDGE, recipe.knowledge, {"cohort": built}, place(KNOWLEDGE, "knowledge"), report))
+    built = add(Stage(BUILD, recipe.build, {"tables": tables}, output / "build", report))
+    base = add(Stage(KNOWLEDGE, recipe.knowledge, {"cohort": built}, output / "knowledge", report))
     read = {"cohort": built, "knowledge": base}
-    taught = add(Stage(RATIONALES, recipe.rationales, read, place(RATIONALES, "rationales"), report))
+    taught = add(Stage(RATIONALES, recipe.rationales, read, output / "rationales", report))
     trained: dict[str, Stage] = {}
     for phase, file in recipe.train.items():
         parent = list(trained.values())[-1] if trained else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ from command_line import ROOT, fails_with_one_line, in_process
 from tiny_recipe import write_tiny_recipe
 from yaml_files import change
 
-from clinragen.pipeline.ablation_file import read_ablations
+from clinragen.pipeline.ablation_file import Ablation, read_ablations
 from clinragen.pipeline.ablation_recipe import WrittenRecipe, written_recipes
 from clinragen.pipeline.ablation_run import Run
 from clinragen.pipeline.recipe import load_recipe, shipped_recipe
 from modeling_clinragen.errors import SettingsError
 
+SKIPPING = ("skip-note", "skip-lab", "end-to-end")
+"""The ablations of the phases that change nothing but which are trained."""
 GOOD: Mapping[str, Any] = {
     "format": 1,
     "title": "A line",
@@ -44,6 +46,18 @@ def written(path: Path, texts: int | None = None) -> WrittenRecipe:
     return written_recipes(read_ablations([path]), texts)[path.stem]
 
 
+def stage_folders(
+    lines: Sequence[Ablation], recipes: Mapping[str, WrittenRecipe], output: Path
+) -> dict[str, dict[str, Path]]:
+    """Where each line's stages lie, by line and stage."""
+    places = {}
+    for line in lines:
+        run = Run(ablation=line, recipe=recipes[line.name], seed=3, output=output)
+        run.recipe.write(run.folder / "recipe")
+        places[line.name] = {stage.name: stage.folder for stage in run.stages(None)}
+    return places
+
+
 def test_the_shipped_ablations_are_recipes_that_differ_from_the_quickstart() -> None:
     paths = sorted((ROOT / "recipes" / "ablations").glob("*.yaml"))
     lines = read_ablations(paths)
@@ -58,7 +72,7 @@ def test_the_shipped_ablations_are_recipes_that_differ_from_the_quickstart() -> 
     assert len(list(shipped_recipe("quickstart").parent.glob("ablations/*.yaml"))) == len(paths) >= 10
 
 
-def test_the_shipped_ablations_of_the_phases_change_the_paper_s_recipe() -> None:
+def test_the_shipped_ablations_of_the_phases_change_the_paper_s_recipe(tmp_path: Path) -> None:
     paths = sorted((ROOT / "recipes" / "ablations" / "phases").glob("*.yaml"))
     lines = read_ablations(paths)
     assert {line.recipe.resolve() for line in lines} == {ROOT / "recipes" / "tiny-t5-paper.yaml"}
@@ -72,6 +86,19 @@ def test_the_shipped_ablations_of_the_phases_change_the_paper_s_recipe() -> None
     assert shares == [0.25, 0.5, 0.75]
     assert recipes["unfiltered-teacher"].files["recipe.yaml"]["rationales"]["filter"] is False
     assert len(list(shipped_recipe("quickstart").parent.glob("ablations/phases/*.yaml"))) == len(paths) >= 15
+    # A line takes over the phases that are trained in the recipe's way, up to the first that is not.
+    places = stage_folders(lines, recipes, tmp_path)
+    phases_taken = {
+        name: [
+            stage.removeprefix("train ")
+            for stage, place in found.items()
+            if stage.startswith("train ") and place == places["reference"].get(stage)
+        ]
+        for name, found in places.items()
+    }
+    assert phases_taken["skip-note"] == phases_taken["end-to-end"] == ["backbone"]
+    assert phases_taken["skip-lab"] == ["backbone", "note"]
+    assert not any(taken for name, taken in phases_taken.items() if name not in ("reference", *SKIPPING))
 
 
 def test_a_changed_recipe_is_an_ordinary_one_wherever_it_lies(folder: Path) -> None:
@@ -111,11 +138,7 @@ def test_stages_are_shared_as_far_as_their_settings_are_the_same(folder: Path) -
     ]
     lines = read_ablations(paths)
     recipes = written_recipes(lines, None)
-    places: dict[str, list[Path]] = {}
-    for line in lines:
-        run = Run(ablation=line, recipe=recipes[line.name], seed=3, output=folder / "out")
-        run.recipe.write(run.folder / "recipe")
-        places[line.name] = [stage.folder for stage in run.stages(None)]
+    places = {name: list(found.values()) for name, found in stage_folders(lines, recipes, folder / "out").items()}
     first = places["reference"]
     assert len(set(first)) == len(first)
     shared = {

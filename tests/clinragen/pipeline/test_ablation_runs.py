@@ -92,14 +92,25 @@ def line(table: Any, name: str) -> Any:
     return next(one for one in table["lines"] if one["name"] == name)
 
 
-def test_what_comes_before_the_training_is_made_once_a_seed(history: SimpleNamespace) -> None:
+def test_what_comes_before_the_evaluation_is_made_once_where_its_settings_are_the_same(
+    history: SimpleNamespace,
+) -> None:
     assert history.failed == {}
     shared = ("synthesize", "build", "knowledge", "rationales")
-    own = ("train backbone", "evaluate")
+    trained = ("reference", "no-summary")  # "same" scores the recipe's model
     assert sorted(history.said) == sorted(
         [f"reference, seed {seed}: {stage}" for seed in SEEDS for stage in shared]
-        + [f"{name}, seed {seed}: {stage}" for seed in SEEDS for name in LINES for stage in own]
+        + [f"{name}, seed {seed}: train backbone" for seed in SEEDS for name in trained]
+        + [f"{name}, seed {seed}: evaluate" for seed in SEEDS for name in LINES]
     )
+    for seed in SEEDS:
+        records = [read_json(history.output / f"seed-{seed}" / name / "run.json") for name in LINES]
+        models = [record["models"]["backbone"] for record in records]
+        assert models[0] == models[2] != models[1]
+        seconds = [record["seconds"] for record in records]
+        # What a shared training took counts in every line that needs it.
+        assert all(set(taken) == {"train backbone", "evaluate"} and min(taken.values()) > 0 for taken in seconds)
+        assert seconds[0]["train backbone"] == seconds[2]["train backbone"] != seconds[1]["train backbone"]
     for seed in SEEDS:
         kept = list((history.output / f"seed-{seed}").rglob("gradient_boosting.safetensors"))
         assert len({path.resolve() for path in kept}) == 1
@@ -222,7 +233,7 @@ def test_a_run_s_folder_has_a_recipe_and_how_it_was_made(history: SimpleNamespac
     assert record["versions"]["torch"]
     assert set(record["seconds"]) == {"train backbone", "evaluate"}
     assert min(record["seconds"].values()) > 0
-    assert (folder / "train" / "backbone" / "model.safetensors").is_file()
+    assert (folder / record["models"]["backbone"] / "model.safetensors").is_file()
 
 
 def test_other_settings_or_a_changed_evaluation_do_not_count(
