@@ -58,7 +58,7 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "Terms of another disease are only what the disease head starts from.",
     ),
     ("Which sources of it matter?", ("without-mesh", "only-mesh"), ""),
-    ("Do the phases help?", ("skip-note", "skip-lab", "end-to-end"), SCRATCH),
+    ("Do the phases help?", ("no-phases", "skip-note", "skip-lab", "end-to-end"), SCRATCH),
     ("Do rationales help the diagnosis?", ("no-rationale", "rationale-first"), ""),
     ("Does it help to be told where the evidence is?", ("no-evidence-loss",), ""),
     (
@@ -72,6 +72,7 @@ QUESTIONS: tuple[tuple[str, tuple[str, ...], str], ...] = (
 """Questions, the lines of the tables that answer them, and what has to be known beside the answer."""
 COSTED = (
     "no-knowledge",
+    "no-phases",
     "skip-note",
     "skip-lab",
     "end-to-end",
@@ -186,7 +187,8 @@ def _cost(tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
         )
         found.append(
             f"Training, against the {own:.0f} s of the recipe ({table['recipe']}): {', '.join(parts)} times. Its "
-            f"{len(lines)} lines took {hours / 3600:.1f} hours of one core, evaluation included."
+            f"{len(lines)} lines took {hours / 3600:.1f} hours of one core, evaluation included and phases that lines "
+            "share counted in each."
         )
     note = "The processor was shared with other programs: a tenth more or less says nothing."
     return [f"- **What does each cost?** {' '.join([*found, note])}"] if found else []

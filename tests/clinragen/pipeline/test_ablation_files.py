@@ -18,7 +18,7 @@ from clinragen.pipeline.ablation_run import Run
 from clinragen.pipeline.recipe import load_recipe, shipped_recipe
 from modeling_clinragen.errors import SettingsError
 
-SKIPPING = ("skip-note", "skip-lab", "end-to-end")
+SKIPPING = ("no-phases", "skip-note", "skip-lab", "end-to-end")
 """The ablations of the phases that change nothing but which are trained."""
 GOOD: Mapping[str, Any] = {
     "format": 1,
@@ -82,6 +82,7 @@ def test_the_shipped_ablations_of_the_phases_change_the_paper_s_recipe(tmp_path:
     assert phases["skip-note"] == ["backbone", "lab", "multimodal"]
     assert phases["skip-lab"] == ["backbone", "note", "multimodal"]
     assert phases["end-to-end"] == ["backbone", "multimodal"]
+    assert phases["no-phases"] == ["backbone"]
     shares = [recipes[f"knowledge-{share}"].files["model.yaml"]["knowledge_share"] for share in (25, 50, 75)]
     assert shares == [0.25, 0.5, 0.75]
     assert recipes["unfiltered-teacher"].files["recipe.yaml"]["rationales"]["filter"] is False
@@ -96,7 +97,7 @@ def test_the_shipped_ablations_of_the_phases_change_the_paper_s_recipe(tmp_path:
         ]
         for name, found in places.items()
     }
-    assert phases_taken["skip-note"] == phases_taken["end-to-end"] == ["backbone"]
+    assert phases_taken["no-phases"] == phases_taken["skip-note"] == phases_taken["end-to-end"] == ["backbone"]
     assert phases_taken["skip-lab"] == ["backbone", "note"]
     assert not any(taken for name, taken in phases_taken.items() if name not in ("reference", *SKIPPING))
 
