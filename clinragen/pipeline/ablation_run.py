@@ -196,10 +196,12 @@ class _Record:
         # A stage that is done again begins at no seconds; one that was interrupted goes on.
         before = 0 if stage.folder.is_dir() else self._seconds(stage)
         begun = _processor_seconds()
+        ran = True
         try:
-            stage.run()
+            ran = stage.run()
         finally:
-            self._keep(stage, round(before + _processor_seconds() - begun, 1))
+            if ran:  # not another process, which this one has waited for
+                self._keep(stage, round(before + _processor_seconds() - begun, 1))
 
     def _seconds(self, stage: Stage) -> float:
         """The processor time of a stage so far, or of another run that shares it."""

@@ -20,6 +20,7 @@ from clinragen.pipeline.ablation_file import read_ablations
 from clinragen.pipeline.ablation_recipe import written_recipes
 from clinragen.pipeline.ablation_run import Run, run_all
 from clinragen.pipeline.recipe import load_recipe
+from clinragen.pipeline.stage import Stage
 from dataset_builder.contract.schema import load_examples
 from dataset_builder.storage.files import read_json
 from dataset_builder.storage.progress import no_report
@@ -147,6 +148,22 @@ def test_the_same_command_again_runs_nothing_and_changes_nothing(history: Simple
     assert [path.stat().st_mtime_ns for path in records] == times
     assert (again.table, again.page) == (history.after.table, history.after.page)
     assert ablate(history.output, files, "--only-table").table == history.after.table
+
+
+def test_waiting_for_what_another_process_makes_takes_no_seconds(
+    history: SimpleNamespace, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seconds() -> dict[str, Any]:
+        kept = sorted(history.output.glob("seed-*/shared/*.seconds.json"))
+        records = sorted(history.output.glob("seed-*/*/run.json"))
+        return {str(path): read_json(path)["seconds"] for path in (*kept, *records)}
+
+    before = seconds()
+    assert len(before) == len(SEEDS) * (2 + len(LINES))
+    # As when it was made between the look and the lock.
+    monkeypatch.setattr(Stage, "finished", lambda stage: False)
+    assert run_all(runs_in(history.output, files), None, no_report, lambda *_: None) == {}
+    assert seconds() == before
 
 
 def micro_f1(labels: np.ndarray, given: np.ndarray, weights: np.ndarray) -> np.ndarray:
