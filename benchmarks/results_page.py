@@ -40,13 +40,13 @@ PARTS = {
         "recipes/ablations/phases",
         "`recipes/tiny-t5-paper-short.yaml`: three phases, attention to the knowledge, the decoder lists the "
         "diseases; and each of its parts changed: `clinragen ablate recipes/ablations/phases/*.yaml`. A pretrained "
-        "language model cannot be had for so small a T5: the phase `backbone`, which trains everything from scratch, "
-        "comes first in "
-        "every line, and what a phase is worth is what it adds to that. The paper's own ablations are the lines "
-        "without knowledge and without rationales, and of the recipe's line the column of the note alone: it has "
-        "neither labs nor knowledge, and is also the paper's baseline of fine-tuning on text. Its other baselines are "
-        "labs in words, the frozen model, and [GRU and zero-shot](evaluation.md#baselines). There is no line without "
-        "the multimodal phase: nothing else makes a model that reads both.",
+        "language model cannot be had for so small a T5: the phase `backbone`, which trains everything from "
+        "scratch, comes first in every line, and what a phase is worth is what it adds to that. The paper's own "
+        "ablations are the lines without knowledge and without rationales, and of the recipe's line the column of "
+        "the note alone: it has neither labs nor knowledge, and is also the paper's baseline of fine-tuning on "
+        "text. Its other baselines are labs in words, the frozen model, and [GRU and "
+        "zero-shot](evaluation.md#baselines). There is no line without the multimodal phase: nothing else makes a "
+        "model that reads both.",
     ),
     "tiny-t5-paper": (
         "The paper's method, trained for longer",

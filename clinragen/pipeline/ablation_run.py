@@ -25,8 +25,9 @@ from dataset_builder.storage.progress import Report, no_report
 from modeling_clinragen.errors import ClinRaGenError, InputDataError, SettingsError
 
 RUN, RUN_FORMAT = "run.json", 1
+TIMED = (TRAIN, EVALUATE)
 SECONDS = ".seconds.json"
-"""Ending of the file beside a trained phase with the processor time that its training took."""
+"""Ending of the file beside the output of a timed stage with the processor time that it took."""
 PACKAGES = (
     "clinragen",
     "torch",
@@ -168,7 +169,7 @@ def _require_tables(run: Run, root: str | None) -> None:
 
 
 class _Record:
-    """Writes run.json: before the first stage that has to run, after every stage, and at the end."""
+    """Writes run.json: before every stage that has to run, and at the end."""
 
     def __init__(self, run: Run, stages: Sequence[Stage]) -> None:
         self._run, self._stages = run, stages
@@ -191,34 +192,22 @@ class _Record:
         _share_baselines(run.evaluation, kept_beside(built.folder, ".baselines"))
 
     def run(self, stage: Stage) -> None:
-        """Run a stage, and add the processor time that it took."""
-        self._write({**self._own, "seconds": self._content.get("seconds", {})})
+        """Run a stage, and keep beside its output the processor time that it took."""
+        self._write(self._own)
         # A stage that is done again begins at no seconds; one that was interrupted goes on.
-        before = 0 if stage.folder.is_dir() else self._seconds(stage)
+        before = 0 if stage.folder.is_dir() else _seconds(stage)
         begun = _processor_seconds()
         ran = True
         try:
             ran = stage.run()
         finally:
-            if ran:  # not another process, which this one has waited for
-                self._keep(stage, round(before + _processor_seconds() - begun, 1))
-
-    def _seconds(self, stage: Stage) -> float:
-        """The processor time of a stage so far, or of another run that shares it."""
-        if stage.kind is not TRAIN:
-            return float(self._content.get("seconds", {}).get(stage.name, 0))
-        kept = kept_beside(stage.folder, SECONDS)
-        return float(read_json(kept)["seconds"]) if kept.is_file() else 0
-
-    def _keep(self, stage: Stage, seconds: float) -> None:
-        if stage.kind is TRAIN:
-            write_json(kept_beside(stage.folder, SECONDS), {"seconds": seconds})
-        elif stage.kind is EVALUATE:
-            self._write({**self._content, "seconds": {stage.name: seconds}})
+            if ran and stage.kind in TIMED:  # not by another process, which this one has waited for
+                spent = round(before + _processor_seconds() - begun, 1)
+                write_json(kept_beside(stage.folder, SECONDS), {"seconds": spent})
 
     def fail(self, error: ClinRaGenError) -> str:
         """Record why the run failed."""
-        self._write({**self._own, "seconds": self._content.get("seconds", {}), "failed": str(error)})
+        self._write({**self._own, "failed": str(error)})
         return str(error)
 
     def finish(self) -> None:
@@ -227,7 +216,7 @@ class _Record:
         """
         stamp = read_stamp(self._run.evaluation) or {}
         made = self._content or self._own
-        seconds = {stage.name: self._seconds(stage) for stage in self._stages if stage.kind in (TRAIN, EVALUATE)}
+        seconds = {stage.name: _seconds(stage) for stage in self._stages if stage.kind in TIMED}
         entries = {name: entry for name, entry in made.items() if name != "failed"} | {"seconds": seconds}
         if self._content.get("finished") != stamp["fingerprint"] or entries != self._content:
             self._write({**entries, "finished": stamp["fingerprint"]})
@@ -245,6 +234,12 @@ def commit() -> str | None:
     words = ["git", "describe", "--always", "--dirty"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     return done.stdout.strip() or None
+
+
+def _seconds(stage: Stage) -> float:
+    """The processor time of a stage so far, whichever run it was made in."""
+    kept = kept_beside(stage.folder, SECONDS)
+    return float(read_json(kept)["seconds"]) if kept.is_file() else 0
 
 
 def _relative(stage: Stage, run: Run) -> str:
